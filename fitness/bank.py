@@ -1,0 +1,157 @@
+"""FeatureBank: one sketch file per architecture, and exact scores beside it, each keyed by all that made it.
+
+A file with a wrong key, checksum, shape or version is never trusted: it counts as absent and is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from fitness.features import EXTRACTOR_VERSION, Features
+from fitness.sketch import GRID, NODES, SKETCH_VERSION, sketch
+from models.architecture import Architecture
+from models.files import BadFile, dump_json, parse_json, read_limited, write_atomic
+from models.spaces import SPACES
+from primitives.inputs import INPUTS, PAPER
+from primitives.invalid import Invalid
+
+__all__ = ["FeatureBank", "FeatureKey", "SketchEntry", "sketch_features"]
+
+MAX_ENTRY = 256 << 20  # bytes; the deepest published network needs below 2 MiB
+
+
+@dataclass(frozen=True)
+class FeatureKey:
+    """Everything the features of an architecture depend on, besides the architecture."""
+
+    space: str
+    build: str
+    tokens: str
+    init_seed: int
+    space_version: int = 0
+    extractor_version: int = EXTRACTOR_VERSION
+    sketch_version: int = SKETCH_VERSION
+
+    @classmethod
+    def create(cls, space: str, tokens: str, init_seed: int = 0, build: str | None = None) -> FeatureKey:
+        """The key of a space's default (or the named) build."""
+        found = SPACES[space]
+        return cls(space, build or found.builds[0], tokens, init_seed, found.version)
+
+    @property
+    def digest(self) -> str:
+        """Name of this key in results."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def of(self, architecture: Architecture) -> str:
+        """Name of the architecture's files."""
+        return hashlib.sha256(f"{self.digest}:{architecture.digest}".encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True, eq=False)
+class SketchEntry:
+    """The sketch of one network.
+
+    Per input letter: `samples` (M, NODES + GRID) float32 and `layout` (M, 4) int64 with the block, the role
+    (0 attn, 1 ffn), the true number of entries and the true length of the softmax axis of each of its M tensors.
+    """
+
+    samples: Mapping[str, np.ndarray]
+    layout: Mapping[str, np.ndarray]
+    blocks: int
+    loss: float
+
+
+ROLES = {"attn": 0, "ffn": 1}
+
+
+def sketch_features(features: Features) -> SketchEntry:
+    """Summarise every tensor of every input."""
+    samples, layout = {}, {}
+    for name in PAPER:
+        rows, places = [], []
+        for index, block in enumerate(features.blocks):
+            attention = len(block.get(f"{name}.attn", ()))
+            for position, x in enumerate(block[name]):
+                role = 0 if f"{name}.attn" not in block or position < attention else 1
+                rows.append(sketch(x, name))
+                places.append((index, role, x.numel(), x.shape[INPUTS[name].axis]))
+        samples[name] = np.stack(rows) if rows else np.zeros((0, NODES + GRID), np.float32)
+        layout[name] = np.array(places, dtype=np.int64).reshape(-1, 4)
+    return SketchEntry(samples, layout, len(features.blocks), features.loss)
+
+
+class FeatureBank:
+    """A folder of features for one key."""
+
+    def __init__(self, folder: Path, key: FeatureKey) -> None:
+        self.folder, self.key = folder, key
+
+    def sketch_path(self, architecture: Architecture) -> Path:
+        """Where the architecture's sketch lies or would lie."""
+        return self.folder / "sketch" / f"{self.key.of(architecture)}.safetensors"
+
+    def exact_path(self, architecture: Architecture) -> Path:
+        """Where the architecture's exact scores lie or would lie."""
+        return self.folder / "exact" / f"{self.key.of(architecture)}.json"
+
+    def load_sketch(self, architecture: Architecture) -> SketchEntry | None:
+        """The verified sketch, or None when it is absent or not to be trusted."""
+        path = self.sketch_path(architecture)
+        try:
+            content = read_limited(path, MAX_ENTRY, "a sketch of the bank")
+            tensors = load_tensors(content[32:])
+        except (BadFile, SafetensorError, ValueError):
+            return None
+        if hashlib.sha256(content[32:]).digest() != content[:32] or "blocks" not in tensors:
+            return None
+        samples = {name: tensors[f"samples.{name}"] for name in PAPER}
+        layout = {name: tensors[f"layout.{name}"] for name in PAPER}
+        return SketchEntry(samples, layout, int(tensors["blocks"][0]), float(tensors["loss"][0]))
+
+    def save_sketch(self, architecture: Architecture, entry: SketchEntry) -> None:
+        """Write the sketch behind its own checksum (safetensors has none), atomically."""
+        tensors = {f"samples.{name}": entry.samples[name] for name in PAPER}
+        tensors |= {f"layout.{name}": entry.layout[name] for name in PAPER}
+        tensors |= {"blocks": np.array([entry.blocks]), "loss": np.array([entry.loss])}
+        content = save_tensors({name: np.ascontiguousarray(x) for name, x in tensors.items()})
+        write_atomic(self.sketch_path(architecture), hashlib.sha256(content).digest() + content)
+
+    def load_exact(self, architecture: Architecture) -> dict[str, float | Invalid]:
+        """Exact scores by proxy text; empty when there are none to be trusted."""
+        try:
+            content = read_limited(self.exact_path(architecture), MAX_ENTRY, "exact scores of the bank")
+            data = parse_json(content, "exact scores", "an object")
+            scores = data["scores"]
+            if data["sha256"] != _seal(scores):
+                return {}
+        except (BadFile, KeyError, TypeError):
+            return {}
+        return {text: Invalid[value] if isinstance(value, str) else float(value) for text, value in scores.items()}
+
+    def save_exact(self, architecture: Architecture, scores: Mapping[str, float | Invalid]) -> None:
+        """Add exact scores to those already there."""
+        merged = {**self.load_exact(architecture), **scores}
+        plain = {text: v.name if isinstance(v, Invalid) else v for text, v in sorted(merged.items())}
+        write_atomic(self.exact_path(architecture), dump_json({"scores": plain, "sha256": _seal(plain)}, None))
+
+    def missing(self, architectures: Sequence[Architecture]) -> list[Architecture]:
+        """Distinct architectures without a trusted sketch, in order."""
+        distinct = {a.digest: a for a in architectures}
+        return [a for a in distinct.values() if self.load_sketch(a) is None]
+
+
+def _seal(scores: Mapping[str, float | str]) -> str:
+    if any(isinstance(v, float) and not math.isfinite(v) for v in scores.values()):
+        raise BadFile("exact scores: got a score that is not finite, wanted it named")
+    return hashlib.sha256(json.dumps(scores, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,81 @@
+"""The protocol: what is reported of a score vector on search split, held-out and all architectures, and beside it
+the naive baselines of the same run. Correlations are signed; the sign was fixed on the search split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fitness.evaluation import Split
+from fitness.ranking import bootstrap_interval, kendall, spearman
+from fitness.zoo.naive import NAIVE, naive_scores
+from models.benchmark import Benchmark
+from models.spaces import SPACES
+
+__all__ = ["baselines", "correlation", "inside_groups", "near_pairs", "report"]
+
+
+def correlation(scores: np.ndarray, quality: np.ndarray, intervals: bool = True) -> dict[str, Any]:
+    """{n, spearman, kendall, ci95_...}; None where there is no ranking (with `invalid` or too few architectures)."""
+    finite = np.isfinite(scores)
+    x, y = scores[finite], quality[finite]
+    empty: dict[str, Any] = {"n": len(x), "invalid": int((~finite).sum()), "spearman": None, "kendall": None}
+    if len(x) < 3 or x.max() == x.min() or y.max() == y.min():
+        return empty
+    result = {**empty, "spearman": _rounded(spearman(x, y)), "kendall": _rounded(kendall(x, y))}
+    if intervals:
+        for name in ("spearman", "kendall"):
+            result[f"ci95_{name}"] = [_rounded(v) for v in bootstrap_interval(x, y, name, 400)]
+    return result
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 6)
+
+
+def report(scores: np.ndarray, benchmark: Benchmark, split: Split | None) -> dict[str, Any]:
+    """The correlations of signed scores (N,) with quality: search, holdout (if there is a split) and all."""
+    quality = benchmark.quality
+    result = {"all": correlation(scores, quality)}
+    if split is not None:
+        for name in ("search", "holdout"):
+            chosen = list(getattr(split, name))
+            result[name] = correlation(scores[chosen], quality[chosen])
+    return result
+
+
+def baselines(benchmark: Benchmark, split: Split | None, build: str | None = None) -> list[dict[str, Any]]:
+    """One record per naive baseline, with the same correlations as a champion's."""
+    return [
+        {"name": name, **report(naive_scores(name, benchmark.architectures, build), benchmark, split)} for name in NAIVE
+    ]
+
+
+def inside_groups(scores: np.ndarray, benchmark: Benchmark) -> dict[str, dict[str, Any]]:
+    """Correlations inside each depth and each width that has at least 10 architectures."""
+    shapes = np.array([SPACES[a.space].shape(a) for a in benchmark.architectures])
+    result = {}
+    for place, name in enumerate(("depth", "width")):
+        for value in np.unique(shapes[:, place]):
+            chosen = shapes[:, place] == value
+            if 10 <= chosen.sum() < len(chosen):
+                result[f"{name} {value}"] = correlation(scores[chosen], benchmark.quality[chosen], intervals=False)
+    return result
+
+
+def near_pairs(
+    scores: np.ndarray, benchmark: Benchmark, chosen: Sequence[int] | None = None, share: float = 0.1
+) -> dict[str, Any]:
+    """Kendall's tau (ties count 0) over pairs whose #params differ by at most `share` of the larger."""
+    indices = np.arange(len(scores)) if chosen is None else np.array(chosen)
+    sizes = naive_scores("#params", [benchmark.architectures[i] for i in indices])
+    x, y = scores[indices], benchmark.quality[indices]
+    i, j = np.triu_indices(len(indices), 1)
+    near = np.abs(sizes[i] - sizes[j]) <= share * np.maximum(sizes[i], sizes[j])
+    near &= (y[i] != y[j]) & np.isfinite(x[i]) & np.isfinite(x[j])
+    if not near.any():
+        return {"pairs": 0, "kendall": None}
+    agreement = np.sign(x[i] - x[j])[near] * np.sign(y[i] - y[j])[near]
+    return {"pairs": int(near.sum()), "kendall": _rounded(agreement.mean())}

@@ -1,0 +1,122 @@
+"""SearchConfig: everything a search depends on besides its data, frozen, and refused if it makes no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from typing import Any
+
+from primitives.grammar import MAX_CHAIN
+from primitives.inputs import EXTENDED, INPUTS
+from primitives.operators import AGGREGATION
+
+__all__ = ["ALGORITHM_NAMES", "JOINS", "OBJECTIVES", "BadConfig", "SearchConfig"]
+
+OBJECTIVES = ("spearman", "kendall")
+ALGORITHM_NAMES = ("lpzero", "random", "nsga2")
+JOINS = ("inside", "outside")
+_MILLION = 1_000_000
+
+
+class BadConfig(ValueError):
+    """A value that a search cannot run with: which field, what it got, what it wanted."""
+
+    def __init__(self, field: str, got: object, wanted: str) -> None:
+        shown = repr(got)
+        super().__init__(f"{field}: got {shown if len(shown) <= 80 else shown[:77] + '...'}, wanted {wanted}")
+        self.field, self.got, self.wanted = field, got, wanted
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Settings of one search; the defaults are LPZero's (arXiv 2410.04808) where it names them.
+
+    `n_unary` operators stand in each branch; `crossover` and `mutation` are probabilities; parents come from
+    the best `selection_ratio` of the population; `inputs`, `aggregates` and `joins` say what the grammar may
+    use; `pps` switches the validity rules; a formula that fails is varied again at most `tries` times.
+    """
+
+    seed: int = 42
+    iterations: int = 1000
+    population: int = 80
+    n_unary: int = 2
+    crossover: float = 0.5
+    mutation: float = 0.5
+    selection_ratio: float = 0.1
+    objective: str = "spearman"
+    algorithm: str = "lpzero"
+    aggregates: tuple[str, ...] = ("mean", "sum")
+    joins: tuple[str, ...] = JOINS
+    inputs: tuple[str, ...] = EXTENDED
+    pps: bool = True
+    hall_size: int = 10
+    tries: int = 50
+
+    def __post_init__(self) -> None:
+        self._check_integer("seed", 0, 2**63 - 1)
+        self._check_integer("iterations", 0, 100 * _MILLION)
+        self._check_integer("population", 2, _MILLION)
+        self._check_integer("n_unary", 1, MAX_CHAIN)
+        self._check_integer("hall_size", 1, 1000)
+        self._check_integer("tries", 1, _MILLION)
+        for name in ("crossover", "mutation", "selection_ratio"):
+            self._check_share(name)
+        if self.crossover + self.mutation == 0:
+            raise BadConfig("mutation", self.mutation, "more than 0 when crossover is 0")
+        if self.selection_ratio == 0:
+            raise BadConfig("selection_ratio", self.selection_ratio, "more than 0")
+        self._check_choice("objective", OBJECTIVES)
+        self._check_choice("algorithm", ALGORITHM_NAMES)
+        self._check_names("aggregates", AGGREGATION)
+        self._check_names("joins", JOINS)
+        self._check_names("inputs", INPUTS)
+        if not isinstance(self.pps, bool):
+            raise BadConfig("pps", self.pps, "true or false")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SearchConfig:
+        """What `to_dict` wrote; missing fields take their defaults, unknown ones are refused."""
+        if not isinstance(data, Mapping):
+            raise BadConfig("config", type(data).__name__, "an object of settings by name")
+        known = [f.name for f in fields(cls)]
+        for name in data:
+            if name not in known:
+                raise BadConfig(str(name), data[name], _one_of(str(name), known, "a known setting: "))
+        settings: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in data.items()}
+        return cls(**settings)
+
+    def _check_integer(self, field: str, low: int, high: int) -> None:
+        value = getattr(self, field)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise BadConfig(field, value, f"a whole number from {low:,} to {high:,}")
+
+    def _check_share(self, field: str) -> None:
+        value = getattr(self, field)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise BadConfig(field, value, "a number from 0 to 1")
+
+    def _check_choice(self, field: str, known: Collection[str]) -> None:
+        value = getattr(self, field)
+        if not isinstance(value, str) or value not in known:
+            raise BadConfig(field, value, _one_of(value, known))
+
+    def _check_names(self, field: str, known: Collection[str]) -> None:
+        value = getattr(self, field)
+        if not isinstance(value, tuple) or not value:
+            raise BadConfig(field, value, f"a tuple of at least one of {', '.join(known)}")
+        for name in value:
+            if not isinstance(name, str) or name not in known:
+                raise BadConfig(field, name, _one_of(name, known))
+        if len(set(value)) < len(value):
+            raise BadConfig(field, value, "each name once")
+
+
+def _one_of(name: object, known: Collection[str], prefix: str = "") -> str:
+    near = get_close_matches(str(name), known, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"{prefix}one of {', '.join(known)}{hint}"

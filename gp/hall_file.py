@@ -1,0 +1,235 @@
+"""HallDocument: a hall of fame as a file that describes itself, and the door it comes back through.
+
+A file is data: every formula goes through the grammar of `primitives`, every name through a table, and
+nothing is ever evaluated. What `save_hall` writes carries the digest of its content, so that damage is
+noticed; a file written by hand may leave the digest out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gp.fields import Field
+from models.files import BadFile, dump_json, load_json, write_atomic
+from primitives.grammar import from_genotype
+from primitives.proxy import BadProxy, Proxy
+
+__all__ = [
+    "BadHall", "Baseline", "BenchmarkRef", "HallDocument", "HallProxy", "SplitIds", "load_hall", "save_hall",
+]  # fmt: skip
+
+SCHEMA = 1
+MAX_BYTES = 5_000_000
+MAX_PROXIES = 1000
+_MAX_IDS = 100_000
+
+Figures = Mapping[str, Any]
+"""Statistics by name, such as {"n": 50, "spearman": 0.97, "ci95_spearman": [0.95, 0.98]}."""
+
+
+class BadHall(BadFile):
+    """Not a hall of fame we can trust; the message says where, what it got and what it wanted."""
+
+
+@dataclass(frozen=True)
+class BenchmarkRef:
+    """Which benchmark the search saw: its name, the digest of its content, its metric and direction."""
+
+    name: str
+    digest: str
+    metric: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class SplitIds:
+    """The ids of the architectures that evolution saw, and of all others; they share none."""
+
+    search: tuple[str, ...]
+    holdout: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HallProxy:
+    """One formula. `fitness` is what the search measured (on the sketch), the figures what was measured
+    afterwards, None where nothing was; `fidelity` compares sketch and exact scores."""
+
+    proxy: Proxy
+    sign: int
+    fitness: float
+    found_at: int
+    search: Figures | None = None
+    holdout: Figures | None = None
+    all: Figures | None = None
+    fidelity: float | Figures | None = None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A naive or hand-made ranking of the same run on the same networks."""
+
+    name: str
+    search: Figures | None = None
+    holdout: Figures | None = None
+    all: Figures | None = None
+
+
+@dataclass(frozen=True)
+class HallDocument:
+    """Everything a reader needs to check the formulas: where they come from and how they did."""
+
+    space: str
+    build: str | None
+    benchmark: BenchmarkRef
+    split: SplitIds
+    seed: int
+    feature_key: str
+    config: Mapping[str, Any]
+    proxies: tuple[HallProxy, ...]
+    baselines: tuple[Baseline, ...] = ()
+    evaluations: int = 0
+    rejections: Mapping[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, without the digest that `save_hall` adds."""
+        return {
+            "schema": SCHEMA,
+            "space": self.space,
+            "build": self.build,
+            "benchmark": dict(vars(self.benchmark)),
+            "split": {"search": list(self.split.search), "holdout": list(self.split.holdout)},
+            "seed": self.seed,
+            "feature_key": self.feature_key,
+            "config": dict(self.config),
+            "proxies": [_proxy_to_dict(entry) for entry in self.proxies],
+            "baselines": [dict(vars(baseline)) for baseline in self.baselines],
+            "counts": {"evaluations": self.evaluations, "rejections": dict(self.rejections)},
+        }
+
+    @classmethod
+    def create(cls, **content: Any) -> HallDocument:
+        """The document with that content, plain data in the layout of the file; BadHall if it is bad."""
+        return cls.from_dict({"schema": SCHEMA, **content})
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "hall of fame") -> HallDocument:
+        """The document that `to_dict` wrote; BadHall says what is wrong with anything else."""
+        whole = Field(where, data, BadHall)
+        _check_schema(whole)
+        whole.only(*_FIELDS)
+        counts = whole["counts"]
+        counts.only("evaluations", "rejections")
+        whole["config"].mapping()
+        document = cls(
+            space=whole["space"].text(),
+            build=None if whole["build"].value is None else whole["build"].text(),
+            benchmark=_benchmark(whole["benchmark"]),
+            split=_split(whole["split"]),
+            seed=whole["seed"].integer(),
+            feature_key=whole["feature_key"].text(),
+            config=whole["config"].plain(),
+            proxies=tuple(_proxy(item) for item in whole["proxies"].items(MAX_PROXIES)),
+            baselines=tuple(_baseline(item) for item in whole["baselines"].items(MAX_PROXIES)),
+            evaluations=counts["evaluations"].integer(),
+            rejections=counts["rejections"].counts(),
+        )
+        if not document.proxies:
+            raise BadHall(f"{where}: got no formula, wanted at least one; run evolve again")
+        return document
+
+
+_FIELDS = (
+    "schema", "space", "build", "benchmark", "split", "seed", "feature_key", "config", "proxies", "baselines",
+    "counts", "digest",
+)  # fmt: skip
+_PROXY_FIELDS = (
+    "text", "genotype", "complexity", "sign", "fitness", "found_at", "search", "holdout", "all", "fidelity",
+)  # fmt: skip
+
+
+def save_hall(path: Path, document: HallDocument) -> None:
+    """Write the document whole or not at all. Raises BadHall for one that could not be read back."""
+    data = document.to_dict()
+    HallDocument.from_dict(data, str(path))
+    write_atomic(path, dump_json(data | {"digest": _digest(data)}))
+
+
+def load_hall(path: Path) -> HallDocument:
+    """Read a document; BadHall if the file is missing, damaged, foreign, too large or of another schema."""
+    try:
+        data = load_json(path, MAX_BYTES, "a hall of fame")
+    except BadFile as fault:
+        raise BadHall(str(fault)) from None
+    document = HallDocument.from_dict(data, str(path))
+    if "digest" in data:
+        found = data.pop("digest")
+        if found != _digest(data):
+            raise BadHall(f"{path}: got content that differs from its digest, wanted it unchanged; restore it")
+    return document
+
+
+def _digest(data: dict[str, Any]) -> str:
+    return hashlib.sha256(dump_json(data, indent=None)).hexdigest()
+
+
+def _check_schema(whole: Field) -> None:
+    found = whole["schema"].value
+    if found != SCHEMA or isinstance(found, bool):
+        raise whole["schema"].refuse(f"{SCHEMA}, the schema this version reads; use the version that wrote it")
+
+
+def _benchmark(item: Field) -> BenchmarkRef:
+    item.only("name", "digest", "metric", "higher_is_better")
+    name, digest, metric = (item[key].text() for key in ("name", "digest", "metric"))
+    return BenchmarkRef(name, digest, metric, item["higher_is_better"].flag())
+
+
+def _split(item: Field) -> SplitIds:
+    item.only("search", "holdout")
+    search, holdout = (tuple(i.text() for i in item[side].items(_MAX_IDS)) for side in ("search", "holdout"))
+    if len({*search, *holdout}) < len(search) + len(holdout):
+        raise item.refuse("each architecture once, either in search or in holdout")
+    return SplitIds(search, holdout)
+
+
+def _proxy_to_dict(entry: HallProxy) -> dict[str, Any]:
+    figures = {name: getattr(entry, name) for name in ("search", "holdout", "all", "fidelity")}
+    return {
+        "text": entry.proxy.text,
+        "genotype": entry.proxy.to_genotype(),
+        "complexity": entry.proxy.complexity,
+        "sign": entry.sign,
+        "fitness": entry.fitness,
+        "found_at": entry.found_at,
+    } | figures
+
+
+def _proxy(item: Field) -> HallProxy:
+    item.only(*_PROXY_FIELDS)
+    proxy = item["text"].proxy()
+    try:
+        described = from_genotype(item["genotype"].value)
+    except BadProxy as fault:
+        raise BadHall(f"{item.where}: {fault}") from None
+    if described != proxy:
+        raise BadHall(f"{item.where}: got {proxy} as text and {described} as genotype, wanted them to agree")
+    item["complexity"].integer()  # for readers without this code; ours is computed
+    return HallProxy(
+        proxy=proxy,
+        sign=item["sign"].sign(),
+        fitness=item["fitness"].number(),
+        found_at=item["found_at"].integer(),
+        search=item["search"].figures(),
+        holdout=item["holdout"].figures(),
+        all=item["all"].figures(),
+        fidelity=item["fidelity"].figure(),
+    )
+
+
+def _baseline(item: Field) -> Baseline:
+    item.only("name", "search", "holdout", "all")
+    return Baseline(item["name"].text(), *(item[key].figures() for key in ("search", "holdout", "all")))

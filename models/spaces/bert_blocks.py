@@ -1,0 +1,283 @@
+"""Post-LayerNorm encoder blocks with six ways to mix tokens: what the `flexibert` networks are made of.
+
+Sources: BERT (Devlin et al., NAACL 2019, arXiv 1810.04805), FNet (Lee-Thorp et al., NAACL 2022, arXiv
+2105.03824), ConvBERT (Jiang et al., NeurIPS 2020, arXiv 2008.02496), FlexiBERT (Tuli et al., JAIR 2023, arXiv
+2205.11656).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from models.spaces.space import BlockTaps, WeightTap
+
+__all__ = ["OPERATIONS", "Block", "BlockPlan", "Encoder", "embedding_parameters"]
+
+KERNELS = {"DSC5": 5, "DSC9": 9}
+OPERATIONS = ("SDP", "WMA", "DFT", "DCT", *KERNELS)
+
+VOCABULARY, EMBEDDING, POSITIONS, SEGMENTS = 30522, 128, 512, 2
+INIT_STD = 0.02
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """What one block is built from: width D, token mixing, K heads, widths of all FFN layers but the last."""
+
+    width: int
+    operation: str
+    heads: int
+    ffn: tuple[int, ...]
+
+    def mixing_parameters(self) -> int:
+        """Token-mixing maps with biases, the output projection included, LayerNorm excluded."""
+        D = self.width
+        square = D * D + D
+        if self.operation in ("DFT", "DCT"):
+            return square
+        if self.operation in KERNELS:
+            k, half, spans = KERNELS[self.operation], D // 2, self.heads // 2 * KERNELS[self.operation]
+            return 4 * (D * half + half) + D * k + D * half + half + spans * half + spans + square
+        return 4 * square + (D * D if self.operation == "WMA" else 0)
+
+    def ffn_parameters(self) -> int:
+        """Feed-forward maps with biases."""
+        widths = (self.width, *self.ffn, self.width)
+        return sum(a * b + b for a, b in pairwise(widths))
+
+    def norm_parameters(self) -> int:
+        """One LayerNorm after the FFN, and one after the mixing where that has an output projection."""
+        return 2 * self.width * (1 if self.operation in ("DFT", "DCT") else 2)
+
+
+def embedding_parameters(D: int) -> int:
+    """Tables, their LayerNorm, and the map to width D unless D is the embedding width."""
+    tables = (VOCABULARY + POSITIONS + SEGMENTS) * EMBEDDING + 2 * EMBEDDING
+    return tables + (0 if D == EMBEDDING else EMBEDDING * D + D)
+
+
+def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """(B, T, K E) -> (B, K, T, E)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def join_heads(x: torch.Tensor) -> torch.Tensor:
+    """(B, K, T, E) -> (B, T, K E)."""
+    return x.transpose(1, 2).flatten(-2)
+
+
+def attend(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """(B, K, T, E) twice -> attention probabilities (B, K, T, T): softmax(Q K^T / sqrt(E)) along keys."""
+    return torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), dim=-1)
+
+
+class Attention(nn.Module):
+    """SDP: scaled dot-product attention. WMA: the same with the queries multiplied by one more matrix
+    (weighted multiplicative attention, Luong et al. 2015, arXiv 1508.04025)."""
+
+    def __init__(self, plan: BlockPlan) -> None:
+        super().__init__()
+        D = plan.width
+        self.heads = plan.heads
+        self.query, self.key, self.value = nn.Linear(D, D), nn.Linear(D, D), nn.Linear(D, D)
+        self.weight = nn.Linear(D, D, bias=False) if plan.operation == "WMA" else None
+
+    def projections(self) -> tuple[nn.Module, ...]:
+        extra = () if self.weight is None else (self.weight,)
+        return (self.query, self.key, self.value, *extra)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, T, D) -> H (B, T, D) and S (B, K, T, T)."""
+        query = self.query(x) if self.weight is None else self.weight(self.query(x))
+        S = attend(split_heads(query, self.heads), split_heads(self.key(x), self.heads))
+        return join_heads(S @ split_heads(self.value(x), self.heads)), S
+
+
+class Transform(nn.Module):
+    """DFT: real part of the two-dimensional Fourier transform of each head, over tokens and features.
+    DCT: the two-dimensional cosine transform (type II, not normalised) instead."""
+
+    def __init__(self, plan: BlockPlan) -> None:
+        super().__init__()
+        self.heads, self.cosine = plan.heads, plan.operation == "DCT"
+        self.input = nn.Linear(plan.width, plan.width)
+
+    def projections(self) -> tuple[nn.Module, ...]:
+        return (self.input,)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """(B, T, D) -> H (B, T, D), and nothing attends."""
+        heads = split_heads(self.input(x), self.heads)  # (B, K, T, E)
+        if self.cosine:
+            mixed = cosines(heads.shape[-2], heads) @ heads @ cosines(heads.shape[-1], heads).T
+        else:
+            mixed = torch.fft.fft2(heads).real
+        return join_heads(mixed), None
+
+
+def cosines(n: int, like: torch.Tensor) -> torch.Tensor:
+    """(n, n) matrix of the type II cosine transform: row i is 2 cos(pi i (2 j + 1) / 2 n)."""
+    i = torch.arange(n, dtype=torch.float64, device=like.device)
+    return (2 * torch.cos(math.pi / (2 * n) * i[:, None] * (2 * i[None, :] + 1))).to(like.dtype)
+
+
+class SpanConvolution(nn.Module):
+    """DSC: half of the heads attend, the other half are convolutions whose kernel depends on the tokens
+    (ConvBERT's mixed attention; the kernel comes from a depthwise separable convolution of the input)."""
+
+    def __init__(self, plan: BlockPlan) -> None:
+        super().__init__()
+        D, half = plan.width, plan.width // 2
+        self.heads, self.kernel = plan.heads // 2, KERNELS[plan.operation]
+        self.query, self.key, self.value = nn.Linear(D, half), nn.Linear(D, half), nn.Linear(D, half)
+        self.depthwise = nn.Parameter(torch.empty(D, self.kernel))
+        self.pointwise = nn.Linear(D, half)  # a convolution with kernel 1, stored as the matrix that it is
+        self.span_kernel = nn.Linear(half, self.heads * self.kernel)
+        self.span_value = nn.Linear(D, half)
+
+    def projections(self) -> tuple[nn.Module, ...]:
+        return (self.query, self.key, self.value)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, T, D) -> H (B, T, D) and S (B, K/2, T, T)."""
+        query = self.query(x)
+        S = attend(split_heads(query, self.heads), split_heads(self.key(x), self.heads))
+        attended = S @ split_heads(self.value(x), self.heads)
+        return torch.cat([join_heads(attended), self.convolve(x, query)], dim=-1), S
+
+    def convolve(self, x: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+        """(B, T, D), (B, T, D/2) -> (B, T, D/2): each head's values weighted by its softmaxed kernel."""
+        reach = self.kernel // 2
+        local = F.conv1d(x.transpose(1, 2), self.depthwise.unsqueeze(1), padding=reach, groups=x.shape[-1])
+        local = self.pointwise(local.transpose(1, 2))  # (B, T, D/2)
+        kernel = self.span_kernel(local * query).unflatten(-1, (self.heads, self.kernel)).softmax(-1)
+        windows = F.pad(self.span_value(x), (0, 0, reach, reach)).unfold(1, self.kernel, 1)  # (B, T, D/2, k)
+        windows = windows.unflatten(2, (self.heads, -1))  # (B, T, K/2, E, k)
+        return (windows @ kernel.unsqueeze(-1)).squeeze(-1).flatten(-2)
+
+
+class Block(nn.Module):
+    """x -> h = LayerNorm(x + projection of the mixing) -> LayerNorm(h + FFN(h)), a GELU after every FFN layer
+    but the last. DFT and DCT have neither projection nor residual nor first LayerNorm: h is the transform."""
+
+    def __init__(self, plan: BlockPlan) -> None:
+        super().__init__()
+        D = plan.width
+        self.mixer: Attention | Transform | SpanConvolution
+        if plan.operation in KERNELS:
+            self.mixer = SpanConvolution(plan)
+        else:
+            self.mixer = (Transform if plan.operation in ("DFT", "DCT") else Attention)(plan)
+        self.project = None if isinstance(self.mixer, Transform) else nn.Linear(D, D)
+        self.mixer_norm = None if self.project is None else nn.LayerNorm(D, eps=1e-12)
+        widths = (D, *plan.ffn)
+        self.ffn = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.gelu = nn.ModuleList(nn.GELU() for _ in self.ffn)
+        self.ffn_out = nn.Linear(widths[-1], D)
+        self.ffn_norm = nn.LayerNorm(D, eps=1e-12)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        h, _ = self.mixer(x)
+        if self.project is not None and self.mixer_norm is not None:
+            h = self.mixer_norm(x + self.project(h))
+        y = h
+        for linear, gelu in zip(self.ffn, self.gelu, strict=True):
+            y = gelu(linear(y))
+        return self.ffn_norm(h + self.ffn_out(y))
+
+    def taps(self) -> BlockTaps:
+        """H of a transform is read where it leaves: at the first FFN map."""
+        mixing = _matrices(self.mixer) + ([] if self.project is None else _matrices(self.project))
+        feeding = _matrices(self.ffn) + _matrices(self.ffn_out)
+        return BlockTaps(
+            block=self,
+            activations=tuple(self.gelu),
+            heads=(self.ffn[0] if self.project is None else self.project,),
+            attentions=() if isinstance(self.mixer, Transform) else (self.mixer,),
+            weights=(*(WeightTap("attn", p) for p in mixing), *(WeightTap("ffn", p) for p in feeding)),
+        )
+
+
+def _matrices(module: nn.Module) -> list[nn.Parameter]:
+    return [p for p in module.parameters() if p.dim() == 2]
+
+
+class Encoder(nn.Module):
+    """Word, position and segment embeddings of width 128 -> LayerNorm -> map to D (unless 128) -> blocks."""
+
+    def __init__(self, plans: tuple[BlockPlan, ...], projected_loss: bool = True) -> None:
+        super().__init__()
+        D = plans[0].width
+        self.projected_loss = projected_loss
+        self.words = nn.Parameter(torch.empty(VOCABULARY, EMBEDDING))
+        self.positions = nn.Parameter(torch.empty(POSITIONS, EMBEDDING))
+        self.segments = nn.Parameter(torch.empty(SEGMENTS, EMBEDDING))
+        self.norm = nn.LayerNorm(EMBEDDING, eps=1e-12)
+        self.project = None if D == EMBEDDING else nn.Linear(EMBEDDING, D)
+        self.blocks = nn.ModuleList(Block(plan) for plan in plans)
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, T) -> (B, T, D), every token in the first segment."""
+        if tokens.shape[1] > POSITIONS:
+            raise ValueError(f"tokens: got sequences of {tokens.shape[1]}, wanted at most {POSITIONS} tokens")
+        x = F.embedding(tokens, self.words) + self.positions[: tokens.shape[1]] + self.segments[0]
+        return self.norm(x) if self.project is None else self.project(self.norm(x))
+
+    def hidden(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, T) -> (B, T, D): output of the last block; every token sees every token."""
+        x = self.embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+    def loss(self, tokens: torch.Tensor) -> torch.Tensor:
+        """A fixed random projection of the last hidden state, or its plain sum as published.
+
+        The last step is a LayerNorm with gain 1 and bias 0, whose outputs sum to 0 for every token: the gradient of
+        the plain sum is 0 in exact arithmetic, and J and G are then rounding errors (docs/flexibert.md).
+        """
+        hidden = self.hidden(tokens)
+        if not self.projected_loss:
+            return hidden.sum()
+        direction = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(0))
+        return (hidden * direction.to(hidden)).sum()
+
+    def taps(self) -> tuple[BlockTaps, ...]:
+        """Where A, J, G, H, W and S of each block are found."""
+        return tuple(block.taps() for block in self.blocks if isinstance(block, Block))
+
+    def projections(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """Per block, the maps into the heads (query, key, value, WMA's weight, a transform's input), whose
+        outputs (B, T, .) the published attention confidence is computed on."""
+        return tuple(block.mixer.projections() for block in self.blocks if isinstance(block, Block))
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator, truncated: bool) -> None:
+        """Biases 0, LayerNorm gains 1, matrices of deviation 0.02: normal, with a zero row for the padding
+        word (the PyTorch code, as published); or truncated at two deviations, with Glorot's uniform draw for
+        the map behind the embeddings (the TensorFlow code, as trained)."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 1:
+                parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
+            elif truncated and name == "project.weight":
+                nn.init.xavier_uniform_(parameter, generator=generator)
+            elif truncated:
+                _truncated_normal(parameter.view(-1), generator)
+            else:
+                parameter.normal_(0.0, INIT_STD, generator=generator)
+        if not truncated:
+            self.words[0].zero_()
+
+
+def _truncated_normal(x: torch.Tensor, generator: torch.Generator) -> None:
+    """Fill x (n,) with normal draws, repeating those beyond two deviations (faster than torch's own)."""
+    x.normal_(0.0, INIT_STD, generator=generator)
+    while len(outside := (x.abs() > 2 * INIT_STD).nonzero()[:, 0]):
+        x[outside] = x.new_empty(len(outside)).normal_(0.0, INIT_STD, generator=generator)

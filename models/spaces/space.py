@@ -1,0 +1,124 @@
+"""What every space offers: checked architectures, sampling, counting, and a module with taps on its blocks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from models.architecture import Architecture, BadArchitecture, ParameterCount
+
+__all__ = ["BlockTaps", "LanguageModel", "Space", "WeightTap", "check_choice", "check_int", "check_list"]
+
+
+@dataclass(frozen=True)
+class WeightTap:
+    """A weight matrix of a block: its role ("attn" or "ffn") and whether it is stored as (in, out)."""
+
+    role: str
+    parameter: torch.Tensor
+    stored_in_out: bool = False
+
+    def as_out_in(self, tensor: torch.Tensor) -> torch.Tensor:
+        """View of `tensor` (the parameter or its gradient) in the orientation (out, in)."""
+        return tensor.T if self.stored_in_out else tensor
+
+
+@dataclass(frozen=True)
+class BlockTaps:
+    """Where the six inputs of one block are found.
+
+    `block`: its first positional input is where J is taken; `activations`: modules whose output is A;
+    `heads`: modules whose input is H (the output projections); `attentions`: modules whose output[1] is S.
+    """
+
+    block: nn.Module
+    activations: tuple[nn.Module, ...]
+    heads: tuple[nn.Module, ...]
+    attentions: tuple[nn.Module, ...]
+    weights: tuple[WeightTap, ...]
+
+
+class LanguageModel(Protocol):
+    """What a space builds: a torch module that can be fed with tokens and differentiated."""
+
+    def loss(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Scalar that gradients are taken of, from tokens (B, T)."""
+        ...
+
+    def taps(self) -> tuple[BlockTaps, ...]:
+        """One entry per block, first block first."""
+        ...
+
+    def eval(self) -> Any: ...
+
+    def parameters(self) -> Any: ...
+
+
+class Space(Protocol):
+    """A family of architectures. `version` changes whenever the built networks would."""
+
+    name: str
+    version: int
+    builds: tuple[str, ...]  # the first is the default
+
+    def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The normalised configuration; raise BadArchitecture naming the first bad field."""
+        ...
+
+    def architecture(self, id: str, config: Mapping[str, Any]) -> Architecture:
+        """A checked architecture."""
+        ...
+
+    def sample(self, rng: random.Random) -> dict[str, Any]:
+        """A uniformly drawn valid configuration."""
+        ...
+
+    def count(self) -> int:
+        """How many architectures the space holds."""
+        ...
+
+    def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
+        """An initialised LanguageModel on the CPU; depends on nothing but its arguments."""
+        ...
+
+    def parameters(self, architecture: Architecture, build: str | None = None) -> ParameterCount:
+        """Parameter counts by role, from the description alone."""
+        ...
+
+    def limits(self, architecture: Architecture) -> tuple[int, int]:
+        """(longest sequence, size of the vocabulary)."""
+        ...
+
+    def shape(self, architecture: Architecture) -> tuple[int, int]:
+        """(depth, width): the number of blocks and the model width."""
+        ...
+
+
+def check_int(config: Mapping[str, Any], field: str, low: int, high: int) -> int:
+    """The integer at `field` if it lies in [low, high]."""
+    value = config.get(field)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise BadArchitecture(f"{field}: got {value!r}, wanted a whole number from {low} to {high}")
+    return value
+
+
+def check_choice(config: Mapping[str, Any], field: str, choices: Sequence[Any]) -> Any:
+    """The value at `field` if it is one of `choices`."""
+    value = config.get(field)
+    if isinstance(value, bool) or value not in choices:
+        raise BadArchitecture(f"{field}: got {value!r}, wanted one of {', '.join(map(str, choices))}")
+    return value
+
+
+def check_list(config: Mapping[str, Any], field: str, length: int, low: int, high: int) -> tuple[int, ...]:
+    """The list of `length` integers in [low, high] at `field`."""
+    value = config.get(field)
+    if not isinstance(value, list | tuple) or len(value) != length:
+        got = f"{len(value)} entries" if isinstance(value, list | tuple) else repr(value)
+        raise BadArchitecture(f"{field}: got {got}, wanted a list of {length}, one per block")
+    return tuple(check_int({f"{field}[{i}]": entry}, f"{field}[{i}]", low, high) for i, entry in enumerate(value))

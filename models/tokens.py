@@ -1,0 +1,73 @@
+"""TokenBatch: the one fixed batch of token ids that every architecture of a bank is fed with."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+__all__ = ["BadCorpus", "TokenBatch"]
+
+# Written for this project, so that no data set has to be shipped or fetched to feed a network.
+PASSAGE = """\
+The lighthouse keeper counted ships the way other people count sheep, and for the same reason. Each evening
+she climbed ninety-four steps, trimmed the lamp, and wrote down in a ledger every hull that crossed the line
+between the two black rocks. Most nights there were three or four: a grain barge, low in the water; the mail
+boat, always late; a fishing smack whose crew sang badly and waved. She knew them by the rhythm of their lights.
+In the spring of her eleventh year a vessel came that was in no register. It carried no lamp at all, only a
+pale glow along its keel, as if the sea itself were burning underneath. "What are you?" she asked aloud, although
+nobody could have heard her over the wind. The ship answered by slowing down. It turned its bow towards the
+tower, stopped exactly between the rocks, and waited there until 4:17 in the morning, when the tide began to fall.
+She wrote: one ship, 0 masts, 1 light (below), no flag, no name; depth 12.5 fathoms; weather fair. Then she closed
+the ledger, because a record is a promise to a stranger, and went down to boil water for tea. By breakfast the
+glow was gone, and the two rocks stood apart by a little less than they had the day before. Nobody believed it,
+of course. But every chart drawn after that year had to be corrected, and the pilots, who trust their eyes more
+than any rumour, still steer a few degrees to port when they pass her window, and put out their lamps, and listen.
+What they listen for depends on whom you ask. The old ones say a bell; the young ones say an engine, turning over
+slowly, somewhere beneath the keel; children say it is only the water, which has learned to count from the keeper.
+"""
+
+
+class BadCorpus(ValueError):
+    """A text that cannot fill the batch; the message says how long it is and how long it must be."""
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Byte-level token ids, int64 of shape (B, T), and the digest that names them in file keys."""
+
+    tokens: torch.Tensor
+    digest: str
+
+    @classmethod
+    def from_text(cls, text: bytes, batch: int = 4, length: int = 64, name: str = "text") -> TokenBatch:
+        """Cut `text` into `batch` evenly spread windows of `length` bytes; raise BadCorpus if it is too short."""
+        if len(text) < batch * length:
+            raise BadCorpus(
+                f"{name}: got {len(text):,} bytes, wanted at least {batch} x {length} = {batch * length:,}; "
+                "give a longer text with --corpus or lower --batch or --seq-len"
+            )
+        stride = len(text) // batch
+        rows = [list(text[i * stride : i * stride + length]) for i in range(batch)]
+        tokens = torch.tensor(rows, dtype=torch.int64)  # (B, T)
+        digest = hashlib.sha256(f"{batch}x{length}:".encode() + bytes(b for row in rows for b in row)).hexdigest()
+        return cls(tokens, digest)
+
+    @classmethod
+    def from_passage(cls, batch: int = 4, length: int = 64) -> TokenBatch:
+        """The passage of prose above, repeated when the batch is larger than it."""
+        passage = PASSAGE.encode()
+        repeats = -(-batch * length // len(passage))
+        return cls.from_text(passage * repeats, batch, length, "the built-in passage")
+
+    @classmethod
+    def from_file(cls, path: Path, batch: int = 4, length: int = 64) -> TokenBatch:
+        """A user's own text file, read as bytes."""
+        try:
+            with path.open("rb") as file:
+                text = file.read(64 << 20)  # no batch needs more than the first 64 MiB
+        except OSError as error:
+            raise BadCorpus(f"{path}: cannot be read ({error.strerror}); give a readable text file") from error
+        return cls.from_text(text, batch, length, str(path))

@@ -1,0 +1,177 @@
+"""The grammar: text or plain data becomes a Proxy. Nothing is ever evaluated; every name is looked up in a table.
+
+proxy  := AGG "[" joined "]" | BINARY "(" AGG "[" branch "]" "," AGG "[" branch "]" ")"
+joined := BINARY "(" branch "," branch ")" | branch
+branch := UNARY "(" branch ")" | INPUT
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from primitives.inputs import INPUTS
+from primitives.operators import AGGREGATION, BINARY, UNARY
+from primitives.proxy import BadProxy, Branch, Proxy
+
+__all__ = ["MAX_CHAIN", "MAX_TEXT", "from_genotype", "parse"]
+
+MAX_TEXT = 2000  # characters
+MAX_CHAIN = 16  # unary operators in a branch
+_TOKEN = re.compile(r"\s*([A-Za-z_][A-Za-z_0-9.]*|[\[\](),])")
+
+
+def _unknown(kind: str, name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else f"; wanted one of {', '.join(known)}"
+    return f"unknown {kind} {name!r}{hint}"
+
+
+@lru_cache(maxsize=65536)
+def parse(text: str) -> Proxy:
+    """The proxy that `text` spells; BadProxy says what was found and what was wanted, and where."""
+    if len(text) > MAX_TEXT:
+        raise BadProxy(f"formula of {len(text):,} characters, wanted at most {MAX_TEXT:,}")
+    return _Parser(text).proxy()
+
+
+def from_genotype(data: Any) -> Proxy:
+    """The proxy described by names, as `Proxy.to_genotype` writes it; BadProxy names the bad part."""
+    if not isinstance(data, Mapping):
+        raise BadProxy(f"genotype: got {type(data).__name__}, wanted an object")
+    branches, aggregates, binary = data.get("branches"), data.get("aggregates"), data.get("binary")
+    if not isinstance(branches, list) or len(branches) not in (1, 2):
+        raise BadProxy("genotype: branches: wanted a list of one or two branches")
+    if not isinstance(aggregates, list) or len(aggregates) not in (1, len(branches)):
+        raise BadProxy("genotype: aggregates: wanted one name, or one per branch")
+    for name in aggregates:
+        _look_up("aggregation", name, AGGREGATION)
+    if (binary is None) != (len(branches) == 1):
+        raise BadProxy("genotype: binary: wanted an operator exactly when there are two branches")
+    if binary is not None:
+        _look_up("binary operator", binary, BINARY)
+    parts = [_branch_from(b) for b in branches]
+    if len(parts) == 1:
+        return Proxy(aggregates[0], parts[0])
+    return Proxy(aggregates[0], parts[0], binary, parts[1], aggregates[1] if len(aggregates) == 2 else None)
+
+
+def _branch_from(data: Any) -> Branch:
+    if not isinstance(data, Mapping) or not isinstance(data.get("chain"), list):
+        raise BadProxy("genotype: branch: wanted an object with input and chain")
+    if len(data["chain"]) > MAX_CHAIN:
+        raise BadProxy(f"genotype: chain of {len(data['chain'])} operators, wanted at most {MAX_CHAIN}")
+    _look_up("input", data.get("input"), INPUTS)
+    for name in data["chain"]:
+        _look_up("unary operator", name, UNARY)
+    return Branch(data["input"], tuple(data["chain"]))
+
+
+def _look_up(kind: str, name: Any, table: Collection[str]) -> None:
+    if not isinstance(name, str):
+        raise BadProxy(f"genotype: {kind}: got {type(name).__name__}, wanted a name")
+    if name not in table:
+        raise BadProxy(f"genotype: {_unknown(kind, name[:40], table)}")
+
+
+class _Parser:
+    """Recursive descent over the tokens; one method per rule of the grammar."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.tokens, position = text, list[tuple[str, int]](), 0
+        stripped = text.rstrip()
+        while position < len(stripped):
+            if (match := _TOKEN.match(stripped, position)) is None:
+                at = position + len(stripped[position:]) - len(stripped[position:].lstrip())
+                self._fail(at, repr(stripped[at]), "a name, a bracket or a comma")
+            self.tokens.append((match[1], match.start(1)))
+            position = match.end()
+        self.next = 0
+
+    def proxy(self) -> Proxy:
+        name = self._name("an aggregation or a binary operator")
+        if self._peek() == "[":
+            found = self._inside(self._known("aggregation", name, AGGREGATION))
+        elif self._peek() == "(":
+            found = self._outside(self._known("binary operator", name, BINARY))
+        else:
+            self._fail_here("'[' after an aggregation or '(' after a binary operator")
+        if self.next < len(self.tokens):
+            self._fail_here("the end of the formula")
+        return found
+
+    def _inside(self, aggregate: str) -> Proxy:
+        self._take("[")
+        is_join = self._peek() in BINARY and self._peek(1) == "("
+        if not is_join:
+            proxy = Proxy(aggregate, self._branch())
+        else:
+            binary = self._name("a binary operator")
+            self._take("(")
+            left = self._branch()
+            self._take(",")
+            proxy = Proxy(aggregate, left, binary, self._branch())
+            self._take(")")
+        self._take("]")
+        return proxy
+
+    def _outside(self, binary: str) -> Proxy:
+        self._take("(")
+        left_aggregate, left = self._aggregated()
+        self._take(",")
+        right_aggregate, right = self._aggregated()
+        self._take(")")
+        return Proxy(left_aggregate, left, binary, right, right_aggregate)
+
+    def _aggregated(self) -> tuple[str, Branch]:
+        aggregate = self._known("aggregation", self._name("an aggregation"), AGGREGATION)
+        self._take("[")
+        branch = self._branch()
+        self._take("]")
+        return aggregate, branch
+
+    def _branch(self) -> Branch:
+        outer: list[str] = []
+        while self._peek(1) == "(":
+            outer.append(self._known("unary operator", self._name("a unary operator"), UNARY))
+            self._take("(")
+            if len(outer) > MAX_CHAIN:
+                self._fail_here(f"at most {MAX_CHAIN} unary operators in a branch")
+        name = self._known("input", self._name("an input"), INPUTS)
+        for _ in outer:
+            self._take(")")
+        return Branch(name, tuple(reversed(outer)))
+
+    def _peek(self, ahead: int = 0) -> str:
+        at = self.next + ahead
+        return self.tokens[at][0] if at < len(self.tokens) else ""
+
+    def _name(self, wanted: str) -> str:
+        if not self._peek() or self._peek() in "[](),":
+            self._fail_here(wanted)
+        self.next += 1
+        return self.tokens[self.next - 1][0]
+
+    def _known(self, kind: str, name: str, table: Collection[str]) -> str:
+        if name not in table:
+            at = self.tokens[self.next - 1][1]
+            raise BadProxy(f"{self._shown()}: column {at + 1}: {_unknown(kind, name[:40], table)}")
+        return name
+
+    def _take(self, symbol: str) -> None:
+        if self._peek() != symbol:
+            self._fail_here(repr(symbol))
+        self.next += 1
+
+    def _fail_here(self, wanted: str) -> NoReturn:
+        at = self.tokens[self.next][1] if self.next < len(self.tokens) else len(self.text)
+        self._fail(at, repr(self._peek()[:40]) if self._peek() else "the end", wanted)
+
+    def _fail(self, at: int, got: str, wanted: str) -> NoReturn:
+        raise BadProxy(f"{self._shown()}: column {at + 1}: got {got}, wanted {wanted}")
+
+    def _shown(self) -> str:
+        return repr(self.text if len(self.text) <= 80 else self.text[:77] + "...")

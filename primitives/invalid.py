@@ -1,0 +1,15 @@
+"""Invalid: every reason for which a proxy has no score or no fitness, as a sentence."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["Invalid"]
+
+
+class Invalid(StrEnum):
+    """A failure has a name, never a number."""
+
+    NON_FINITE = "the formula overflows or divides by zero on some architecture"
+    CONSTANT = "every architecture gets the same score, so there is no ranking"
+    NO_BRANCH = "both branches are pruned, so nothing is left to compute"

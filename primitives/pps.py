@@ -1,0 +1,213 @@
+"""PPS, the predictive-pruning strategy: rules that refuse a formula before it costs anything.
+
+Each rule is a small function with a sentence a user can read. They look only at the formula; the predictive part
+(scores on a few probe architectures must be finite, not constant and not noise) is in `fitness/probes.py`, because
+it needs features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from primitives.operators import UNARY, Sign
+from primitives.proxy import Branch, Proxy
+
+__all__ = ["RULES", "Rule", "sign_of", "violation", "violations"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`breaks(proxy)` is True when the formula is not worth its price, for the reason in `sentence`."""
+
+    name: str
+    sentence: str
+    breaks: Callable[[Proxy], bool]
+
+
+INVERSE = {
+    ("exp", "log"), ("log", "exp"), ("exp", "abslog"), ("abslog", "exp"), ("revert", "revert"),
+    ("invert", "invert"), ("sqrt", "pow2"), ("pow2", "sqrt"),
+}  # fmt: skip
+IDEMPOTENT = {"abs", "relu", "normalize", "min_max", "no_op"}
+# (inner, outer): the pair equals one operator, so a shorter spelling exists.
+EQUIVALENT = {
+    ("softmax", "log"): "logsoftmax", ("softmax", "abslog"): "logsoftmax", ("logsoftmax", "exp"): "softmax",
+    ("revert", "abs"): "abs", ("revert", "pow2"): "pow2", ("abs", "pow2"): "pow2", ("pow2", "abs"): "pow2",
+    ("revert", "abslog"): "abslog", ("abs", "abslog"): "abslog", ("abs", "log"): "abslog",
+    ("revert", "frobenius_norm"): "frobenius_norm", ("abs", "frobenius_norm"): "frobenius_norm",
+    ("revert", "l1_norm"): "l1_norm", ("abs", "l1_norm"): "l1_norm", ("abs", "to_mean"): "l1_norm",
+    ("revert", "to_std"): "to_std", ("normalize", "min_max"): "min_max", ("min_max", "normalize"): "normalize",
+    ("logsoftmax", "logsoftmax"): "logsoftmax", ("logsoftmax", "softmax"): "softmax",
+}  # fmt: skip
+
+
+def sign_of(branch: Branch) -> Sign:
+    """What is known of the sign of a branch's entries."""
+    sign = Sign.NONNEGATIVE if branch.source.nonnegative else Sign.ANY
+    for name in branch.chain:
+        sign = _step(sign, UNARY[name].sign)
+    return sign
+
+
+def _step(sign: Sign, effect: Sign) -> Sign:
+    if effect is Sign.KEEP:
+        return sign
+    if effect is not Sign.FLIP:
+        return effect
+    return {Sign.NONNEGATIVE: Sign.NONPOSITIVE, Sign.NONPOSITIVE: Sign.NONNEGATIVE}.get(sign, Sign.ANY)
+
+
+def _pairs(branch: Branch) -> list[tuple[str, str]]:
+    """(inner, outer) neighbours, looking through operators that do nothing."""
+    chain = branch.canonical().chain
+    return list(pairwise(chain))
+
+
+def _prefixes(branch: Branch) -> list[tuple[Branch, str]]:
+    """(what is computed so far, the next operator)."""
+    return [(Branch(branch.input, branch.chain[:i]), name) for i, name in enumerate(branch.chain)]
+
+
+def _any_pair(test: Callable[[tuple[str, str]], bool]) -> Callable[[Proxy], bool]:
+    return lambda proxy: any(test(pair) for branch in proxy.branches for pair in _pairs(branch))
+
+
+def _is_inverse(pair: tuple[str, str]) -> bool:
+    return pair in INVERSE
+
+
+def _is_idempotent(pair: tuple[str, str]) -> bool:
+    return pair[0] == pair[1] and pair[0] in IDEMPOTENT
+
+
+def _pads(proxy: Proxy) -> bool:
+    return any(branch.chain.count("no_op") > 1 for branch in proxy.branches)
+
+
+def _idempotent(proxy: Proxy) -> bool:
+    return _any_pair(_is_idempotent)(proxy) or _pads(proxy)
+
+
+def _equivalent(proxy: Proxy) -> bool:
+    if any("normalized_sum" in branch.chain for branch in proxy.branches):
+        return True  # equals to_mean
+    needless = (
+        sign_of(before) is Sign.NONNEGATIVE and name in ("abs", "relu", "l1_norm")
+        for branch in proxy.branches
+        for before, name in _prefixes(branch)
+    )
+    return _any_pair(EQUIVALENT.__contains__)(proxy) or any(needless)
+
+
+def _conflict(proxy: Proxy) -> bool:
+    return any(
+        sign_of(before) is Sign.NONPOSITIVE and name in ("log", "sqrt", "relu")
+        for branch in proxy.branches
+        for before, name in _prefixes(branch)
+    )
+
+
+def _scalar_collapse(proxy: Proxy) -> bool:
+    return any(
+        before.is_scalar and not UNARY[name].on_scalars
+        for branch in proxy.branches
+        for before, name in _prefixes(branch)
+    )
+
+
+def _both_pruned(proxy: Proxy) -> bool:
+    return all(branch.pruned for branch in proxy.branches)
+
+
+def _same_branches(proxy: Proxy) -> bool:
+    if proxy.right is None or proxy.right_aggregate not in (None, proxy.aggregate):
+        return False
+    return proxy.binary in ("sum", "difference") and proxy.left.canonical() == proxy.right.canonical()
+
+
+def _twin(proxy: Proxy) -> bool:
+    if any(branch.pruned for branch in proxy.branches) or proxy.right is None:
+        return False
+    canonical = proxy.canonical()
+    plain = Proxy(proxy.aggregate, proxy.left.canonical(), proxy.binary, proxy.right.canonical(), proxy.right_aggregate)
+    return canonical != plain
+
+
+def _mixed_lists(proxy: Proxy) -> bool:
+    if proxy.right is None or proxy.right_aggregate is not None or proxy.left.is_scalar or proxy.right.is_scalar:
+        return False
+    if proxy.left.pruned or proxy.right.pruned:
+        return False
+    return proxy.left.source.tensors != proxy.right.source.tensors
+
+
+def _matmul_of_numbers(proxy: Proxy) -> bool:
+    if proxy.binary != "matmul" or any(branch.pruned for branch in proxy.branches):
+        return False
+    return not proxy.joins_entries and not _mixed_lists(proxy)
+
+
+def _constant(proxy: Proxy) -> bool:
+    return any(_says_nothing(branch, enters_by_mean=not proxy.joins_entries) for branch in proxy.branches)
+
+
+def _says_nothing(branch: Branch, enters_by_mean: bool) -> bool:
+    """Whether the branch's number is the same for every tensor, by algebra: a z-score has mean 0 and deviation 1,
+    its square has mean 1, and shares along a line of T tokens have mean 1/T. What is left can only count blocks."""
+    state = "shares" if branch.input == "S" else ""
+    chain = branch.canonical().chain
+    for name in (*chain, "to_mean") if enters_by_mean and not branch.is_scalar else chain:
+        if state and (state, name) in _FIXED:
+            return True
+        state = _next_state(state, name, along_tokens=branch.input in ("A", "J", "H", "S"))
+    return False
+
+
+_FIXED = {(state, mean) for state in ("z", "z squared", "shares") for mean in ("to_mean", "normalized_sum")}
+_FIXED |= {("z", "to_std"), ("z squared", "l1_norm"), ("shares", "l1_norm")}
+
+
+def _next_state(state: str, name: str, along_tokens: bool) -> str:
+    if name == "normalize":
+        return "z"
+    if name == "softmax":
+        return "shares" if along_tokens else ""
+    if name == "pow2" and state == "z":
+        return "z squared"
+    keeps = {"revert": ("z", "z squared", "shares"), "abs": ("z squared", "shares"), "relu": ("z squared", "shares")}
+    return state if state in keeps.get(name, ()) else ""
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("both_pruned", "both branches are pruned, so nothing is left to compute", _both_pruned),
+    Rule("inverse_pair", "an operator is undone by the next one (such as exp then log)", _any_pair(_is_inverse)),
+    Rule("repeated", "the same idempotent operator is applied twice", _idempotent),
+    Rule(
+        "equivalent", "a shorter formula has the same value (such as log of softmax, which is logsoftmax)", _equivalent
+    ),
+    Rule("conflict", "log, sqrt or relu of something that is never positive is constant", _conflict),
+    Rule("scalar_collapse", "an operator that needs many entries is applied to a single number", _scalar_collapse),
+    Rule(
+        "mixed_lists", "tensors of different inputs have different shapes and cannot meet entry by entry", _mixed_lists
+    ),
+    Rule("matmul_of_numbers", "a matrix product with a single number is a plain product", _matmul_of_numbers),
+    Rule("same_branches", "both branches are the same, so their sum or difference says nothing new", _same_branches),
+    Rule(
+        "constant",
+        "a branch has the same value for every tensor (the mean of a z-score is 0, of attention rows 1/T)",
+        _constant,
+    ),
+    Rule("twin", "another spelling of the same formula comes first (commutative or linear)", _twin),
+)
+
+
+def violation(proxy: Proxy) -> Rule | None:
+    """The first rule that `proxy` breaks, or None."""
+    return next((rule for rule in RULES if rule.breaks(proxy)), None)
+
+
+def violations(proxy: Proxy) -> tuple[Rule, ...]:
+    """All rules that `proxy` breaks."""
+    return tuple(rule for rule in RULES if rule.breaks(proxy))

@@ -1,0 +1,136 @@
+"""Proxy: two branches, one binary operator, and an aggregation. Its text form is its identity.
+
+mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]      joined inside: block by block, then aggregated
+product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )   joined outside: an aggregation per branch
+mean[ exp(abs(J)) ]                                    one branch (the other was pruned)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from primitives.inputs import INPUTS, Input
+from primitives.operators import BINARY, UNARY, Binary, Kind
+
+__all__ = ["BadProxy", "Branch", "Proxy"]
+
+
+class BadProxy(ValueError):
+    """A text or a genotype that is not a proxy; the message points at the place."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """An input followed by a chain of unary operators, innermost first."""
+
+    input: str
+    chain: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = self.input
+        for name in self.chain:
+            text = f"{name}({text})"
+        return text
+
+    @property
+    def source(self) -> Input:
+        """The table entry of the input."""
+        return INPUTS[self.input]
+
+    @property
+    def pruned(self) -> bool:
+        """Whether a prune drops the branch."""
+        return "prune" in self.chain
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether an operator has reduced the tensor to one number."""
+        return any(UNARY[name].kind is Kind.REDUCE for name in self.chain)
+
+    def canonical(self) -> Branch:
+        """Without operators that do nothing."""
+        return Branch(self.input, tuple(name for name in self.chain if name != "no_op"))
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """`right` and `binary` are None for one branch; `right_aggregate` is None when the join is inside."""
+
+    aggregate: str
+    left: Branch
+    binary: str | None = None
+    right: Branch | None = None
+    right_aggregate: str | None = None
+
+    @cached_property
+    def text(self) -> str:
+        """The one spelling of this proxy, which `primitives.grammar.parse` reads back."""
+        if self.right is None:
+            return f"{self.aggregate}[ {self.left} ]"
+        if self.right_aggregate is None:
+            return f"{self.aggregate}[ {self.binary}( {self.left}, {self.right} ) ]"
+        return f"{self.binary}( {self.aggregate}[ {self.left} ], {self.right_aggregate}[ {self.right} ] )"
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """One or two branches."""
+        return (self.left,) if self.right is None else (self.left, self.right)
+
+    @property
+    def operator(self) -> Binary | None:
+        """The table entry of the binary operator."""
+        return None if self.binary is None else BINARY[self.binary]
+
+    @property
+    def joins_entries(self) -> bool:
+        """Whether aligned tensors meet entry by entry, so that the means of the branches do not suffice."""
+        return (
+            self.right is not None
+            and self.right_aggregate is None
+            and self.operator is not None
+            and self.operator.entries is not None
+            and self.left.source.tensors == self.right.source.tensors
+            and not self.left.is_scalar
+            and not self.right.is_scalar
+        )
+
+    @property
+    def complexity(self) -> int:
+        """Number of inputs and operators, aggregations included."""
+        aggregations = 2 if self.right_aggregate else 1
+        return sum(1 + len(b.canonical().chain) for b in self.branches) + (self.right is not None) + aggregations
+
+    def canonical(self) -> Proxy:
+        """The representative of all spellings with the same value (pruned branches dropped, no_op removed,
+        commutative branches ordered, an outside join that is linear moved inside).
+
+        Raises BadProxy if both branches are pruned, because nothing is left to represent.
+        """
+        left, right = self.left.canonical(), self.right.canonical() if self.right else None
+        sides = [(b, a) for b, a in ((left, self.aggregate), (right, self.right_aggregate or self.aggregate)) if b]
+        kept = [(b, a) for b, a in sides if not b.pruned]
+        if not kept:
+            raise BadProxy(f"{self}: both branches are pruned; leave one of them")
+        if len(kept) == 1:
+            return Proxy(kept[0][1], kept[0][0])
+        operator = self.operator
+        if operator is not None and operator.commutative:
+            kept.sort(key=lambda side: (str(side[0]), side[1]))
+        (b1, a1), (b2, a2) = kept
+        inside = self.right_aggregate is None or (a1 == a2 and operator is not None and operator.linear)
+        return Proxy(a1, b1, self.binary, b2, None if inside else a2)
+
+    def pruned(self) -> Proxy:
+        """The same proxy without branches that a prune drops; raises BadProxy if none is left."""
+        return self.canonical() if any(b.pruned for b in self.branches) else self
+
+    def to_genotype(self) -> dict[str, Any]:
+        """Plain data by names, for JSON."""
+        branches = [{"input": b.input, "chain": list(b.chain)} for b in self.branches]
+        aggregates = [self.aggregate, *([self.right_aggregate] if self.right_aggregate else [])]
+        return {"binary": self.binary, "branches": branches, "aggregates": aggregates}

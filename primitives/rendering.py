@@ -1,0 +1,87 @@
+"""Rendering: a formula as LaTeX for a paper, or as plain torch code to read. Nothing rendered is ever run here."""
+
+from __future__ import annotations
+
+from primitives.operators import BINARY, UNARY
+from primitives.proxy import Branch, Proxy
+
+__all__ = ["as_latex", "as_python"]
+
+
+def as_latex(proxy: Proxy) -> str:
+    r"""Such as `\frac{1}{L}\sum_{l} \operatorname{mean}\left( ... \right)`."""
+    if proxy.right is not None and proxy.right_aggregate is not None:
+        left, right = (_over_blocks(a, _branch(b)) for a, b in _sides(proxy))
+        return _joined(proxy, left, right)
+    if proxy.right is None:
+        return _over_blocks(proxy.aggregate, _branch(proxy.left))
+    return _over_blocks(proxy.aggregate, _joined(proxy, _branch(proxy.left), _branch(proxy.right)))
+
+
+def _sides(proxy: Proxy) -> list[tuple[str, Branch]]:
+    aggregates = (proxy.aggregate, proxy.right_aggregate or proxy.aggregate)
+    return list(zip(aggregates, proxy.branches, strict=False))
+
+
+def _over_blocks(aggregate: str, inner: str) -> str:
+    symbol = {"sum": r"\sum_{l}", "mean": r"\frac{1}{L}\sum_{l}"}.get(aggregate, rf"\operatorname{{{aggregate}}}_{{l}}")
+    return rf"{symbol} \overline{{{inner}}}"
+
+
+def _joined(proxy: Proxy, left: str, right: str) -> str:
+    pattern = BINARY[str(proxy.binary)].formula
+    return _substitute(pattern, {"x": rf"\left({left}\right)", "y": rf"\left({right}\right)"})
+
+
+def _branch(branch: Branch) -> str:
+    letter, _, role = branch.input.partition(".")
+    text = f"{letter}_{{\\mathrm{{{role}}}}}" if role else letter
+    for name in branch.chain:
+        text = _substitute(UNARY[name].formula, {"x": text if text == letter else rf"\left({text}\right)"})
+    return text
+
+
+def _substitute(pattern: str, values: dict[str, str]) -> str:
+    """Replace the variables, but not the letters of commands such as \\max or \\textstyle."""
+    out, at = "", 0
+    while at < len(pattern):
+        if pattern[at] == "\\":
+            end = at + 1
+            while end < len(pattern) and pattern[end].isalpha():
+                end += 1
+            end = max(end, at + 2)
+            if pattern[at:end] in (r"\text", r"\operatorname"):
+                end = pattern.index("}", end) + 1
+            out, at = out + pattern[at:end], end
+            continue
+        out, at = out + values.get(pattern[at], pattern[at]), at + 1
+    return out
+
+
+_PYTHON = {
+    "log": "torch.where({x} > 0, {x}, 1.0).log()", "abslog": "torch.where({x} != 0, {x}, 1.0).abs().log()",
+    "abs": "{x}.abs()", "pow2": "{x} ** 2", "exp": "{x}.exp()",
+    "normalize": "({x} - {x}.mean()) / {x}.std(correction=0)",
+    "relu": "{x}.relu()", "invert": "1 / ({x} + 1e-9)", "frobenius_norm": "{x}.norm()",
+    "normalized_sum": "{x}.sum() / {x}.numel()", "l1_norm": "{x}.abs().mean()", "softmax": "{x}.softmax({axis})",
+    "sigmoid": "{x}.sigmoid()", "logsoftmax": "{x}.log_softmax({axis})", "sqrt": "{x}.clamp_min(0).sqrt()",
+    "revert": "-{x}", "min_max": "({x} - {x}.min()) / ({x}.max() - {x}.min())", "to_mean": "{x}.mean()",
+    "to_std": "{x}.std(correction=0)", "no_op": "{x}",
+}  # fmt: skip
+
+
+def as_python(proxy: Proxy) -> str:
+    """The steps for one block as torch statements, for reading; the comment says what happens over the blocks."""
+    lines = [f"# {proxy}"]
+    for variable, branch in zip("xy", proxy.branches, strict=False):
+        lines.append(f"{variable} = {branch.input.replace('.', '_')}")
+        for name in branch.chain:
+            code = _PYTHON.get(name, name + "({x})").format(x=variable, axis=branch.source.axis)
+            lines.append(f"{variable} = {code}")
+    if proxy.right is not None:
+        join = {"sum": "x + y", "difference": "x - y", "product": "x * y", "matmul": "x @ y.mT"}[str(proxy.binary)]
+        where = "after each is averaged and aggregated" if proxy.right_aggregate else "per tensor"
+        lines.append(f"x = {join}  # {where}")
+    aggregates = " and ".join(a for a, _ in _sides(proxy))
+    lines.append(f"x = x.mean()  # one number per tensor; then {aggregates} over the tensors and blocks")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,116 @@
+"""Scoring: a proxy on the features of one network, over all entries. This is the definition of a score;
+the branch table of `fitness/branches.py` is a faster way to (nearly) the same number.
+
+1. A branch applies its operators to each tensor of its input (float32, reductions float64).
+2. Branches over the same tensor list are joined tensor by tensor; two tensors entry by entry, anything else by
+   broadcasting, which for a mean is the join of the means. Branches over different lists are joined block by block.
+3. A block's value joins its tensors, the network's value its blocks, as the aggregation says.
+4. An input that a block does not have contributes 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from primitives.frames import ExactFrame, ScalarFrame
+from primitives.invalid import Invalid
+from primitives.operators import AGGREGATION, UNARY, Binary, Kind
+from primitives.proxy import BadProxy, Branch, Proxy
+
+__all__ = ["Blocks", "Scorer", "apply_branch", "score"]
+
+Blocks = Sequence[Mapping[str, Sequence[torch.Tensor]]]
+"""Per block, the tensors of each input by name; absent inputs are missing or empty."""
+
+
+def score(proxy: Proxy, blocks: Blocks) -> float | Invalid:
+    """The value of `proxy` on one network, or the reason why there is none."""
+    return Scorer(blocks).score(proxy)
+
+
+def apply_branch(branch: Branch, x: torch.Tensor) -> torch.Tensor:
+    """The chain on one whole tensor: a float32 tensor of the same shape, or a 0-d float64 one."""
+    frame: ExactFrame | ScalarFrame = ExactFrame(x, branch.source.axis) if x.dim() else ScalarFrame()
+    for name in branch.chain:
+        operator = UNARY[name]
+        x = operator.apply(x, frame)
+        if operator.kind is Kind.REDUCE:
+            frame = ScalarFrame()
+    return x
+
+
+class Scorer:
+    """Scores many proxies on one network; the means of a branch are computed once."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self.blocks = blocks
+        self._memo: dict[Branch, list[list[float]]] = {}
+
+    def score(self, proxy: Proxy) -> float | Invalid:
+        """The value of `proxy`, or the reason why there is none."""
+        try:
+            proxy = proxy.pruned()
+        except BadProxy:
+            return Invalid.NO_BRANCH
+        value = self._value(proxy)
+        return value if math.isfinite(value) else Invalid.NON_FINITE
+
+    def _value(self, proxy: Proxy) -> float:
+        left = self._means(proxy.left)
+        if proxy.right is None or proxy.operator is None:
+            return _aggregate(proxy.aggregate, left)
+        right = self._means(proxy.right)
+        if proxy.right_aggregate is not None:
+            outer = _aggregate(proxy.aggregate, left), _aggregate(proxy.right_aggregate, right)
+            return _join(proxy.operator, *outer)
+        if proxy.joins_entries:
+            return _aggregate(proxy.aggregate, [self._entries(proxy, block) for block in self.blocks])
+        same_list = proxy.left.source.tensors == proxy.right.source.tensors
+        joined = []
+        for xs, ys in zip(left, right, strict=True):
+            if not same_list or len(xs) != len(ys):
+                xs, ys = [_within(proxy.aggregate, xs)], [_within(proxy.aggregate, ys)]
+            joined.append([_join(proxy.operator, x, y) for x, y in zip(xs, ys, strict=True)])
+        return _aggregate(proxy.aggregate, joined)
+
+    def _means(self, branch: Branch) -> list[list[float]]:
+        """Per block, one number per tensor of the branch's input."""
+        if branch not in self._memo:
+            self._memo[branch] = [
+                [_mean(apply_branch(branch, x)) for x in block.get(branch.input, ())] for block in self.blocks
+            ]
+        return self._memo[branch]
+
+    def _entries(self, proxy: Proxy, block: Mapping[str, Sequence[torch.Tensor]]) -> list[float]:
+        """Aligned tensors of one block joined entry by entry; a block without one of the inputs gives 0."""
+        if proxy.right is None or proxy.operator is None or proxy.operator.entries is None:
+            raise BadProxy(f"{proxy}: joins no entries")
+        xs, ys = block.get(proxy.left.input, ()), block.get(proxy.right.input, ())
+        return [
+            float(proxy.operator.entries(apply_branch(proxy.left, x), apply_branch(proxy.right, y)))
+            for x, y in zip(xs, ys, strict=len(xs) > 0 and len(ys) > 0)
+        ]
+
+
+def _mean(x: torch.Tensor) -> float:
+    return float(x.mean(dtype=torch.float64))
+
+
+def _join(operator: Binary, x: float, y: float) -> float:
+    return float(operator.apply(torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.float64)))
+
+
+def _within(aggregate: str, values: Sequence[float]) -> float:
+    """The value of one block, from those of its tensors."""
+    if not values:
+        return 0.0
+    return float(np.sum(values) if AGGREGATION[aggregate].sums_tensors else np.mean(values))
+
+
+def _aggregate(name: str, per_block: list[list[float]]) -> float:
+    values = np.array([_within(name, values) for values in per_block])
+    return float(AGGREGATION[name].weights(len(values)) @ values)

@@ -1,0 +1,221 @@
+"""The command line as a user meets it: real runs on real (small) networks, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = ["--search-size", "16", "--iterations", "40", "--population", "12", "--batch", "2", "--seq-len", "24", "--devices", "cpu"]
+
+
+def zcp(*arguments: object, **extra: str) -> subprocess.CompletedProcess[str]:
+    """One real process of the command line."""
+    command = [sys.executable, "cli.py", *map(str, arguments)]
+    environment = {**os.environ, **extra}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment, check=False)
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bank")
+
+
+@pytest.fixture(scope="module")
+def hall(tiny_benchmark: Path, bank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "first"
+    done = zcp("evolve", "--benchmark", tiny_benchmark, *SMALL, "--bank", bank, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "held-out rho" in done.stdout and "(depth, then width)" in done.stdout
+    assert "iteration 0/40: best" in done.stderr and "PPS refused" in done.stderr
+    assert done.stderr.rstrip().splitlines()[-1].startswith("next: python cli.py replay")
+    return out / "hall_of_fame.json"
+
+
+def test_a_run_directory_describes_itself(hall: Path) -> None:
+    folder = hall.parent
+    names = {p.name for p in folder.iterdir()}
+    assert names == {"config.json", "environment.json", "generations.jsonl", "checkpoint.json", "hall_of_fame.json"}
+    lines = [json.loads(line) for line in (folder / "generations.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == list(range(41))
+    document = json.loads(hall.read_text())
+    assert (
+        document["schema"] == 1 and len(document["split"]["search"]) == 16 and len(document["split"]["holdout"]) == 14
+    )
+    for record in document["proxies"]:
+        assert {"search", "holdout", "all", "sign", "text", "genotype", "fidelity"} <= set(record)
+        assert (
+            record["holdout"]["ci95_kendall"][0] <= record["holdout"]["kendall"] <= record["holdout"]["ci95_kendall"][1]
+        )
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(
+    hall: Path, tiny_benchmark: Path, bank: Path, tmp_path: Path
+) -> None:
+    variants = {
+        "again": ["--bank", bank],
+        "threads": ["--bank", bank, "--jobs", "2"],
+        "cold": ["--bank", tmp_path / "cold", "--devices", "cpu,cpu"],
+        "other": ["--bank", bank, "--seed", "43"],
+    }
+    for name, options in variants.items():
+        done = zcp("evolve", "--benchmark", tiny_benchmark, *SMALL, *options, "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        same = (tmp_path / name / "hall_of_fame.json").read_bytes() == hall.read_bytes()
+        assert same is (name != "other"), name
+
+
+def test_replay_agrees_with_the_record(hall: Path, tiny_benchmark: Path, bank: Path) -> None:
+    options = ["--benchmark", tiny_benchmark, "--bank", bank, "--batch", "2", "--seq-len", "24", "--devices", "cpu"]
+    done = zcp("replay", hall, *options, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    answer, document = json.loads(done.stdout), json.loads(hall.read_text())
+    assert answer["exact"] and not answer["transfer"]
+    for row, record in zip(answer["proxies"], document["proxies"], strict=True):
+        assert row["deviation"] == 0 and row["all"] == record["all"] and row["holdout"] == record["holdout"]
+    sketched = zcp("replay", hall, *options, "--sketch", "--format", "csv")
+    rows = list(csv.DictReader(sketched.stdout.splitlines()))
+    assert rows[0]["proxy"] == document["proxies"][0]["text"] and rows[-1]["proxy"] == "(depth, then width)"
+
+
+def test_replay_of_a_formula_says_which_rules_it_breaks(tiny_benchmark: Path, bank: Path) -> None:
+    text = "mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]"
+    done = zcp("replay", "--proxy", text, "--benchmark", tiny_benchmark, "--bank", bank, "--batch", 2, "--seq-len", 24, "--devices", "cpu")
+    assert done.returncode == 0 and "PPS would refuse" in done.stderr and "equivalent" in done.stderr
+
+
+def test_a_run_is_never_overwritten(hall: Path, tiny_benchmark: Path) -> None:
+    before = hall.read_bytes()
+    done = zcp("evolve", "--benchmark", tiny_benchmark, *SMALL, "--out", hall.parent)
+    assert done.returncode == 1 and "is not empty, and a run is never overwritten" in done.stderr
+    assert hall.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", ["text", "latex", "python", "json"])
+def test_show_prints_every_formula(hall: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["show", str(hall), "--format", form]) == 0
+    out, count = capsys.readouterr().out, len(json.loads(hall.read_text())["proxies"])
+    assert (
+        out.count(
+            {"text": "held-out rho", "latex": r"\overline", "python": "# one number per tensor", "json": '"text"'}[form]
+        )
+        >= count
+    )
+
+
+def test_benchmarks_and_doctor_answer_in_every_format(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["benchmarks", "list"], ["doctor"]):
+        for form in ("table", "json", "csv"):
+            assert cli.main([*command, "--format", form]) == 0
+            assert "gpt2-wt103" in capsys.readouterr().out
+
+
+MISTAKES = [
+    (["evolv"], 2, "unknown command 'evolv'; did you mean evolve?"),
+    (["evolve"], 2, "wanted --space gpt2"),
+    (["evolve", "--space", "gtp2"], 2, "got 'gtp2', wanted one of gpt2, flexibert; did you mean gpt2?"),
+    (["evolve", "--space", "gpt2", "--benchmark", "gpt2-wt104"], 1, "did you mean gpt2-wt103?"),
+    (["evolve", "--benchmark", "TINY", "--iterations", "-5"], 2, "--iterations"),
+    (["evolve", "--benchmark", "TINY", "--population", "many"], 2, "--population"),
+    (["evolve", "--benchmark", "TINY", "--metric", "los"], 1, "unknown metric 'los'"),
+    (["evolve", "--benchmark", "TINY", "--space", "flexibert"], 2, "is of the space gpt2"),
+    (["evolve", "--benchmark", "TINY", "--search-size", "25"], 2, "wanted at most 20"),
+    (["evolve", "--benchmark", "TINY", "--build", "odd"], 2, "--build: got 'odd', wanted one of as_trained"),
+    (["evolve", "--benchmark", "TINY", "--search-size", "16", "--devices", "tpu"], 1, "got 'tpu', wanted cpu"),
+    (["evolve", "--benchmark", "TINY", "--search-size", "16", "--corpus", "nowhere.txt"], 1, "cannot be read"),
+    (["evolve", "--resume", "nowhere"], 1, "no config.json, so there is no run to resume"),
+    (["evolve", "--resume", "nowhere", "--seed", "3"], 2, "--seed: a resumed run keeps its settings"),
+    (["evolve", "--benchmark", "TINY", "--seq-len", "600", "--search-size", "16"], 1, "seq-len"),
+    (["replay"], 2, "wanted a hall of fame file or --proxy"),
+    (["replay", "nowhere.json"], 1, "cannot be read"),
+    (["replay", "--proxy", "mean[ sqr(W) ]"], 1, "did you mean sqrt?"),
+    (["replay", "--proxy", "__import__('os').system('id')"], 1, 'got "\'"'),
+    (["benchmarks", "verify", "nothing"], 1, "unknown benchmark 'nothing'"),
+    (["benchmarks", "fetch", "../../x"], 1, "cannot be fetched"),
+    (["doctor", "--format", "jsn"], 2, "did you mean json?"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"), MISTAKES, ids=lambda v: " ".join(v) if isinstance(v, list) else None
+)
+def test_a_mistake_is_one_line_and_an_exit_code(
+    arguments: list[str], code: int, message: str, tiny_benchmark: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([str(tiny_benchmark) if a == "TINY" else a for a in arguments]) == code
+    error = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1 and message in error[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(proxies=[]), "no formula"),
+        (lambda d: d.update(schema=7), "schema"),
+        (lambda d: d["proxies"][0].update(text="__import__('os').system('touch pwned')"), "proxies[0]: text"),
+        (lambda d: d["proxies"][0].update(text="mean[ absolute(W) ]"), "unknown unary operator 'absolute'"),
+        (lambda d: d["proxies"][0].update(sign=0), "sign"),
+        (lambda d: d["proxies"][0].update(sign=-d["proxies"][0]["sign"]), "digest"),
+        (lambda d: d.pop("split"), "split is missing"),
+    ],
+)
+def test_a_bad_hall_of_fame_is_refused(
+    hall: Path,
+    tmp_path: Path,
+    change: object,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    document = json.loads(hall.read_text())
+    change(document)  # type: ignore[operator]
+    Path("bad.json").write_text(json.dumps(document))
+    assert cli.main(["show", "bad.json"]) == 1
+    error = capfd.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.json"]
+
+
+def test_every_option_is_read() -> None:
+    """An option that a command declares is a parameter of its function, by name or through the options it passes on."""
+    import inspect
+
+    def walk(group: object) -> list:
+        return [c for c in group.commands.values() for c in (walk(c) if hasattr(c, "commands") else [c])]  # type: ignore[attr-defined]
+
+    source = (ROOT / "cli.py").read_text()
+    for command in walk(cli.commands):
+        accepted = inspect.signature(inspect.unwrap(command.callback)).parameters
+        for parameter in command.params:
+            named = parameter.name in accepted
+            passed_on = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+            assert named or passed_on
+            assert (
+                source.count(f'"{parameter.name}"')
+                + source.count(f"{parameter.name}:")
+                + source.count(f"{parameter.name},")
+                > 0
+            )
+
+
+def test_the_published_run_is_short_of_nothing(published: Path, tmp_path: Path) -> None:
+    """200 real architectures in a copy with 30 of them would be another benchmark: here only loading and refusing."""
+    copy = Path(shutil.copytree(published / "gpt2-wt103", tmp_path / "wt"))
+    summary = copy / "ppl_summary.yaml"
+    summary.chmod(0o644)
+    summary.write_text(summary.read_text()[:5000] + "\n  config_0_j9: {valid")
+    done = zcp("evolve", "--benchmark", copy, "--out", tmp_path / "run")
+    assert done.returncode == 1 and "not valid YAML" in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()

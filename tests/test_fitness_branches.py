@@ -1,0 +1,93 @@
+"""The branch table against exact scoring on real networks: equal where the sketch is whole, close elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from fitness.bank import FeatureBank, FeatureKey, SketchEntry, sketch_features
+from fitness.branches import BranchTable
+from fitness.extraction import Workshop
+from fitness.features import Features, collect
+from fitness.sketch import GRID, NODES, sketch
+from models.architecture import Architecture
+from models.spaces import SPACES
+from models.tokens import TokenBatch
+from primitives.grammar import parse
+from primitives.inputs import PAPER
+from primitives.operators import UNARY
+from primitives.scoring import Scorer
+
+TEXTS = [
+    "sum[ frobenius_norm(W) ]", "mean[ exp(abs(J)) ]", "sum[ relu(A) ]", "mean[ to_std(S) ]",
+    "mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]", "sum[ difference( abs(H), sqrt(J) ) ]",
+    "sum[ product( to_std(W), to_std(A) ) ]", "mean[ product( to_std(W), l1_norm(G) ) ]",
+    "sum[ product( abs(W.ffn), abs(G.ffn) ) ]", "mean[ product( pow2(H), abs(J) ) ]", "sum[ matmul( abs(G), abs(W) ) ]",
+    "mean[ matmul( pow2(H), abs(J) ) ]", "product( sum[ abslog(W) ], mean[ frobenius_norm(G.attn) ] )",
+    "sum[ frobenius_norm(min_max(W)) ]", "mean[ to_std(sigmoid(H)) ]",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured(tiny_architectures: list[Architecture], batch: TokenBatch) -> tuple[BranchTable, list[Features]]:
+    features = [collect(SPACES["gpt2"].build(a, 0), batch) for a in tiny_architectures]
+    return BranchTable([sketch_features(f) for f in features]), features
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_sketch_scores_rank_like_exact_ones(text: str, measured: tuple[BranchTable, list[Features]]) -> None:
+    table, features = measured
+    exact = np.array([Scorer(f.blocks).score(parse(text)) for f in features], dtype=float)
+    close = table.score(parse(text))
+    assert spearmanr(exact, close).statistic > 0.97
+    assert np.median(np.abs(close - exact) / np.abs(exact)) < 0.05
+
+
+@pytest.mark.parametrize("name", [n for n in UNARY if n != "prune"])
+@pytest.mark.parametrize("letter", PAPER)
+def test_a_constant_tensor_is_summarised_exactly(name: str, letter: str) -> None:
+    x = torch.full((2, 7, 5) if letter == "S" else (7, 5), 0.375)
+    layout = np.array([[0, 0, x.numel(), x.shape[-2 if letter in "AJH" else -1]]])
+    rows = {n: np.stack([sketch(x, n)]) for n in PAPER}
+    entry = SketchEntry(rows, dict.fromkeys(PAPER, layout), 1, 0.0)
+    proxy = parse(f"sum[ {name}({letter}) ]")
+    exact = Scorer([{letter: (x,)}]).score(proxy)
+    assert BranchTable([entry]).score(proxy)[0] == pytest.approx(exact, rel=1e-5)
+
+
+def test_a_sketch_keeps_mean_and_extremes_and_ignores_the_order_of_entries() -> None:
+    x = torch.randn(300, 200, generator=torch.Generator().manual_seed(0))
+    nodes = sketch(x, "W")[:NODES]
+    assert len(sketch(x, "W")) == NODES + GRID
+    assert nodes[0] < x.quantile(1e-4) and nodes[-1] > x.quantile(0.9999)
+    assert np.array_equal(nodes, sketch(x.flip(0), "W")[:NODES])
+
+
+def test_an_absent_input_contributes_0(tiny_features: Features) -> None:
+    lacking = Features(tuple({**b, "S": ()} if i == 0 else b for i, b in enumerate(tiny_features.blocks)), 1.0)
+    table = BranchTable([sketch_features(lacking)])
+    exact = Scorer(lacking.blocks).score(parse("sum[ sum( exp(S), to_mean(J) ) ]"))
+    assert table.score(parse("sum[ sum( exp(S), to_mean(J) ) ]"))[0] == pytest.approx(exact, rel=1e-2)
+    none = Features(tuple({**b, "H": ()} for b in tiny_features.blocks), 1.0)
+    assert BranchTable([sketch_features(none)]).score(parse("sum[ product( exp(H), exp(J) ) ]"))[0] == 0
+
+
+def test_threads_change_no_bit(
+    measured: tuple[BranchTable, list[Features]], tiny_architectures: list[Architecture]
+) -> None:
+    entries = [sketch_features(f) for f in measured[1]]
+    proxies = [parse(t) for t in TEXTS]
+    one, two = BranchTable(entries).scores(proxies), BranchTable(entries).scores(proxies, jobs=2)
+    assert np.array_equal(one, two)
+
+
+def test_the_table_of_a_bank_is_that_of_the_features(
+    tmp_path, batch: TokenBatch, tiny_architectures: list[Architecture], measured
+) -> None:
+    workshop = Workshop(FeatureBank(tmp_path, FeatureKey.create("gpt2", batch.digest)), batch)
+    workshop.extract(tiny_architectures[:4])
+    entries = [workshop.bank.load_sketch(a) for a in tiny_architectures[:4]]
+    proxies = [parse(t) for t in TEXTS]
+    assert np.allclose(BranchTable(entries).scores(proxies), measured[0].scores(proxies)[:, :4], rtol=1e-5)

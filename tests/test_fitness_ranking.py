@@ -1,0 +1,64 @@
+"""Rank statistics against scipy; evaluations, splits, intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from fitness.evaluation import evaluate_scores, split_groups
+from fitness.ranking import RankTarget, bootstrap_interval, kendall, paired_p_value, spearman
+from primitives.grammar import parse
+from primitives.invalid import Invalid
+
+vectors = arrays(np.float64, 15, elements=st.integers(-4, 4).map(float))
+
+
+@settings(max_examples=200, deadline=None)
+@given(vectors, vectors)
+def test_batched_statistics_equal_scipy_with_ties(x: np.ndarray, y: np.ndarray) -> None:
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return
+    target = RankTarget.create(y)
+    assert target.spearman(x[None])[0] == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
+    assert target.kendall(x[None])[0] == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-6)
+    assert spearman(x, y) == pytest.approx(-spearman(-x, y)) and kendall(x, y) == pytest.approx(-kendall(-x, y))
+
+
+def test_tau_a_counts_ties_as_neither() -> None:
+    x, y = np.array([1.0, 1, 2, 3]), np.array([1.0, 2, 3, 4])
+    assert kendall(x, y, "a") == pytest.approx(5 / 6) and kendall(x, y) == pytest.approx(5 / np.sqrt(30))
+
+
+def test_failures_are_named_and_signs_are_fixed() -> None:
+    y = np.arange(12.0)
+    rows = np.stack([y, -y, np.ones(12), np.where(y == 3, np.inf, y), np.where(y == 3, np.nan, y)])
+    proxies = [parse(f"sum[ {'abs(' * i}W{')' * i} ]") for i in range(5)]
+    up, down, constant, infinite, missing = evaluate_scores(proxies, rows, RankTarget.create(y))
+    assert (up.fitness, up.sign, down.fitness, down.sign) == (pytest.approx(1), 1, pytest.approx(1), -1)
+    assert up.ranking == down.ranking
+    assert constant.invalid is Invalid.CONSTANT and infinite.invalid is missing.invalid is Invalid.NON_FINITE
+    assert constant.fitness == infinite.fitness == -np.inf
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1000), st.lists(st.integers(0, 30), min_size=30, max_size=80))
+def test_no_group_is_on_both_sides_of_a_split(seed: int, groups: list[int]) -> None:
+    labels = np.array(groups)
+    split = split_groups(labels, 12, seed)
+    assert sorted(split.search + split.holdout) == list(range(len(groups)))
+    assert not set(labels[list(split.search)]) & set(labels[list(split.holdout)])
+    assert len(split.search) <= 12 and split == split_groups(labels, 12, seed)
+
+
+def test_an_interval_covers_and_a_better_ranking_is_significant() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=80)
+    good, poor = y + 0.3 * rng.normal(size=80), y + 1.5 * rng.normal(size=80)
+    for name, measure in (("spearman", spearman), ("kendall", kendall)):
+        low, high = bootstrap_interval(good, y, name, 200)
+        assert low < measure(good, y) < high
+    assert paired_p_value(good, poor, y, resamples=300) < 0.05 < paired_p_value(poor, good, y, resamples=300)

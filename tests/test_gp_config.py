@@ -1,0 +1,110 @@
+import dataclasses
+import json
+
+import pytest
+from landscape import fingerprint, search
+
+from gp.algorithms import ALGORITHMS
+from gp.config import ALGORITHM_NAMES, BadConfig, SearchConfig
+from primitives.inputs import EXTENDED, PAPER
+
+
+def test_the_defaults_are_the_published_settings():
+    config = SearchConfig()
+    assert (config.population, config.iterations, config.seed, config.n_unary) == (80, 1000, 42, 2)
+    assert (config.crossover, config.mutation, config.selection_ratio) == (0.5, 0.5, 0.1)
+
+
+def test_the_names_of_the_algorithms_are_those_of_the_table():
+    assert set(ALGORITHM_NAMES) == set(ALGORITHMS)
+
+
+def test_a_configuration_survives_json():
+    config = SearchConfig(seed=7, inputs=PAPER, aggregates=("sum",), joins=("outside",), pps=False, crossover=0.25)
+    assert SearchConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_missing_setting_takes_its_default():
+    assert SearchConfig.from_dict({"seed": 1}) == SearchConfig(seed=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", -1),
+        ("seed", 1.5),
+        ("seed", True),
+        ("seed", "42"),
+        ("iterations", -1),
+        ("population", 1),
+        ("n_unary", 0),
+        ("n_unary", 17),
+        ("crossover", 1.1),
+        ("crossover", float("nan")),
+        ("mutation", -0.1),
+        ("mutation", "often"),
+        ("selection_ratio", 0),
+        ("selection_ratio", 2),
+        ("objective", "pearson"),
+        ("algorithm", "cma-es"),
+        ("algorithm", None),
+        ("aggregates", ()),
+        ("aggregates", ("median",)),
+        ("aggregates", "mean"),
+        ("aggregates", (["mean"],)),
+        ("joins", ("sideways",)),
+        ("inputs", ("A", "A")),
+        ("inputs", ("X",)),
+        ("pps", 1),
+        ("hall_size", 0),
+        ("tries", 0),
+    ],
+)
+def test_a_bad_value_is_refused_with_field_got_and_wanted(field, value):
+    with pytest.raises(BadConfig) as caught:
+        SearchConfig(**{field: value})
+    assert caught.value.field == field
+    assert caught.value.wanted in str(caught.value) and str(caught.value).startswith(f"{field}: got ")
+
+
+def test_neither_crossover_nor_mutation_is_refused():
+    with pytest.raises(BadConfig, match="more than 0"):
+        SearchConfig(crossover=0.0, mutation=0.0)
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name():
+    with pytest.raises(BadConfig, match="did you mean population"):
+        SearchConfig.from_dict({"popullation": 80})
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest_one():
+    with pytest.raises(BadConfig, match="did you mean kendall"):
+        SearchConfig(objective="kendal")
+
+
+def test_something_else_than_settings_is_refused():
+    with pytest.raises(BadConfig, match="an object of settings"):
+        SearchConfig.from_dict([("seed", 1)])
+
+
+def test_a_configuration_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        SearchConfig().seed = 1
+
+
+CHANGES = {
+    "seed": 7, "iterations": 50, "population": 12, "n_unary": 1, "crossover": 0.1, "mutation": 0.9,
+    "selection_ratio": 0.9, "algorithm": "random", "aggregates": ("mean",), "joins": ("inside",),
+    "inputs": PAPER, "pps": False, "hall_size": 3, "tries": 1,
+}  # fmt: skip
+READ_BY_EVALUATE = {"objective"}
+
+
+def test_every_setting_is_tested_for_an_effect():
+    assert {f.name for f in dataclasses.fields(SearchConfig)} == set(CHANGES) | READ_BY_EVALUATE
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_every_setting_changes_the_search(field):
+    assert getattr(SearchConfig(inputs=EXTENDED), field) != CHANGES[field]
+    assert fingerprint(search()) != fingerprint(search(**{field: CHANGES[field]}))

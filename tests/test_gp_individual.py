@@ -1,0 +1,122 @@
+import copy
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gp.config import SearchConfig
+from gp.individual import Individual, Misfit
+from gp.primitive_set import primitive_set
+from gp.variation import generate
+from primitives.grammar import from_genotype, parse
+from primitives.inputs import PAPER
+
+PSET = primitive_set(SearchConfig())
+SETTINGS = [
+    SearchConfig(n_unary=n, inputs=inputs, joins=joins)
+    for n in (1, 2, 3)
+    for inputs in (PAPER, SearchConfig().inputs)
+    for joins in (("inside",), ("outside",), ("inside", "outside"))
+]
+individuals = st.builds(
+    lambda config, seed: generate(random.Random(seed), primitive_set(config)),
+    st.sampled_from(SETTINGS),
+    st.integers(0, 2**32),
+)
+
+
+def test_parse_and_str_are_inverse_for_10_000_random_trees():
+    rng = random.Random(0)
+    for i in range(10_000):
+        individual = generate(rng, primitive_set(SETTINGS[i % len(SETTINGS)]))
+        for proxy in (individual.spelling, individual.to_proxy()):
+            assert parse(str(proxy)) == proxy
+
+
+@given(individuals)
+def test_a_tree_comes_back_from_its_text_and_from_its_genotype(individual):
+    text, genotype = str(individual), json.loads(json.dumps(individual.spelling.to_genotype()))
+    assert Individual.from_proxy(parse(text), individual.pset) == individual
+    assert Individual.from_proxy(from_genotype(genotype), individual.pset) == individual
+
+
+@given(individuals)
+def test_a_formula_comes_back_from_its_own_tree(individual):
+    proxy = individual.to_proxy()
+    again = Individual.from_proxy(proxy, individual.pset)
+    assert again.to_proxy() == proxy and again.canonical == individual.canonical
+
+
+@given(individuals)
+def test_every_branch_has_n_unary_operators(individual):
+    assert [len(branch.chain) for branch in individual.spelling.branches] == [individual.pset.n_unary] * 2
+
+
+@given(individuals)
+def test_a_pruned_branch_is_gone_from_the_formula(individual):
+    assert not any(branch.pruned for branch in individual.to_proxy().branches)
+    assert individual.to_proxy().canonical() == individual.canonical
+
+
+def test_a_short_branch_is_padded_with_no_op():
+    individual = Individual.from_proxy(parse("mean[ sum( W, log(G) ) ]"), PSET)
+    assert str(individual) == "mean[ sum( no_op(no_op(W)), no_op(log(G)) ) ]"
+    assert str(individual.canonical) == "mean[ sum( W, log(G) ) ]"
+
+
+def test_a_single_branch_gets_a_pruned_partner():
+    individual = Individual.from_proxy(parse("sum[ exp(abs(J)) ]"), PSET)
+    assert str(individual) == "sum[ sum( exp(abs(J)), no_op(prune(A)) ) ]"
+    assert str(individual.to_proxy()) == "sum[ exp(abs(J)) ]"
+
+
+def test_the_branch_that_is_left_may_be_the_right_one():
+    individual = Individual.from_proxy(parse("sum[ product( no_op(prune(A)), exp(abs(J)) ) ]"), PSET)
+    assert str(individual.to_proxy()) == "sum[ exp(abs(J)) ]"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("mean[ sum( log(log(log(W))), G ) ]", "3 operators in log(log(log(W))), wanted at most 2"),
+        ("mean[ sum( log(W), log(J) ) ]", "sum as a binary operator on two branches on Tensor:weights:2"),
+        ("mean[ matmul( to_mean(W), to_mean(G) ) ]", "matmul as a binary operator"),
+        ("mean[ sum( softmax(to_mean(W)), G ) ]", "softmax as a unary operator"),
+        ("mean[ sum( prune(W), prune(G) ) ]", "sum as a binary operator"),
+        ("mean[ sum( log(prune(W)), G ) ]", "log as a unary operator in a branch on Dropped:1"),
+        ("product( mean[ prune(W) ], mean[ G ] )", "mean as the aggregation of one branch on Dropped:2"),
+    ],
+)
+def test_a_formula_that_the_types_forbid_is_refused_with_the_place(text, reason):
+    with pytest.raises(Misfit) as caught:
+        Individual.from_proxy(parse(text), PSET)
+    assert reason in str(caught.value) and "wanted" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ("mean[ sum( W.attn, G.attn ) ]", {"inputs": PAPER}),
+        ("sum[ sum( W, G ) ]", {"aggregates": ("mean",)}),
+        ("mean[ sum( W, G ) ]", {"joins": ("outside",)}),
+        ("sum( mean[ W ], sum[ G ] )", {"joins": ("inside",)}),
+    ],
+)
+def test_a_formula_outside_the_settings_is_refused(text, settings):
+    with pytest.raises(Misfit, match="wanted what the settings allow"):
+        Individual.from_proxy(parse(text), primitive_set(SearchConfig(**settings)))
+
+
+def test_the_aggregation_sum_and_the_binary_sum_are_told_apart():
+    text = "sum( sum[ log(abs(W)) ], mean[ exp(abs(G)) ] )"
+    assert str(Individual.from_proxy(parse(text), PSET)) == text
+
+
+def test_a_copy_shares_the_set_and_keeps_the_fitness():
+    individual = Individual.from_proxy(parse("mean[ sum( W, G ) ]"), PSET)
+    individual.fitness.values = (0.5, 4)
+    twin = copy.deepcopy(individual)
+    assert twin == individual and twin is not individual and twin.pset is PSET
+    assert twin.fitness.values == (0.5, 4)

@@ -1,0 +1,132 @@
+"""Reading benchmarks: what is there is read, what is wrong is named with its record."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.benchmark import BadBenchmark
+from models.files import BadFile
+from models.layouts import load_benchmark
+from models.origins import ORIGINS, fetch, find, verify
+
+
+def test_the_published_folder_is_read_whole(published: Path) -> None:
+    benchmark = load_benchmark(published / "gpt2-wt103")
+    assert len(benchmark) == 200 and benchmark.metric == "valid_ppl" and not benchmark.higher_is_better
+    assert benchmark.architectures[0].id == "config_0_j0"
+    assert benchmark.ground_truth[0] == pytest.approx(45.022968707221274)
+    assert np.array_equal(benchmark.quality, -benchmark.ground_truth)
+    assert load_benchmark(published / "gpt2-wt103", metric="test_ppl").ground_truth[0] == pytest.approx(
+        45.11893898899607
+    )
+
+
+def test_the_published_data_have_the_pinned_digest(published: Path) -> None:
+    assert verify("gpt2-wt103").digest == ORIGINS["gpt2-wt103"].digest
+
+
+@pytest.fixture
+def copy(published: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(published / "gpt2-wt103", tmp_path / "copy"))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("ppl_summary.yaml", "valid_ppl: 45.022968707221274", "valid_ppl: many", "record 0 (config_0_j0): valid_ppl: got 'many'"),
+        ("ppl_summary.yaml", "valid_ppl: 45.022968707221274", "valid_ppl: .nan", "valid_ppl: got nan, wanted a finite number"),
+        ("ppl_summary.yaml", "config_0_j0:", "config_0_j0: [", "not valid YAML"),
+        ("ppl_summary.yaml", "config_0_j0:", "../../etc/passwd:", "wanted ids like config_0_j0"),
+        ("config_0/j0/model_config.yaml", "d_model: 128", "d_model: 127", "record 0 (config_0_j0): n_head[0]: got 2, wanted a divisor"),
+        ("config_0/j0/model_config.yaml", "n_layer: 5", "n_layer: 6", "wanted a list of 6"),
+        ("config_0/j0/model_config.yaml", "n_layer: 5", "n_layer: [", "not valid YAML"),
+    ],
+)  # fmt: skip
+def test_a_bad_record_is_named(copy: Path, file: str, old: str, new: str, message: str) -> None:
+    path = copy / file
+    path.chmod(0o644)
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(BadBenchmark) as caught:
+        load_benchmark(copy)
+    assert message in str(caught.value)
+
+
+def test_a_missing_or_truncated_file_is_named(copy: Path) -> None:
+    (copy / "config_3" / "j3").chmod(0o755)
+    (copy / "config_3" / "j3" / "model_config.yaml").unlink()
+    with pytest.raises(BadFile, match=r"config_3/j3/model_config.yaml: cannot be read"):
+        load_benchmark(copy)
+
+
+def rewrite(source: Path, target: Path, index: int, change: dict) -> Path:
+    lines = source.read_text().splitlines()
+    lines[index] = json.dumps({**json.loads(lines[index]), **change})
+    target.write_text("\n".join(lines))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("index", "change", "message"),
+    [
+        (0, {"schema": 9}, "schema 9, this version reads schema 1"),
+        (0, {"space": "gtp2"}, "space: got 'gtp2'"),
+        (0, {"higher_is_better": "no"}, "wanted metric (a text) and higher_is_better"),
+        (3, {"loss": "low"}, "record 2 (tiny2): loss: got 'low', wanted a finite number"),
+        (3, {"id": "tiny0"}, "id occurs twice"),
+        (3, {"config": {}}, "record 2 (tiny2): n_layer: got None"),
+        (3, {"config": 5}, "got int, wanted a mapping"),
+    ],
+)
+def test_a_bad_line_is_named(tiny_benchmark: Path, tmp_path: Path, index: int, change: dict, message: str) -> None:
+    with pytest.raises(BadBenchmark) as caught:
+        load_benchmark(rewrite(tiny_benchmark, tmp_path / "bad.jsonl", index, change))
+    assert message in str(caught.value)
+
+
+def test_nan_and_torn_json_are_refused(tiny_benchmark: Path, tmp_path: Path) -> None:
+    text = tiny_benchmark.read_text()
+    (tmp_path / "nan.jsonl").write_text(text.replace('"loss": ', '"loss": NaN, "x": ', 1))
+    (tmp_path / "torn.jsonl").write_text(text[:-30])
+    for name, message in (("nan", "NaN is not a JSON number"), ("torn", "line 31: not valid JSON")):
+        with pytest.raises(BadFile, match=message):
+            load_benchmark(tmp_path / f"{name}.jsonl")
+
+
+def test_exact_repeats_share_a_group(tiny_benchmark: Path, tmp_path: Path) -> None:
+    lines = tiny_benchmark.read_text().splitlines()
+    lines.append(json.dumps({**json.loads(lines[1]), "id": "again"}))
+    (tmp_path / "twice.jsonl").write_text("\n".join(lines))
+    groups = load_benchmark(tmp_path / "twice.jsonl").groups
+    assert groups[0] == groups[-1] and len(set(groups.tolist())) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gpt2-wt104", "did you mean gpt2-wt103?"),
+        ("../../nowhere/at/all", "no such file or folder"),
+        ("a b", "wanted a name of letters"),
+        ("nothing-like-it", "wanted one of"),
+    ],
+)
+def test_an_unknown_benchmark_is_answered_with_a_way_out(name: str, message: str) -> None:
+    with pytest.raises(BadBenchmark) as caught:
+        find(name)
+    assert message in str(caught.value)
+
+
+def test_missing_data_are_answered_with_two_ways_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZCP_DATA", str(tmp_path))
+    monkeypatch.setattr("models.origins.PROJECT", tmp_path)
+    with pytest.raises(BadBenchmark, match="benchmarks fetch gpt2-wt103.*ZCP_DATA"):
+        find("gpt2-wt103")
+
+
+def test_fetch_takes_only_known_names() -> None:
+    with pytest.raises(BadBenchmark, match="cannot be fetched"):
+        fetch("../evil")

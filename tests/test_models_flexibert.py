@@ -1,0 +1,521 @@
+"""The `flexibert` space, its two builds, and the reader of the published layout."""
+
+import csv
+import importlib.util
+import json
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.fft import dctn
+from transformers import BertConfig, ConvBertConfig
+from transformers.models.bert.modeling_bert import BertLayer
+from transformers.models.convbert.modeling_convbert import ConvBertSelfAttention
+
+from models.architecture import BadArchitecture
+from models.benchmark import BadBenchmark
+from models.files import BadFile
+from models.layouts.glue import load_glue_json
+from models.spaces import SPACES
+from models.spaces.bert_blocks import OPERATIONS, Block, BlockPlan, Encoder
+from models.spaces.flexibert import FlexibertSpace
+
+SPACE = FlexibertSpace()
+CONFIG = {
+    "hidden_size": 128,
+    "operation": ["SDP", "DSC9"],
+    "heads": [2, 4],
+    "ffn_dim": [512, 1024],
+    "ffn_stack": [1, 3],
+}
+TOKENS = torch.randint(256, (2, 16), generator=torch.Generator().manual_seed(0))
+
+data = pytest.mark.skipif(
+    not os.environ.get("ZCP_DATA"), reason="ZCP_DATA is not set, so the published FlexiBERT files are missing"
+)
+
+
+def sampled(seed, n=6):
+    rng = random.Random(seed)
+    return [SPACE.architecture(str(i), SPACE.sample(rng)) for i in range(n)]
+
+
+def one_of_each():
+    """Two architectures that hold all six operations."""
+    rest = {"hidden_size": 128, "heads": [2, 4, 4], "ffn_dim": [512, 1024, 512], "ffn_stack": [3, 1, 3]}
+    halves = OPERATIONS[:3], OPERATIONS[3:]
+    return [SPACE.architecture(half[0], {"operation": half, **rest}) for half in halves]
+
+
+# The space
+
+
+def test_the_space_is_registered_under_its_name():
+    assert isinstance(SPACES["flexibert"], FlexibertSpace)
+
+
+def test_the_published_space_has_10621440_architectures():
+    assert SPACE.count() == 10_621_440
+
+
+def test_sampling_is_valid_reproducible_and_reaches_every_choice():
+    configs = [SPACE.sample(random.Random(seed)) for seed in range(60)]
+    assert configs == [SPACE.sample(random.Random(seed)) for seed in range(60)]
+    assert all(SPACE.check(config) == config for config in configs)
+    assert {config["hidden_size"] for config in configs} == {128, 256}
+    assert {len(config["operation"]) for config in configs} == {2, 4}
+    assert {entry for config in configs for entry in config["operation"]} == set(OPERATIONS)
+
+
+def test_a_configuration_survives_json_and_keeps_its_digest():
+    for architecture in sampled(1):
+        again = json.loads(json.dumps(dict(architecture.config)))
+        assert SPACE.architecture("again", again) == architecture
+
+
+def test_inert_fields_still_tell_architectures_apart():
+    first = SPACE.architecture("a", CONFIG)
+    second = SPACE.architecture("b", {**CONFIG, "operation": ["WMA", "DSC9"]})
+    third = SPACE.architecture("c", {**CONFIG, "ffn_dim": [1024, 1024]})
+    assert len({first, second, third}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"hidden_size": 130.0}, "hidden_size"),
+        ({"hidden_size": None}, "hidden_size"),
+        ({"operation": []}, "operation"),
+        ({"operation": "SDP"}, "operation"),
+        ({"operation": ["SDP", "DSC7"]}, r"operation\[1\].*DSC7.*wanted one of SDP, WMA"),
+        ({"operation": [["SDP"], "SDP"]}, r"operation\[0\]"),
+        ({"heads": [2]}, "heads: got 1 entries, wanted a list of 2"),
+        ({"heads": [2, 3]}, r"heads\[1\]: got 3, wanted a divisor of hidden_size = 128"),
+        ({"heads": [2, True]}, r"heads\[1\]"),
+        ({"ffn_dim": [512, 0]}, r"ffn_dim\[1\]"),
+        ({"ffn_stack": [1, 99]}, r"ffn_stack\[1\]"),
+        ({"dropout": 0.1}, "dropout: unknown field"),
+    ],
+)
+def test_a_bad_field_is_named(change, named):
+    with pytest.raises(BadArchitecture, match=named):
+        SPACE.check({**CONFIG, **change})
+
+
+def test_a_missing_field_is_named():
+    for field in CONFIG:
+        with pytest.raises(BadArchitecture, match=field):
+            SPACE.check({key: value for key, value in CONFIG.items() if key != field})
+
+
+def test_heads_that_do_not_fit_width_256_are_refused_by_the_published_build_only():
+    odd = SPACE.architecture("odd", {**CONFIG, "hidden_size": 96, "heads": [2, 3]})
+    assert SPACE.parameters(odd).total > 0
+    with pytest.raises(BadArchitecture, match=r"heads\[1\]: got 3, wanted an even divisor of 256"):
+        SPACE.parameters(odd, "as_published")
+
+
+def test_an_unknown_build_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"as_specified.*as_trained, as_published"):
+        SPACE.build(SPACE.architecture("a", CONFIG), 0, "as_specified")
+
+
+# The networks
+
+
+@pytest.mark.parametrize("build", SPACE.builds)
+def test_parameter_counts_equal_the_built_network(build):
+    for architecture in [*sampled(2), *one_of_each()]:
+        with torch.device("meta"):
+            model = Encoder(SPACE.plans(architecture.config, build))
+        count = SPACE.parameters(architecture, build)
+        blocks = sum(p.numel() for block in model.blocks for p in block.parameters())
+        assert (count.decoder, count.total) == (blocks, sum(p.numel() for p in model.parameters()))
+        assert count.embedding == count.total - count.decoder
+
+
+def test_as_trained_reads_width_and_ffn_but_not_the_operation():
+    plans = SPACE.plans(SPACE.check(CONFIG))
+    assert plans == (BlockPlan(128, "SDP", 2, (512,)), BlockPlan(128, "SDP", 4, (512, 1024, 1024)))
+
+
+def test_as_published_reads_the_operation_but_not_width_and_ffn_dim():
+    plans = SPACE.plans(SPACE.check(CONFIG), "as_published")
+    assert plans == (BlockPlan(256, "SDP", 2, (1024,)), BlockPlan(256, "DSC9", 4, (1024, 1024, 1024)))
+
+
+@pytest.mark.parametrize("build", SPACE.builds)
+def test_one_forward_and_backward_pass_is_finite(build):
+    for architecture in one_of_each():
+        model = SPACE.build(architecture, 0, build).eval()
+        assert model.hidden(TOKENS).shape == (2, 16, 256 if build == "as_published" else 128)
+        model.loss(TOKENS).backward()
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("build", SPACE.builds)
+def test_every_matrix_of_a_block_is_tapped_once_with_its_role(build):
+    for architecture in one_of_each():
+        model = SPACE.build(architecture, 0, build)
+        for taps, block in zip(model.taps(), model.blocks, strict=True):
+            tapped = [id(weight.parameter) for weight in taps.weights]
+            assert sorted(tapped) == sorted(id(p) for p in block.parameters() if p.dim() > 1)
+            ffn = [id(layer.weight) for layer in (*block.ffn, block.ffn_out)]
+            assert ffn == [id(weight.parameter) for weight in taps.weights if weight.role == "ffn"]
+            assert {weight.role for weight in taps.weights} == {"attn", "ffn"}
+
+
+def passed(model, modules):
+    """(inputs, output) of each module in one forward pass."""
+    seen = {}
+
+    def record(module, inputs, output):
+        seen[module] = inputs, output
+
+    hooks = [module.register_forward_hook(record) for module in modules]
+    model.hidden(TOKENS)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+@pytest.mark.parametrize("build", SPACE.builds)
+def test_taps_find_activations_heads_and_attention(build):
+    for architecture in one_of_each():
+        model = SPACE.build(architecture, 0, build).eval()
+        D = 256 if build == "as_published" else 128
+        operations, stacks = architecture.config["operation"], architecture.config["ffn_stack"]
+        for taps, operation, stack in zip(model.taps(), operations, stacks, strict=True):
+            seen = passed(model, (taps.block, *taps.activations, *taps.heads, *taps.attentions))
+            assert len(taps.activations) == stack
+            assert all(seen[module][1].min() > -0.2 for module in taps.activations)  # GELU's minimum is -0.17
+            assert seen[taps.block][0][0].shape == (2, 16, D)
+            assert [seen[module][0][0].shape for module in taps.heads] == [(2, 16, D)]
+            transforms = build == "as_published" and operation in ("DFT", "DCT")
+            assert len(taps.attentions) == (0 if transforms else 1)
+            for module in taps.attentions:
+                S = seen[module][1][1]
+                assert S.shape[0] == 2 and S.shape[2:] == (16, 16)
+                assert torch.allclose(S.sum(-1), torch.ones(S.shape[:-1]))
+
+
+def test_projections_are_the_maps_into_the_heads():
+    numbers = {"SDP": 3, "WMA": 4, "DFT": 1, "DCT": 1, "DSC5": 3, "DSC9": 3}
+    for architecture in one_of_each():
+        maps = SPACE.build(architecture, 0, "as_published").projections()
+        wanted = [numbers[entry] for entry in architecture.config["operation"]]
+        assert [len(block) for block in maps] == wanted
+
+
+@pytest.mark.parametrize("build", SPACE.builds)
+def test_weights_depend_on_architecture_and_seed_and_on_nothing_else(build):
+    first, second = sampled(3, 2)
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    model = SPACE.build(first, 0, build)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(2)
+    again = SPACE.build(first, 0, build)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(model.words, SPACE.build(first, 1, build).words)
+    assert not torch.equal(model.words, SPACE.build(second, 0, build).words)
+    assert not list(model.buffers())
+
+
+def test_trained_networks_start_like_tensorflow_and_published_ones_like_pytorch():
+    architecture = SPACE.architecture("a", {**CONFIG, "hidden_size": 256})
+    trained, published = (SPACE.build(architecture, 0, build) for build in SPACE.builds)
+    assert trained.words.abs().max() <= 0.04 and trained.words.std().item() == pytest.approx(0.0176, rel=0.01)
+    assert published.words[1:].std().item() == pytest.approx(0.02, rel=0.01) and not published.words[0].any()
+    assert trained.project.weight.abs().max() <= 0.125  # sqrt(6 / (128 + 256)), Glorot's limit
+    assert trained.project.weight.std() > 3 * published.project.weight.std()
+
+
+def test_sequences_beyond_the_position_table_are_refused():
+    model = SPACE.build(SPACE.architecture("a", CONFIG), 0)
+    with pytest.raises(ValueError, match="got sequences of 513, wanted at most 512"):
+        model.hidden(torch.zeros(1, 513, dtype=torch.int64))
+
+
+def largest_gradients(build: str) -> tuple[float, float]:
+    """In float32 and in float64."""
+    model = SPACE.build(one_of_each()[0], 0, build).eval()
+    matrices = [weight.parameter for taps in model.taps() for weight in taps.weights]
+    largest = []
+    for precise in (model, model.double()):
+        precise.zero_grad()
+        precise.loss(TOKENS).backward()
+        largest.append(max(p.grad.abs().max().item() for p in matrices))
+    return largest[0], largest[1]
+
+
+def test_the_published_loss_is_constant_so_its_gradient_is_rounding():
+    single, double = largest_gradients("as_published")
+    assert single < 1e-5 and double < 1e-12
+
+
+def test_the_projected_loss_has_a_gradient_that_is_not_rounding():
+    single, double = largest_gradients("as_trained")
+    assert single > 1e-2 and single == pytest.approx(double, rel=1e-3)
+
+
+# The token mixers, against other people's code
+
+
+def filled(module):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(0.0, 0.2)
+    return module.eval()
+
+
+def copied(target, source):
+    with torch.no_grad():
+        target.copy_(source.reshape(target.shape))
+
+
+X = torch.randn(2, 12, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_scaled_dot_product_block_is_a_bert_layer():
+    block = filled(Block(BlockPlan(32, "SDP", 4, (48,))))
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48}
+    layer = BertLayer(BertConfig(**sizes, attn_implementation="eager")).eval()
+    attention = layer.attention
+    pairs = (
+        (attention.self.query, block.mixer.query),
+        (attention.self.key, block.mixer.key),
+        (attention.self.value, block.mixer.value),
+        (attention.output.dense, block.project),
+        (attention.output.LayerNorm, block.mixer_norm),
+        (layer.intermediate.dense, block.ffn[0]),
+        (layer.output.dense, block.ffn_out),
+        (layer.output.LayerNorm, block.ffn_norm),
+    )
+    for theirs, ours in pairs:
+        theirs.load_state_dict(ours.state_dict())
+    output = layer(X)
+    assert torch.allclose(output[0] if isinstance(output, tuple) else output, block(X), atol=1e-5)
+
+
+def test_weighted_attention_multiplies_the_queries_once_more():
+    weighted, plain = Block(BlockPlan(32, "WMA", 4, (48,))).mixer, Block(BlockPlan(32, "SDP", 4, (48,))).mixer
+    filled(weighted)
+    plain.load_state_dict(weighted.state_dict(), strict=False)
+    copied(plain.query.weight, weighted.weight.weight @ weighted.query.weight)
+    copied(plain.query.bias, weighted.weight.weight @ weighted.query.bias)
+    assert torch.allclose(weighted(X)[0], plain(X)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("operation", ["DSC5", "DSC9"])
+def test_a_convolution_block_mixes_like_convbert(operation):
+    mixer = filled(Block(BlockPlan(32, operation, 4, (48,))).mixer)
+    config = ConvBertConfig(
+        hidden_size=32, num_attention_heads=4, head_ratio=2, conv_kernel_size=mixer.kernel, embedding_size=32
+    )
+    theirs = ConvBertSelfAttention(config).eval()
+    for name in ("query", "key", "value"):
+        getattr(theirs, name).load_state_dict(getattr(mixer, name).state_dict())
+    theirs.conv_kernel_layer.load_state_dict(mixer.span_kernel.state_dict())
+    theirs.conv_out_layer.load_state_dict(mixer.span_value.state_dict())
+    copied(theirs.key_conv_attn_layer.depthwise.weight, mixer.depthwise)
+    copied(theirs.key_conv_attn_layer.pointwise.weight, mixer.pointwise.weight)
+    copied(theirs.key_conv_attn_layer.bias, mixer.pointwise.bias)
+    mixed, S = mixer(X)
+    assert torch.allclose(theirs(X)[0], mixed, atol=1e-5)
+    assert S.shape == (2, 2, 12, 12)
+
+
+@pytest.mark.parametrize(
+    ("operation", "transform"),
+    [
+        ("DFT", lambda heads: np.fft.fft2(heads, axes=(1, 3)).real),
+        ("DCT", lambda heads: dctn(heads, type=2, axes=(1, 3))),
+    ],
+)
+def test_a_transform_block_mixes_like_numpy_and_scipy(operation, transform):
+    mixer = filled(Block(BlockPlan(32, operation, 4, (48,))).mixer)
+    heads = mixer.input(X).detach().numpy().reshape(2, 12, 4, 8)
+    mixed, S = mixer(X)
+    assert S is None
+    assert np.allclose(mixed.detach().numpy(), transform(heads).reshape(2, 12, 32), atol=1e-3)
+
+
+# The published layout
+
+
+def layer(kind="SA", parameter="SDP", heads=2, width=512, stack=1):
+    return {
+        "operation_type": kind,
+        "operation_parameter": parameter,
+        "num_operation_heads": heads,
+        "feed_forward_dimension": width,
+        "num_feed_forward": stack,
+    }
+
+
+def published(n=12):
+    """Records like the published ones; records 0 and 1 repeat one description."""
+    pairs = [("SA", "SDP"), ("SA", "WMA"), ("LT", "DFT"), ("LT", "DCT"), ("DSC", 5), ("DSC", 9)]
+    layers = [[layer(*pairs[max(i, 1) % 6]), layer(width=512 * (1 + i // 6))] for i in range(n)]
+    return [
+        {
+            "id": 100 + i,
+            "scores": {"cola": 10.0 + i, "glue": 60.0 + i},
+            "hparams": {
+                "model_hparam_overrides": {
+                    "hidden_size": 128 if i % 4 < 2 else 256,
+                    "nas_config": {"encoder_layers": layers[i]},
+                }
+            },
+        }
+        for i in range(n)
+    ]
+
+
+def written(tmp_path, records):
+    folder = tmp_path / "some-glue"
+    folder.mkdir()
+    (folder / "BERT_benchmark.json").write_text(json.dumps(records))
+    return folder
+
+
+def test_the_published_layout_loads_from_its_folder_or_file(tmp_path):
+    folder = written(tmp_path, published())
+    benchmark = load_glue_json(folder)
+    assert (benchmark.name, benchmark.space, benchmark.metric) == ("some-glue", "flexibert", "glue")
+    assert benchmark.higher_is_better and list(benchmark.ground_truth) == [60.0 + i for i in range(12)]
+    assert [a.id for a in benchmark.architectures[:2]] == ["100", "101"]
+    assert benchmark.architectures[5].config["operation"] == ("DSC9", "SDP")
+    assert load_glue_json(folder / "BERT_benchmark.json", "named").digest == benchmark.digest
+
+
+def test_exact_repeats_share_a_group(tmp_path):
+    groups = load_glue_json(written(tmp_path, published())).groups
+    assert groups[0] == groups[1] and len(set(groups)) == 11
+
+
+def test_the_metric_is_selectable_and_a_misspelling_is_answered(tmp_path):
+    folder = written(tmp_path, published())
+    assert load_glue_json(folder, metric="cola").ground_truth[3] == 13.0
+    with pytest.raises(BadBenchmark, match=r"unknown metric 'colla'.*did you mean cola"):
+        load_glue_json(folder, metric="colla")
+
+
+MISSING = object()
+
+
+def change(path, value):
+    """A function that sets the value at a dotted path of a record, or deletes what is there."""
+
+    def spoil(record):
+        *parents, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+        for key in parents:
+            record = record[key]
+        if value is MISSING:
+            del record[last]
+        else:
+            record[last] = value
+
+    return spoil
+
+
+OVERRIDES = "hparams.model_hparam_overrides"
+LAYER = f"{OVERRIDES}.nas_config.encoder_layers.1"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (change("hparams", MISSING), "hparams: missing"),
+        (change(f"{OVERRIDES}.hidden_size", MISSING), "hidden_size: missing"),
+        (change(f"{OVERRIDES}.hidden_size", "128"), "hidden_size: got '128'"),
+        (change(f"{OVERRIDES}.hidden_size", 129), r"heads\[0\]: got 2, wanted a divisor of hidden_size"),
+        (change(f"{OVERRIDES}.nas_config", [1]), "nas_config.encoder_layers: missing"),
+        (change(f"{OVERRIDES}.nas_config.encoder_layers", {}), "encoder_layers: got {}, wanted a list"),
+        (change(f"{OVERRIDES}.nas_config.encoder_layers", []), "operation: got \\[\\]"),
+        (change(LAYER, None), r"encoder_layers\[1\]: num_operation_heads: missing"),
+        (change(f"{LAYER}.num_feed_forward", MISSING), r"encoder_layers\[1\]: num_feed_forward: missing"),
+        (change(f"{LAYER}.operation_type", "RNN"), r"operation\[1\]: got \"RNN 'SDP'\", wanted one of SDP"),
+        (change(f"{LAYER}.operation_parameter", ["SDP"]), r"operation\[1\]"),
+        (change(f"{LAYER}.operation_parameter", 5), r"operation\[1\]: got 'SA 5'"),
+        (change(f"{LAYER}.num_operation_heads", 2.0), r"heads\[1\]: got 2.0"),
+        (change("scores", MISSING), "scores: missing"),
+        (change("scores", [60]), "scores.glue: missing"),
+        (change("scores.glue", MISSING), "scores.glue: missing"),
+        (change("scores.glue", "high"), "glue: got 'high', wanted a finite number"),
+        (change("scores.glue", None), "glue: got None"),
+        (change("scores.glue", True), "glue: got True"),
+        (change("scores.glue", float("nan")), "got NaN or Infinity"),
+        (change("scores.cola", float("-inf")), "got NaN or Infinity"),
+    ],
+)
+def test_a_bad_record_is_named_by_index_and_id(tmp_path, spoil, named):
+    records = published()
+    spoil(records[3])
+    with pytest.raises(BadBenchmark, match=rf"some-glue: record 3 \(103\).*{named}"):
+        load_glue_json(written(tmp_path, records))
+
+
+def test_a_record_without_a_usable_id_is_named_by_its_index(tmp_path):
+    records = published()
+    records[3]["id"] = 1.5
+    with pytest.raises(BadBenchmark, match=r"record 3 .*id: got 1\.5"):
+        load_glue_json(written(tmp_path, records))
+    (tmp_path / "two").mkdir()
+    with pytest.raises(BadBenchmark, match=r"record 3 \(None\): id: missing"):
+        load_glue_json(written(tmp_path / "two", [*records[:3], "text"]))
+
+
+def test_an_id_that_occurs_twice_is_refused(tmp_path):
+    records = published()
+    records[3]["id"] = 100
+    with pytest.raises(BadBenchmark, match=r"record 3 \(100\).*twice"):
+        load_glue_json(written(tmp_path, records))
+
+
+def test_a_file_that_is_no_list_or_no_json_is_refused_by_path(tmp_path):
+    folder = written(tmp_path, {"records": []})
+    with pytest.raises(BadBenchmark, match=r"BERT_benchmark\.json: got dict, wanted a list"):
+        load_glue_json(folder)
+    (folder / "BERT_benchmark.json").write_text("[{,")
+    with pytest.raises(BadFile, match=r"BERT_benchmark\.json: not valid JSON"):
+        load_glue_json(folder)
+    with pytest.raises(BadFile, match="cannot be read"):
+        load_glue_json(tmp_path / "nothing")
+
+
+# The published data
+
+
+def folder():
+    return Path(os.environ["ZCP_DATA"]) / "flexibert-glue"
+
+
+@data
+def test_all_500_published_records_load_and_491_are_distinct():
+    benchmark = load_glue_json(folder())
+    assert len(benchmark) == 500 and len(set(benchmark.architectures)) == 491
+    assert {SPACE.shape(a) for a in benchmark.architectures} == {(2, 128), (2, 256), (4, 128), (4, 256)}
+
+
+@data
+def test_published_parameter_counts_are_met_500_times_of_500():
+    with (folder() / "BERT_results_activation.csv").open(newline="") as file:
+        counts = {row["ID"]: int(row["Number of Parameters"]) for row in csv.DictReader(file)}
+    for architecture in load_glue_json(folder()).architectures:
+        assert SPACE.parameters(architecture, "as_published").total == counts[architecture.id]
+
+
+@data
+def test_the_figures_in_the_document_are_what_the_script_prints(capsys):
+    root = Path(__file__).parent.parent
+    spec = importlib.util.spec_from_file_location("as_trained", root / "bench" / "flexibert_as_trained.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.main([str(folder())]) == 0
+    assert capsys.readouterr().out.strip() in (root / "docs" / "flexibert.md").read_text()

@@ -1,0 +1,109 @@
+"""Scores against plain torch, written out by hand; canonical forms keep the value; rules 3 and 4."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from test_primitives_grammar import proxies
+
+from fitness.features import Features
+from primitives.grammar import parse
+from primitives.invalid import Invalid
+from primitives.proxy import BadProxy, Proxy
+from primitives.scoring import score
+
+
+def blocks() -> list[dict[str, tuple[torch.Tensor, ...]]]:
+    """Two blocks with two weight matrices each."""
+    g = torch.Generator().manual_seed(0)
+    result = []
+    for _ in range(2):
+        W = torch.randn(6, 4, generator=g), torch.randn(4, 8, generator=g)
+        G = torch.randn(6, 4, generator=g), torch.randn(4, 8, generator=g)
+        block = {"W": W, "G": G, "W.attn": W[:1], "W.ffn": W[1:], "G.attn": G[:1], "G.ffn": G[1:]}
+        block |= {"A": (torch.randn(10, 8, generator=g),), "J": (torch.randn(10, 4, generator=g),)}
+        block |= {"H": (torch.randn(10, 4, generator=g),), "S": (torch.rand(2, 5, 5, generator=g).softmax(-1),)}
+        result.append(block)
+    return result
+
+
+B = blocks()
+GOLDEN = {
+    "mean[ exp(abs(J)) ]": lambda: sum(b["J"][0].abs().exp().mean() for b in B) / 2,
+    "sum[ frobenius_norm(W) ]": lambda: sum(w.norm() for b in B for w in b["W"]),
+    "mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]": lambda: sum(
+        (w**2).abs().mean() + (g.softmax(1) ** 2).mean() for b in B for w, g in zip(b["W"], b["G"], strict=True)
+    ) / 4,
+    "sum[ product( abs(W), abs(G) ) ]": lambda: sum(
+        (w.abs() * g.abs()).mean() for b in B for w, g in zip(b["W"], b["G"], strict=True)
+    ),
+    "sum[ matmul( W, G ) ]": lambda: sum((w @ g.T).mean() for b in B for w, g in zip(b["W"], b["G"], strict=True)),
+    "mean[ product( softmax(J), logsoftmax(H) ) ]": lambda: sum(
+        (b["J"][0].softmax(0) * b["H"][0].log_softmax(0)).mean() for b in B
+    ) / 2,
+    "sum[ product( to_std(W), to_mean(A) ) ]": lambda: sum(
+        sum(w.std(correction=0) for w in b["W"]) * b["A"][0].mean() for b in B
+    ),
+    "mean[ product( to_std(W), to_mean(A) ) ]": lambda: sum(
+        sum(w.std(correction=0) for w in b["W"]) / 2 * b["A"][0].mean() for b in B
+    ) / 2,
+    "sum[ sum( W, to_mean(S) ) ]": lambda: sum(sum(w.mean() for w in b["W"]) + b["S"][0].mean() for b in B),
+    "product( sum[ l1_norm(G.ffn) ], mean[ pow2(S) ] )": lambda: sum(b["G"][1].abs().mean() for b in B)
+    * sum((b["S"][0] ** 2).mean() for b in B) / 2,
+    "difference( mean[ abs(W.attn) ], sum[ sigmoid(H) ] )": lambda: sum(b["W"][0].abs().mean() for b in B) / 2
+    - sum(b["H"][0].sigmoid().mean() for b in B),
+    "mean[ sum( pow2(revert(H)), logsoftmax(frobenius_norm(A)) ) ]": lambda: sum((b["H"][0] ** 2).mean() for b in B) / 2,
+    "sum[ sum( prune(W), to_mean(J) ) ]": lambda: sum(b["J"][0].mean() for b in B),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", GOLDEN)
+def test_score_equals_plain_torch(text: str) -> None:
+    assert score(parse(text), B) == pytest.approx(float(GOLDEN[text]()), rel=1e-5, abs=1e-7)
+
+
+@settings(max_examples=400, deadline=None)
+@given(proxies)
+def test_every_formula_has_a_finite_score_or_a_named_reason_and_changes_no_tensor(proxy: Proxy) -> None:
+    before = [x.clone() for b in B for xs in b.values() for x in xs]
+    result = score(proxy, B)
+    assert isinstance(result, Invalid) or math.isfinite(result)
+    assert all(torch.equal(x, y) for x, y in zip(before, (x for b in B for xs in b.values() for x in xs), strict=True))
+
+
+@settings(max_examples=400, deadline=None)
+@given(proxies)
+def test_the_canonical_form_has_the_same_value(proxy: Proxy) -> None:
+    try:
+        canonical = score(proxy.canonical(), B)
+    except BadProxy:
+        assert score(proxy, B) is Invalid.NO_BRANCH
+        return
+    value = score(proxy, B)
+    if isinstance(value, Invalid) or isinstance(canonical, Invalid):
+        return
+    parts = [score(Proxy(a, b), B) for b in proxy.branches for a in ("sum", "mean")]
+    scale = max([abs(p) for p in parts if not isinstance(p, Invalid)] + [abs(value)])
+    assert value == pytest.approx(canonical, rel=1e-9, abs=1e-9 * scale + 1e-12)
+
+
+def test_an_input_that_a_block_lacks_contributes_0() -> None:
+    lacking = [{**B[0], "S": (), "H": ()}, B[1]]
+    assert score(parse("sum[ exp(S) ]"), lacking) == pytest.approx(float(B[1]["S"][0].exp().mean()))
+    assert score(parse("sum[ product( exp(H), exp(J) ) ]"), lacking) == pytest.approx(
+        float((B[1]["H"][0].exp() * B[1]["J"][0].exp()).mean()), rel=1e-6
+    )
+    both = score(parse("sum[ sum( exp(S), to_mean(J) ) ]"), lacking)
+    assert both == pytest.approx(float(B[1]["S"][0].exp().mean() + sum(b["J"][0].mean() for b in B)), rel=1e-6)
+
+
+def test_overflow_has_a_name() -> None:
+    assert score(parse("sum[ exp(exp(exp(A))) ]"), [{"A": (torch.full((2, 2), 9.0),)}]) is Invalid.NON_FINITE
+
+
+def test_scores_on_a_real_network_are_finite_for_every_input(tiny_features: Features) -> None:
+    for name in tiny_features.blocks[0]:
+        assert isinstance(score(parse(f"sum[ to_std({name}) ]"), tiny_features.blocks), float)
