@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 talk = Console(stderr=True, highlight=False)
-page = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+page = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 
 
 def user_errors() -> tuple[type[Exception], ...]:
@@ -213,8 +213,12 @@ def evolve(
             benchmark.space, chosen.build, chosen.batch, chosen.seq_len,
             Path(chosen.corpus) if chosen.corpus else None, chosen.init_seed, devices, bank,
         )  # fmt: skip
-        with live(run.settings.search.iterations) as reporter:
-            outcome = run.execute(benchmark, workshop, reporter, jobs)
+        try:
+            with live(run.settings.search.iterations) as reporter:
+                outcome = run.execute(benchmark, workshop, reporter, jobs)
+        except KeyboardInterrupt:
+            say(f"next: python cli.py evolve --resume {run.folder}")
+            raise
         return _show_outcome(outcome, run, benchmark, form)
 
 
@@ -264,7 +268,8 @@ def _settings(space: str | None, name: str | None, options: Mapping[str, Any]) -
 
 @contextmanager
 def live(iterations: int) -> Iterator[Any]:
-    """A reporter: a live display on a terminal, plain lines elsewhere; Ctrl-C and SIGTERM ask the search to stop."""
+    """A reporter: a live display on a terminal, plain lines elsewhere. Ctrl-C and SIGTERM ask it to stop: a search
+    after the current evaluation, anything else after the current network, whose features are kept."""
     from gp.run import Reporter
 
     stop: list[int] = []
@@ -273,15 +278,22 @@ def live(iterations: int) -> Iterator[Any]:
         if stop:
             raise KeyboardInterrupt
         stop.append(number)
-        say("stopping after this evaluation; press Ctrl-C again to leave at once")
+        say("stopping after the current step; press Ctrl-C again to leave at once")
+
+    def stoppable(show: Callable[[int, int], None]) -> Callable[[int, int], None]:
+        def networks(done: int, total: int) -> None:
+            show(done, total)
+            if stop and done < total:
+                raise KeyboardInterrupt
+
+        return networks
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        if talk.is_terminal:
-            with _bars() as bars:
-                yield Reporter(**_bar_callbacks(bars, iterations), should_stop=lambda: bool(stop))
-        else:
-            yield Reporter(**_line_callbacks(iterations), should_stop=lambda: bool(stop))
+        with _bars() if talk.is_terminal else nullcontext() as bars:
+            shown = _bar_callbacks(bars, iterations) if bars else _line_callbacks(iterations)
+            shown["networks"] = stoppable(shown["networks"])
+            yield Reporter(**shown, should_stop=lambda: bool(stop))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -348,11 +360,18 @@ def _show_outcome(outcome: Any, run: Any, benchmark: Any, form: str) -> int:
         print(json.dumps(document.to_dict(), indent=2, sort_keys=True, allow_nan=False))
     else:
         emit(_hall_rows(document), form, f"{benchmark.name}: correlation with {_direction(benchmark)}")
+    say_ceiling(benchmark)
     for stage, seconds in outcome.seconds.items():
         say(f"{stage}: {seconds:.1f} s")
     say(f"{document.evaluations} evaluations; PPS refused {_by_rule(document.rejections)}")
     say(f"next: python cli.py replay {folder / 'hall_of_fame.json'} --benchmark {run.settings.benchmark}")
     return 0
+
+
+def say_ceiling(benchmark: Any) -> None:
+    """What a perfect oracle would reach, where the benchmark has measured its noise."""
+    if ceiling := benchmark.header.get("noise_ceiling"):
+        say(f"noise ceiling (a perfect oracle): rho {ceiling['spearman']:.3f}, tau {ceiling['kendall']:.3f}")
 
 
 def _by_rule(rejections: Mapping[str, int]) -> str:
@@ -419,17 +438,23 @@ def replay(
         candidates = [type(c)(c.proxy, c.sign) for c in candidates]  # other features: nothing to compare with
     with live(0) as reporter:
         rows = run(candidates, benchmark, workshop, split, sketch, reporter.networks)
-    naive = baselines(benchmark, split, workshop.bank.key.build)
+    naive = baselines(benchmark, split, workshop.bank.key.build, detail=True)
     if form == "json":
         plain = {"benchmark": benchmark.name, "exact": not sketch, "transfer": bool(recorded and not same),
                  "proxies": [row.to_dict() for row in rows], "baselines": naive}  # fmt: skip
         print(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
         return
-    emit(
-        _replay_rows(rows, naive),
-        form,
-        f"{benchmark.name}: correlation with {_direction(benchmark)}, n = {len(benchmark)}",
-    )
+    figures = [_figures(str(i), row.to_dict()) for i, row in enumerate(rows, start=1)]
+    figures += [_figures("", record) for record in naive]
+    if form == "csv":
+        wide = [f | {group: r["spearman"] for group, r in f["inside"].items()} for f in figures]
+        emit([{k: v for k, v in f.items() if k != "inside"} for f in wide], form, "")
+        return
+    title = f"{benchmark.name}: correlation with {_direction(benchmark)}, n = {len(benchmark)}"
+    emit([{k: v for k, v in f.items() if k != "inside"} for f in figures], form, title)
+    print()
+    emit(_inside_rows(figures), form, "rho inside one depth and inside one width")
+    say_ceiling(benchmark)
     for row in rows:
         if row.rules:
             say(f"PPS would refuse {row.candidate.proxy}: {_sentences(row.rules)}")
@@ -462,14 +487,22 @@ def _recorded_split(document: Any, benchmark: Any) -> Any:
     return None
 
 
-def _replay_rows(rows: Sequence[Any], naive: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    table = []
-    for row in rows:
-        record = {"proxy": row.candidate.proxy.text, "sign": f"{row.candidate.sign:+d}", **_columns(row.correlations)}
-        record |= {f"{group} rho": figures["spearman"] for group, figures in row.inside.items() if "depth" in group}
-        record["near-size tau"] = row.near["kendall"]
-        table.append(record)
-    return table + [{"proxy": f"({b['name']})", "sign": "+1", **_columns(b)} for b in naive]
+def _figures(number: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of the replay table; `near-size tau` is over pairs whose #params differ by at most 10%."""
+    row = {"#": number, "proxy": record.get("text") or f"({record['name']})", "sign": f"{record.get('sign', 1):+d}"}
+    return {**row, **_columns(record), "near-size tau": record["near_pairs"]["kendall"], "inside": record["inside"]}
+
+
+def _inside_rows(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Groups down, formulas (the first five) and baselines across."""
+    shown = {f"#{f['#']}" if f["#"] else f["proxy"].strip("()"): f["inside"] for f in figures}
+    shown = {name: inside for name, inside in shown.items() if name[1:] in "12345" or not name[1:].isdigit()}
+    groups = next(iter(shown.values()))
+    return [
+        {"group": group, "n": str(groups[group]["n"])}
+        | {name: inside[group]["spearman"] for name, inside in shown.items()}
+        for group in groups
+    ]
 
 
 def _sentences(names: Sequence[str]) -> str:
@@ -527,10 +560,13 @@ def list_benchmarks(form: str) -> None:
     """Every known benchmark and where its data lie."""
     from models.origins import ORIGINS, locate
 
-    rows = [
-        {"name": o.name, "space": o.space, "here": str(locate(o.name) or "no"), "licence": o.licence, "what": o.summary}
-        for o in ORIGINS.values()
-    ]
+    rows = []
+    for origin in ORIGINS.values():
+        place = locate(origin.name)
+        ceiling = load_named(origin.name).header.get("noise_ceiling") if place and origin.embedded else None
+        noise = f"rho {ceiling['spearman']:.3f}, tau {ceiling['kendall']:.3f}" if ceiling else "not measured"
+        row = {"name": origin.name, "space": origin.space, "here": str(place or "no"), "noise ceiling": noise}
+        rows.append({**row, "licence": origin.licence, "what": origin.summary})
     emit(rows, form, "benchmarks")
 
 
@@ -546,13 +582,58 @@ def fetch_benchmark(name: str) -> None:
 
 @benchmarks.command("verify")
 @click.argument("name")
-def verify_benchmark(name: str) -> None:
-    """Read every record and compare the content with the pinned digest."""
-    from models.origins import verify
+@click.option("--sample", type=click.IntRange(1), help="Train that many architectures again and compare the losses.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which ones are drawn.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True)
+def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int:
+    """Read every record and compare the content with the pinned digest; train some again if asked to."""
+    from models.origins import find, verify
 
     benchmark = verify(name)
     distinct = len({a.digest for a in benchmark.architectures})
     print(f"{benchmark.name}: {len(benchmark)} architectures, {distinct} distinct, digest {benchmark.digest}")
+    if sample is None:
+        return 0
+    from models import training
+
+    found = training.verify(find(name), sample, seed, jobs=jobs)
+    if not found.corpus_matches:
+        say("another text: this Python's standard library differs from the one trained on, so losses may too")
+    for check in found.checks:
+        verdict = "agrees" if check.agrees else "DIFFERS"
+        print(
+            f"{check.id}: recorded {check.recorded:.6f}, measured {check.measured:.6f}: {verdict} ({check.allowed:.6f})"
+        )
+    return 0 if found.agrees else 1
+
+
+@benchmarks.command("train")
+@click.argument("name", type=Name("gpt2-mini"))
+@click.option("--out", type=click.Path(path_type=Path), help="The file to write (default: where the toolkit looks).")
+@click.option("--resume", is_flag=True, help="Continue an interrupted training; finished runs are not repeated.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
+@click.option("--niceness", type=click.IntRange(0, 19), default=0, show_default=True, help="Of the workers.")
+def train_benchmark(name: str, out: Path | None, resume: bool, jobs: int, niceness: int) -> None:
+    """Train the embedded benchmark anew: about an hour on two cores."""
+    from models.origins import ORIGINS
+    from models.training import train
+
+    path = out or ORIGINS[name].embedded
+    if path is None or path.exists():
+        raise click.UsageError(f"{path} exists and is never overwritten; choose another --out, or move it away")
+    partial = path.parent / f"{path.stem}.partial.jsonl"
+    if partial.exists() and not resume:
+        raise click.UsageError(f"{partial} holds a training that was begun; continue it with --resume, or remove it")
+
+    def show(progress: Any) -> None:
+        left = "" if progress.seconds_left is None else f", {progress.seconds_left / 60:.0f} min left"
+        say(f"{progress.done}/{progress.total} {progress.id} seed {progress.seed}: loss {progress.loss:.4f}{left}")
+
+    try:
+        print(train(path, jobs=jobs, niceness=niceness, on_progress=show))
+    except KeyboardInterrupt:
+        say(f"next: python cli.py benchmarks train {name} --resume" + (f" --out {out}" if out else ""))
+        raise
 
 
 @commands.command()
@@ -598,7 +679,12 @@ def emit(rows: Sequence[Mapping[str, Any]], form: str, title: str) -> None:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in names:
         numeric = any(isinstance(row.get(name), float) for row in rows)
-        table.add_column(name.strip(), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
+        table.add_column(
+            name.strip(),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=numeric or not page.is_terminal,
+        )
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in names))
     page.print(table)

@@ -46,11 +46,18 @@ def report(scores: np.ndarray, benchmark: Benchmark, split: Split | None) -> dic
     return result
 
 
-def baselines(benchmark: Benchmark, split: Split | None, build: str | None = None) -> list[dict[str, Any]]:
-    """One record per naive baseline, with the same correlations as a champion's."""
-    return [
-        {"name": name, **report(naive_scores(name, benchmark.architectures, build), benchmark, split)} for name in NAIVE
-    ]
+def baselines(
+    benchmark: Benchmark, split: Split | None, build: str | None = None, detail: bool = False
+) -> list[dict[str, Any]]:
+    """One record per naive baseline, with the same correlations as a champion's; `detail` adds those inside groups."""
+    records = []
+    for name in NAIVE:
+        scores = naive_scores(name, benchmark.architectures, build)
+        record = {"name": name, **report(scores, benchmark, split)}
+        if detail:
+            record |= {"inside": inside_groups(scores, benchmark), "near_pairs": near_pairs(scores, benchmark)}
+        records.append(record)
+    return records
 
 
 def inside_groups(scores: np.ndarray, benchmark: Benchmark) -> dict[str, dict[str, Any]]:

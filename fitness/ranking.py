@@ -86,15 +86,22 @@ def paired_p_value(
 
 
 def _resampled(rows: np.ndarray, y: np.ndarray, statistic: str, resamples: int, seed: int) -> np.ndarray:
-    """The statistic of each row on the same resamples, (rows, resamples)."""
-    generator = np.random.default_rng(seed)
-    measure = spearman if statistic == "spearman" else kendall
-    result = np.empty((len(rows), resamples))
-    for r in range(resamples):
-        chosen = generator.integers(0, len(y), len(y))
-        if statistic == "spearman":  # ranking in one call, equal to the one-by-one statistic
-            unit = _unit(stats.rankdata(rows[:, chosen], axis=-1))
-            result[:, r] = unit @ _unit(stats.rankdata(y[chosen]))
-        else:
-            result[:, r] = [measure(row[chosen], y[chosen]) for row in rows]
-    return result
+    """The statistic of each row on the same resamples, (rows, resamples); nan where a resample is constant."""
+    chosen = np.random.default_rng(seed).integers(0, len(y), (resamples, len(y)))
+    if statistic == "spearman":
+        truth = _unit(stats.rankdata(y[chosen], axis=-1))
+        return np.stack([(_unit(stats.rankdata(row[chosen], axis=-1)) * truth).sum(-1) for row in rows])
+    return np.stack([_resampled_kendall(row, y, chosen) for row in rows])
+
+
+def _resampled_kendall(x: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """tau-b of each resample (R,): an architecture drawn c times weighs c in the sums over pairs of sign products."""
+    times = np.stack([np.bincount(row, minlength=len(y)) for row in chosen]).astype(np.float64)  # (R, N)
+    signs_x, signs_y = np.sign(x[:, None] - x), np.sign(y[:, None] - y)  # (N, N)
+
+    def over_pairs(matrix: np.ndarray) -> np.ndarray:
+        return ((times @ matrix) * times).sum(-1)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        untied = over_pairs(np.abs(signs_x)) * over_pairs(np.abs(signs_y))
+        return over_pairs(signs_x * signs_y) / np.sqrt(untied)

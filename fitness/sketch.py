@@ -32,7 +32,8 @@ def _edges() -> np.ndarray:
     return (1 - np.cos(np.pi * np.arange(NODES + 1) / NODES)) / 2
 
 
-WEIGHTS = torch.from_numpy(np.diff(_edges()))  # (NODES,) float64, sums to 1
+_EDGES = _edges()
+WEIGHTS = torch.from_numpy(np.diff(_EDGES))  # (NODES,) float64, sums to 1
 
 
 def grid_shape(name: str) -> tuple[int, int, int]:
@@ -46,12 +47,15 @@ def sketch(x: torch.Tensor, name: str) -> np.ndarray:
 
 
 def _nodes(x: np.ndarray) -> np.ndarray:
+    """Means of the strata of the sorted entries; a border inside an entry shares it between its strata."""
     ordered = np.sort(x, axis=None)
-    total = np.concatenate([[0.0], np.cumsum(ordered, dtype=np.float64)])
-    rank = _edges() * len(ordered)
+    rank = _EDGES * len(ordered)
     below = np.minimum(rank.astype(np.int64), len(ordered) - 1)
-    integral = total[below] + (rank - below) * ordered[below]  # of the sorted entries up to each border
-    return (np.diff(integral) / np.diff(rank)).astype(np.float32)
+    whole = np.add.reduceat(ordered, below[:-1], dtype=np.float64)  # runs to the end in the last stratum
+    whole[-1] -= ordered[-1]
+    whole[below[:-1] == below[1:]] = 0.0  # reduceat gives the entry itself for an empty run
+    parts = (rank - below) * ordered[below]
+    return ((whole + np.diff(parts)) / np.diff(rank)).astype(np.float32)
 
 
 def _grid(x: torch.Tensor, shape: tuple[int, int, int]) -> np.ndarray:

@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -24,7 +24,6 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from fitness.bank import FeatureBank, FeatureKey
-from fitness.branches import BranchTable
 from fitness.devices import one_thread
 from fitness.evaluation import Evaluate, Evaluation, Split, evaluate_scores, split_groups
 from fitness.extraction import Progress as Extracting
@@ -39,8 +38,9 @@ from gp.hall_file import HallDocument, save_hall
 from gp.search_state import SearchState
 from models.benchmark import Benchmark
 from models.files import dump_json, load_json, write_atomic
+from primitives.proxy import Proxy
 
-__all__ = ["BadRun", "Outcome", "Reporter", "Run", "RunSettings"]
+__all__ = ["BadRun", "Ground", "Outcome", "Reporter", "Run", "RunSettings", "prepare"]
 
 PROBE_COUNT = 8  # architectures of the search split that are initialised twice
 CHECKPOINT_SECONDS = 1.0  # at most this much work is repeated after a crash
@@ -98,6 +98,36 @@ class Outcome:
     seconds: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What a search walks on: the evaluation on its split, and the probe rules (None without PPS)."""
+
+    evaluate: Evaluate
+    predict: Callable[[Proxy], str | None] | None
+
+
+def prepare(
+    benchmark: Benchmark, workshop: Workshop, split: Split, config: SearchConfig,
+    progress: Extracting | None = None, jobs: int = 1,
+) -> Ground:  # fmt: skip
+    """Extract the search split, and its probes a second time; the held-out part is not touched."""
+    seen = [benchmark.architectures[i] for i in split.search]
+    table = branch_table(seen, workshop, progress)
+    target = RankTarget.create(benchmark.quality[list(split.search)])
+
+    def evaluate(proxies: Sequence[Proxy]) -> list[Evaluation]:
+        return evaluate_scores(proxies, table.scores(proxies, jobs), target, config.objective)
+
+    if not config.pps:
+        return Ground(evaluate, None)
+    chosen = seen[:: max(1, len(seen) // PROBE_COUNT)][:PROBE_COUNT]
+    key = workshop.bank.key
+    second = FeatureKey(**{**key.__dict__, "init_seed": key.init_seed + 1})
+    retest = Workshop(FeatureBank(workshop.bank.folder, second), workshop.batch, workshop.devices)
+    probes = Probes(branch_table(chosen, workshop), branch_table(chosen, retest, progress))
+    return Ground(evaluate, probes.violation)
+
+
 class Run:
     """A run directory, locked while it is open (`with Run.open(...)`)."""
 
@@ -134,16 +164,14 @@ class Run:
         seconds, clock = dict[str, float](), time.perf_counter
         config, start = self.settings.search, clock()
         split = split_groups(benchmark.groups, self.settings.search_size, config.seed)
-        seen = [benchmark.architectures[i] for i in split.search]
-        reporter.stage(f"features of {len(seen)} search architectures")
-        table = branch_table(seen, workshop, reporter.networks)
-        probes = self._probes(table, seen, workshop, reporter) if config.pps else None
+        reporter.stage(f"features of {len(split.search)} search architectures")
+        ground = prepare(benchmark, workshop, split, config, reporter.networks, jobs)
         seconds["features"] = clock() - start
         start = clock()
-        evaluate = _evaluator(table, RankTarget.create(benchmark.quality[list(split.search)]), config, jobs)
-        with one_thread(), self._journal(reporter) as on_iteration:
+        state = self._checkpoint()
+        with one_thread(), self._journal(reporter, state) as on_iteration:
             result = evolve(
-                config, evaluate, probes.violation if probes else None, on_iteration, self._checkpoint(),
+                config, ground.evaluate, ground.predict, on_iteration, state,
                 should_stop=lambda progress: reporter.should_stop(),
             )  # fmt: skip
         self._save_state(result.state)
@@ -157,19 +185,14 @@ class Run:
         seconds["exact"] = clock() - start
         return Outcome(document, result, seconds)
 
-    def _probes(self, table: BranchTable, seen: list[Any], workshop: Workshop, reporter: Reporter) -> Probes:
-        """The probes are part of the search split, so they cost a second initialisation only."""
-        chosen = seen[:: max(1, len(seen) // PROBE_COUNT)][:PROBE_COUNT]
-        key = workshop.bank.key
-        second = FeatureKey(**{**key.__dict__, "init_seed": key.init_seed + 1})
-        retest = Workshop(FeatureBank(workshop.bank.folder, second), workshop.batch, workshop.devices)
-        return Probes(branch_table(chosen, workshop), branch_table(chosen, retest, reporter.networks))
-
     @contextmanager
-    def _journal(self, reporter: Reporter) -> Iterator[Callable[[Progress], None]]:
-        """Append a line per iteration, write a checkpoint now and then."""
-        last = time.monotonic()
-        with (self.folder / "generations.jsonl").open("a", encoding="utf-8") as file:
+    def _journal(self, reporter: Reporter, state: SearchState | None) -> Iterator[Callable[[Progress], None]]:
+        """Append a line per iteration, write a checkpoint now and then. Lines after the checkpoint that a run
+        continues from are dropped, because these iterations are done again."""
+        last, path = time.monotonic(), self.folder / "generations.jsonl"
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() and state else []
+        write_atomic(path, b"".join(lines[: state.iteration + 1] if state else []))
+        with path.open("a", encoding="utf-8") as file:
 
             def on_iteration(progress: Progress) -> None:
                 nonlocal last
@@ -242,13 +265,6 @@ def fidelity(exact: np.ndarray, sketch: np.ndarray) -> float | None:
     if both.sum() < 3 or np.ptp(exact[both]) == 0 or np.ptp(sketch[both]) == 0:
         return None
     return round(float(RankTarget.create(exact[both]).spearman(sketch[None, both])[0]), 6)
-
-
-def _evaluator(table: BranchTable, target: RankTarget, config: SearchConfig, jobs: int) -> Evaluate:
-    def evaluate(proxies: Any) -> list[Evaluation]:
-        return evaluate_scores(proxies, table.scores(proxies, jobs), target, config.objective)
-
-    return evaluate
 
 
 @contextmanager

@@ -144,9 +144,7 @@ def _optimiser(model: torch.nn.Module, budget: Budget) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=budget.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
-def _step(
-    model: torch.nn.Module, optimiser: torch.optim.Optimizer, rate: float, tokens: torch.Tensor
-) -> float:
+def _step(model: torch.nn.Module, optimiser: torch.optim.Optimizer, rate: float, tokens: torch.Tensor) -> float:
     """One update; the training loss before it."""
     for group in optimiser.param_groups:
         group["lr"] = rate

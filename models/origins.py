@@ -64,6 +64,17 @@ ORIGINS: dict[str, Origin] = {
             "archai/nlp/nas/saved_logs/random_GPT2_wt103/",
             ("ppl_summary.yaml", "params_summary.yaml", *_CONFIGS),
         ),
+        Origin(
+            "flexibert-glue",
+            "flexibert",
+            "500 encoders, mean GLUE score (single tasks with --metric)",
+            "CC BY 4.0",
+            "Serianni and Kalita, Training-free NAS for RNNs and Transformers, ACL 2023, arXiv 2306.00288",
+            "bf474f4015e672c1b261af3f2baa8a45af86887ced982782c9aaf562b4b0a95d",
+            "https://raw.githubusercontent.com/aaronserianni/training-free-nas/"
+            "2d76e01b9586cad7340e8268dadba3056efd070b/data/",
+            ("BERT_benchmark.json",),
+        ),
     )
 }
 

@@ -30,6 +30,7 @@ TRUTH_SEED = 0  # the seed whose loss is the ground truth of every architecture
 TOLERATED_SDS = 4.0
 MAX_FILE = 16 << 20  # bytes
 
+
 @dataclass(frozen=True)
 class Progress:
     """`done` of `total` runs are on the disk; `seconds_left` is an estimate (None before the first run)."""
@@ -106,9 +107,7 @@ def train(
 class _Campaign:
     """Which runs are finished, and what happens when another one is."""
 
-    def __init__(
-        self, log: RunLog, clock: RunLog, total: int, on_progress: Callable[[Progress], None] | None
-    ) -> None:
+    def __init__(self, log: RunLog, clock: RunLog, total: int, on_progress: Callable[[Progress], None] | None) -> None:
         self.runs = {(r["architecture"], r["seed"]): Run(r["loss"], tuple(r["curve"])) for r in log.records}
         self._log, self._clock, self._total, self._on_progress = log, clock, total, on_progress
         self._start, self._new = time.monotonic(), 0
@@ -128,9 +127,7 @@ class _Campaign:
         self.runs[architecture.digest, seed] = run
         if self._on_progress is not None:
             left = (time.monotonic() - self._start) / self._new * (self._total - len(self.runs))
-            self._on_progress(
-                Progress(len(self.runs), self._total, architecture.id, seed, run.loss, seconds, left)
-            )
+            self._on_progress(Progress(len(self.runs), self._total, architecture.id, seed, run.loss, seconds, left))
 
 
 def _spread_over_quality(

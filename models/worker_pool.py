@@ -44,9 +44,7 @@ def run_all(tasks: Sequence[Task], jobs: int, niceness: int, budget: Budget, on_
                 raise TrainingError(f"{why}; look at the memory that is left, then resume") from None
 
 
-def _run_in_one_pool(
-    missing: dict[Task, None], jobs: int, niceness: int, budget: Budget, on_run: OnRun
-) -> None:
+def _run_in_one_pool(missing: dict[Task, None], jobs: int, niceness: int, budget: Budget, on_run: OnRun) -> None:
     """Take every finished task out of `missing`."""
     context = get_context("spawn")
     lifeline, held = context.Pipe(duplex=False)

@@ -15,7 +15,20 @@ import pytest
 import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = ["--search-size", "16", "--iterations", "40", "--population", "12", "--batch", "2", "--seq-len", "24", "--devices", "cpu"]
+SMALL = [
+    "--search-size",
+    "16",
+    "--iterations",
+    "40",
+    "--population",
+    "12",
+    "--batch",
+    "2",
+    "--seq-len",
+    "24",
+    "--devices",
+    "cpu",
+]
 
 
 def zcp(*arguments: object, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -85,11 +98,26 @@ def test_replay_agrees_with_the_record(hall: Path, tiny_benchmark: Path, bank: P
     sketched = zcp("replay", hall, *options, "--sketch", "--format", "csv")
     rows = list(csv.DictReader(sketched.stdout.splitlines()))
     assert rows[0]["proxy"] == document["proxies"][0]["text"] and rows[-1]["proxy"] == "(depth, then width)"
+    assert float(rows[0]["near-size tau"]) <= 1
 
 
 def test_replay_of_a_formula_says_which_rules_it_breaks(tiny_benchmark: Path, bank: Path) -> None:
     text = "mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]"
-    done = zcp("replay", "--proxy", text, "--benchmark", tiny_benchmark, "--bank", bank, "--batch", 2, "--seq-len", 24, "--devices", "cpu")
+    done = zcp(
+        "replay",
+        "--proxy",
+        text,
+        "--benchmark",
+        tiny_benchmark,
+        "--bank",
+        bank,
+        "--batch",
+        2,
+        "--seq-len",
+        24,
+        "--devices",
+        "cpu",
+    )
     assert done.returncode == 0 and "PPS would refuse" in done.stderr and "equivalent" in done.stderr
 
 

@@ -54,6 +54,17 @@ def test_no_group_is_on_both_sides_of_a_split(seed: int, groups: list[int]) -> N
     assert len(split.search) <= 12 and split == split_groups(labels, 12, seed)
 
 
+@pytest.mark.parametrize("statistic", ["spearman", "kendall"])
+def test_resampled_statistics_equal_scipy_on_each_resample(statistic: str) -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=40).round(1), rng.normal(size=40).round(1)
+    measure = stats.spearmanr if statistic == "spearman" else stats.kendalltau
+    chosen = np.random.default_rng(7).integers(0, 40, (25, 40))
+    wanted = [measure(x[row], y[row]).statistic for row in chosen]
+    low, high = np.nanpercentile(wanted, [2.5, 97.5])
+    assert bootstrap_interval(x, y, statistic, 25, seed=7) == pytest.approx((low, high))
+
+
 def test_an_interval_covers_and_a_better_ranking_is_significant() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(size=80)

@@ -259,25 +259,11 @@ class Encoder(nn.Module):
         return tuple(block.mixer.projections() for block in self.blocks if isinstance(block, Block))
 
     @torch.no_grad()
-    def initialise(self, generator: torch.Generator, truncated: bool) -> None:
-        """Biases 0, LayerNorm gains 1, matrices of deviation 0.02: normal, with a zero row for the padding
-        word (the PyTorch code, as published); or truncated at two deviations, with Glorot's uniform draw for
-        the map behind the embeddings (the TensorFlow code, as trained)."""
+    def initialise(self, generator: torch.Generator) -> None:
+        """BERT's start: biases 0, LayerNorm gains 1, matrices normal with deviation 0.02, the padding word 0."""
         for name, parameter in self.named_parameters():
             if parameter.dim() == 1:
                 parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
-            elif truncated and name == "project.weight":
-                nn.init.xavier_uniform_(parameter, generator=generator)
-            elif truncated:
-                _truncated_normal(parameter.view(-1), generator)
             else:
                 parameter.normal_(0.0, INIT_STD, generator=generator)
-        if not truncated:
-            self.words[0].zero_()
-
-
-def _truncated_normal(x: torch.Tensor, generator: torch.Generator) -> None:
-    """Fill x (n,) with normal draws, repeating those beyond two deviations (faster than torch's own)."""
-    x.normal_(0.0, INIT_STD, generator=generator)
-    while len(outside := (x.abs() > 2 * INIT_STD).nonzero()[:, 0]):
-        x[outside] = x.new_empty(len(outside)).normal_(0.0, INIT_STD, generator=generator)
+        self.words[0].zero_()

@@ -108,8 +108,7 @@ class FlexibertSpace:
         with torch.device("meta"):
             model = Encoder(plans, projected_loss=build != "as_published")
         model.to_empty(device="cpu")
-        generator = torch.Generator().manual_seed(architecture.seed(init_seed))
-        model.initialise(generator, truncated=build != "as_published")
+        model.initialise(torch.Generator().manual_seed(architecture.seed(init_seed)))
         return model
 
     def plans(self, config: Mapping[str, Any], build: str | None = None) -> tuple[BlockPlan, ...]:
