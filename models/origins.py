@@ -50,7 +50,7 @@ ORIGINS: dict[str, Origin] = {
             "500 small GPT-2-style architectures trained by this project, validation loss in nats per byte",
             "MIT",
             "this repository, models/training.py",
-            "",
+            "9d5d6e59216a3ed4cd961a62731824363e56d358bed73bf91bd0f70165d31b2d",
             embedded=PROJECT / "models" / "data" / "gpt2-mini.jsonl",
         ),
         Origin(
