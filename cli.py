@@ -600,10 +600,8 @@ def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int
     if not found.corpus_matches:
         say("another text: this Python's standard library differs from the one trained on, so losses may too")
     for check in found.checks:
-        verdict = "agrees" if check.agrees else "DIFFERS"
-        print(
-            f"{check.id}: recorded {check.recorded:.6f}, measured {check.measured:.6f}: {verdict} ({check.allowed:.6f})"
-        )
+        verdict = f"{'within' if check.agrees else 'BEYOND'} {check.allowed:.6f}"
+        print(f"{check.id}: recorded {check.recorded:.6f}, measured {check.measured:.6f}, {verdict}")
     return 0 if found.agrees else 1
 
 
