@@ -105,7 +105,9 @@ class _Crew:
         while True:
             for task in itertools.chain(again, waiting) if idle else ():
                 worker = idle.pop()
-                running[self.pools[worker].submit(function, task, self.devices[worker])] = worker, task
+                with _interrupts_blocked():  # a worker starts here, and inherits the mask
+                    future = self.pools[worker].submit(function, task, self.devices[worker])
+                running[future] = worker, task
                 again = again[1:]
                 if not idle:
                     break
@@ -136,4 +138,17 @@ def _pool() -> ProcessPoolExecutor:
 
 def _start_worker() -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Ctrl-C reaches the whole process group, but the parent alone decides; one that comes meanwhile is kept."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

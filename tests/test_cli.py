@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,20 @@ def test_replay_of_a_formula_says_which_rules_it_breaks(tiny_benchmark: Path, ba
         "cpu",
     )
     assert done.returncode == 0 and "PPS would refuse" in done.stderr and "equivalent" in done.stderr
+
+
+def test_ctrl_c_while_workers_start_is_answered_in_a_sentence(tiny_benchmark: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "cli.py", "evolve", "--benchmark", str(tiny_benchmark), "--search-size", "16",
+               "--batch", "2", "--seq-len", "24", "--devices", "cpu,cpu", "--bank", str(tmp_path / "bank"),
+               "--out", str(tmp_path / "run")]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None and "features of" in process.stderr.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in error
+    assert f"next: python cli.py evolve --resume {tmp_path / 'run'}" in error
 
 
 def test_a_run_is_never_overwritten(hall: Path, tiny_benchmark: Path) -> None:
