@@ -47,7 +47,7 @@ class Budget:
 
     def rate(self, step: int, width: int) -> float:
         """Learning rate of a step: linear warm-up, then a cosine down to zero (Loshchilov & Hutter 2017). Its
-        peak falls with the square root of the width (Vaswani et al. 2017), as a pilot at 32, 64, 128 found best."""
+        peak falls with the square root of the width (Vaswani et al. 2017)."""
         peak = self.learning_rate * math.sqrt(REFERENCE_WIDTH / width)
         start = max(1, round(self.warmup * self.steps))
         if step < start:
