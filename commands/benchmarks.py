@@ -1,0 +1,97 @@
+"""benchmarks: list, fetch, verify and train architectures with measured quality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from commands.live import live
+from commands.options import FORMAT, Commands, Name, load_named
+from commands.output import emit, say
+
+
+@click.group(cls=Commands)
+def benchmarks() -> None:
+    """Architectures with measured quality."""
+
+
+@benchmarks.command("list")
+@FORMAT
+def list_benchmarks(form: str) -> None:
+    """Every known benchmark and where its data lie."""
+    from models.origins import ORIGINS, locate
+
+    rows = []
+    for origin in ORIGINS.values():
+        place = locate(origin.name)
+        ceiling = load_named(origin.name).header.get("noise_ceiling") if place and origin.embedded else None
+        noise = f"rho {ceiling['spearman']:.3f}, tau {ceiling['kendall']:.3f}" if ceiling else "not measured"
+        row = {"name": origin.name, "space": origin.space, "here": str(place or "no"), "noise ceiling": noise}
+        rows.append({**row, "licence": origin.licence, "what": origin.summary})
+    emit(rows, form, "benchmarks")
+
+
+@benchmarks.command("fetch")
+@click.argument("name")
+def fetch_benchmark(name: str) -> None:
+    """Download a published benchmark at its pinned commit into data/."""
+    from models.origins import fetch
+
+    with live(0) as reporter:
+        print(fetch(name, reporter.networks))
+
+
+@benchmarks.command("verify")
+@click.argument("name")
+@click.option("--sample", type=click.IntRange(1), help="Train that many architectures again and compare the losses.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which ones are drawn.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True)
+def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int:
+    """Read every record and compare the content with the pinned digest; train some again if asked to."""
+    from models.origins import find, verify
+
+    benchmark = verify(name)
+    distinct = len({a.digest for a in benchmark.architectures})
+    print(f"{benchmark.name}: {len(benchmark)} architectures, {distinct} distinct, digest {benchmark.digest}")
+    if sample is None:
+        return 0
+    from models import training
+
+    found = training.verify(find(name), sample, seed, jobs=jobs)
+    if not found.corpus_matches:
+        say("another text: this Python's standard library differs from the one trained on, so losses may too")
+    for check in found.checks:
+        verdict = f"{'within' if check.agrees else 'BEYOND'} {check.allowed:.6f}"
+        print(f"{check.id}: recorded {check.recorded:.6f}, measured {check.measured:.6f}, {verdict}")
+    return 0 if found.agrees else 1
+
+
+@benchmarks.command("train")
+@click.argument("name", type=Name("gpt2-mini"))
+@click.option("--out", type=click.Path(path_type=Path), help="The file to write (default: where the toolkit looks).")
+@click.option("--resume", is_flag=True, help="Continue an interrupted training; finished runs are not repeated.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
+@click.option("--niceness", type=click.IntRange(0, 19), default=0, show_default=True, help="Of the workers.")
+def train_benchmark(name: str, out: Path | None, resume: bool, jobs: int, niceness: int) -> None:
+    """Train the embedded benchmark anew: about an hour on two cores."""
+    from models.origins import ORIGINS
+    from models.training import train
+
+    path = out or ORIGINS[name].embedded
+    if path is None or path.exists():
+        raise click.UsageError(f"{path} exists and is never overwritten; choose another --out, or move it away")
+    partial = path.parent / f"{path.stem}.partial.jsonl"
+    if partial.exists() and not resume:
+        raise click.UsageError(f"{partial} holds a training that was begun; continue it with --resume, or remove it")
+
+    def show(progress: Any) -> None:
+        left = "" if progress.seconds_left is None else f", {progress.seconds_left / 60:.0f} min left"
+        say(f"{progress.done}/{progress.total} {progress.id} seed {progress.seed}: loss {progress.loss:.4f}{left}")
+
+    try:
+        print(train(path, jobs=jobs, niceness=niceness, on_progress=show))
+    except KeyboardInterrupt:
+        say(f"next: python cli.py benchmarks train {name} --resume" + (f" --out {out}" if out else ""))
+        raise

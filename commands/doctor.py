@@ -1,0 +1,32 @@
+"""doctor: versions, devices, data found, disk."""
+
+from __future__ import annotations
+
+import click
+
+from commands.options import FORMAT
+from commands.output import emit
+
+
+@click.command()
+@FORMAT
+def doctor(form: str) -> None:
+    """Versions, devices, data found, disk; and what to do if something is missing."""
+    import shutil
+
+    import torch
+
+    from gp.run import environment
+    from models.origins import ORIGINS, locate
+
+    rows = [{"what": name, "found": str(value), "advice": ""} for name, value in environment().items()]
+    cuda = torch.cuda.device_count()
+    rows.append({"what": "CUDA devices", "found": str(cuda), "advice": "" if cuda else "none needed: --devices cpu"})
+    free = shutil.disk_usage(".").free / 2**30
+    advice = "a bank takes up to 0.5 GiB: free space" if free < 1 else ""
+    rows.append({"what": "free disk", "found": f"{free:.1f} GiB", "advice": advice})
+    for origin in ORIGINS.values():
+        place = locate(origin.name)
+        advice = "" if place else f"python cli.py benchmarks fetch {origin.name}, or set ZCP_DATA"
+        rows.append({"what": origin.name, "found": str(place or "no"), "advice": advice})
+    emit(rows, form, "doctor")
