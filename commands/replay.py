@@ -94,9 +94,11 @@ def _recorded_split(document: Any, benchmark: Any) -> Any:
 
 
 def _figures(number: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """One row of the replay table; `near-size tau` is over pairs whose #params differ by at most 10%."""
+    """One row of the replay table. tau-a counts ties as neither, so a count with few values gets less than its tau-b;
+    `near-size tau` is over pairs whose #params differ by at most 10%."""
     row = {"#": number, "proxy": record.get("text") or f"({record['name']})", "sign": f"{record.get('sign', 1):+d}"}
-    return {**row, **columns_of(record), "near-size tau": record["near_pairs"]["kendall"], "inside": record["inside"]}
+    row |= {**columns_of(record), "all tau-a": record["all"]["kendall_a"]}
+    return {**row, "near-size tau": record["near_pairs"]["kendall"], "inside": record["inside"]}
 
 
 def _inside_rows(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -18,13 +18,15 @@ __all__ = ["baselines", "correlation", "inside_groups", "near_pairs", "report"]
 
 
 def correlation(scores: np.ndarray, quality: np.ndarray, intervals: bool = True) -> dict[str, Any]:
-    """{n, spearman, kendall, ci95_...}; None where there is no ranking (with `invalid` or too few architectures)."""
+    """{n, spearman, kendall (tau-b), kendall_a, ci95_...}; None where there is no ranking (too few architectures, or
+    all equal); `invalid` counts the scores that are left out."""
     finite = np.isfinite(scores)
     x, y = scores[finite], quality[finite]
-    empty: dict[str, Any] = {"n": len(x), "invalid": int((~finite).sum()), "spearman": None, "kendall": None}
+    empty: dict[str, Any] = {"n": len(x), "invalid": int((~finite).sum()), "spearman": None, "kendall": None, "kendall_a": None}
     if len(x) < 3 or x.max() == x.min() or y.max() == y.min():
         return empty
-    result = {**empty, "spearman": _rounded(spearman(x, y)), "kendall": _rounded(kendall(x, y))}
+    measured = {"spearman": spearman(x, y), "kendall": kendall(x, y), "kendall_a": kendall(x, y, "a")}
+    result = {**empty, **{name: _rounded(value) for name, value in measured.items()}}
     if intervals:
         for name in ("spearman", "kendall"):
             result[f"ci95_{name}"] = [_rounded(v) for v in bootstrap_interval(x, y, name, 400)]

@@ -1,0 +1,94 @@
+"""What is reported of a ranking: correlations without what is not finite, inside groups, on pairs of like size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fitness.evaluation import Split
+from fitness.protocol import correlation, inside_groups, near_pairs, report
+from fitness.zoo.naive import naive_scores
+from models.benchmark import Benchmark
+from models.origins import load
+from models.spaces import SPACES
+
+
+def test_a_correlation_is_signed_and_knows_ties() -> None:
+    found = correlation(np.array([1.0, 1.0, 2.0, 3.0]), np.array([4.0, 3.0, 2.0, 1.0]), intervals=False)
+    # Six pairs: five disagree, one is tied in the scores; tau-b = -5 / sqrt(5 * 6), tau-a = -5 / 6.
+    assert found["kendall"] == pytest.approx(-5 / np.sqrt(30), abs=1e-6)
+    assert found["kendall_a"] == pytest.approx(-5 / 6, abs=1e-6)
+    assert found["spearman"] < 0 and found["n"] == 4 and found["invalid"] == 0
+
+
+def test_scores_that_are_not_finite_are_counted_and_left_out() -> None:
+    scores, quality = np.array([1.0, np.nan, 2.0, np.inf, 3.0]), np.arange(5.0)
+    found = correlation(scores, quality)
+    assert (found["n"], found["invalid"], found["spearman"]) == (3, 2, 1.0)
+
+
+@pytest.mark.parametrize("scores", [np.zeros(5), np.array([1.0, 2.0, np.nan, np.nan, np.nan])])
+def test_where_there_is_no_ranking_there_is_no_figure(scores: np.ndarray) -> None:
+    found = correlation(scores, np.arange(5.0))
+    assert found["spearman"] is None and found["kendall"] is None and "ci95_spearman" not in found
+
+
+def test_parts_of_a_report_are_those_of_the_split(tiny_benchmark: Path) -> None:
+    benchmark = load(str(tiny_benchmark))
+    half = len(benchmark) // 2
+    split = Split(tuple(range(half)), tuple(range(half, len(benchmark))))
+    scores = benchmark.quality.copy()
+    scores[half:] *= -1
+    found = report(scores, benchmark, split)
+    assert found["search"]["spearman"] == pytest.approx(1.0) and found["holdout"]["spearman"] == pytest.approx(-1.0)
+    assert found["all"]["n"] == len(benchmark)
+
+
+def published_benchmark(published: Path, name: str) -> Benchmark:
+    return load(str(published / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "benchmark", "spearman", "kendall"),
+    [
+        ("depth", "flexibert-glue", 0.834, 0.682),
+        ("depth, then width", "flexibert-glue", 0.925, 0.801),
+        ("attention params", "gpt2-wt103", 0.976, 0.883),
+        ("FFN params", "gpt2-wt103", 0.955, 0.823),
+        ("decoder params", "gpt2-wt103", 0.967, 0.847),
+        ("#params", "gpt2-wt103", 0.737, 0.582),
+    ],
+)
+def test_naive_baselines_reach_the_known_figures(
+    published: Path, name: str, benchmark: str, spearman: float, kendall: float
+) -> None:
+    data = published_benchmark(published, benchmark)
+    found = correlation(naive_scores(name, data.architectures), data.quality, intervals=False)
+    assert found["spearman"] == pytest.approx(spearman, abs=6e-4)
+    assert found["kendall"] == pytest.approx(kendall, abs=6e-4)
+
+
+def test_groups_hold_one_depth_or_one_width(published: Path) -> None:
+    data = published_benchmark(published, "flexibert-glue")
+    found = inside_groups(data.quality, data)
+    assert {name: group["n"] for name, group in found.items()} == {
+        "depth 2": 239, "depth 4": 261, "width 128": 251, "width 256": 249,
+    }  # fmt: skip
+    assert all(group["spearman"] == pytest.approx(1.0) for group in found.values())
+
+
+def test_near_pairs_are_those_of_like_size(tiny_benchmark: Path) -> None:
+    data = load(str(tiny_benchmark))
+    sizes = [SPACES[a.space].parameters(a).total for a in data.architectures]
+    pairs = [
+        (i, j)
+        for i in range(len(sizes))
+        for j in range(i)
+        if abs(sizes[i] - sizes[j]) <= 0.1 * max(sizes[i], sizes[j]) and data.quality[i] != data.quality[j]
+    ]
+    found = near_pairs(data.quality, data)
+    assert found == {"pairs": len(pairs), "kendall": 1.0 if pairs else None}
+    assert near_pairs(-data.quality, data)["kendall"] == (-1.0 if pairs else None)
+    assert pairs, "the fixture has no pair of like size, so this test shows nothing"
