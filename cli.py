@@ -14,6 +14,7 @@ import click
 from commands.benchmarks import benchmarks
 from commands.doctor import doctor
 from commands.evolve import evolve
+from commands.exhaust import exhaust
 from commands.extract import extract
 from commands.options import Commands
 from commands.replay import replay
@@ -74,7 +75,7 @@ def program() -> None:
     """Evolve zero-cost proxies that rank transformer architectures without training them."""
 
 
-for command in (evolve, replay, extract, show, benchmarks, doctor):
+for command in (evolve, replay, exhaust, extract, show, benchmarks, doctor):
     program.add_command(command)
 
 

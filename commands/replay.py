@@ -36,7 +36,7 @@ def replay(
     name = name or (str(recorded.config.get("benchmark", recorded.benchmark.name)) if recorded else "gpt2-mini")
     benchmark = load_named(name, metric)
     same = recorded is not None and recorded.benchmark.digest == benchmark.digest
-    split = _recorded_split(recorded, benchmark) if same else None
+    split = recorded_split(recorded, benchmark) if same else None
     if recorded is not None and not same:
         say(f"transfer: evolved on {recorded.benchmark.name} ({recorded.space}), replayed on {benchmark.name}")
     workshop = open_workshop(benchmark.space, **features)
@@ -82,7 +82,7 @@ def _candidates(hall: Path | None, text: str | None) -> tuple[list[Any], Any]:
     return [Candidate(p.proxy, p.sign, vars(p)) for p in document.proxies], document
 
 
-def _recorded_split(document: Any, benchmark: Any) -> Any:
+def recorded_split(document: Any, benchmark: Any) -> Any:
     from fitness.evaluation import Split
 
     place = {a.id: i for i, a in enumerate(benchmark.architectures)}

@@ -22,7 +22,8 @@ def correlation(scores: np.ndarray, quality: np.ndarray, intervals: bool = True)
     all equal); `invalid` counts the scores that are left out."""
     finite = np.isfinite(scores)
     x, y = scores[finite], quality[finite]
-    empty: dict[str, Any] = {"n": len(x), "invalid": int((~finite).sum()), "spearman": None, "kendall": None, "kendall_a": None}
+    empty: dict[str, Any] = {"n": len(x), "invalid": int((~finite).sum())}
+    empty |= dict.fromkeys(("spearman", "kendall", "kendall_a"))
     if len(x) < 3 or x.max() == x.min() or y.max() == y.min():
         return empty
     measured = {"spearman": spearman(x, y), "kendall": kendall(x, y), "kendall_a": kendall(x, y, "a")}

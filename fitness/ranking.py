@@ -43,8 +43,17 @@ class RankTarget:
         return cls(values, _unit(stats.rankdata(values)), (i, j), signs)
 
     def spearman(self, scores: np.ndarray) -> np.ndarray:
-        """rho of each row of `scores` (P, N) -> (P,), equal to scipy's; a constant row gives nan."""
-        return _unit(stats.rankdata(scores, axis=-1)) @ self._unit_ranks
+        """rho of each row of `scores` (P, N) -> (P,), equal to scipy's; a constant row gives nan.
+
+        The scores must be finite. Sorting suffices where a row has no ties; ties need average ranks.
+        """
+        order = np.argsort(scores, axis=-1)
+        ordered = np.take_along_axis(scores, order, axis=-1)
+        result = self._unit_ranks[order] @ _unit(np.arange(scores.shape[-1], dtype=float))
+        tied = (ordered[:, 1:] == ordered[:, :-1]).any(-1)
+        if tied.any():
+            result[tied] = _unit(stats.rankdata(scores[tied], axis=-1)) @ self._unit_ranks
+        return result
 
     def kendall(self, scores: np.ndarray) -> np.ndarray:
         """tau-b of each row of `scores` (P, N) -> (P,), equal to scipy's; a constant row gives nan."""

@@ -12,6 +12,7 @@ from fitness.branches import BranchTable
 from fitness.evaluation import Split
 from fitness.extraction import Progress, Workshop
 from fitness.protocol import inside_groups, near_pairs, report
+from fitness.table_file import load_branches, table_path
 from models.architecture import Architecture
 from models.benchmark import Benchmark
 from primitives.pps import violations
@@ -67,10 +68,13 @@ def sketch_scores(
 def branch_table(
     architectures: Sequence[Architecture], workshop: Workshop, progress: Progress | None = None
 ) -> BranchTable:
-    """The branch table of these architectures, after extracting what the bank lacks."""
+    """The branch table of these architectures, after extracting what the bank lacks; with the branches that an
+    earlier table of them has saved."""
     workshop.extract(architectures, progress)
     entries = [workshop.bank.load_sketch(a) for a in architectures]
-    return BranchTable([entry for entry in entries if entry is not None])
+    table = BranchTable([entry for entry in entries if entry is not None])
+    load_branches(table, table_path(workshop.bank, architectures))
+    return table
 
 
 def replay(

@@ -77,10 +77,14 @@ class SketchFrame:
     on those of the grid, because nodes know nothing of lines.
     """
 
-    def __init__(self, name: str, size: torch.Tensor, line_size: torch.Tensor) -> None:
-        self.shape, self.axis = grid_shape(name), INPUTS[name].axis
+    def __init__(self, name: str, size: torch.Tensor, line_size: torch.Tensor, lines_changed: bool = False) -> None:
+        self.name, self.shape, self.axis = name, grid_shape(name), INPUTS[name].axis
         self._size, self._line_size = size, line_size
-        self.lines_changed = False
+        self.lines_changed = lines_changed
+
+    def with_lines_changed(self) -> SketchFrame:
+        """The frame of what an operator along lines has made."""
+        return SketchFrame(self.name, self._size, self._line_size, True)
 
     def mean(self, x: torch.Tensor) -> torch.Tensor:
         if self.lines_changed:
