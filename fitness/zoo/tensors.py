@@ -1,0 +1,27 @@
+"""What several families sum over: the tensors of an input over all blocks, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from fitness.zoo.registry import Subject
+
+__all__ = ["pairs", "saliency", "total"]
+
+
+def pairs(subject: Subject, left: str, right: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Aligned tensors of two inputs, block after block, such as each weight matrix with its gradient."""
+    for block in subject.features.blocks:
+        yield from zip(block[left], block[right], strict=True)
+
+
+def total(subject: Subject, name: str, value: Callable[[torch.Tensor], torch.Tensor]) -> float:
+    """The sum of `value` over all tensors of an input."""
+    return sum(float(value(x)) for block in subject.features.blocks for x in block[name])
+
+
+def saliency(subject: Subject, role: str = "") -> float:
+    """sum |W * G| over the weight matrices of a role (".attn", ".ffn", or all)."""
+    return sum(float((w * g).abs().sum(dtype=torch.float64)) for w, g in pairs(subject, f"W{role}", f"G{role}"))
