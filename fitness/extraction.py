@@ -85,7 +85,8 @@ class Workshop:
     def _task(self, architecture: Architecture, sketch: bool, texts: tuple[str, ...]) -> _Visit:
         return _Visit(self.bank.folder, self.bank.key, self.batch, architecture, sketch, texts)
 
-    def _check(self, architecture: Architecture) -> None:
+    def check(self, architecture: Architecture) -> None:
+        """Refuse a batch that the architecture cannot read; FeatureError says why."""
         length, vocabulary = SPACES[architecture.space].limits(architecture)
         if self.batch.tokens.shape[1] > length:
             got = self.batch.tokens.shape[1]
@@ -100,7 +101,7 @@ class Workshop:
 
     def _run(self, tasks: list[_Visit], progress: Progress | None) -> int:
         for task in tasks:
-            self._check(task.architecture)
+            self.check(task.architecture)
         # The largest networks first, so that no device is left alone with one at the end.
         tasks.sort(key=lambda task: -_size(task.architecture))
         for done, _ in enumerate(map_on_devices(_visit, tasks, self.devices), start=1):

@@ -31,11 +31,18 @@ def _depth_then_width(architecture: Architecture, build: str | None) -> float:
     return depth + width / 1e6
 
 
+def _flops(architecture: Architecture, build: str | None) -> float:
+    """Two per multiply-add, for the longest sequence that the architecture reads."""
+    space = SPACES[architecture.space]
+    return 2.0 * space.multiply_adds(architecture, space.limits(architecture)[0], build)
+
+
 NAIVE: dict[str, tuple[str, Count]] = {
     "#params": ("all parameters", _parameters("total")),
     "decoder params": ("parameters of the blocks, without embeddings", _parameters("decoder")),
     "attention params": ("parameters of the attention layers", _parameters("attention")),
     "FFN params": ("parameters of the feed-forward layers", _parameters("ffn")),
+    "FLOPs": ("matrix products of the blocks, for the longest sequence", _flops),
     "depth": ("number of blocks", _shape(0)),
     "width": ("model width", _shape(1)),
     "depth, then width": ("depth, ties broken by width", _depth_then_width),

@@ -4,7 +4,8 @@ A layer norm maps equal entries to 0 and would stop the flow, so layer norms and
 batch norm with fresh statistics and a ReLU on positive numbers, as in the source, are the identity as well). Every
 token of an all-ones input is the same and attention returns its value whatever the scores are, so one token tells
 all; query and key get no flow. The flow is a product over depth: it is computed in float64 with one scale per block
-that is kept as a logarithm, so that no depth overflows.
+that is kept as a logarithm, so that no depth overflows. (Fourier transforms and convolutions with a softmax, in
+`flexibert` as published, are not linear and positive: there the flow is the formula's, but not the theory's.)
 """
 
 from __future__ import annotations
@@ -30,9 +31,8 @@ def flow(model: nn.Module) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], flo
     passed_over = [m for tap in taps for m in tap.block.modules() if isinstance(m, nn.LayerNorm)]
     passed_over += [m for tap in taps for m in tap.activations]
     weights, shift = [], 0.0
-    first = taps[0].weights[0]
-    width = first.as_out_in(first.parameter).shape[1]
-    x = first.parameter.new_ones(1, 1, width, dtype=torch.float64)
+    last = taps[0].weights[-1]  # the FFN's last map leads back to the model's width
+    x = last.parameter.new_ones(1, 1, last.as_out_in(last.parameter).shape[0], dtype=torch.float64)
     with torch.enable_grad(), forward_hooks(passed_over, lambda module, inputs, output: inputs[0]):
         for tap in taps:
             positive = {name: _positive(p) for name, p in tap.block.named_parameters()}
@@ -53,14 +53,14 @@ def _positive(parameter: torch.Tensor) -> torch.Tensor:
 
 @hand_made(
     "Synflow",
-    r"\ln \sum |W| \odot \partial R / \partial |W|",
+    r"\ln \sum | |W| \odot \partial R / \partial |W| |",
     "Tanaka et al. 2020, arXiv 2006.05467",
     own_pass=True,
 )
 def synflow(subject: Subject) -> float:
     """The logarithm of the synaptic flow (which ranks like the flow itself)."""
     pairs, shift = flow(subject.model)
-    return math.log(sum(float((w * g).sum()) for w, g in pairs)) + shift
+    return math.log(sum(float((w * g).abs().sum()) for w, g in pairs)) + shift
 
 
 @hand_made(
@@ -72,4 +72,4 @@ def synflow(subject: Subject) -> float:
 def log_synflow(subject: Subject) -> float:
     """The gradients of the flow enter by their logarithm; weights without flow (query, key) add nothing."""
     pairs, shift = flow(subject.model)
-    return sum(float(torch.where(g > 0, w * (g.log() + shift).abs(), 0.0).sum()) for w, g in pairs)
+    return sum(float(torch.where(g != 0, w * (g.abs().log() + shift).abs(), 0.0).sum()) for w, g in pairs)

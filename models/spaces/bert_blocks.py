@@ -51,6 +51,19 @@ class BlockPlan:
         widths = (self.width, *self.ffn, self.width)
         return sum(a * b + b for a, b in pairwise(widths))
 
+    def multiply_adds(self, length: int) -> int:
+        """Of all matrix products, for one sequence of `length` tokens T: the maps, and what mixes tokens."""
+        T, D = length, self.width
+        widths = (D, *self.ffn, D)
+        feeding = T * sum(a * b for a, b in pairwise(widths))
+        if self.operation in ("DFT", "DCT"):  # one map; the cosine transform is a product from both sides
+            return feeding + T * D * D + (T * T * D + T * D * D // self.heads if self.operation == "DCT" else 0)
+        if self.operation in KERNELS:
+            k, half = KERNELS[self.operation], D // 2
+            maps = 5 * D * half + D * k + half * (self.heads // 2) * k + D * D
+            return feeding + T * (maps + half * k) + 2 * T * T * half
+        return feeding + T * D * D * (5 if self.operation == "WMA" else 4) + 2 * T * T * D
+
     def norm_parameters(self) -> int:
         """One LayerNorm after the FFN, and one after the mixing where that has an output projection."""
         return 2 * self.width * (1 if self.operation in ("DFT", "DCT") else 2)

@@ -102,6 +102,10 @@ class FlexibertSpace:
         embedding = embedding_parameters(plans[0].width)
         return ParameterCount(attention, ffn, decoder, embedding, decoder + embedding)
 
+    def multiply_adds(self, architecture: Architecture, length: int, build: str | None = None) -> int:
+        """Of the blocks of a build; a Fourier transform is no matrix product and counts as none."""
+        return sum(plan.multiply_adds(length) for plan in self.plans(architecture.config, build))
+
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """An `Encoder` whose every weight comes from the architecture's own generator."""
         plans = self.plans(architecture.config, build)

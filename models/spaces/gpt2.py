@@ -122,6 +122,12 @@ class Gpt2Space:
         softmax = c["n_token"] + len(c["cutoffs"]) * (c["d_embed"] + 1) + sum(_untied_widths(c)) * D
         return ParameterCount(attention, ffn, decoder, embedding, decoder + embedding + softmax)
 
+    def multiply_adds(self, architecture: Architecture, length: int, build: str | None = None) -> int:
+        """The maps of every token, and per block Q K^T and S V over all pairs of tokens, masked ones included."""
+        c = architecture.config
+        L, D = c["n_layer"], c["d_model"]
+        return length * (L * 4 * D * D + sum(2 * D * f for f in c["d_inner"])) + L * 2 * length * length * D
+
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """A `Gpt2Model` whose every weight comes from the architecture's own generator."""
         with torch.device("meta"):

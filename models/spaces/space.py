@@ -90,6 +90,10 @@ class Space(Protocol):
         """Parameter counts by role, from the description alone."""
         ...
 
+    def multiply_adds(self, architecture: Architecture, length: int, build: str | None = None) -> int:
+        """Multiply-adds of the matrix products of all blocks, for one sequence of `length` tokens."""
+        ...
+
     def limits(self, architecture: Architecture) -> tuple[int, int]:
         """(longest sequence, size of the vocabulary)."""
         ...
