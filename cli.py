@@ -16,6 +16,7 @@ from commands.doctor import doctor
 from commands.evolve import evolve
 from commands.exhaust import exhaust
 from commands.extract import extract
+from commands.leaderboard import leaderboard
 from commands.options import Commands
 from commands.replay import replay
 from commands.show import show
@@ -27,6 +28,7 @@ def user_errors() -> tuple[type[Exception], ...]:
     """Mistakes and mishaps with a sentence of their own; anything else is a bug and keeps its traceback."""
     from fitness.devices import BadDevice, WorkerCrash
     from fitness.features import FeatureError
+    from fitness.zoo.registry import BadZoo
     from gp.config import BadConfig
     from gp.hall_file import BadHall
     from gp.run import BadRun
@@ -40,7 +42,7 @@ def user_errors() -> tuple[type[Exception], ...]:
 
     return (
         BadArchitecture, BadBenchmark, BadConfig, BadCorpus, BadDevice, BadFile, BadHall, BadProxy, BadRun, BadState,
-        Exhausted, FeatureError, WorkerCrash,
+        BadZoo, Exhausted, FeatureError, WorkerCrash,
     )  # fmt: skip
 
 
@@ -75,7 +77,7 @@ def program() -> None:
     """Evolve zero-cost proxies that rank transformer architectures without training them."""
 
 
-for command in (evolve, replay, exhaust, extract, show, benchmarks, doctor):
+for command in (evolve, replay, exhaust, leaderboard, extract, show, benchmarks, doctor):
     program.add_command(command)
 
 

@@ -23,8 +23,16 @@ def say(text: str) -> None:
 
 def say_ceiling(benchmark: Any) -> None:
     """What a perfect oracle would reach, where the benchmark has measured its noise."""
-    if ceiling := benchmark.header.get("noise_ceiling"):
-        say(f"noise ceiling (a perfect oracle): rho {ceiling['spearman']:.3f}, tau {ceiling['kendall']:.3f}")
+    if text := ceiling_of(benchmark):
+        say(text)
+
+
+def ceiling_of(benchmark: Any) -> str | None:
+    """The same as a sentence; None where the noise was not measured."""
+    ceiling = benchmark.header.get("noise_ceiling")
+    if not ceiling:
+        return None
+    return f"noise ceiling (a perfect oracle): rho {ceiling['spearman']:.3f}, tau {ceiling['kendall']:.3f}"
 
 
 def direction(benchmark: Any) -> str:
@@ -48,7 +56,7 @@ def columns_of(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def emit(rows: Sequence[Mapping[str, Any]], form: str, title: str) -> None:
-    """Rows as a table, as JSON or as CSV, on stdout."""
+    """Rows as a table, as JSON, CSV or Markdown, on stdout."""
     if form == "json":
         print(json.dumps(list(rows), indent=2, allow_nan=False))
         return
@@ -60,9 +68,16 @@ def emit(rows: Sequence[Mapping[str, Any]], form: str, title: str) -> None:
         writer.writerows(rows)
         print(sink.getvalue(), end="")
         return
+    numbers = {name for name in names if any(isinstance(row.get(name), float) for row in rows)}
+    if form == "markdown":
+        print(f"{title}\n\n| {' | '.join(names)} |")
+        print(f"|{'|'.join('---:' if name in numbers else '---' for name in names)}|")
+        for row in rows:
+            print(f"| {' | '.join(_plain(row.get(name)) for name in names)} |")
+        return
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in names:
-        numeric = any(isinstance(row.get(name), float) for row in rows)
+        numeric = name in numbers
         table.add_column(
             name.strip(),
             justify="right" if numeric else "left",
@@ -75,7 +90,10 @@ def emit(rows: Sequence[Mapping[str, Any]], form: str, title: str) -> None:
 
 
 def _cell(value: Any) -> str:
+    return _plain(value).replace("[", "\\[")
+
+
+def _plain(value: Any) -> str:
     if value is None:
         return "-"
-    text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    return text.replace("[", "\\[")
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -83,6 +83,7 @@ def _candidates(hall: Path | None, text: str | None) -> tuple[list[Any], Any]:
 
 
 def recorded_split(document: Any, benchmark: Any) -> Any:
+    """The split a hall was evolved on, as indices into the benchmark; None if that lacks an architecture."""
     from fitness.evaluation import Split
 
     place = {a.id: i for i, a in enumerate(benchmark.architectures)}

@@ -1,0 +1,171 @@
+"""The leaderboard: hand-made, naive and evolved proxies in one table, on the same networks with the same statistics.
+
+The sign of a proxy is fixed on the search split; every proxy that fails is a row with its reason. A proxy that has no
+value on one architecture has no rank there, so it has no figures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fitness.evaluation import Split
+from fitness.extraction import Progress, Workshop
+from fitness.protocol import inside_groups, near_pairs, report
+from fitness.ranking import kendall, paired_p_value, spearman
+from fitness.zoo import ZOO
+from fitness.zoo.naive import NAIVE, naive_scores
+from fitness.zoo.visits import Measurement, measure_all
+from models.benchmark import Benchmark
+from primitives.invalid import Invalid
+from primitives.proxy import Proxy
+
+__all__ = ["Contender", "Evolved", "contenders", "leaderboard"]
+
+
+@dataclass(frozen=True)
+class Evolved:
+    """A champion of a hall of fame: its sign as recorded, and the split it was evolved on if that is known here."""
+
+    name: str
+    proxy: Proxy
+    sign: int
+    split: Split | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """Scores (N,), nan where there are none with the first `reason`; `seconds` per architecture. `sign` and `split`
+    are None where the table decides them."""
+
+    name: str
+    kind: str  # "hand-made", "naive" or "evolved"
+    formula: str
+    scores: np.ndarray
+    seconds: float
+    source: str = ""
+    reason: str = ""
+    sign: int | None = None
+    split: Split | None = None
+
+
+def contenders(
+    benchmark: Benchmark, workshop: Workshop, evolved: Sequence[Evolved] = (), progress: Progress | None = None
+) -> list[Contender]:
+    """Every hand-made proxy, every naive baseline and the given champions, measured in one visit per network."""
+    names = [*ZOO, *(champion.proxy.text for champion in evolved)]
+    measured = measure_all(workshop, names, benchmark.architectures, progress)
+    result = [
+        Contender(p.name, "hand-made", p.formula, *_column(measured, p.name), p.source, *_reason(measured, p.name))
+        for p in ZOO.values()
+    ]
+    for name, (what, _) in NAIVE.items():
+        start = time.perf_counter()
+        scores = naive_scores(name, benchmark.architectures, workshop.bank.key.build)
+        result.append(Contender(name, "naive", what, scores, (time.perf_counter() - start) / len(benchmark)))
+    for c in evolved:
+        text = c.proxy.text
+        scores, seconds = _column(measured, text)
+        result.append(
+            Contender(c.name, "evolved", text, scores, seconds, "", *_reason(measured, text), c.sign, c.split)
+        )
+    return result
+
+
+def _column(measured: Sequence[Mapping[str, Measurement]], name: str) -> tuple[np.ndarray, float]:
+    """(scores (N,), mean seconds)."""
+    column = [record[name] for record in measured]
+    scores = np.array([np.nan if m.value is None else m.value for m in column])
+    return scores, float(np.mean([m.seconds for m in column]))
+
+
+def _reason(measured: Sequence[Mapping[str, Measurement]], name: str) -> tuple[str]:
+    reasons = [record[name].reason for record in measured if record[name].value is None]
+    return (f"no value on {len(reasons)} of {len(measured)} architectures: {reasons[0]}",) if reasons else ("",)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranked:
+    """A contender on one split: its sign, and its scores (N,) multiplied with it; or the reason why it has none."""
+
+    entry: Contender
+    split: Split
+    sign: int
+    scores: np.ndarray
+    reason: str
+
+    @classmethod
+    def create(cls, entry: Contender, benchmark: Benchmark, split: Split) -> _Ranked:
+        seen = entry.scores[list(split.search)]
+        reason = entry.reason
+        if not reason and entry.scores.min() == entry.scores.max():
+            reason = Invalid.CONSTANT.value
+        if not reason and entry.sign is None and seen.min() == seen.max():
+            reason = "the same score on the whole search split, so it has no sign"
+        sign = entry.sign or 1
+        if not reason and entry.sign is None:
+            sign = 1 if spearman(seen, benchmark.quality[list(split.search)]) >= 0 else -1
+        return cls(entry, split, sign, sign * entry.scores, reason)
+
+    def holdout(self, benchmark: Benchmark) -> tuple[np.ndarray, np.ndarray]:
+        """(scores, quality) of the held-out architectures."""
+        chosen = list(self.split.holdout)
+        return self.scores[chosen], benchmark.quality[chosen]
+
+
+def leaderboard(entries: Sequence[Contender], benchmark: Benchmark, split: Split) -> list[dict[str, Any]]:
+    """One row per contender, best held-out tau first, those without figures last.
+
+    `p_value`: share of paired resamples of the held-out architectures in which the row does not rank better (tau-b)
+    than the naive baseline that is best there, the `rival`; None for that baseline itself. A contender with a split
+    of its own is measured on that one, against the baseline that is best on it.
+    """
+    rivals: dict[Split, _Ranked | None] = {}
+    rows = []
+    for entry in entries:
+        ranked = _Ranked.create(entry, benchmark, entry.split or split)
+        if ranked.split not in rivals:
+            rivals[ranked.split] = _best_naive(entries, benchmark, ranked.split)
+        rows.append(_row(ranked, rivals[ranked.split], benchmark, ranked.split == split))
+    return sorted(rows, key=_order)
+
+
+def _best_naive(entries: Sequence[Contender], benchmark: Benchmark, split: Split) -> _Ranked | None:
+    naive = [_Ranked.create(entry, benchmark, split) for entry in entries if entry.kind == "naive"]
+    return max((r for r in naive if not r.reason), key=lambda r: kendall(*r.holdout(benchmark)), default=None)
+
+
+def _row(ranked: _Ranked, rival: _Ranked | None, benchmark: Benchmark, shared_split: bool) -> dict[str, Any]:
+    entry, reason = ranked.entry, ranked.reason
+    row: dict[str, Any] = {
+        "name": entry.name, "kind": entry.kind, "formula": entry.formula, "source": entry.source,
+        "sign": None if reason else ranked.sign, "seconds": round(entry.seconds, 6), "reason": reason or None,
+        "shared_split": shared_split, "scores": None if reason else [float(x) for x in entry.scores],
+        "rival": None, "p_value": None,
+    }  # fmt: skip
+    if reason:
+        return row
+    inside = {k: v for k, v in inside_groups(ranked.scores, benchmark).items() if k.startswith("depth")}
+    row |= report(ranked.scores, benchmark, ranked.split)
+    row |= {"inside": inside, "inside_depth": _inside_depth(inside), "near_pairs": near_pairs(ranked.scores, benchmark)}
+    if rival is not None and rival.entry.name != entry.name:
+        (x, y), (theirs, _) = ranked.holdout(benchmark), rival.holdout(benchmark)
+        row |= {"rival": rival.entry.name, "p_value": paired_p_value(x, theirs, y, "kendall")}
+    return row
+
+
+def _inside_depth(inside: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Mean tau-b inside one depth, weighed by the size of the groups; a group that gets one score counts as 0."""
+    sizes = [group["n"] for group in inside.values()]
+    if not sizes:
+        return None
+    return round(float(np.average([group["kendall"] or 0.0 for group in inside.values()], weights=sizes)), 6)
+
+
+def _order(row: Mapping[str, Any]) -> tuple[bool, float, str]:
+    tau = (row.get("holdout") or {}).get("kendall")
+    return tau is None, -(tau or 0.0), row["name"]
