@@ -230,6 +230,17 @@ def golden_log_synflow(net: Plain) -> float:
     return sum(float((w[g > 0] * g[g > 0].log().abs()).sum()) for w, g in zip(*net.flow(), strict=True))
 
 
+def golden_lpzero_gpt2(net: Plain) -> float:
+    fan_in = 0 if net.space == "gpt2" else 1  # where the matrices are stored as (in, out)
+    values = [
+        float(w.detach().square().mean() + g.softmax(fan_in).square().mean())
+        for w, g in zip(net.weights(), net.gradients(), strict=True)
+    ]
+    sizes = [len(net.attention_weights(block)) + len(net.ffn_weights(block)) for block in net.blocks]
+    ends = np.cumsum(sizes)
+    return float(np.mean([np.mean(values[end - size : end]) for end, size in zip(ends, sizes, strict=True)]))
+
+
 GOLDEN: dict[str, Callable[[Plain], float]] = {
     "GradNorm": lambda net: sum(math.sqrt(float(g.double().square().sum())) for g in net.gradients()),
     "SNIP": Plain.saliency,
@@ -244,10 +255,12 @@ GOLDEN: dict[str, Callable[[Plain], float]] = {
     "synaptic diversity": golden_diversity,
     "synaptic saliency": lambda net: net.saliency("ffn"),
     "attention confidence": golden_attention_confidence,
-    "softmax confidence": lambda net: sum(float(S.max(-1).values.mean()) for S in net.run()["S"]),
+    "softmax confidence": lambda net: sum(float(S.detach().max(-1).values.mean()) for S in net.run()["S"]),
     "head importance": lambda net: net.saliency("attn"),
     "ZeroLM": golden_zero_lm,
     "W-PCA": golden_w_pca,
+    "LPZero GPT-2": golden_lpzero_gpt2,
+    "LPZero FlexiBERT": lambda net: float(np.mean([float((H.detach() ** 2).mean()) for H in net.run()["H"]])),
 }
 
 

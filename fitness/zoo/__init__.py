@@ -1,8 +1,8 @@
 """Hand-made proxies, one file per family, and naive baselines. Importing the folder fills the table `ZOO`."""
 
-from fitness.zoo import activations, attention, gradients, jacobian, synapses, synflow, weights, wpca
+from fitness.zoo import activations, attention, gradients, jacobian, lpzero, synapses, synflow, weights, wpca
 from fitness.zoo.registry import ZOO, find
 
 __all__ = ["FAMILIES", "ZOO", "find"]
 
-FAMILIES = (gradients, synflow, activations, jacobian, synapses, attention, weights, wpca)
+FAMILIES = (gradients, synflow, activations, jacobian, synapses, attention, weights, wpca, lpzero)
