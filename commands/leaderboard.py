@@ -90,11 +90,13 @@ def _champions(halls: Sequence[Path], benchmark: Any, feature_key: str) -> list[
 
 def _show(rows: Sequence[Mapping[str, Any]], benchmark: Any, split: Any, key: Any, form: str) -> None:
     """The whole document on stdout."""
-    ceiling = benchmark.header.get("noise_ceiling")
     if form == "json":
+        from gp.run import environment
+
         document = {
+            "environment": environment(), "noise_ceiling": benchmark.header.get("noise_ceiling"),
             "benchmark": benchmark.name, "digest": benchmark.digest, "metric": benchmark.metric,
-            "feature_key": key.digest, "build": key.build, "noise_ceiling": ceiling,
+            "feature_key": key.digest, "build": key.build,
             "architectures": [a.id for a in benchmark.architectures], "quality": benchmark.quality.tolist(),
             "split": {part: list(getattr(split, part)) for part in ("search", "holdout")}, "rows": list(rows),
         }  # fmt: skip

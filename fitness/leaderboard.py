@@ -47,8 +47,8 @@ class Contender:
     formula: str
     scores: np.ndarray
     seconds: float
-    source: str = ""
     reason: str = ""
+    source: str = ""
     sign: int | None = None
     split: Split | None = None
 
@@ -60,32 +60,25 @@ def contenders(
     names = [*ZOO, *(champion.proxy.text for champion in evolved)]
     measured = measure_all(workshop, names, benchmark.architectures, progress)
     result = [
-        Contender(p.name, "hand-made", p.formula, *_column(measured, p.name), p.source, *_reason(measured, p.name))
-        for p in ZOO.values()
+        Contender(p.name, "hand-made", p.formula, *_column(measured, p.name), source=p.source) for p in ZOO.values()
     ]
     for name, (what, _) in NAIVE.items():
         start = time.perf_counter()
         scores = naive_scores(name, benchmark.architectures, workshop.bank.key.build)
         result.append(Contender(name, "naive", what, scores, (time.perf_counter() - start) / len(benchmark)))
     for c in evolved:
-        text = c.proxy.text
-        scores, seconds = _column(measured, text)
-        result.append(
-            Contender(c.name, "evolved", text, scores, seconds, "", *_reason(measured, text), c.sign, c.split)
-        )
+        column = _column(measured, c.proxy.text)
+        result.append(Contender(c.name, "evolved", c.proxy.text, *column, sign=c.sign, split=c.split))
     return result
 
 
-def _column(measured: Sequence[Mapping[str, Measurement]], name: str) -> tuple[np.ndarray, float]:
-    """(scores (N,), mean seconds)."""
+def _column(measured: Sequence[Mapping[str, Measurement]], name: str) -> tuple[np.ndarray, float, str]:
+    """(scores (N,), mean seconds, why some have no value)."""
     column = [record[name] for record in measured]
     scores = np.array([np.nan if m.value is None else m.value for m in column])
-    return scores, float(np.mean([m.seconds for m in column]))
-
-
-def _reason(measured: Sequence[Mapping[str, Measurement]], name: str) -> tuple[str]:
-    reasons = [record[name].reason for record in measured if record[name].value is None]
-    return (f"no value on {len(reasons)} of {len(measured)} architectures: {reasons[0]}",) if reasons else ("",)
+    missing = [m.reason for m in column if m.value is None]
+    reason = f"no value on {len(missing)} of {len(column)} architectures: {missing[0]}" if missing else ""
+    return scores, float(np.mean([m.seconds for m in column])), reason
 
 
 @dataclass(frozen=True, eq=False)

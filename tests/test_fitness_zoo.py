@@ -73,7 +73,7 @@ class Plain:
         return [w.grad for w in twin.weights(role) if w.grad is not None]
 
     def saliency(self, role: str = "all") -> float:
-        return sum(float((w * g).abs().sum()) for w, g in zip(self.weights(role), self.gradients(role), strict=True))
+        return sum(float((w * g).detach().abs().sum()) for w, g in zip(self.weights(role), self.gradients(role), strict=True))
 
     def run(self, x: torch.Tensor | None = None) -> dict[str, list[torch.Tensor]]:
         """The forward pass again, by hand: everything a block makes, with the graph kept."""

@@ -16,7 +16,8 @@ from fitness.bank import MAX_ENTRY, FeatureBank, FeatureKey
 from fitness.devices import map_on_devices
 from fitness.extraction import Progress, Workshop
 from fitness.features import collect
-from fitness.zoo.registry import NoValue, Subject, find
+from fitness.zoo import ZOO, find
+from fitness.zoo.registry import NoValue, Subject
 from models.architecture import Architecture
 from models.files import BadFile, dump_json, parse_json, read_limited, write_atomic
 from models.spaces import SPACES
@@ -81,8 +82,6 @@ def _version(name: str) -> int:
     """Of the code that measures `name`; 0, which no measurement has, for a proxy that no longer exists."""
     if _is_formula(name):
         return FORMULA_VERSION
-    from fitness.zoo import ZOO
-
     return ZOO[name].version if name in ZOO else 0
 
 
