@@ -73,7 +73,9 @@ class Plain:
         return [w.grad for w in twin.weights(role) if w.grad is not None]
 
     def saliency(self, role: str = "all") -> float:
-        return sum(float((w * g).detach().abs().sum()) for w, g in zip(self.weights(role), self.gradients(role), strict=True))
+        return sum(
+            float((w * g).detach().abs().sum()) for w, g in zip(self.weights(role), self.gradients(role), strict=True)
+        )
 
     def run(self, x: torch.Tensor | None = None) -> dict[str, list[torch.Tensor]]:
         """The forward pass again, by hand: everything a block makes, with the graph kept."""
@@ -199,7 +201,9 @@ def golden_cosine(net: Plain) -> float:
 
 
 def golden_diversity(net: Plain) -> float:
-    nuclear = [torch.linalg.matrix_norm(x.double(), "nuc") for x in (*net.weights("attn"), *net.gradients("attn"))]
+    nuclear = [
+        torch.linalg.matrix_norm(x.detach().double(), "nuc") for x in (*net.weights("attn"), *net.gradients("attn"))
+    ]
     half = len(nuclear) // 2
     return sum(float(w * g) for w, g in zip(nuclear[:half], nuclear[half:], strict=True))
 
