@@ -112,6 +112,8 @@ def _show(rows: Sequence[Mapping[str, Any]], benchmark: Any, split: Any, key: An
     notes = [ceiling_of(benchmark) or "noise ceiling: not measured"]
     notes += [f"{row['name']}: {row['formula']}" for row in rows if row["kind"] == "evolved"]
     notes += [f"{row['name']} failed: {row['reason']}" for row in rows if row["reason"]]
+    notes.append("inside-depth tau: mean over the depths that at least 10 architectures share, by their number")
+    notes.append("near-size tau: over pairs whose #params differ by at most 10%; s/arch: passes and arithmetic")
     rivals = sorted({row["rival"] for row in rows if row["rival"]})
     notes += [f"p: one-sided, paired bootstrap of held-out tau against {', '.join(rivals)}"] if rivals else []
     print("\n\n".join(notes) if form == "markdown" else "\n".join(notes))

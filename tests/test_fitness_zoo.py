@@ -231,7 +231,7 @@ def golden_w_pca(net: Plain) -> float:
 
 
 def golden_log_synflow(net: Plain) -> float:
-    return sum(float((w[g > 0] * g[g > 0].log().abs()).sum()) for w, g in zip(*net.flow(), strict=True))
+    return sum(float((w[g > 0] * g[g > 0].log().abs()).detach().sum()) for w, g in zip(*net.flow(), strict=True))
 
 
 def golden_lpzero_gpt2(net: Plain) -> float:
@@ -249,7 +249,7 @@ GOLDEN: dict[str, Callable[[Plain], float]] = {
     "GradNorm": lambda net: sum(math.sqrt(float(g.double().square().sum())) for g in net.gradients()),
     "SNIP": Plain.saliency,
     "GraSP": golden_grasp,
-    "Synflow": lambda net: math.log(sum(float((w * g).sum()) for w, g in zip(*net.flow(), strict=True))),
+    "Synflow": lambda net: math.log(sum(float((w * g).detach().sum()) for w, g in zip(*net.flow(), strict=True))),
     "LogSynflow": golden_log_synflow,
     "Fisher": golden_fisher,
     "NWOT": lambda net: math.log(np.linalg.det(golden_kernel(net))),

@@ -6,14 +6,16 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 
 from fitness.bank import FeatureBank, FeatureKey
 from fitness.extraction import Workshop
-from fitness.features import FeatureError
+from fitness.features import FeatureError, collect
 from fitness.zoo import ZOO
 from fitness.zoo.registry import NoValue, Subject
-from fitness.zoo.visits import Measurement, ZooShelf, measure_all
+from fitness.zoo.visits import Measurement, ZooShelf, measure_all, measurements
 from models.architecture import Architecture
+from models.spaces import SPACES
 from models.tokens import TokenBatch
 
 NAMES = ["SNIP", "GraSP", "Jacobian cosine", "sum[ frobenius_norm(G) ]", "mean[ exp(exp(exp(exp(S)))) ]"]
@@ -81,6 +83,17 @@ def test_a_failure_is_kept_with_its_reason(
         found = measure_all(workshop, ["SNIP"], tiny_architectures[:1])[0]["SNIP"]
         assert found.value is None
         assert found.reason == (str(value) if isinstance(value, NoValue) else found.reason) and found.reason
+
+
+def test_a_network_that_overflows_has_no_value(batch: TokenBatch, tiny_architectures: list[Architecture]) -> None:
+    model = SPACES["gpt2"].build(tiny_architectures[0], 0).eval()
+    with torch.no_grad():
+        model.h[0].mlp.c_proj.weight.fill_(1e38)  # type: ignore[index]
+    found = measurements(Subject(model, batch.tokens, collect(model, batch)), list(ZOO))
+    assert found["Synflow"].value is not None  # reads the weights alone, and in float64
+    for name, measurement in found.items():
+        if not ZOO[name].own_pass:
+            assert measurement.value is None and "overflows" in measurement.reason
 
 
 def test_a_changed_file_is_not_trusted(workshop: Workshop, tiny_architectures: list[Architecture]) -> None:

@@ -90,16 +90,20 @@ def _is_formula(name: str) -> bool:
 
 
 def measurements(subject: Subject, names: Sequence[str], collecting: float = 0.0) -> dict[str, Measurement]:
-    """Measure hand-made proxies (by name) and formulas (by text); `collecting` is what the features took."""
-    return {name: _measure(subject, name, collecting) for name in names}
+    """Measure hand-made proxies (by name) and formulas (by text); `collecting` is what the features took. A network
+    that overflows has no value of anything that reads its features, not even of what happens to be finite."""
+    overflows = not subject.features.finite
+    return {name: _measure(subject, name, collecting, overflows) for name in names}
 
 
-def _measure(subject: Subject, name: str, collecting: float) -> Measurement:
+def _measure(subject: Subject, name: str, collecting: float, overflows: bool) -> Measurement:
     compute: Callable[[Subject], float | Invalid]
     if _is_formula(name):
         compute, own_pass = (lambda s: Scorer(s.features.blocks).score(parse(name))), False
     else:
         compute, own_pass = find(name).measure, find(name).own_pass
+    if overflows and not own_pass:
+        return Measurement(None, round(collecting, 6), Invalid.NON_FINITE.value)
     start = time.perf_counter()
     value: float | None = None
     reason = ""
