@@ -27,5 +27,10 @@ AGGREGATION: dict[str, Aggregation] = {
     for a in (
         Aggregation("mean", False, lambda L: np.full(L, 1.0 / L)),  # as published
         Aggregation("sum", True, np.ones),
+        # Where a block stands: the first or the last alone, or all with weights that rise or fall with depth.
+        Aggregation("first", True, lambda L: np.eye(L)[0]),
+        Aggregation("last", True, lambda L: np.eye(L)[-1]),
+        Aggregation("rising", True, lambda L: np.arange(1, L + 1) / L),
+        Aggregation("falling", True, lambda L: np.arange(L, 0, -1) / L),
     )
 }
