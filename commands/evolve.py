@@ -24,9 +24,9 @@ from commands.output import columns_of, direction, emit, say, say_ceiling
 @click.option("--population", type=click.IntRange(2), default=80, show_default=True)
 @click.option("--n-unary", type=click.IntRange(1, 16), default=2, show_default=True)
 @click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Architectures it may see.")
-@click.option("--objective", type=Name("spearman", "kendall"), default="spearman", show_default=True)
+@click.option("--objective", type=Name("both", "spearman", "kendall"), default="both", show_default=True)
 @click.option("--algorithm", type=Name("lpzero", "random", "nsga2"), default="lpzero", show_default=True)
-@click.option("--aggregate", type=Name("both", "mean", "sum"), default="both", show_default=True)
+@click.option("--aggregate", type=Name("all", "both", "mean", "sum"), default="all", show_default=True)
 @click.option("--joins", type=Name("both", "inside", "outside"), default="both", show_default=True)
 @click.option("--inputs", type=Name("extended", "paper"), default="extended", show_default=True)
 @click.option("--hall-size", type=click.IntRange(1, 1000), default=10, show_default=True)
@@ -84,6 +84,7 @@ def _settings(space: str | None, name: str | None, options: Mapping[str, Any]) -
     from gp.run import RunSettings
     from models.origins import default_benchmark
     from primitives.inputs import EXTENDED, PAPER
+    from primitives.operators import AGGREGATION
 
     if space is None and name is None:
         raise click.UsageError("wanted --space gpt2 or --space flexibert, or --benchmark NAME")
@@ -97,8 +98,9 @@ def _settings(space: str | None, name: str | None, options: Mapping[str, Any]) -
             f"--search-size: got {options['search_size']}, wanted at most {len(benchmark) - 10}, "
             "so that 10 architectures are held out"
         )
+    chosen = options["aggregate"]
     search = SearchConfig(
-        aggregates=("mean", "sum") if options["aggregate"] == "both" else (options["aggregate"],),
+        aggregates={"all": tuple(AGGREGATION), "both": ("mean", "sum")}.get(chosen, (chosen,)),
         joins=JOINS if options["joins"] == "both" else (options["joins"],),
         inputs=EXTENDED if options["inputs"] == "extended" else PAPER,
         pps=not options["no_pps"],

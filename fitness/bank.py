@@ -24,6 +24,7 @@ from models.files import BadFile, dump_json, parse_json, read_limited, write_ato
 from models.spaces import SPACES
 from primitives.inputs import INPUTS, PAPER
 from primitives.invalid import Invalid
+from primitives.scoring import SCORING_VERSION
 
 __all__ = ["FeatureBank", "FeatureKey", "SketchEntry", "sketch_features"]
 
@@ -103,7 +104,7 @@ class FeatureBank:
 
     def exact_path(self, architecture: Architecture) -> Path:
         """Where the architecture's exact scores lie or would lie."""
-        return self.folder / "exact" / f"{self.key.of(architecture)}.json"
+        return self.folder / f"exact-{SCORING_VERSION}" / f"{self.key.of(architecture)}.json"
 
     def load_sketch(self, architecture: Architecture) -> SketchEntry | None:
         """The verified sketch, or None when it is absent or not to be trusted."""

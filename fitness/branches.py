@@ -18,6 +18,7 @@ from fitness.chains import Chain, Tensors, run, walk
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, Binary
 from primitives.proxy import Branch, Proxy
+from primitives.scoring import resolved
 
 __all__ = ["BranchTable", "deviations"]
 
@@ -62,6 +63,9 @@ class BranchTable:
 
     def score(self, proxy: Proxy) -> np.ndarray:
         """(N,) float64, by the rules of `primitives/scoring.py` (which see)."""
+        return resolved(self._value(proxy))
+
+    def _value(self, proxy: Proxy) -> np.ndarray:
         proxy = proxy.pruned()
         first, second = proxy.aggregate, proxy.right_aggregate or proxy.aggregate
         if proxy.right is None or proxy.operator is None:

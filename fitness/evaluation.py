@@ -12,7 +12,7 @@ from fitness.ranking import RankTarget
 from primitives.invalid import Invalid
 from primitives.proxy import Proxy
 
-__all__ = ["Evaluate", "Evaluation", "Split", "evaluate_scores", "split_groups"]
+__all__ = ["OBJECTIVES", "Evaluate", "Evaluation", "Split", "evaluate_scores", "split_groups"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,13 @@ class Evaluation:
         """An evaluation that failed, with its reason."""
         return cls(proxy, float("-inf"), 1, b"", reason)
 
+
+OBJECTIVES: dict[str, Callable[[RankTarget, np.ndarray], np.ndarray]] = {
+    "spearman": RankTarget.spearman,
+    "kendall": RankTarget.kendall,
+    "both": lambda target, scores: (target.spearman(scores) + target.kendall(scores)) / 2,
+}
+"""What a search maximises, by name: rho, tau-b, or their mean."""
 
 Evaluate = Callable[[Sequence[Proxy]], Sequence[Evaluation]]
 
@@ -71,9 +78,8 @@ def evaluate_scores(
     usable = finite & ~constant
     fitness = np.full(len(proxies), -np.inf)
     if usable.any():
-        measure = target.spearman if objective == "spearman" else target.kendall
         # A dot product's last bit may depend on how many rows there are; selection compares exactly.
-        fitness[usable] = measure(scores[usable]).round(12)
+        fitness[usable] = OBJECTIVES[objective](target, scores[usable]).round(12)
     result = []
     for proxy, row, value, is_finite, is_constant in zip(proxies, scores, fitness, finite, constant, strict=True):
         if not is_finite:

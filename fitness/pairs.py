@@ -19,6 +19,7 @@ from fitness.chains import Chain, walk
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, UNARY, Kind
 from primitives.proxy import Branch
+from primitives.scoring import resolved
 
 __all__ = ["PairTable"]
 
@@ -51,7 +52,7 @@ class PairTable:
         for at in range(0, len(self.chains), size):
             rows = slice(at, at + size)
             with np.errstate(all="ignore"):
-                yield rows, self._scores(operator, rows)
+                yield rows, resolved(self._scores(operator, rows))
 
     def distinct(self, operator: str) -> bool:
         """Whether the operator says something of its own here: matmul is the product except on aligned entries."""

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
+from fitness.evaluation import OBJECTIVES
 from primitives.grammar import MAX_CHAIN
 from primitives.inputs import EXTENDED, INPUTS
 from primitives.operators import AGGREGATION
 
-__all__ = ["ALGORITHM_NAMES", "JOINS", "OBJECTIVES", "BadConfig", "SearchConfig"]
+__all__ = ["ALGORITHM_NAMES", "JOINS", "BadConfig", "SearchConfig"]
 
-OBJECTIVES = ("spearman", "kendall")
 ALGORITHM_NAMES = ("lpzero", "random", "nsga2")
 JOINS = ("inside", "outside")
 _MILLION = 1_000_000
@@ -44,9 +44,9 @@ class SearchConfig:
     crossover: float = 0.5
     mutation: float = 0.5
     selection_ratio: float = 0.1
-    objective: str = "spearman"
+    objective: str = "both"
     algorithm: str = "lpzero"
-    aggregates: tuple[str, ...] = ("mean", "sum")
+    aggregates: tuple[str, ...] = tuple(AGGREGATION)
     joins: tuple[str, ...] = JOINS
     inputs: tuple[str, ...] = EXTENDED
     pps: bool = True

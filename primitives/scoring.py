@@ -6,6 +6,8 @@ the branch table of `fitness/branches.py` is a faster way to (nearly) the same n
    broadcasting, which for a mean is the join of the means. Branches over different lists are joined block by block.
 3. A block's value joins its tensors, the network's value its blocks, as the aggregation says.
 4. An input that a block does not have contributes 0.
+5. The value is rounded to its resolution: entries are float32, so what lies below about five significant digits is
+   the rounding of this machine, and two networks that differ only there are tied.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from primitives.invalid import Invalid
 from primitives.operators import AGGREGATION, UNARY, Binary, Kind
 from primitives.proxy import BadProxy, Branch, Proxy
 
-__all__ = ["Blocks", "Scorer", "apply_branch", "score"]
+__all__ = ["RESOLUTION", "SCORING_VERSION", "Blocks", "Scorer", "apply_branch", "resolved", "score"]
+
+RESOLUTION = 17  # binary digits of a score: 2^-17 is 7.6e-6
+SCORING_VERSION = 2  # changes whenever the exact score of some formula would
 
 Blocks = Sequence[Mapping[str, Sequence[torch.Tensor]]]
 """Per block, the tensors of each input by name; absent inputs are missing or empty."""
@@ -30,6 +35,14 @@ Blocks = Sequence[Mapping[str, Sequence[torch.Tensor]]]
 def score(proxy: Proxy, blocks: Blocks) -> float | Invalid:
     """The value of `proxy` on one network, or the reason why there is none."""
     return Scorer(blocks).score(proxy)
+
+
+def resolved(values: np.ndarray) -> np.ndarray:
+    """Float64 values rounded to RESOLUTION binary digits; what is not finite stays as it is."""
+    dropped = 52 - RESOLUTION
+    bits = np.array(values, dtype=np.float64, order="C").view(np.int64)
+    rounded = ((bits + (1 << (dropped - 1))) & ~((1 << dropped) - 1)).view(np.float64)
+    return np.where(np.isfinite(values), rounded, values)
 
 
 def apply_branch(branch: Branch, x: torch.Tensor) -> torch.Tensor:
@@ -56,7 +69,7 @@ class Scorer:
             proxy = proxy.pruned()
         except BadProxy:
             return Invalid.NO_BRANCH
-        value = self._value(proxy)
+        value = float(resolved(np.array(self._value(proxy))))
         return value if math.isfinite(value) else Invalid.NON_FINITE
 
     def _value(self, proxy: Proxy) -> float:
@@ -113,4 +126,5 @@ def _within(aggregate: str, values: Sequence[float]) -> float:
 
 def _aggregate(name: str, per_block: list[list[float]]) -> float:
     values = np.array([_within(name, values) for values in per_block])
-    return float(AGGREGATION[name].weights(len(values)) @ values)
+    with np.errstate(all="ignore"):  # what is not finite gets its name later
+        return float(AGGREGATION[name].weights(len(values)) @ values)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_primitives_grammar import proxies
 
 from fitness.features import Features
 from primitives.grammar import parse
 from primitives.invalid import Invalid
 from primitives.proxy import BadProxy, Proxy
-from primitives.scoring import score
+from primitives.scoring import RESOLUTION, resolved, score
 
 
 def blocks() -> list[dict[str, tuple[torch.Tensor, ...]]]:
@@ -92,12 +94,12 @@ def test_the_canonical_form_has_the_same_value(proxy: Proxy) -> None:
 
 def test_an_input_that_a_block_lacks_contributes_0() -> None:
     lacking = [{**B[0], "S": (), "H": ()}, B[1]]
-    assert score(parse("sum[ exp(S) ]"), lacking) == pytest.approx(float(B[1]["S"][0].exp().mean()))
+    assert score(parse("sum[ exp(S) ]"), lacking) == pytest.approx(float(B[1]["S"][0].exp().mean()), rel=1e-5)
     assert score(parse("sum[ product( exp(H), exp(J) ) ]"), lacking) == pytest.approx(
-        float((B[1]["H"][0].exp() * B[1]["J"][0].exp()).mean()), rel=1e-6
+        float((B[1]["H"][0].exp() * B[1]["J"][0].exp()).mean()), rel=1e-5
     )
     both = score(parse("sum[ sum( exp(S), to_mean(J) ) ]"), lacking)
-    assert both == pytest.approx(float(B[1]["S"][0].exp().mean() + sum(b["J"][0].mean() for b in B)), rel=1e-6)
+    assert both == pytest.approx(float(B[1]["S"][0].exp().mean() + sum(b["J"][0].mean() for b in B)), rel=1e-5)
 
 
 def test_overflow_has_a_name() -> None:
@@ -107,3 +109,24 @@ def test_overflow_has_a_name() -> None:
 def test_scores_on_a_real_network_are_finite_for_every_input(tiny_features: Features) -> None:
     for name in tiny_features.blocks[0]:
         assert isinstance(score(parse(f"sum[ to_std({name}) ]"), tiny_features.blocks), float)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(), min_size=1, max_size=8))
+def test_a_score_is_rounded_to_its_resolution_and_keeps_its_order(values: list[float]) -> None:
+    x = np.array(values)
+    y = resolved(x)
+    normal = np.isfinite(x) & (np.abs(x) > 1e-300) & (np.abs(x) < 1e300)
+    assert (np.abs(y - x)[normal] <= 2.0 ** -(RESOLUTION + 1) * np.abs(x[normal])).all()
+    assert np.array_equal(y[~np.isfinite(x)], x[~np.isfinite(x)], equal_nan=True)
+    assert np.array_equal(resolved(y), y, equal_nan=True)
+    order = np.argsort(x[normal], kind="stable")
+    assert (np.diff(y[normal][order]) >= 0).all()
+
+
+def test_what_only_rounding_tells_apart_is_tied() -> None:
+    """The norm of a z-score is the root of its size by algebra; float32 makes it differ in the seventh digit."""
+    proxy = parse("sum[ frobenius_norm(normalize(W)) ]")
+    rng = torch.Generator().manual_seed(1)
+    scores = {float(score(proxy, [{"W": (torch.randn(40, 30, generator=rng),)}])) for _ in range(20)}
+    assert scores == {float(resolved(np.array(1200**0.5)))}
