@@ -20,19 +20,30 @@ from commands.output import columns_of, direction, emit, say, say_ceiling
 @click.option("--benchmark", "name", help="Name or path (default: the one the hall was evolved on).")
 @click.option("--metric", help="Which measured value is the target.")
 @click.option("--proxy", "text", help="A formula instead of a file.")
+@click.option("--committee", "size", type=click.IntRange(2), help="Show the first K formulas as one scorer too.")
 @click.option("--sketch", is_flag=True, help="Score sketches instead of all entries: faster, nearly equal.")
 @FORMAT
 @feature_options
 def replay(
-    hall: Path | None, name: str | None, metric: str | None, text: str | None, sketch: bool, form: str, **features: Any
+    hall: Path | None,
+    name: str | None,
+    metric: str | None,
+    text: str | None,
+    size: int | None,
+    sketch: bool,
+    form: str,
+    **features: Any,
 ) -> None:
     """Score saved formulas on every architecture of a benchmark."""
     from fitness.protocol import baselines
+    from fitness.replay import committee
     from fitness.replay import replay as run
 
     if (hall is None) == (text is None):
         raise click.UsageError("wanted a hall of fame file or --proxy 'TEXT', one of them")
     candidates, recorded = _candidates(hall, text)
+    if size is not None and size > len(candidates):
+        raise click.UsageError(f"--committee: got {size}, wanted at most {len(candidates)}, the number of formulas")
     name = name or (str(recorded.config.get("benchmark", recorded.benchmark.name)) if recorded else "gpt2-mini")
     benchmark = load_named(name, metric)
     same = recorded is not None and recorded.benchmark.digest == benchmark.digest
@@ -44,19 +55,23 @@ def replay(
         candidates = [type(c)(c.proxy, c.sign) for c in candidates]  # other features: nothing to compare with
     with live(0) as reporter:
         rows = run(candidates, benchmark, workshop, split, sketch, reporter.networks)
+    together = [committee(rows, size, benchmark, split)] if size else []
     naive = baselines(benchmark, split, workshop.bank.key.build, detail=True)
     if form == "json":
         plain = {"benchmark": benchmark.name, "exact": not sketch, "transfer": bool(recorded and not same),
-                 "proxies": [row.to_dict() for row in rows], "baselines": naive}  # fmt: skip
+                 "proxies": [row.to_dict() for row in rows], "committee": together[0] if together else None,
+                 "baselines": naive}  # fmt: skip
         print(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
         return
     figures = [_figures(str(i), row.to_dict()) for i, row in enumerate(rows, start=1)]
-    figures += [_figures("", record) for record in naive]
+    figures += [_figures("", record) for record in together + naive]
     if form == "csv":
         wide = [f | {group: r["spearman"] for group, r in f["inside"].items()} for f in figures]
         emit([{k: v for k, v in f.items() if k != "inside"} for f in wide], form, "")
         return
     title = f"{benchmark.name}: correlation with {direction(benchmark)}, n = {len(benchmark)}"
+    if recorded is not None and not same:
+        title += f"; transfer of formulas that were evolved on {recorded.benchmark.name}"
     emit([{k: v for k, v in f.items() if k != "inside"} for f in figures], form, title)
     print()
     emit(_inside_rows(figures), form, "rho inside one depth and inside one width")

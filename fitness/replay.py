@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from fitness.branches import BranchTable
 from fitness.evaluation import Split
@@ -18,7 +19,7 @@ from models.benchmark import Benchmark
 from primitives.pps import violations
 from primitives.proxy import Proxy
 
-__all__ = ["Candidate", "ReplayRow", "branch_table", "replay", "sketch_scores"]
+__all__ = ["Candidate", "ReplayRow", "branch_table", "committee", "replay", "sketch_scores"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,22 @@ def replay(
         _row(candidate, candidate.sign * scores, benchmark, split)
         for candidate, scores in zip(candidates, rows, strict=True)
     ]
+
+
+def committee(rows: Sequence[ReplayRow], size: int, benchmark: Benchmark, split: Split | None = None) -> dict[str, Any]:
+    """The first `size` candidates as one scorer: the mean of their ranks over the benchmark's architectures.
+
+    Not a formula but several; an architecture that one of them cannot score has no score. The record is that of a
+    naive baseline, by name.
+    """
+    chosen = rows[:size]
+    scores = np.mean([_ranks(row.scores) for row in chosen], axis=0)
+    parts = {"inside": inside_groups(scores, benchmark), "near_pairs": near_pairs(scores, benchmark)}
+    return {"name": f"committee of {len(chosen)}", **report(scores, benchmark, split), **parts}
+
+
+def _ranks(scores: np.ndarray) -> np.ndarray:
+    return stats.rankdata(scores, nan_policy="omit")
 
 
 def _exact_scores(

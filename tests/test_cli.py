@@ -90,12 +90,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(
 
 def test_replay_agrees_with_the_record(hall: Path, tiny_benchmark: Path, bank: Path) -> None:
     options = ["--benchmark", tiny_benchmark, "--bank", bank, "--batch", "2", "--seq-len", "24", "--devices", "cpu"]
-    done = zcp("replay", hall, *options, "--format", "json")
+    done = zcp("replay", hall, *options, "--committee", 2, "--format", "json")
     assert done.returncode == 0, done.stderr
     answer, document = json.loads(done.stdout), json.loads(hall.read_text())
     assert answer["exact"] and not answer["transfer"]
     for row, record in zip(answer["proxies"], document["proxies"], strict=True):
         assert row["deviation"] == 0 and row["all"] == record["all"] and row["holdout"] == record["holdout"]
+    assert answer["committee"]["name"] == "committee of 2" and answer["committee"]["holdout"]["n"] == 14
     sketched = zcp("replay", hall, *options, "--sketch", "--format", "csv")
     rows = list(csv.DictReader(sketched.stdout.splitlines()))
     assert rows[0]["proxy"] == document["proxies"][0]["text"] and rows[-1]["proxy"] == "(depth, then width)"

@@ -9,10 +9,12 @@ import pytest
 
 from fitness.evaluation import Split
 from fitness.protocol import correlation, inside_groups, near_pairs, report
+from fitness.replay import Candidate, ReplayRow, committee
 from fitness.zoo.naive import naive_scores
 from models.benchmark import Benchmark
 from models.origins import load
 from models.spaces import SPACES
+from primitives.grammar import parse
 
 
 def test_a_correlation_is_signed_and_knows_ties() -> None:
@@ -92,3 +94,16 @@ def test_near_pairs_are_those_of_like_size(tiny_benchmark: Path) -> None:
     assert found == {"pairs": len(pairs), "kendall": 1.0 if pairs else None}
     assert near_pairs(-data.quality, data)["kendall"] == (-1.0 if pairs else None)
     assert pairs, "the fixture has no pair of like size, so this test shows nothing"
+
+
+def test_a_committee_is_the_mean_of_its_members_ranks(tiny_benchmark: Path) -> None:
+    data = load(str(tiny_benchmark))
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(3, len(data))) + 0.5 * data.quality
+    rows = [ReplayRow(Candidate(parse("sum[ W ]")), row, {}, {}, {}, (), None) for row in scores]
+    ranks = sum(np.argsort(np.argsort(row)) for row in scores[:2])
+    found = committee(rows, 2, data)
+    assert found["name"] == "committee of 2"
+    assert found["all"]["spearman"] == correlation(ranks.astype(float), data.quality)["spearman"]
+    rows[0].scores[4] = np.nan
+    assert committee(rows, 2, data)["all"]["invalid"] == 1
