@@ -22,10 +22,14 @@ from commands.show import show
 __all__ = ["main", "program"]
 
 
+MAX_MESSAGE = 1000  # characters
+
+
 def user_errors() -> tuple[type[Exception], ...]:
     """Mistakes and mishaps with a sentence of their own; anything else is a bug and keeps its traceback."""
     from fitness.devices import BadDevice, WorkerCrash
     from fitness.features import FeatureError
+    from fitness.soundness import Unsound
     from gp.config import BadConfig
     from gp.hall_file import BadHall
     from gp.run import BadRun
@@ -35,11 +39,12 @@ def user_errors() -> tuple[type[Exception], ...]:
     from models.benchmark import BadBenchmark
     from models.files import BadFile
     from models.tokens import BadCorpus
+    from models.worker_pool import TrainingError
     from primitives.proxy import BadProxy
 
     return (
         BadArchitecture, BadBenchmark, BadConfig, BadCorpus, BadDevice, BadFile, BadHall, BadProxy, BadRun, BadState,
-        Exhausted, FeatureError, WorkerCrash,
+        Exhausted, FeatureError, TrainingError, Unsound, WorkerCrash,
     )  # fmt: skip
 
 
@@ -65,8 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {_one_line(message)}", file=sys.stderr)
     return code
+
+
+def _one_line(message: str) -> str:
+    """A message may quote a file: nothing in it may steer a terminal or fill it."""
+    line = " ".join(message.split())
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line[:MAX_MESSAGE])
+    return shown if len(line) <= MAX_MESSAGE else f"{shown}..."
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

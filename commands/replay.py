@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from commands.live import live
-from commands.options import FORMAT, feature_options, load_named, open_workshop
+from commands.options import FORMAT, ON_INVALID, feature_options, load_named, open_workshop
 from commands.output import columns_of, direction, emit, say, say_ceiling
 
 
@@ -21,14 +21,17 @@ from commands.output import columns_of, direction, emit, say, say_ceiling
 @click.option("--metric", help="Which measured value is the target.")
 @click.option("--proxy", "text", help="A formula instead of a file.")
 @click.option("--sketch", is_flag=True, help="Score sketches instead of all entries: faster, nearly equal.")
+@ON_INVALID
 @FORMAT
 @feature_options
 def replay(
-    hall: Path | None, name: str | None, metric: str | None, text: str | None, sketch: bool, form: str, **features: Any
-) -> None:
+    hall: Path | None, name: str | None, metric: str | None, text: str | None, sketch: bool, on_invalid: str,
+    form: str, **features: Any,
+) -> None:  # fmt: skip
     """Score saved formulas on every architecture of a benchmark."""
     from fitness.protocol import baselines
     from fitness.replay import replay as run
+    from fitness.soundness import screen
 
     if (hall is None) == (text is None):
         raise click.UsageError("wanted a hall of fame file or --proxy 'TEXT', one of them")
@@ -43,10 +46,17 @@ def replay(
     if not (same and recorded.feature_key == workshop.bank.key.digest):
         candidates = [type(c)(c.proxy, c.sign) for c in candidates]  # other features: nothing to compare with
     with live(0) as reporter:
+        if not sketch:
+            workshop.exact_scores([c.proxy for c in candidates], benchmark.architectures, reporter.networks)
+        screened = screen(benchmark, workshop, split, on_invalid, reporter.networks)
+        benchmark, split = screened.benchmark, screened.split
         rows = run(candidates, benchmark, workshop, split, sketch, reporter.networks)
+    if screened.report:
+        say(screened.report)
     naive = baselines(benchmark, split, workshop.bank.key.build, detail=True)
     if form == "json":
         plain = {"benchmark": benchmark.name, "exact": not sketch, "transfer": bool(recorded and not same),
+                 "dropped": list(screened.dropped),
                  "proxies": [row.to_dict() for row in rows], "baselines": naive}  # fmt: skip
         print(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
         return

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,12 +23,14 @@ from fitness.features import EXTRACTOR_VERSION, Features
 from fitness.sketch import GRID, NODES, SKETCH_VERSION, sketch
 from models.architecture import Architecture
 from models.files import BadFile, dump_json, parse_json, read_limited, write_atomic
+from models.locks import held, sweep
 from models.spaces import SPACES
 from primitives.inputs import INPUTS, PAPER
 from primitives.invalid import Invalid
 
 __all__ = ["FeatureBank", "FeatureKey", "SketchEntry", "sketch_features"]
 
+log = logging.getLogger("zcp.bank")
 MAX_ENTRY = 256 << 20  # bytes; the deepest published network needs below 2 MiB
 
 
@@ -71,6 +75,11 @@ class SketchEntry:
     blocks: int
     loss: float
 
+    @property
+    def finite(self) -> bool:
+        """Whether the network ran without overflow. Every entry of every tensor has a share in a sample."""
+        return math.isfinite(self.loss) and all(bool(np.isfinite(x).all()) for x in self.samples.values())
+
 
 ROLES = {"attn": 0, "ffn": 1}
 
@@ -107,17 +116,13 @@ class FeatureBank:
 
     def load_sketch(self, architecture: Architecture) -> SketchEntry | None:
         """The verified sketch, or None when it is absent or not to be trusted."""
-        path = self.sketch_path(architecture)
         try:
-            content = read_limited(path, MAX_ENTRY, "a sketch of the bank")
-            tensors = load_tensors(content[32:])
-        except (BadFile, SafetensorError, ValueError):
+            content = read_limited(self.sketch_path(architecture), MAX_ENTRY, "a sketch of the bank")
+            if hashlib.sha256(content[32:]).digest() != content[:32]:
+                return None
+            return _checked(load_tensors(content[32:]))
+        except (BadFile, SafetensorError, ValueError, KeyError):
             return None
-        if hashlib.sha256(content[32:]).digest() != content[:32] or "blocks" not in tensors:
-            return None
-        samples = {name: tensors[f"samples.{name}"] for name in PAPER}
-        layout = {name: tensors[f"layout.{name}"] for name in PAPER}
-        return SketchEntry(samples, layout, int(tensors["blocks"][0]), float(tensors["loss"][0]))
 
     def save_sketch(self, architecture: Architecture, entry: SketchEntry) -> None:
         """Write the sketch behind its own checksum (safetensors has none), atomically."""
@@ -135,9 +140,9 @@ class FeatureBank:
             scores = data["scores"]
             if data["sha256"] != _seal(scores):
                 return {}
-        except (BadFile, KeyError, TypeError):
+            return {text: Invalid[v] if isinstance(v, str) else float(v) for text, v in scores.items()}
+        except (BadFile, KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return {}
-        return {text: Invalid[value] if isinstance(value, str) else float(value) for text, value in scores.items()}
 
     def save_exact(self, architecture: Architecture, scores: Mapping[str, float | Invalid]) -> None:
         """Add exact scores to those already there."""
@@ -146,12 +151,57 @@ class FeatureBank:
         write_atomic(self.exact_path(architecture), dump_json({"scores": plain, "sha256": _seal(plain)}, None))
 
     def missing(self, architectures: Sequence[Architecture]) -> list[Architecture]:
-        """Distinct architectures without a trusted sketch, in order."""
+        """Distinct architectures without a trusted sketch, in order; damaged ones are told in one warning."""
         distinct = {a.digest: a for a in architectures}
-        return [a for a in distinct.values() if self.load_sketch(a) is None]
+        missing = [a for a in distinct.values() if self.load_sketch(a) is None]
+        self.tell_damaged([self.sketch_path(a) for a in missing])
+        return missing
+
+    def tell_damaged(self, paths: Sequence[Path]) -> None:
+        """One warning about those of the untrusted `paths` that are there."""
+        if damaged := [path for path in paths if path.exists()]:
+            log.warning(
+                "%s: %d damaged in the bank (such as %s); made again", self.folder, len(damaged), damaged[0].name
+            )
+
+    @contextmanager
+    def claim(self, architecture: Architecture, wait: bool = False) -> Iterator[bool]:
+        """Be the only one to work on the architecture's files; yields False at once if another process is, unless
+        told to `wait`. The claim of a process that dies is free."""
+        with ExitStack() as stack:
+            try:
+                folder = self.folder / "sketch"
+                folder.mkdir(parents=True, exist_ok=True)
+                mine = stack.enter_context(held(folder / f".{self.key.of(architecture)}.lock", wait))
+            except OSError as error:
+                raise BadFile(f"{self.folder}: cannot be used ({error.strerror}); choose another --bank") from error
+            yield mine
+
+    def sweep(self) -> None:
+        """Remove what killed processes left behind."""
+        for name in ("sketch", "exact"):
+            sweep(self.folder / name)
+
+
+def _checked(tensors: Mapping[str, np.ndarray]) -> SketchEntry:
+    """The entry of a file; ValueError or KeyError if its content cannot be one, whatever its checksum says."""
+    blocks, loss = tensors["blocks"], tensors["loss"]
+    if blocks.shape != (1,) or blocks.dtype != np.int64 or loss.shape != (1,) or loss.dtype != np.float64:
+        raise ValueError("blocks, loss")
+    samples = {name: tensors[f"samples.{name}"] for name in PAPER}
+    layout = {name: tensors[f"layout.{name}"] for name in PAPER}
+    for name in PAPER:
+        places = layout[name]
+        if samples[name].dtype != np.float32 or samples[name].shape != (len(places), NODES + GRID):
+            raise ValueError(name)
+        if places.dtype != np.int64 or places.shape[1:] != (4,) or (places < (0, 0, 1, 1)).any():
+            raise ValueError(name)
+        if (places[:, :2] >= (int(blocks[0]), len(ROLES))).any():
+            raise ValueError(name)
+    return SketchEntry(samples, layout, int(blocks[0]), float(loss[0]))
 
 
 def _seal(scores: Mapping[str, float | str]) -> str:
-    if any(isinstance(v, float) and not math.isfinite(v) for v in scores.values()):
+    if not all(isinstance(v, str) or math.isfinite(v) for v in scores.values()):
         raise BadFile("exact scores: got a score that is not finite, wanted it named")
     return hashlib.sha256(json.dumps(scores, sort_keys=True).encode()).hexdigest()
