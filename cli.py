@@ -19,7 +19,7 @@ from commands.options import Commands
 from commands.replay import replay
 from commands.show import show
 
-__all__ = ["main", "program"]
+__all__ = ["main", "one_line", "program", "user_errors"]
 
 
 MAX_MESSAGE = 1000  # characters
@@ -63,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a disk or a permission that no other place has words for
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
     except Exception as error:
         if not isinstance(error, user_errors()):
             raise
@@ -70,11 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {_one_line(message)}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     return code
 
 
-def _one_line(message: str) -> str:
+def one_line(message: str) -> str:
     """A message may quote a file: nothing in it may steer a terminal or fill it."""
     line = " ".join(message.split())
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line[:MAX_MESSAGE])

@@ -31,7 +31,8 @@ from primitives.invalid import Invalid
 __all__ = ["FeatureBank", "FeatureKey", "SketchEntry", "sketch_features"]
 
 log = logging.getLogger("zcp.bank")
-MAX_ENTRY = 256 << 20  # bytes; the deepest published network needs below 2 MiB
+MAX_ENTRY = 32 << 20  # bytes; the deepest published network needs below 2 MiB
+MAX_EXACT = 8 << 20  # bytes, about 80,000 formulas
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class FeatureBank:
         """The verified sketch, or None when it is absent or not to be trusted."""
         try:
             content = read_limited(self.sketch_path(architecture), MAX_ENTRY, "a sketch of the bank")
-            if hashlib.sha256(content[32:]).digest() != content[:32]:
+            if hashlib.sha256(memoryview(content)[32:]).digest() != content[:32]:
                 return None
             return _checked(load_tensors(content[32:]))
         except (BadFile, SafetensorError, ValueError, KeyError):
@@ -135,7 +136,7 @@ class FeatureBank:
     def load_exact(self, architecture: Architecture) -> dict[str, float | Invalid]:
         """Exact scores by proxy text; empty when there are none to be trusted."""
         try:
-            content = read_limited(self.exact_path(architecture), MAX_ENTRY, "exact scores of the bank")
+            content = read_limited(self.exact_path(architecture), MAX_EXACT, "exact scores of the bank")
             data = parse_json(content, "exact scores", "an object")
             scores = data["scores"]
             if data["sha256"] != _seal(scores):
@@ -148,7 +149,11 @@ class FeatureBank:
         """Add exact scores to those already there."""
         merged = {**self.load_exact(architecture), **scores}
         plain = {text: v.name if isinstance(v, Invalid) else v for text, v in sorted(merged.items())}
-        write_atomic(self.exact_path(architecture), dump_json({"scores": plain, "sha256": _seal(plain)}, None))
+        content = dump_json({"scores": plain, "sha256": _seal(plain)}, None)
+        if len(content) > MAX_EXACT:
+            path = self.exact_path(architecture)
+            raise BadFile(f"{path}: {len(plain):,} exact scores of one architecture fill it; remove the file")
+        write_atomic(self.exact_path(architecture), content)
 
     def missing(self, architectures: Sequence[Architecture]) -> list[Architecture]:
         """Distinct architectures without a trusted sketch, in order; damaged ones are told in one warning."""

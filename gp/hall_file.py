@@ -249,13 +249,22 @@ def _proxy(item: Field) -> HallProxy:
         sign=item["sign"].sign(),
         fitness=item["fitness"].number(),
         found_at=item["found_at"].integer(),
-        search=item["search"].figures(),
-        holdout=item["holdout"].figures(),
-        all=item["all"].figures(),
+        search=_figures(item["search"]),
+        holdout=_figures(item["holdout"]),
+        all=_figures(item["all"]),
         fidelity=item["fidelity"].figure(),
     )
 
 
 def _baseline(item: Field) -> Baseline:
     item.only("name", "search", "holdout", "all")
-    return Baseline(item["name"].text(), *(item[key].figures() for key in ("search", "holdout", "all")))
+    return Baseline(item["name"].text(), *(_figures(item[key]) for key in ("search", "holdout", "all")))
+
+
+def _figures(item: Field) -> Figures | None:
+    """Statistics; a correlation is a number or null, whatever else they hold."""
+    figures = item.figures()
+    for name in ("spearman", "kendall"):
+        if figures is not None and figures.get(name) is not None:
+            item[name].number()
+    return figures
