@@ -1,9 +1,9 @@
 """Killed at random moments: `evolve` and `extract` in real processes, SIGKILL to the whole group, again until done.
 
-    python -m bench.crashes [--kills 20] [--iterations 400] [--devices cpu,cpu] [--seed 0] [--disk]
+    python -m bench.crashes [--kills 20] [--iterations 400] [--devices cpu,cpu] [--seed 0]
 
 Every file of the finished run, and of the bank, must have the bytes of an uninterrupted one, and no temporary file may
-be left. `--disk` adds a full disk: a small tmpfs, which needs root. Exit code 1 if anything differs.
+be left. Exit code 1 if anything differs.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from primitives.invalid import Invalid
 __all__ = ["FeatureBank", "FeatureKey", "SketchEntry", "sketch_features"]
 
 log = logging.getLogger("zcp.bank")
+log.addHandler(logging.NullHandler())  # silent, unless the program that uses it listens
 MAX_ENTRY = 32 << 20  # bytes; the deepest published network needs below 2 MiB
 MAX_EXACT = 8 << 20  # bytes, about 80,000 formulas
 

@@ -33,6 +33,7 @@ MAX_CHECKPOINT = 1 << 30
 LOCK = ".run.lock"
 
 log = logging.getLogger("zcp.run")
+log.addHandler(logging.NullHandler())  # silent, unless the program that uses it listens
 
 
 class RunFiles:
