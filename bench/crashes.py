@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -65,11 +67,13 @@ class Study:
         return ["extract", "--benchmark", str(self.table), *self._features(bank)]
 
 
-def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
-    """A real process of the program, in a group of its own."""
+def start(arguments: Sequence[str], largest_file: int | None = None) -> subprocess.Popen[str]:
+    """A real process of the program, in a group of its own; where no file may grow beyond `largest_file` bytes,
+    writing fails as on a full disk."""
     command = [sys.executable, "cli.py", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                            start_new_session=True)  # fmt: skip
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (largest_file or 0, largest_file or 0))
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            start_new_session=True, preexec_fn=limit if largest_file else None)  # fmt: skip
 
 
 def finish(arguments: Sequence[str]) -> float:

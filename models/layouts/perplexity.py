@@ -47,6 +47,8 @@ def _load_yaml(path: Path) -> tuple[Mapping[str, Any], bytes]:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         _check_plain(content, loader, path)
         return as_mapping(yaml.load(content, Loader=loader), str(path)), content
+    except BadBenchmark:
+        raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise BadBenchmark(f"{path}: not valid YAML ({reason}); restore the file") from None
