@@ -6,6 +6,7 @@ Data goes to stdout, talk and progress to stderr. Exit codes: 0 ok, 1 failed, 2 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -93,4 +94,7 @@ for command in (evolve, replay, extract, show, benchmarks, doctor):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is said and saved: a late Ctrl-C must not end in a traceback
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)

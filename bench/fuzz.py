@@ -30,7 +30,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 import cli
-from bench.hostile import PLAIN, WORDS, mutate, replaced
+from bench.hostile import BOMBS, PLAIN, WORDS, mutate, replaced
 from bench.small import evolve_here, write_glue, write_jsonl, write_yaml
 from bench.watch import WATCH
 from commands.output import say_ceiling
@@ -258,6 +258,9 @@ def run(count: int, seed_: int, folder: Path) -> Result:
     def made_up_formula(text: str) -> None:
         fuzz.throw("formula", text.encode("utf-8", "replace"))
 
+    for kind, content in BOMBS:
+        if kind in names:
+            fuzz.throw(kind, content)
     for cases in (made_up_json, made_up_bytes, made_up_formula):
         cases()
     return fuzz.result

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, UNARY
 
-__all__ = ["PLAIN", "WORDS", "mutate", "replaced"]
+__all__ = ["BOMBS", "PLAIN", "WORDS", "mutate", "replaced"]
 
 SPICE = [
     b"NaN", b"Infinity", b"1e999", b"-1", b"9" * 400, b"null", b"true", b"\x00", b"\xff\xfe", b"\\ud800", b'"',
@@ -63,3 +63,22 @@ PLAIN = st.recursive(
     max_leaves=15,
 )
 WORDS = st.lists(st.sampled_from([*UNARY, *BINARY, *AGGREGATION, *INPUTS, *"[](),. ", "eval", "\n"]), max_size=40)
+
+
+_MEGA = 1 << 20
+_JSON = ("hall", "checkpoint", "settings", "journal", "jsonl", "glue", "exact scores")
+BOMBS: list[tuple[str, bytes]] = [
+    # Small on the disk, large in memory, as large as the limits let through; and larger than any limit.
+    *((kind, b"[" + b"[]," * (size // 3) + b"[]]") for kind in _JSON for size in (_MEGA // 2, 4 * _MEGA, 40 * _MEGA)),
+    *((kind, b"{}\n" * (size // 3)) for kind in ("journal", "jsonl") for size in (100_000, 4 * _MEGA)),
+    *((kind, b"[" * size) for kind in _JSON for size in (10_000, _MEGA)),
+    *((kind, b"- a\n" * (size // 4)) for kind in ("yaml summary", "yaml config") for size in (_MEGA // 2, 4 * _MEGA)),
+    *((kind, b"[" * 100_000) for kind in ("yaml summary", "yaml config")),
+    (
+        "yaml summary",
+        b"a: &a [x,x]\n" + b"".join(b"%c: &%c [*%c,*%c]\n" % (i + 1, i + 1, i, i) for i in range(97, 121)),
+    ),
+    ("safetensors", bytes(33 * _MEGA)),
+    ("safetensors", b"\xff" * 40),
+    ("formula", b"mean[ " + b"abs(" * 100_000),
+]

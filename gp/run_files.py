@@ -14,7 +14,9 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ __all__ = ["RunFiles", "environment"]
 CHECKPOINT_SECONDS = 1.0  # at most this much work, or 20 times what writing it takes, is repeated after a crash
 CHECKPOINT_SHARE = 20.0
 MAX_CONFIG = 1 << 20  # bytes
+MAX_LINE = 1 << 16
 MAX_CHECKPOINT = 1 << 30
 LOCK = ".run.lock"
 
@@ -118,7 +121,8 @@ class RunFiles:
             return None
         search = self.settings.search
         limit = min(MAX_CHECKPOINT, MAX_CONFIG + 4096 * (search.iterations + search.population + search.hall_size))
-        data = unsealed(load_json(path, limit, "a checkpoint"), str(path))
+        nodes = 1000 + 2 * (search.population + search.hall_size)
+        data = unsealed(load_json(path, limit, "a checkpoint", nodes), str(path))
         return SearchState.from_dict(data, search)
 
     @contextmanager
@@ -173,7 +177,7 @@ def _lines_until(path: Path, iteration: int) -> Iterator[bytes]:
     if iteration < 0 or not path.is_file():
         return
     with path.open("rb") as file:
-        for line in file:
+        for line in islice(iter(partial(file.readline, MAX_LINE), b""), iteration + 2):
             try:
                 record = parse_json(line, str(path), "a step of a search")
             except BadFile:

@@ -17,6 +17,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+MAX_NODES = 300_000
+
+
 class BadFile(ValueError):
     """A file that cannot be trusted or written; the message names it and says what to do."""
 
@@ -84,13 +87,16 @@ def read_limited(path: Path, limit: int, what: str) -> bytes:
     return content
 
 
-def load_json(path: Path, limit: int, what: str) -> Any:
+def load_json(path: Path, limit: int, what: str, nodes: int = MAX_NODES) -> Any:
     """Parsed JSON of a file; never evaluates anything. NaN and Infinity are refused."""
-    return parse_json(read_limited(path, limit, what), str(path), what)
+    return parse_json(read_limited(path, limit, what), str(path), what, nodes)
 
 
-def parse_json(content: bytes, where: str, what: str) -> Any:
-    """Parsed JSON; BadFile names the place of the first error."""
+def parse_json(content: bytes, where: str, what: str, nodes: int = MAX_NODES) -> Any:
+    """Parsed JSON of at most about `nodes` lists and objects, which take 30 times their size in memory; BadFile names
+    the place of the first error."""
+    if content.count(b"[") + content.count(b"{") > nodes:
+        raise BadFile(f"{where}: more than {nodes:,} lists and objects, which {what} never holds; give the right file")
 
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is not a JSON number")

@@ -11,12 +11,16 @@ from models.spaces import SPACES
 
 __all__ = ["load_jsonl"]
 
+MAX_RECORDS = 50_000
+
 
 def load_jsonl(path: Path, name: str, metric: str | None) -> Benchmark:
     """Our own layout: a header line {schema, space, metric, higher_is_better, ...}, then one record a line
     {id, config, <metric>: number, ...}."""
     content = read_limited(path, MAX_FILE, "a benchmark in JSON lines")
     lines = content.splitlines()
+    if len(lines) > MAX_RECORDS:
+        raise BadBenchmark(f"{path}: got {len(lines):,} lines, wanted at most {MAX_RECORDS:,}; give the right file")
     what = "one JSON object a line"
     header = as_mapping(parse_json(lines[0] if lines else b"", f"{path}, line 1", what), f"{path}, line 1")
     if header.get("schema") != 1:

@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 
-from models.benchmark import MAX_FILE, BadBenchmark, Benchmark, as_mapping, choose_metric, finish
+from models.benchmark import BadBenchmark, Benchmark, as_mapping, choose_metric, finish
 from models.files import digest_of, read_limited
 
 __all__ = ["SUMMARY", "load_perplexity_folder"]
 
 SUMMARY = "ppl_summary.yaml"
 MAX_DEPTH = 16
+MAX_YAML = 256 << 10  # bytes; YAML is slow, and the published files are below 64 KiB
 
 
 def load_perplexity_folder(path: Path, name: str, metric: str | None) -> Benchmark:
@@ -36,13 +37,13 @@ def load_perplexity_folder(path: Path, name: str, metric: str | None) -> Benchma
         record = as_mapping(summary[id], f"{name}: record {id}")
         rows.append((str(id), _from_published(published), record.get(metric)))
     if (path / "params_summary.yaml").is_file():
-        content = read_limited(path / "params_summary.yaml", MAX_FILE, "a YAML file of the benchmark")
+        content = read_limited(path / "params_summary.yaml", MAX_YAML, "a YAML file of the benchmark")
         parts.append(("params_summary.yaml", content))
     return finish(name, "gpt2", metric, False, rows, digest_of(parts))
 
 
 def _load_yaml(path: Path) -> tuple[Mapping[str, Any], bytes]:
-    content = read_limited(path, MAX_FILE, "a YAML file of the benchmark")
+    content = read_limited(path, MAX_YAML, "a YAML file of the benchmark")
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         _check_plain(content, loader, path)
