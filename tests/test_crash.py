@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ import pytest
 import cli
 from bench.crashes import Study, contents, difference, start, study
 from bench.small import evolve_here
+from commands.live import live
 
 ITERATIONS = 200
 
@@ -51,12 +53,22 @@ def test_an_interrupt_saves_what_there_is(quiet: Study, tmp_path: Path, signals:
         time.sleep(0.02)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in error, error
-    assert f"next: python cli.py evolve --resume {tmp_path / 'run'}" in error
     if len(signals) == 1:
+        assert f"next: python cli.py evolve --resume {tmp_path / 'run'}" in error
         assert json.loads((tmp_path / "run" / "checkpoint.json").read_bytes())["iteration"] < ITERATIONS
     assert not (tmp_path / "run" / "hall_of_fame.json").exists()
     assert resume_here(tmp_path / "run", quiet.folder / "bank") == 0
     assert not difference(contents(quiet.folder / "whole"), contents(tmp_path / "run"))
+
+
+def test_a_second_interrupt_leaves_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), live(0) as reporter:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert reporter.should_stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+        pytest.fail("the second interrupt was not answered")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_full_disk_is_one_line_and_nothing_is_lost(quiet: Study, tmp_path: Path) -> None:
@@ -71,6 +83,28 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(quiet: Study, tmp_path: Pat
     assert (run / "checkpoint.json").read_bytes() == before and not list(run.glob(".*"))
     assert resume_here(run, bank) == 0
     assert not difference(contents(quiet.folder / "whole"), contents(run))
+
+
+def test_a_search_that_ended_early_says_so_and_can_go_on(
+    quiet: Study, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run, bank = tmp_path / "run", quiet.folder / "bank"
+    assert cli.main([*quiet.evolve(bank, run), "--patience", "15"]) == 0
+    assert "ended early at iteration" in capfd.readouterr().err
+    ending = json.loads((run / "hall_of_fame.json").read_bytes())["ending"]
+    assert ending["early"] and 15 <= ending["iteration"] < ITERATIONS and "patience" in ending["reason"]
+    first = (run / "hall_of_fame.json").read_bytes()
+    assert resume_here(run, bank, "--patience", "15") == 0 and (run / "hall_of_fame.json").read_bytes() == first
+    assert resume_here(run, bank, "--target", "0.5") == 0
+    assert "target" in json.loads((run / "hall_of_fame.json").read_bytes())["ending"]["reason"]
+    assert resume_here(run, bank) == 0
+    assert not difference(contents(quiet.folder / "whole"), contents(run))
+
+
+@pytest.mark.parametrize("text", ["0", "soon", "30x", "-5m", "1e3"])
+def test_a_time_that_is_none_is_refused(text: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evolve", "--space", "gpt2", "--time-budget", text]) == 2
+    assert "wanted a time such as 90s, 30m, 2h or 1d" in capfd.readouterr().err
 
 
 def test_two_extracts_share_the_work(quiet: Study, tmp_path: Path) -> None:
