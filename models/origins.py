@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from models.archives import is_archive, unpack
 from models.benchmark import BadBenchmark, Benchmark
 from models.layouts import load_benchmark
 from models.locks import held
@@ -29,7 +30,8 @@ MAX_DOWNLOAD = 16 << 20  # bytes per file
 
 @dataclass(frozen=True)
 class Origin:
-    """A known benchmark. `files` are fetched from `base` + name; an embedded one has no base but a path."""
+    """A known benchmark. `files` are fetched from `base` + name, archives among
+    them unpacked; an embedded one has no base but a path."""
 
     name: str
     space: str
@@ -177,6 +179,9 @@ def _fill(staging: Path, origin: Origin, progress: Callable[[int, int], None] | 
             raise BadBenchmark(f"{origin.name}: the file {file!r} would lie outside the benchmark's folder, refused")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_download(origin.base + file))
+        if is_archive(file):
+            unpack(path, staging)
+            path.unlink()
         if progress:
             progress(done, len(origin.files))
     got = load_benchmark(staging, origin.name).digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,3 +92,13 @@ def test_yaml_that_grows_or_runs_is_refused(tmp_path: Path, content: str, messag
     with pytest.raises(BadBenchmark, match=message):
         load(str(find(str(folder))))
     assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_a_fetched_archive_is_unpacked(
+    origin: origins.Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "source"))
+    monkeypatch.setitem(ORIGINS, "far", replace(origin, base=f"{tmp_path.as_uri()}/", files=(archive.name,)))
+    place = fetch("far")
+    assert len(load("far")) == 12 and not (place / archive.name).exists()
