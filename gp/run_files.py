@@ -120,8 +120,9 @@ class RunFiles:
         if not path.is_file():
             return None
         search = self.settings.search
-        limit = min(MAX_CHECKPOINT, MAX_CONFIG + 4096 * (search.iterations + search.population + search.hall_size))
-        nodes = 1000 + 2 * (search.population + search.hall_size)
+        formulas = search.iterations + search.population + search.hall_size
+        limit = min(MAX_CHECKPOINT, MAX_CONFIG + 4096 * formulas)
+        nodes = 1000 + 8 * formulas  # brackets of formulas look like lists when they are counted
         data = unsealed(load_json(path, limit, "a checkpoint", nodes), str(path))
         return SearchState.from_dict(data, search)
 

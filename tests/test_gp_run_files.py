@@ -63,6 +63,15 @@ def test_a_damaged_checkpoint_gives_way_and_the_end_is_the_same(
         assert (run / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes()
 
 
+@pytest.mark.parametrize("chosen", [{"iterations": 1500}, {"population": 400}, {"n_unary": 16, "hall_size": 200}])
+def test_a_checkpoint_of_any_size_comes_back(tmp_path: Path, chosen: dict, caplog: pytest.LogCaptureFixture) -> None:
+    with RunFiles.create(tmp_path / "run", settings(**chosen)) as files:
+        result = evolve(files.settings.search, evaluate)
+        files.save_state(result.state)
+        loaded = files.load_state()
+    assert loaded is not None and loaded.to_dict() == result.state.to_dict() and not caplog.records
+
+
 @pytest.mark.parametrize("algorithm", ["nsga2", "random"])
 def test_the_journal_of_generations_has_each_step_once(tmp_path: Path, algorithm: str) -> None:
     with RunFiles.create(tmp_path / "run", settings(algorithm=algorithm)) as files:
