@@ -63,7 +63,7 @@ def test_a_damaged_checkpoint_gives_way_and_the_end_is_the_same(
         assert (run / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes()
 
 
-@pytest.mark.parametrize("chosen", [{"iterations": 1500}, {"population": 400}, {"n_unary": 16, "hall_size": 200}])
+@pytest.mark.parametrize("chosen", [{"iterations": 1500}, {"population": 400}, {"n_unary": 4, "hall_size": 200}])
 def test_a_checkpoint_of_any_size_comes_back(tmp_path: Path, chosen: dict, caplog: pytest.LogCaptureFixture) -> None:
     with RunFiles.create(tmp_path / "run", settings(**chosen)) as files:
         result = evolve(files.settings.search, evaluate)
