@@ -6,6 +6,7 @@ Data goes to stdout, talk and progress to stderr. Exit codes: 0 ok, 1 failed, 2 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -21,13 +22,17 @@ from commands.options import Commands
 from commands.replay import replay
 from commands.show import show
 
-__all__ = ["main", "program"]
+__all__ = ["main", "one_line", "program", "user_errors"]
+
+
+MAX_MESSAGE = 1000  # characters
 
 
 def user_errors() -> tuple[type[Exception], ...]:
     """Mistakes and mishaps with a sentence of their own; anything else is a bug and keeps its traceback."""
     from fitness.devices import BadDevice, WorkerCrash
     from fitness.features import FeatureError
+    from fitness.soundness import Unsound
     from fitness.zoo.registry import BadZoo
     from gp.config import BadConfig
     from gp.hall_file import BadHall
@@ -38,11 +43,12 @@ def user_errors() -> tuple[type[Exception], ...]:
     from models.benchmark import BadBenchmark
     from models.files import BadFile
     from models.tokens import BadCorpus
+    from models.worker_pool import TrainingError
     from primitives.proxy import BadProxy
 
     return (
         BadArchitecture, BadBenchmark, BadConfig, BadCorpus, BadDevice, BadFile, BadHall, BadProxy, BadRun, BadState,
-        BadZoo, Exhausted, FeatureError, WorkerCrash,
+        BadZoo, Exhausted, FeatureError, TrainingError, Unsound, WorkerCrash,
     )  # fmt: skip
 
 
@@ -61,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a disk or a permission that no other place has words for
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
     except Exception as error:
         if not isinstance(error, user_errors()):
             raise
@@ -68,8 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     return code
+
+
+def one_line(message: str) -> str:
+    """A message may quote a file: nothing in it may steer a terminal or fill it."""
+    line = " ".join(message.split())
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line[:MAX_MESSAGE])
+    return shown if len(line) <= MAX_MESSAGE else f"{shown}..."
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,4 +97,7 @@ for command in (evolve, replay, exhaust, leaderboard, extract, show, benchmarks,
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is said and saved: a late Ctrl-C must not end in a traceback
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)

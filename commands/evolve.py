@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from commands.live import live
-from commands.options import FORMAT, Name, check_build, feature_options, load_named, open_workshop
+from commands.options import FORMAT, ON_INVALID, Duration, Name, check_build, feature_options, load_named, open_workshop
 from commands.output import columns_of, direction, emit, say, say_ceiling
 
 
@@ -34,19 +34,26 @@ from commands.output import columns_of, direction, emit, say, say_ceiling
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Threads of the search.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory (default: runs/BENCHMARK-SEED-TIME).")
 @click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this directory.")
+@click.option("--time-budget", type=Duration(), help="End the search after this time, such as 30m.")
+@click.option("--patience", type=click.IntRange(1), help="End it after so many iterations without a better one.")
+@click.option("--target", type=click.FloatRange(0, 1), help="End it at this fitness, such as 0.95.")
+@ON_INVALID
 @FORMAT
 @feature_options
 @click.pass_context
 def evolve(
     ctx: click.Context, space: str | None, name: str | None, out: Path | None, resume: Path | None, jobs: int,
-    form: str, devices: str, bank: Path, **options: Any,
+    form: str, devices: str, bank: Path, time_budget: float | None, patience: int | None, target: float | None,
+    **options: Any,
 ) -> int:  # fmt: skip
     """Search for formulas on a few architectures, and test them on all others."""
+    from gp.limits import Limits
     from gp.run import Run
 
+    limits = Limits(time_budget, patience, target)
     if resume is not None:
         _only_with_new_run(ctx)
-        opened = Run.resume(resume)
+        opened = Run.resume(resume, options["on_invalid"] if _given(ctx, "on_invalid") else None)
     else:
         settings = _settings(space, name, options)
         stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -61,7 +68,7 @@ def evolve(
         )  # fmt: skip
         try:
             with live(run.settings.search.iterations) as reporter:
-                outcome = run.execute(benchmark, workshop, reporter, jobs)
+                outcome = run.execute(benchmark, workshop, reporter, jobs, limits)
         except KeyboardInterrupt:
             say(f"next: python cli.py evolve --resume {run.folder}")
             raise
@@ -70,13 +77,15 @@ def evolve(
 
 def _only_with_new_run(ctx: click.Context) -> None:
     """A resumed run keeps its settings: an option that would change them is a mistake, not to be ignored."""
-    kept = {"resume", "jobs", "devices", "bank", "form"}
-    given = [
-        p for p in ctx.params if p not in kept and ctx.get_parameter_source(p) is click.core.ParameterSource.COMMANDLINE
-    ]
+    kept = {"resume", "jobs", "devices", "bank", "form", "time_budget", "patience", "target", "on_invalid"}
+    given = [name for name in ctx.params if name not in kept and _given(ctx, name)]
     if given:
         flag = next(p.opts[0] for p in ctx.command.params if p.name == given[0])
         raise click.UsageError(f"{flag}: a resumed run keeps its settings; leave it out, or start a new run")
+
+
+def _given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def _settings(space: str | None, name: str | None, options: Mapping[str, Any]) -> Any:
@@ -109,7 +118,7 @@ def _settings(space: str | None, name: str | None, options: Mapping[str, Any]) -
             for field in ("seed", "iterations", "population", "n_unary", "objective", "algorithm", "hall_size")
         },
     )
-    kept = {field: options[field] for field in ("search_size", "init_seed", "batch", "seq_len", "build")}
+    kept = {field: options[field] for field in ("search_size", "init_seed", "batch", "seq_len", "build", "on_invalid")}
     corpus = str(options["corpus"].resolve()) if options["corpus"] else None
     return RunSettings(name, benchmark.metric, benchmark.digest, search, corpus=corpus, **kept)
 
@@ -129,6 +138,9 @@ def _show_outcome(outcome: Any, run: Any, benchmark: Any, form: str) -> int:
     for stage, seconds in outcome.seconds.items():
         say(f"{stage}: {seconds:.1f} s")
     say(f"{document.evaluations} evaluations; PPS refused {_by_rule(document.rejections)}")
+    if document.ending is not None and document.ending.early:
+        say(f"ended early at iteration {document.ending.iteration}: {document.ending.reason}")
+        say(f"to go on: python cli.py evolve --resume {folder}")
     say(f"next: python cli.py replay {folder / 'hall_of_fame.json'} --benchmark {run.settings.benchmark}")
     return 0
 

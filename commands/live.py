@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import time
@@ -36,6 +37,9 @@ def live(iterations: int) -> Iterator[Any]:
 
         return networks
 
+    warnings = Warnings()
+    log = logging.getLogger("zcp")
+    log.addHandler(warnings)
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with _bars() if talk.is_terminal else nullcontext() as bars:
@@ -45,6 +49,14 @@ def live(iterations: int) -> Iterator[Any]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        log.removeHandler(warnings)
+
+
+class Warnings(logging.Handler):
+    """What the library has to say, a line each on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"warning: {record.getMessage()}")
 
 
 def _bars() -> Progress:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -36,6 +37,27 @@ class Name(click.ParamType):
 
 
 FORMAT = click.option("--format", "form", type=Name("table", "json", "csv"), default="table", show_default=True)
+
+
+ON_INVALID = click.option(
+    "--on-invalid", type=Name("fail", "drop"), default="fail", show_default=True,
+    help="An architecture whose network overflows: end with its id, or leave it out.",
+)  # fmt: skip
+
+
+class Duration(click.ParamType):
+    """Seconds from a text such as 90, 45s, 30m, 2h or 1d."""
+
+    name = "time"
+    units: ClassVar = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd]?)", str(value).strip())
+        if match is None or float(match[1]) == 0:
+            raise click.BadParameter(f"got {value!r}, wanted a time such as 90s, 30m, 2h or 1d", ctx, param)
+        return float(match[1]) * self.units[match[2]]
 
 
 def feature_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from commands.live import live
-from commands.options import FORMAT, feature_options, load_named, open_workshop
+from commands.options import FORMAT, ON_INVALID, feature_options, load_named, open_workshop
 from commands.output import columns_of, direction, emit, say, say_ceiling
 
 
@@ -22,22 +22,18 @@ from commands.output import columns_of, direction, emit, say, say_ceiling
 @click.option("--proxy", "text", help="A formula instead of a file.")
 @click.option("--committee", "size", type=click.IntRange(2), help="Show the first K formulas as one scorer too.")
 @click.option("--sketch", is_flag=True, help="Score sketches instead of all entries: faster, nearly equal.")
+@ON_INVALID
 @FORMAT
 @feature_options
 def replay(
-    hall: Path | None,
-    name: str | None,
-    metric: str | None,
-    text: str | None,
-    size: int | None,
-    sketch: bool,
-    form: str,
-    **features: Any,
-) -> None:
+    hall: Path | None, name: str | None, metric: str | None, text: str | None, size: int | None, sketch: bool,
+    on_invalid: str, form: str, **features: Any,
+) -> None:  # fmt: skip
     """Score saved formulas on every architecture of a benchmark."""
     from fitness.protocol import baselines
     from fitness.replay import committee
     from fitness.replay import replay as run
+    from fitness.soundness import screen
 
     if (hall is None) == (text is None):
         raise click.UsageError("wanted a hall of fame file or --proxy 'TEXT', one of them")
@@ -54,13 +50,19 @@ def replay(
     if not (same and recorded.feature_key == workshop.bank.key.digest):
         candidates = [type(c)(c.proxy, c.sign) for c in candidates]  # other features: nothing to compare with
     with live(0) as reporter:
+        if not sketch:
+            workshop.exact_scores([c.proxy for c in candidates], benchmark.architectures, reporter.networks)
+        screened = screen(benchmark, workshop, split, on_invalid, reporter.networks)
+        benchmark, split = screened.benchmark, screened.split
         rows = run(candidates, benchmark, workshop, split, sketch, reporter.networks)
+    if screened.report:
+        say(screened.report)
     together = [committee(rows, size, benchmark, split)] if size else []
     naive = baselines(benchmark, split, workshop.bank.key.build, detail=True)
     if form == "json":
         plain = {"benchmark": benchmark.name, "exact": not sketch, "transfer": bool(recorded and not same),
-                 "proxies": [row.to_dict() for row in rows], "committee": together[0] if together else None,
-                 "baselines": naive}  # fmt: skip
+                 "dropped": list(screened.dropped), "proxies": [row.to_dict() for row in rows],
+                 "committee": together[0] if together else None, "baselines": naive}  # fmt: skip
         print(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
         return
     figures = [_figures(str(i), row.to_dict()) for i, row in enumerate(rows, start=1)]

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
 from fitness.features import EXTRACTOR_VERSION, Features
+from fitness.sealed import read_sealed, write_sealed
 from fitness.sketch import GRID, NODES, SKETCH_VERSION, sketch
 from models.architecture import Architecture
 from models.files import BadFile, dump_json, parse_json, read_limited, write_atomic
+from models.locks import held, sweep
 from models.spaces import SPACES
 from primitives.inputs import INPUTS, PAPER
 from primitives.invalid import Invalid
@@ -28,7 +29,10 @@ from primitives.scoring import SCORING_VERSION
 
 __all__ = ["FeatureBank", "FeatureKey", "SketchEntry", "sketch_features"]
 
-MAX_ENTRY = 256 << 20  # bytes; the deepest published network needs below 2 MiB
+log = logging.getLogger("zcp.bank")
+log.addHandler(logging.NullHandler())  # silent, unless the program that uses it listens
+MAX_ENTRY = 32 << 20  # bytes; the deepest published network needs below 2 MiB
+MAX_EXACT = 8 << 20  # bytes, about 80,000 formulas
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,11 @@ class SketchEntry:
     blocks: int
     loss: float
 
+    @property
+    def finite(self) -> bool:
+        """Whether the network ran without overflow. Every entry of every tensor has a share in a sample."""
+        return math.isfinite(self.loss) and all(bool(np.isfinite(x).all()) for x in self.samples.values())
+
 
 ROLES = {"attn": 0, "ffn": 1}
 
@@ -102,57 +111,104 @@ class FeatureBank:
         """Where the architecture's sketch lies or would lie."""
         return self.folder / "sketch" / f"{self.key.of(architecture)}.safetensors"
 
+    @property
+    def exact_folder(self) -> Path:
+        """Where the exact scores of this version of scoring lie."""
+        return self.folder / f"exact-{SCORING_VERSION}"
+
     def exact_path(self, architecture: Architecture) -> Path:
         """Where the architecture's exact scores lie or would lie."""
-        return self.folder / f"exact-{SCORING_VERSION}" / f"{self.key.of(architecture)}.json"
+        return self.exact_folder / f"{self.key.of(architecture)}.json"
 
     def load_sketch(self, architecture: Architecture) -> SketchEntry | None:
         """The verified sketch, or None when it is absent or not to be trusted."""
-        path = self.sketch_path(architecture)
+        arrays = read_sealed(self.sketch_path(architecture), MAX_ENTRY)
         try:
-            content = read_limited(path, MAX_ENTRY, "a sketch of the bank")
-            tensors = load_tensors(content[32:])
-        except (BadFile, SafetensorError, ValueError):
+            return None if arrays is None else _checked(arrays)
+        except (ValueError, KeyError):
             return None
-        if hashlib.sha256(content[32:]).digest() != content[:32] or "blocks" not in tensors:
-            return None
-        samples = {name: tensors[f"samples.{name}"] for name in PAPER}
-        layout = {name: tensors[f"layout.{name}"] for name in PAPER}
-        return SketchEntry(samples, layout, int(tensors["blocks"][0]), float(tensors["loss"][0]))
 
     def save_sketch(self, architecture: Architecture, entry: SketchEntry) -> None:
-        """Write the sketch behind its own checksum (safetensors has none), atomically."""
-        tensors = {f"samples.{name}": entry.samples[name] for name in PAPER}
-        tensors |= {f"layout.{name}": entry.layout[name] for name in PAPER}
-        tensors |= {"blocks": np.array([entry.blocks]), "loss": np.array([entry.loss])}
-        content = save_tensors({name: np.ascontiguousarray(x) for name, x in tensors.items()})
-        write_atomic(self.sketch_path(architecture), hashlib.sha256(content).digest() + content)
+        """Write the sketch behind its own checksum, atomically."""
+        arrays = {f"samples.{name}": entry.samples[name] for name in PAPER}
+        arrays |= {f"layout.{name}": entry.layout[name] for name in PAPER}
+        arrays |= {"blocks": np.array([entry.blocks]), "loss": np.array([entry.loss])}
+        write_sealed(self.sketch_path(architecture), arrays)
 
     def load_exact(self, architecture: Architecture) -> dict[str, float | Invalid]:
         """Exact scores by proxy text; empty when there are none to be trusted."""
         try:
-            content = read_limited(self.exact_path(architecture), MAX_ENTRY, "exact scores of the bank")
+            content = read_limited(self.exact_path(architecture), MAX_EXACT, "exact scores of the bank")
             data = parse_json(content, "exact scores", "an object")
             scores = data["scores"]
             if data["sha256"] != _seal(scores):
                 return {}
-        except (BadFile, KeyError, TypeError):
+            return {text: Invalid[v] if isinstance(v, str) else float(v) for text, v in scores.items()}
+        except (BadFile, KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return {}
-        return {text: Invalid[value] if isinstance(value, str) else float(value) for text, value in scores.items()}
 
     def save_exact(self, architecture: Architecture, scores: Mapping[str, float | Invalid]) -> None:
         """Add exact scores to those already there."""
         merged = {**self.load_exact(architecture), **scores}
         plain = {text: v.name if isinstance(v, Invalid) else v for text, v in sorted(merged.items())}
-        write_atomic(self.exact_path(architecture), dump_json({"scores": plain, "sha256": _seal(plain)}, None))
+        content = dump_json({"scores": plain, "sha256": _seal(plain)}, None)
+        if len(content) > MAX_EXACT:
+            path = self.exact_path(architecture)
+            raise BadFile(f"{path}: {len(plain):,} exact scores of one architecture fill it; remove the file")
+        write_atomic(self.exact_path(architecture), content)
 
     def missing(self, architectures: Sequence[Architecture]) -> list[Architecture]:
-        """Distinct architectures without a trusted sketch, in order."""
+        """Distinct architectures without a trusted sketch, in order; damaged ones are told in one warning."""
         distinct = {a.digest: a for a in architectures}
-        return [a for a in distinct.values() if self.load_sketch(a) is None]
+        missing = [a for a in distinct.values() if self.load_sketch(a) is None]
+        self.tell_damaged([self.sketch_path(a) for a in missing])
+        return missing
+
+    def tell_damaged(self, paths: Sequence[Path]) -> None:
+        """One warning about those of the untrusted `paths` that are there."""
+        if damaged := [path for path in paths if path.exists()]:
+            log.warning(
+                "%s: %d damaged in the bank (such as %s); made again", self.folder, len(damaged), damaged[0].name
+            )
+
+    @contextmanager
+    def claim(self, architecture: Architecture, wait: bool = False) -> Iterator[bool]:
+        """Be the only one to work on the architecture's files; yields False at once if another process is, unless
+        told to `wait`. The claim of a process that dies is free."""
+        with ExitStack() as stack:
+            try:
+                folder = self.folder / "sketch"
+                folder.mkdir(parents=True, exist_ok=True)
+                mine = stack.enter_context(held(folder / f".{self.key.of(architecture)}.lock", wait))
+            except OSError as error:
+                raise BadFile(f"{self.folder}: cannot be used ({error.strerror}); choose another --bank") from error
+            yield mine
+
+    def sweep(self) -> None:
+        """Remove what killed processes left behind."""
+        for name in ("sketch", self.exact_folder.name, "table"):
+            sweep(self.folder / name)
+
+
+def _checked(tensors: Mapping[str, np.ndarray]) -> SketchEntry:
+    """The entry of a file; ValueError or KeyError if its content cannot be one, whatever its checksum says."""
+    blocks, loss = tensors["blocks"], tensors["loss"]
+    if blocks.shape != (1,) or blocks.dtype != np.int64 or loss.shape != (1,) or loss.dtype != np.float64:
+        raise ValueError("blocks, loss")
+    samples = {name: tensors[f"samples.{name}"] for name in PAPER}
+    layout = {name: tensors[f"layout.{name}"] for name in PAPER}
+    for name in PAPER:
+        places = layout[name]
+        if samples[name].dtype != np.float32 or samples[name].shape != (len(places), NODES + GRID):
+            raise ValueError(name)
+        if places.dtype != np.int64 or places.shape[1:] != (4,) or (places < (0, 0, 1, 1)).any():
+            raise ValueError(name)
+        if (places[:, :2] >= (int(blocks[0]), len(ROLES))).any():
+            raise ValueError(name)
+    return SketchEntry(samples, layout, int(blocks[0]), float(loss[0]))
 
 
 def _seal(scores: Mapping[str, float | str]) -> str:
-    if any(isinstance(v, float) and not math.isfinite(v) for v in scores.values()):
+    if not all(isinstance(v, str) or math.isfinite(v) for v in scores.values()):
         raise BadFile("exact scores: got a score that is not finite, wanted it named")
     return hashlib.sha256(json.dumps(scores, sort_keys=True).encode()).hexdigest()

@@ -6,15 +6,20 @@ import itertools
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeVar
 
 import torch
 
 __all__ = ["BadDevice", "WorkerCrash", "check_devices", "map_on_devices", "one_thread"]
+
+_SPAWN = multiprocessing.get_context("spawn")
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -82,19 +87,30 @@ def map_on_devices(
 
 
 class _Crew:
-    """One single-worker pool per device; a broken pool is replaced."""
+    """One single-worker pool per device; a broken pool is replaced. Workers leave when their owner does, even when it
+    is killed: they hold the other end of a pipe that closes with it."""
 
     def __init__(self, devices: Sequence[str]) -> None:
         self.devices = list(devices)
         self.pools: list[ProcessPoolExecutor] = []
+        self.theirs, self.ours = _SPAWN.Pipe(duplex=False)
 
     def __enter__(self) -> _Crew:
-        self.pools = [_pool() for _ in self.devices]
+        self.pools = [self._pool() for _ in self.devices]
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        for pool in self.pools:
-            pool.shutdown(wait=True, cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        if kind is KeyboardInterrupt:  # leave at once; otherwise networks in progress are finished, for the bank
+            self.ours.close()
+        try:
+            for pool in self.pools:
+                pool.shutdown(wait=True, cancel_futures=True)
+        finally:
+            self.ours.close()
+            self.theirs.close()
+
+    def _pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, mp_context=_SPAWN, initializer=_start_worker, initargs=(self.theirs,))
 
     def run(self, function: Callable[[Task, str], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
         """Keep every device busy with one task until none is left."""
@@ -120,7 +136,7 @@ class _Crew:
                 try:
                     result = future.result()
                 except BrokenProcessPool:
-                    self.pools[worker] = _pool()
+                    self.pools[worker] = self._pool()
                     if id(task) in retried:
                         raise WorkerCrash(
                             "a worker process died twice on one architecture; free memory or use fewer devices"
@@ -131,14 +147,17 @@ class _Crew:
                     yield task, result
 
 
-def _pool() -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker)
-
-
-def _start_worker() -> None:
+def _start_worker(lifeline: Connection) -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_leave_with, args=(lifeline,), daemon=True).start()
+
+
+def _leave_with(lifeline: Connection) -> None:
+    """End this process when the other end of the pipe closes, on purpose or because its owner was killed."""
+    wait_for([lifeline])
+    os._exit(1)
 
 
 @contextmanager
@@ -147,7 +166,7 @@ def _interrupts_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

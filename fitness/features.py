@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from models.architecture import Architecture
 from models.spaces import SPACES
 from models.spaces.space import BlockTaps
 from models.tokens import TokenBatch
+from primitives.inputs import PAPER
 
 __all__ = ["EXTRACTOR_VERSION", "FeatureError", "Features", "collect", "with_features"]
 
@@ -36,9 +38,13 @@ class Features:
 
     @property
     def finite(self) -> bool:
-        """Whether the network ran without overflow: its loss and all its block gradients are numbers."""
-        return all(bool(torch.isfinite(x).all()) for block in self.blocks for x in (*block["J"], *block["H"])) and (
-            abs(self.loss) < float("inf")
+        """Whether the network ran without overflow: its loss and every entry of every input are numbers."""
+        # The sum over all entries is finite in float64 exactly when each of them is.
+        return math.isfinite(self.loss) and all(
+            math.isfinite(float(x.sum(dtype=torch.float64)))
+            for block in self.blocks
+            for name in PAPER
+            for x in block.get(name, ())
         )
 
 

@@ -26,7 +26,7 @@ def read_sealed(path: Path, limit: int) -> dict[str, np.ndarray] | None:
     """The arrays, or None if the file is absent, larger than `limit` bytes, or not as it was written."""
     try:
         content = read_limited(path, limit, "arrays")
-        if hashlib.sha256(content[32:]).digest() != content[:32]:
+        if hashlib.sha256(memoryview(content)[32:]).digest() != content[:32]:
             return None
         return load_tensors(content[32:])
     except (BadFile, SafetensorError, ValueError):

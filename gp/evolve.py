@@ -28,6 +28,9 @@ class Stop(StrEnum):
     FINISHED = "all iterations are done"
     ASKED = "stopped on request"
     EXHAUSTED = "the rules leave no new formula in this space"
+    TIME = "the time budget is used up"
+    PATIENCE = "no better champion for as long as patience lasts"
+    TARGET = "the target is reached"
 
 
 @dataclass(frozen=True)
@@ -72,28 +75,32 @@ def evolve(
     predict: Predict | None = None,
     on_iteration: Callable[[Progress], None] | None = None,
     state: SearchState | None = None,
-    should_stop: Callable[[Progress], bool] | None = None,
+    should_stop: Callable[[Progress], Stop | bool | None] | None = None,
 ) -> SearchResult:
     """Search until the iterations of `config` are done, `should_stop` says so, or the space is exhausted.
 
     Without `state` it starts anew; with one it continues, and ends as if it had never stopped. `on_iteration`
     is called after the initial population (iteration 0) and after each step: one offspring for lpzero, a
-    population of them for random and nsga2. An error or interrupt inside `evaluate` leaves `state` as it was
-    before the step. Raises Exhausted if the rules leave not even two formulas to start with.
+    population of them for random and nsga2. `should_stop` is asked then, and before a search continues; it may
+    name its reason, a Stop, and True is Stop.ASKED. An error or interrupt inside `evaluate` leaves `state` as it
+    was before the step. Raises Exhausted if the rules leave not even two formulas to start with.
     """
     searcher = Searcher(config, evaluate, predict)
     state = SearchState.start(config) if state is None else state
     if not state.population:
         searcher.begin(state)
-        if _report(state, on_iteration, should_stop):
-            return SearchResult(state, Stop.ASKED)
+        stop = _report(state, on_iteration, should_stop)
+    else:
+        stop = _report(state, None, should_stop)
+    if stop:
+        return SearchResult(state, stop)
     while state.iteration < config.iterations:
         try:
             searcher.step(state)
         except Exhausted:
             return SearchResult(state, Stop.EXHAUSTED)
-        if _report(state, on_iteration, should_stop):
-            return SearchResult(state, Stop.ASKED)
+        if stop := _report(state, on_iteration, should_stop):
+            return SearchResult(state, stop)
     return SearchResult(state, Stop.FINISHED)
 
 
@@ -155,15 +162,16 @@ class Searcher:
 def _report(
     state: SearchState,
     on_iteration: Callable[[Progress], None] | None,
-    should_stop: Callable[[Progress], bool] | None,
-) -> bool:
-    """Tell how it stands; say whether to stop."""
+    should_stop: Callable[[Progress], Stop | bool | None] | None,
+) -> Stop | None:
+    """Tell how it stands; say whether to stop, and why."""
     if on_iteration is None and should_stop is None:
-        return False
+        return None
     progress = _progress(state)
     if on_iteration is not None:
         on_iteration(progress)
-    return should_stop is not None and should_stop(progress)
+    answer = should_stop(progress) if should_stop is not None else None
+    return answer if isinstance(answer, Stop) else Stop.ASKED if answer else None
 
 
 def _progress(state: SearchState) -> Progress:

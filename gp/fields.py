@@ -85,6 +85,10 @@ class Field:
             raise self.refuse(f"a text of at most {limit:,} printable characters")
         return self.value
 
+    def optional_text(self, limit: int = _NAME) -> str | None:
+        """A text, or null."""
+        return None if self.value is None else self.text(limit)
+
     def flag(self) -> bool:
         """true or false."""
         if not isinstance(self.value, bool):

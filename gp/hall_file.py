@@ -7,19 +7,18 @@ noticed; a file written by hand may leave the digest out.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gp.fields import Field
-from models.files import BadFile, dump_json, load_json, write_atomic
+from models.files import BadFile, dump_json, load_json, sealed, unsealed, write_atomic
 from primitives.grammar import from_genotype
 from primitives.proxy import BadProxy, Proxy
 
 __all__ = [
-    "BadHall", "Baseline", "BenchmarkRef", "HallDocument", "HallProxy", "SplitIds", "load_hall", "save_hall",
+    "BadHall", "Baseline", "BenchmarkRef", "Ending", "HallDocument", "HallProxy", "SplitIds", "load_hall", "save_hall",
 ]  # fmt: skip
 
 SCHEMA = 1
@@ -79,8 +78,21 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """Why the search ended, and after how many iterations; `early` if fewer than it was asked for."""
+
+    reason: str
+    iteration: int
+    early: bool
+
+
+@dataclass(frozen=True)
 class HallDocument:
-    """Everything a reader needs to check the formulas: where they come from and how they did."""
+    """Everything a reader needs to check the formulas: where they come from and how they did.
+
+    `dropped` are the ids of architectures whose network overflows, left out on the user's wish; `ending` is None
+    in a file that does not say.
+    """
 
     space: str
     build: str | None
@@ -93,10 +105,12 @@ class HallDocument:
     baselines: tuple[Baseline, ...] = ()
     evaluations: int = 0
     rejections: Mapping[str, int] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    ending: Ending | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without the digest that `save_hall` adds."""
-        return {
+        data = {
             "schema": SCHEMA,
             "space": self.space,
             "build": self.build,
@@ -109,6 +123,11 @@ class HallDocument:
             "baselines": [dict(vars(baseline)) for baseline in self.baselines],
             "counts": {"evaluations": self.evaluations, "rejections": dict(self.rejections)},
         }
+        if self.dropped:
+            data["dropped"] = list(self.dropped)
+        if self.ending is not None:
+            data["ending"] = dict(vars(self.ending))
+        return data
 
     @classmethod
     def create(cls, **content: Any) -> HallDocument:
@@ -126,7 +145,7 @@ class HallDocument:
         whole["config"].mapping()
         document = cls(
             space=whole["space"].text(),
-            build=None if whole["build"].value is None else whole["build"].text(),
+            build=whole["build"].optional_text(),
             benchmark=_benchmark(whole["benchmark"]),
             split=_split(whole["split"]),
             seed=whole["seed"].integer(),
@@ -136,6 +155,8 @@ class HallDocument:
             baselines=tuple(_baseline(item) for item in whole["baselines"].items(MAX_PROXIES)),
             evaluations=counts["evaluations"].integer(),
             rejections=counts["rejections"].counts(),
+            dropped=_ids(whole["dropped"]) if "dropped" in whole.mapping() else (),
+            ending=_ending(whole["ending"]) if "ending" in whole.mapping() else None,
         )
         if not document.proxies:
             raise BadHall(f"{where}: got no formula, wanted at least one; run evolve again")
@@ -144,7 +165,7 @@ class HallDocument:
 
 _FIELDS = (
     "schema", "space", "build", "benchmark", "split", "seed", "feature_key", "config", "proxies", "baselines",
-    "counts", "digest",
+    "counts", "dropped", "ending", "digest",
 )  # fmt: skip
 _PROXY_FIELDS = (
     "text", "genotype", "complexity", "sign", "fitness", "found_at", "search", "holdout", "all", "fidelity",
@@ -155,7 +176,7 @@ def save_hall(path: Path, document: HallDocument) -> None:
     """Write the document whole or not at all. Raises BadHall for one that could not be read back."""
     data = document.to_dict()
     HallDocument.from_dict(data, str(path))
-    write_atomic(path, dump_json(data | {"digest": _digest(data)}))
+    write_atomic(path, dump_json(sealed(data)))
 
 
 def load_hall(path: Path) -> HallDocument:
@@ -165,15 +186,11 @@ def load_hall(path: Path) -> HallDocument:
     except BadFile as fault:
         raise BadHall(str(fault)) from None
     document = HallDocument.from_dict(data, str(path))
-    if "digest" in data:
-        found = data.pop("digest")
-        if found != _digest(data):
-            raise BadHall(f"{path}: got content that differs from its digest, wanted it unchanged; restore it")
+    try:
+        unsealed(data, str(path), required=False)
+    except BadFile as fault:
+        raise BadHall(str(fault)) from None
     return document
-
-
-def _digest(data: dict[str, Any]) -> str:
-    return hashlib.sha256(dump_json(data, indent=None)).hexdigest()
 
 
 def _check_schema(whole: Field) -> None:
@@ -190,10 +207,19 @@ def _benchmark(item: Field) -> BenchmarkRef:
 
 def _split(item: Field) -> SplitIds:
     item.only("search", "holdout")
-    search, holdout = (tuple(i.text() for i in item[side].items(_MAX_IDS)) for side in ("search", "holdout"))
+    search, holdout = _ids(item["search"]), _ids(item["holdout"])
     if len({*search, *holdout}) < len(search) + len(holdout):
         raise item.refuse("each architecture once, either in search or in holdout")
     return SplitIds(search, holdout)
+
+
+def _ids(item: Field) -> tuple[str, ...]:
+    return tuple(entry.text() for entry in item.items(_MAX_IDS))
+
+
+def _ending(item: Field) -> Ending:
+    item.only("reason", "iteration", "early")
+    return Ending(item["reason"].text(), item["iteration"].integer(), item["early"].flag())
 
 
 def _proxy_to_dict(entry: HallProxy) -> dict[str, Any]:
@@ -223,13 +249,22 @@ def _proxy(item: Field) -> HallProxy:
         sign=item["sign"].sign(),
         fitness=item["fitness"].number(),
         found_at=item["found_at"].integer(),
-        search=item["search"].figures(),
-        holdout=item["holdout"].figures(),
-        all=item["all"].figures(),
+        search=_figures(item["search"]),
+        holdout=_figures(item["holdout"]),
+        all=_figures(item["all"]),
         fidelity=item["fidelity"].figure(),
     )
 
 
 def _baseline(item: Field) -> Baseline:
     item.only("name", "search", "holdout", "all")
-    return Baseline(item["name"].text(), *(item[key].figures() for key in ("search", "holdout", "all")))
+    return Baseline(item["name"].text(), *(_figures(item[key]) for key in ("search", "holdout", "all")))
+
+
+def _figures(item: Field) -> Figures | None:
+    """Statistics; a correlation is a number or null, whatever else they hold."""
+    figures = item.figures()
+    for name in ("spearman", "kendall"):
+        if figures is not None and figures.get(name) is not None:
+            item[name].number()
+    return figures

@@ -3,25 +3,19 @@
 config.json          what was asked: enough to repeat the run
 environment.json     versions and machine: what it ran on
 generations.jsonl    one line per iteration
-checkpoint.json      the search between two iterations
+checkpoint.json      the search between two iterations; checkpoint.previous.json the one before, until the end
 hall_of_fame.json    the result; the same bytes for the same seed
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from fitness.bank import FeatureBank, FeatureKey
 from fitness.devices import one_thread
@@ -32,51 +26,20 @@ from fitness.probes import Probes
 from fitness.protocol import baselines
 from fitness.ranking import RankTarget
 from fitness.replay import Candidate, branch_table, replay
+from fitness.soundness import Screened, overflowing, screen
 from gp.config import SearchConfig
-from gp.evolve import Progress, SearchResult, evolve
+from gp.evolve import Progress, SearchResult, Stop, evolve
 from gp.hall_file import HallDocument, save_hall
-from gp.search_state import SearchState
+from gp.limits import Limits
+from gp.run_files import RunFiles, environment
+from gp.run_settings import BadRun, RunSettings
 from models.benchmark import Benchmark
-from models.files import dump_json, load_json, write_atomic
 from primitives.proxy import Proxy
 
-__all__ = ["BadRun", "Ground", "Outcome", "Reporter", "Run", "RunSettings", "prepare"]
+__all__ = ["BadRun", "Ground", "Outcome", "Reporter", "Run", "RunSettings", "environment", "prepare"]
 
+EARLY = (Stop.TIME, Stop.PATIENCE, Stop.TARGET)
 PROBE_COUNT = 8  # architectures of the search split that are initialised twice
-CHECKPOINT_SECONDS = 1.0  # at most this much work is repeated after a crash
-MAX_CHECKPOINT = 1 << 30
-
-
-class BadRun(ValueError):
-    """A run that cannot start or continue; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """What a run depends on besides the search itself; all of it decides the result."""
-
-    benchmark: str
-    metric: str
-    benchmark_digest: str
-    search: SearchConfig
-    search_size: int = 50
-    init_seed: int = 0
-    batch: int = 4
-    seq_len: int = 64
-    corpus: str | None = None
-    build: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for config.json."""
-        return {**self.__dict__, "search": self.search.to_dict()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RunSettings:
-        """Inverse of `to_dict`; BadRun if a field is missing or unknown."""
-        try:
-            return cls(**{**data, "search": SearchConfig.from_dict(data["search"])})
-        except (TypeError, KeyError) as error:
-            raise BadRun(f"config.json: {error}; restore the file or start a new run") from None
 
 
 @dataclass
@@ -120,44 +83,48 @@ def prepare(
 
     if not config.pps:
         return Ground(evaluate, None)
-    chosen = seen[:: max(1, len(seen) // PROBE_COUNT)][:PROBE_COUNT]
     key = workshop.bank.key
     second = FeatureKey(**{**key.__dict__, "init_seed": key.init_seed + 1})
     retest = Workshop(FeatureBank(workshop.bank.folder, second), workshop.batch, workshop.devices)
-    probes = Probes(branch_table(chosen, workshop), branch_table(chosen, retest, progress))
+    chosen = seen[:: max(1, len(seen) // PROBE_COUNT)][:PROBE_COUNT]
+    bad = overflowing(chosen, retest, progress)
+    chosen = [architecture for architecture in chosen if architecture.id not in bad]
+    probes = Probes(branch_table(chosen, workshop), branch_table(chosen, retest))
     return Ground(evaluate, probes.violation)
 
 
 class Run:
-    """A run directory, locked while it is open (`with Run.open(...)`)."""
+    """A run in its directory, which is locked while it is open (`with Run.create(...)` or `Run.resume(...)`)."""
 
-    def __init__(self, folder: Path, settings: RunSettings) -> None:
-        self.folder, self.settings = folder, settings
+    def __init__(self, files: RunFiles) -> None:
+        self.files, self.settings = files, files.settings
+
+    @property
+    def folder(self) -> Path:
+        """The run directory."""
+        return self.files.folder
 
     @classmethod
     @contextmanager
     def create(cls, folder: Path, settings: RunSettings) -> Iterator[Run]:
         """A new directory; BadRun if something lies there already."""
-        if folder.exists() and any(folder.iterdir()):
-            raise BadRun(
-                f"{folder}: is not empty, and a run is never overwritten; use --resume {folder} or another --out"
-            )
-        with _locked(folder):
-            write_atomic(folder / "config.json", dump_json(settings.to_dict()))
-            write_atomic(folder / "environment.json", dump_json(environment()))
-            yield cls(folder, settings)
+        with RunFiles.create(folder, settings) as files:
+            yield cls(files)
 
     @classmethod
     @contextmanager
-    def resume(cls, folder: Path) -> Iterator[Run]:
-        """An existing directory; BadRun if it holds no run."""
-        if not (folder / "config.json").is_file():
-            raise BadRun(f"{folder}: no config.json, so there is no run to resume; give the folder of a run")
-        with _locked(folder):
-            settings = RunSettings.from_dict(load_json(folder / "config.json", 1 << 20, "a run's settings"))
-            yield cls(folder, settings)
+    def resume(cls, folder: Path, on_invalid: str | None = None) -> Iterator[Run]:
+        """An existing directory; BadRun if it holds no run. `on_invalid` may be changed: until it matters, a search
+        is the same with either."""
+        with RunFiles.resume(folder) as files:
+            if on_invalid not in (None, files.settings.on_invalid):
+                files.settings = replace(files.settings, on_invalid=str(on_invalid))
+                files.save_settings()
+            yield cls(files)
 
-    def execute(self, benchmark: Benchmark, workshop: Workshop, reporter: Reporter, jobs: int = 1) -> Outcome:
+    def execute(
+        self, benchmark: Benchmark, workshop: Workshop, reporter: Reporter, jobs: int = 1, limits: Limits | None = None
+    ) -> Outcome:
         """Extract, search, re-score exactly, write. `benchmark` and `workshop` must be those of the settings."""
         if benchmark.digest != self.settings.benchmark_digest:
             raise BadRun(f"{benchmark.name}: its content changed since the run began; restore it or start a new run")
@@ -165,63 +132,61 @@ class Run:
         config, start = self.settings.search, clock()
         split = split_groups(benchmark.groups, self.settings.search_size, config.seed)
         reporter.stage(f"features of {len(split.search)} search architectures")
-        ground = prepare(benchmark, workshop, split, config, reporter.networks, jobs)
+        on_invalid = self.settings.on_invalid
+        ground = screen(benchmark, workshop, split, on_invalid, reporter.networks, split.search)
+        _tell(ground, reporter)
+        walk = prepare(ground.benchmark, workshop, ground.split or split, config, reporter.networks, jobs)
         seconds["features"] = clock() - start
         start = clock()
-        state = self._checkpoint()
-        with one_thread(), self._journal(reporter, state) as on_iteration:
-            result = evolve(
-                config, ground.evaluate, ground.predict, on_iteration, state,
-                should_stop=lambda progress: reporter.should_stop(),
-            )  # fmt: skip
-        self._save_state(result.state)
+        result = self._search(walk, reporter, limits)
         seconds["search"] = clock() - start
-        if result.state.iteration < config.iterations and reporter.should_stop():
+        if result.stop is Stop.ASKED:
             return Outcome(None, result, seconds)
         start = clock()
-        reporter.stage(f"exact scores of the hall of fame on all {len(benchmark)} architectures")
-        document = self._document(benchmark, workshop, split, result, reporter)
+        reporter.stage(f"exact scores of the hall of fame on all {len(ground.benchmark)} architectures")
+        # One visit per network makes its exact scores and its sketch, which says whether it is sound.
+        workshop.exact_scores(
+            [c.proxy for c in result.hall.champions], ground.benchmark.architectures, reporter.networks
+        )
+        left = screen(ground.benchmark, workshop, ground.split, on_invalid)
+        _tell(left, reporter)
+        dropped = {*ground.dropped, *left.dropped}
+        names = tuple(a.id for a in benchmark.architectures if a.id in dropped)
+        document = self._document(left.benchmark, workshop, left.split or split, result, names)
         save_hall(self.folder / "hall_of_fame.json", document)
+        if document.ending is not None and not document.ending.early:
+            self.files.finish()
         seconds["exact"] = clock() - start
         return Outcome(document, result, seconds)
 
-    @contextmanager
-    def _journal(self, reporter: Reporter, state: SearchState | None) -> Iterator[Callable[[Progress], None]]:
-        """Append a line per iteration, write a checkpoint now and then. Lines after the checkpoint that a run
-        continues from are dropped, because these iterations are done again."""
-        last, path = time.monotonic(), self.folder / "generations.jsonl"
-        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() and state else []
-        write_atomic(path, b"".join(lines[: state.iteration + 1] if state else []))
-        with path.open("a", encoding="utf-8") as file:
+    def _search(self, ground: Ground, reporter: Reporter, limits: Limits | None) -> SearchResult:
+        """From the last checkpoint to the end or to a limit, with a checkpoint of where it ended."""
 
-            def on_iteration(progress: Progress) -> None:
-                nonlocal last
-                record = {k: v for k, v in progress.__dict__.items() if k != "state"}
-                file.write(json.dumps(record, sort_keys=True, allow_nan=False) + "\n")
-                if time.monotonic() - last >= CHECKPOINT_SECONDS:
-                    file.flush()
-                    self._save_state(progress.state)
-                    last = time.monotonic()
+        def should_stop(progress: Progress) -> Stop | None:
+            if progress.iteration >= self.settings.search.iterations:
+                return Stop.FINISHED
+            if reporter.should_stop():
+                return Stop.ASKED
+            return limits.reached(progress) if limits else None
+
+        state = self.files.load_state()
+        with one_thread(), self.files.journal(state) as on_iteration:
+
+            def report(progress: Progress) -> None:
+                on_iteration(progress)
                 if reporter.iteration:
                     reporter.iteration(progress)
 
-            yield on_iteration
-
-    def _save_state(self, state: SearchState) -> None:
-        write_atomic(self.folder / "checkpoint.json", dump_json(state.to_dict(), None))
-
-    def _checkpoint(self) -> SearchState | None:
-        path = self.folder / "checkpoint.json"
-        if not path.is_file():
-            return None
-        return SearchState.from_dict(load_json(path, MAX_CHECKPOINT, "a checkpoint"), self.settings.search)
+            result = evolve(self.settings.search, ground.evaluate, ground.predict, report, state, should_stop)
+        self.files.save_state(result.state)
+        return result
 
     def _document(
-        self, benchmark: Benchmark, workshop: Workshop, split: Split, result: SearchResult, reporter: Reporter
+        self, benchmark: Benchmark, workshop: Workshop, split: Split, result: SearchResult, dropped: tuple[str, ...]
     ) -> HallDocument:
         champions = result.hall.champions
         candidates = [Candidate(c.proxy, c.sign) for c in champions]
-        exact = replay(candidates, benchmark, workshop, split, progress=reporter.networks)
+        exact = replay(candidates, benchmark, workshop, split)
         quick = replay(candidates, benchmark, workshop, split, sketch=True)
         proxies = []
         for champion, row, sketched in zip(champions, exact, quick, strict=True):
@@ -256,7 +221,18 @@ class Run:
             proxies=proxies,
             baselines=baselines(benchmark, split, build),
             counts={"evaluations": result.state.evaluations, "rejections": dict(result.state.rejections)},
+            ending={
+                "reason": str(result.stop),
+                "iteration": result.state.iteration,
+                "early": result.stop in EARLY,
+            },
+            **({"dropped": list(dropped)} if dropped else {}),
         )
+
+
+def _tell(screened: Screened, reporter: Reporter) -> None:
+    if screened.report:
+        reporter.stage(screened.report)
 
 
 def fidelity(exact: np.ndarray, sketch: np.ndarray) -> float | None:
@@ -265,31 +241,3 @@ def fidelity(exact: np.ndarray, sketch: np.ndarray) -> float | None:
     if both.sum() < 3 or np.ptp(exact[both]) == 0 or np.ptp(sketch[both]) == 0:
         return None
     return round(float(RankTarget.create(exact[both]).spearman(sketch[None, both])[0]), 6)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BadRun(f"{folder}: another process works on this run; wait for it or choose another --out") from None
-    except OSError as error:
-        raise BadRun(f"{folder}: cannot be used ({error.strerror}); choose another --out") from error
-    try:
-        yield
-    finally:
-        lock.release()
-        (folder / ".lock").unlink(missing_ok=True)
-
-
-def environment() -> dict[str, Any]:
-    """Versions and machine, for environment.json and `doctor`."""
-    names = ("torch", "transformers", "deap", "numpy", "scipy", "joblib", "click", "safetensors")
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        **{name: version(name) for name in names},
-    }

@@ -15,7 +15,8 @@ from models.spaces import SPACES
 
 __all__ = ["MAX_FILE", "BadBenchmark", "Benchmark", "as_mapping", "choose_metric", "finish"]
 
-MAX_FILE = 64 << 20  # bytes; the published files are below 2 MiB
+MAX_FILE = 8 << 20  # bytes; the published files are below 2 MiB, and JSON may take 20 times its size in memory
+MAX_ID = 200  # characters
 
 
 class BadBenchmark(ValueError):
@@ -62,7 +63,9 @@ def finish(
     """A benchmark of checked (id, config, value) rows; BadBenchmark names a bad one by its index and id."""
     architectures, values, seen = [], [], set()
     for index, (id, config, value) in enumerate(rows):
-        where = f"{name}: record {index} ({id})"
+        where = f"{name}: record {index} ({id[:MAX_ID]})"
+        if not id.isprintable() or not 0 < len(id) <= MAX_ID:
+            raise BadBenchmark(f"{where}: id: wanted 1 to {MAX_ID} printable characters; correct or remove the record")
         if id in seen:
             raise BadBenchmark(f"{where}: id occurs twice, wanted distinct ids; remove one of the records")
         seen.add(id)

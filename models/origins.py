@@ -5,6 +5,7 @@ Nothing here touches the network except `fetch`.
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -16,8 +17,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from models.archives import is_archive, unpack
 from models.benchmark import BadBenchmark, Benchmark
 from models.layouts import load_benchmark
+from models.locks import held
 
 __all__ = ["ORIGINS", "Origin", "default_benchmark", "fetch", "find", "load", "locate", "verify"]
 
@@ -27,7 +30,8 @@ MAX_DOWNLOAD = 16 << 20  # bytes per file
 
 @dataclass(frozen=True)
 class Origin:
-    """A known benchmark. `files` are fetched from `base` + name; an embedded one has no base but a path."""
+    """A known benchmark. `files` are fetched from `base` + name, archives among
+    them unpacked; an embedded one has no base but a path."""
 
     name: str
     space: str
@@ -147,33 +151,51 @@ def fetch(name: str, progress: Callable[[int, int], None] | None = None) -> Path
         names = ", ".join(n for n, o in ORIGINS.items() if o.base)
         raise BadBenchmark(f"benchmark {name[:64]!r} cannot be fetched, wanted one of {names}")
     origin, target = ORIGINS[name], PROJECT / "data" / name
-    target.parent.mkdir(exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{name}."))
     try:
-        for done, file in enumerate(origin.files, start=1):
-            path = staging / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_download(origin.base + file))
-            if progress:
-                progress(done, len(origin.files))
-        got = load_benchmark(staging, name).digest
-        if got != origin.digest:
-            raise BadBenchmark(
-                f"{name}: fetched content has digest {got[:16]}, wanted {origin.digest[:16]}; nothing was kept"
-            )
-        if target.exists():
-            shutil.rmtree(target)
-        staging.rename(target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        target.parent.mkdir(exist_ok=True)
+        with held(target.parent / f".{name}.lock") as mine:
+            if not mine:
+                raise BadBenchmark(f"{name}: another process fetches it; wait for that one")
+            for leftover in target.parent.glob(f".{name}.*.part"):  # of a process that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+            staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{name}.", suffix=".part"))
+            try:
+                _fill(staging, origin, progress)
+                if target.exists():
+                    shutil.rmtree(target)
+                staging.rename(target)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise BadBenchmark(f"{target}: cannot be written ({error.strerror}); free space and fetch again") from error
     return target
+
+
+def _fill(staging: Path, origin: Origin, progress: Callable[[int, int], None] | None) -> None:
+    """Every file of the origin, and no other content than the pinned one."""
+    for done, file in enumerate(origin.files, start=1):
+        path = staging / file
+        if not path.resolve().is_relative_to(staging.resolve()):
+            raise BadBenchmark(f"{origin.name}: the file {file!r} would lie outside the benchmark's folder, refused")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_download(origin.base + file))
+        if is_archive(file):
+            unpack(path, staging)
+            path.unlink()
+        if progress:
+            progress(done, len(origin.files))
+    got = load_benchmark(staging, origin.name).digest
+    if got != origin.digest:
+        raise BadBenchmark(
+            f"{origin.name}: fetched content has digest {got[:16]}, wanted {origin.digest[:16]}; nothing was kept"
+        )
 
 
 def _download(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=60) as answer:
             content = answer.read(MAX_DOWNLOAD + 1)
-    except (urllib.error.URLError, OSError) as error:
+    except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise BadBenchmark(f"{url}: cannot be fetched ({reason}); try again with a network, or set ZCP_DATA") from error
     if len(content) > MAX_DOWNLOAD:

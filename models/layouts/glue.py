@@ -51,7 +51,7 @@ def _records(content: bytes, file: Path, name: str) -> list[Any]:
     try:
         records = parse_json(content, str(file), WHAT)
     except BadFile as error:
-        if (where := _not_finite(content, name)) is not None:
+        if "is not a JSON number" in str(error) and (where := _not_finite(content, name)) is not None:
             raise BadBenchmark(f"{where}: got NaN or Infinity, wanted finite numbers; {REMEDY}") from error
         raise
     if not isinstance(records, list):

@@ -1,0 +1,101 @@
+"""Flipped bits: one at a random position of the bank, the checkpoint, the settings and the hall of fame.
+
+    python -m bench.flips [--flips 200] [--seed 0]
+
+Each must be noticed by the loader, or what is loaded must equal what was written (a flip in white space, say). Exit
+code 1 if one is neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.small import evolve_here, write_jsonl
+from fitness.bank import FeatureBank, FeatureKey
+from gp.hall_file import load_hall
+from gp.run_files import RunFiles
+from models.files import BadFile
+from models.layouts import load_benchmark
+from models.tokens import TokenBatch
+
+Loader = Callable[[], Any]
+
+
+def targets(folder: Path) -> dict[str, tuple[Path, Loader]]:
+    """Files of a real run, and what reads each: plain data, or None if it does not trust the file."""
+    table = write_jsonl(folder / "tiny.jsonl")
+    run = evolve_here(table, folder / "bank", folder / "run", "--iterations", "30")
+    bank = FeatureBank(folder / "bank", FeatureKey.create("gpt2", TokenBatch.from_passage(2, 24).digest))
+    chosen = next(a for a in load_benchmark(table).architectures if bank.exact_path(a).exists())
+
+    def sketch() -> Any:
+        entry = bank.load_sketch(chosen)
+        arrays = entry and [*entry.samples.values(), *entry.layout.values()]
+        return arrays and [entry.blocks, entry.loss, *(np.ascontiguousarray(x).tobytes() for x in arrays)]
+
+    def opened(read: Callable[[RunFiles], Any]) -> Any:
+        with RunFiles.resume(run) as files:
+            return read(files)
+
+    def state(files: RunFiles) -> Any:
+        loaded = files.load_state()
+        return loaded and loaded.to_dict()
+
+    return {
+        "sketch": (bank.sketch_path(chosen), sketch),
+        "exact scores": (bank.exact_path(chosen), lambda: bank.load_exact(chosen) or None),
+        "checkpoint": (run / "checkpoint.json", lambda: opened(state)),
+        "settings": (run / "config.json", lambda: opened(lambda files: files.settings)),
+        "hall of fame": (run / "hall_of_fame.json", lambda: load_hall(run / "hall_of_fame.json")),
+    }
+
+
+def flip(path: Path, load: Loader, flips: int, rng: random.Random) -> Counter[str]:
+    """How many flips were noticed, how many are without effect, and how many are wrong."""
+    whole, wanted, counts = path.read_bytes(), load(), Counter[str]()
+    for _ in range(flips):
+        at = rng.randrange(len(whole))
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << rng.randrange(8)]) + whole[at + 1 :])
+        try:
+            found = load()
+        except BadFile:
+            found = None
+        counts["noticed" if found is None else "without effect" if found == wanted else "WRONG"] += 1
+        for left in path.parent.glob("*.damaged"):
+            left.unlink()
+    path.write_bytes(whole)
+    return counts
+
+
+def run(flips: int, seed: int) -> dict[str, Counter[str]]:
+    """Every kind of file, flipped."""
+    rng, folder = random.Random(seed), Path(tempfile.mkdtemp())
+    try:
+        return {name: flip(path, load, flips, rng) for name, (path, load) in targets(folder).items()}
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--flips", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    found = run(options.flips, options.seed)
+    for name, counts in found.items():
+        print(f"{name:13} " + ", ".join(f"{counts[key]} {key}" for key in ("noticed", "without effect", "WRONG")))
+    return 1 if any(counts["WRONG"] for counts in found.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

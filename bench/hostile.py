@@ -1,0 +1,84 @@
+"""Hostile material: ways to change a real file, and things made up from nothing."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from hypothesis import strategies as st
+
+from primitives.inputs import INPUTS
+from primitives.operators import AGGREGATION, BINARY, UNARY
+
+__all__ = ["BOMBS", "PLAIN", "WORDS", "mutate", "replaced"]
+
+SPICE = [
+    b"NaN", b"Infinity", b"1e999", b"-1", b"9" * 400, b"null", b"true", b"\x00", b"\xff\xfe", b"\\ud800", b'"',
+    b"{", b"}", b": ",
+    b"[" * 5000, b"(" * 3000, b'{"a":' * 2000, b"../../../etc/passwd", b"/etc/passwd", b"\x1b[2J",
+    b"__import__('os').system('touch pwned')", b"!!python/object/apply:os.system ['touch pwned']\n", b"&a [*a, *a]",
+    b"a: &x [1]\nb: &y [*x,*x]\n", b"<<: *a", b"mean[ exp(", b"\xe2\x80\xae", b"0x", b"1_000", b"2001-99-99", b"~",
+]  # fmt: skip
+VALUES: list[Any] = [None, True, -1, 0, 10**400, 1e308, 2**63, 0.5, "", "W", "x" * 5000, "\x1b[2J", [], {}, [[]],
+                     {"a": 1}, "\ud800", "../x", ["mean"] * 50, {"digest": "0"}]  # fmt: skip
+
+
+def mutate(content: bytearray, rng: random.Random, start: int) -> None:
+    """One change behind `start`, in place."""
+    at = rng.randint(start, max(start, len(content) - 1))
+    end = min(len(content), at + rng.choice((1, 4, 30, 400)))
+    choice = rng.randrange(6)
+    if choice == 0 and at < len(content):
+        content[at] ^= 1 << rng.randrange(8)
+    elif choice == 1:
+        del content[at:end]
+    elif choice == 2:
+        content[at:at] = content[at:end] * rng.choice((1, 50))
+    elif choice == 3:
+        content[at:at] = rng.choice(SPICE)
+    elif choice == 4:
+        content[at:end] = rng.choice(SPICE)
+    else:
+        del content[at:]
+
+
+def replaced(data: Any, rng: random.Random) -> Any:
+    """The data with one part replaced by something else, or taken away."""
+    place = data
+    while True:
+        key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        if not isinstance(place[key], dict | list) or not place[key] or rng.random() < 0.2:
+            break
+        place = place[key]
+    if rng.random() < 0.1:
+        del place[key]
+    else:
+        place[key] = rng.choice(VALUES)
+    return data
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=15,
+)
+WORDS = st.lists(st.sampled_from([*UNARY, *BINARY, *AGGREGATION, *INPUTS, *"[](),. ", "eval", "\n"]), max_size=40)
+
+
+_MEGA = 1 << 20
+_JSON = ("hall", "checkpoint", "settings", "journal", "jsonl", "glue", "exact scores")
+BOMBS: list[tuple[str, bytes]] = [
+    # Small on the disk, large in memory, as large as the limits let through; and larger than any limit.
+    *((kind, b"[" + b"[]," * (size // 3) + b"[]]") for kind in _JSON for size in (_MEGA // 2, 4 * _MEGA, 40 * _MEGA)),
+    *((kind, b"{}\n" * (size // 3)) for kind in ("journal", "jsonl") for size in (100_000, 4 * _MEGA)),
+    *((kind, b"[" * size) for kind in _JSON for size in (10_000, _MEGA)),
+    *((kind, b"- a\n" * (size // 4)) for kind in ("yaml summary", "yaml config") for size in (_MEGA // 2, 4 * _MEGA)),
+    *((kind, b"[" * 100_000) for kind in ("yaml summary", "yaml config")),
+    (
+        "yaml summary",
+        b"a: &a [x,x]\n" + b"".join(b"%c: &%c [*%c,*%c]\n" % (i + 1, i + 1, i, i) for i in range(97, 121)),
+    ),
+    ("safetensors", bytes(33 * _MEGA)),
+    ("safetensors", b"\xff" * 40),
+    ("formula", b"mean[ " + b"abs(" * 100_000),
+]

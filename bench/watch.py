@@ -1,0 +1,43 @@
+"""Watch: what this process does while it is armed, seen by its audit hook: files, code, processes, connections."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["WATCH", "Watch"]
+
+LOUD = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind",
+        "urllib.Request", "exec", "compile", "pickle.find_class", "ctypes.dlopen")  # fmt: skip
+CHANGING = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+@dataclass
+class Watch:
+    """`seen` names every event that is not allowed; writing is, inside the folder `allowed`."""
+
+    allowed: str = ""
+    armed: bool = False
+    seen: list[str] = field(default_factory=list)
+
+    def hook(self, event: str, args: tuple[Any, ...]) -> None:
+        if not self.armed:
+            return
+        if event in LOUD:
+            self.seen.append(event)
+        elif (event == "open" and isinstance(args[0], str | bytes) and (args[2] or 0) & WRITING) or (
+            event in CHANGING and isinstance(args[0], str | bytes | os.PathLike)
+        ):
+            self._path(event, args[0])
+
+    def _path(self, event: str, path: Any) -> None:
+        where = os.path.abspath(os.fsdecode(path))
+        if not f"{where}{os.sep}".startswith(self.allowed + os.sep) and where != os.devnull:
+            self.seen.append(f"{event} {where}")
+
+
+WATCH = Watch()
+sys.addaudithook(WATCH.hook)

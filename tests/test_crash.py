@@ -1,0 +1,129 @@
+"""Nothing is lost: real processes killed, interrupted, out of disk and side by side end with the bytes of a quiet run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import cli
+from bench.crashes import Study, contents, difference, start, study
+from bench.small import evolve_here
+from commands.live import live
+
+ITERATIONS = 200
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A benchmark, a bank and an undisturbed run of it, `whole`."""
+    folder = tmp_path_factory.mktemp("quiet")
+    small = Study(folder, ITERATIONS, "cpu")
+    evolve_here(small.table, folder / "bank", folder / "whole", "--iterations", str(ITERATIONS))
+    return small
+
+
+def resume_here(run: Path, bank: Path, *options: str) -> int:
+    return cli.main(["evolve", "--resume", str(run), "--bank", str(bank), "--devices", "cpu", *options])
+
+
+def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
+    assert process.stderr is not None
+    return iter(process.stderr.readline, "")
+
+
+def test_a_killed_command_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    for name, crashes in study(tmp_path, 4, ITERATIONS, "cpu", 3).items():
+        assert crashes.kills == 4 and not crashes.differences, (name, crashes)
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]], ids=["once", "twice"])
+def test_an_interrupt_saves_what_there_is(quiet: Study, tmp_path: Path, signals: list[signal.Signals]) -> None:
+    process = start(quiet.evolve(quiet.folder / "bank", tmp_path / "run"))
+    assert any(line.startswith("iteration 0/") for line in lines_of(process))
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.02)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in error, error
+    if len(signals) == 1:
+        assert f"next: python cli.py evolve --resume {tmp_path / 'run'}" in error
+        assert json.loads((tmp_path / "run" / "checkpoint.json").read_bytes())["iteration"] < ITERATIONS
+    assert not (tmp_path / "run" / "hall_of_fame.json").exists()
+    assert resume_here(tmp_path / "run", quiet.folder / "bank") == 0
+    assert not difference(contents(quiet.folder / "whole"), contents(tmp_path / "run"))
+
+
+def test_a_second_interrupt_leaves_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), live(0) as reporter:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert reporter.should_stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+        pytest.fail("the second interrupt was not answered")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(quiet: Study, tmp_path: Path) -> None:
+    run, bank = tmp_path / "run", quiet.folder / "bank"
+    assert cli.main([*quiet.evolve(bank, run), "--time-budget", "0.001s"]) == 0
+    before = (run / "checkpoint.json").read_bytes()
+    process = start(quiet.evolve(bank, run), len(before) // 2)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 1
+    errors = [line for line in error.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "cannot be written (File too large); free space" in errors[0], error
+    assert (run / "checkpoint.json").read_bytes() == before and not list(run.glob(".*"))
+    assert resume_here(run, bank) == 0
+    assert not difference(contents(quiet.folder / "whole"), contents(run))
+
+
+def test_a_search_that_ended_early_says_so_and_can_go_on(
+    quiet: Study, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run, bank = tmp_path / "run", quiet.folder / "bank"
+    assert cli.main([*quiet.evolve(bank, run), "--patience", "15"]) == 0
+    assert "ended early at iteration" in capfd.readouterr().err
+    ending = json.loads((run / "hall_of_fame.json").read_bytes())["ending"]
+    assert ending["early"] and 15 <= ending["iteration"] < ITERATIONS and "patience" in ending["reason"]
+    first = (run / "hall_of_fame.json").read_bytes()
+    assert resume_here(run, bank, "--patience", "15") == 0 and (run / "hall_of_fame.json").read_bytes() == first
+    assert resume_here(run, bank, "--target", "0.5") == 0
+    assert "target" in json.loads((run / "hall_of_fame.json").read_bytes())["ending"]["reason"]
+    assert resume_here(run, bank) == 0
+    assert not difference(contents(quiet.folder / "whole"), contents(run))
+
+
+@pytest.mark.parametrize("text", ["0", "soon", "30x", "-5m", "1e3"])
+def test_a_time_that_is_none_is_refused(text: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evolve", "--space", "gpt2", "--time-budget", text]) == 2
+    assert "wanted a time such as 90s, 30m, 2h or 1d" in capfd.readouterr().err
+
+
+def test_two_extracts_share_the_work(quiet: Study, tmp_path: Path) -> None:
+    both = [start(quiet.extract(tmp_path / "bank")) for _ in range(2)]
+    answers = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], answers
+    assert sum(int(out.split()[0]) for out, _ in answers) == 30
+    found, whole = contents(tmp_path / "bank"), contents(quiet.folder / "bank")
+    assert len(found) == 30 and all(whole[name] == content for name, content in found.items())
+
+
+def test_workers_leave_with_a_killed_parent(quiet: Study, tmp_path: Path) -> None:
+    twin = Study(quiet.folder, ITERATIONS, "cpu,cpu")
+    process = start(twin.extract(tmp_path / "bank"))
+    workers: list[psutil.Process] = []
+    while not workers and process.poll() is None:
+        time.sleep(0.05)
+        children = psutil.Process(process.pid).children()
+        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    process.kill()
+    process.communicate()
+    assert workers and not psutil.wait_procs(workers, timeout=60)[1]

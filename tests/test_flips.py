@@ -1,0 +1,10 @@
+"""No flipped bit changes a result: it is noticed, or what is loaded is what was written."""
+
+from __future__ import annotations
+
+from bench.flips import run
+
+
+def test_every_flipped_bit_is_noticed_or_without_effect() -> None:
+    for name, counts in run(40, 1).items():
+        assert counts["WRONG"] == 0 and counts["noticed"] >= 20, (name, counts)

@@ -1,0 +1,143 @@
+"""A run directory: what is damaged is noticed, what can be saved is saved, and nothing is written twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from landscape import evaluate
+
+from gp.config import SearchConfig
+from gp.evolve import Progress, SearchResult, Stop, evolve
+from gp.run_files import RunFiles
+from gp.run_settings import BadRun, RunSettings
+from gp.search_state import BadState
+from models.files import BadFile, dump_json, sealed
+
+
+def settings(**search: object) -> RunSettings:
+    return RunSettings("b", "loss", "d" * 64, SearchConfig.from_dict({"iterations": 60, "population": 12, **search}))
+
+
+def go_on(files: RunFiles, until: int) -> SearchResult:
+    """Search on the made-up landscape, from the last checkpoint until an iteration, with a checkpoint at each step."""
+    state = files.load_state()
+    with files.journal(state) as journal:
+
+        def on_iteration(progress: Progress) -> None:
+            journal(progress)
+            files.save_state(progress.state)
+
+        return evolve(files.settings.search, evaluate, None, on_iteration, state, lambda p: p.iteration >= until)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    with RunFiles.create(tmp_path / "run", settings()) as files:
+        go_on(files, 20)
+    return tmp_path / "run"
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("damage", [flip, lambda p: p.write_bytes(p.read_bytes()[:99]), lambda p: p.write_bytes(b"")])
+@pytest.mark.parametrize("both", [False, True])
+def test_a_damaged_checkpoint_gives_way_and_the_end_is_the_same(
+    run: Path, tmp_path: Path, damage: Callable[[Path], object], both: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("checkpoint.json", "checkpoint.previous.json")[: 1 + both]:
+        damage(run / name)
+    with RunFiles.resume(run) as files:
+        result = go_on(files, 60)
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert ("starts anew" if both else "from the checkpoint before it, iteration 19") in warning
+    with RunFiles.create(tmp_path / "quiet", settings()) as files:
+        assert go_on(files, 60).state.to_dict() == result.state.to_dict()
+    for name in ("checkpoint.json", "generations.jsonl"):
+        assert (run / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes()
+
+
+@pytest.mark.parametrize("chosen", [{"iterations": 1500}, {"population": 400}, {"n_unary": 4, "hall_size": 200}])
+def test_a_checkpoint_of_any_size_comes_back(tmp_path: Path, chosen: dict, caplog: pytest.LogCaptureFixture) -> None:
+    with RunFiles.create(tmp_path / "run", settings(**chosen)) as files:
+        result = evolve(files.settings.search, evaluate)
+        files.save_state(result.state)
+        loaded = files.load_state()
+    assert loaded is not None and loaded.to_dict() == result.state.to_dict() and not caplog.records
+
+
+@pytest.mark.parametrize("algorithm", ["nsga2", "random"])
+def test_the_journal_of_generations_has_each_step_once(tmp_path: Path, algorithm: str) -> None:
+    with RunFiles.create(tmp_path / "run", settings(algorithm=algorithm)) as files:
+        go_on(files, 24)
+        checkpoint = files.checkpoint.read_bytes()
+        go_on(files, 48)
+        files.checkpoint.write_bytes(checkpoint)  # as after a crash: the journal is ahead
+        go_on(files, 60)
+    lines = (tmp_path / "run" / "generations.jsonl").read_text().splitlines()
+    assert [json.loads(line)["iteration"] for line in lines] == [0, 12, 24, 36, 48, 60]
+
+
+def test_a_torn_journal_is_mended(run: Path) -> None:
+    path = run / "generations.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"iteration": 2')
+    with RunFiles.resume(run) as files:
+        go_on(files, 22)
+    assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == list(range(23))
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_kept(run: Path) -> None:
+    data = json.loads((run / "checkpoint.json").read_bytes())
+    del data["digest"]
+    (run / "checkpoint.json").write_bytes(dump_json(sealed({**data, "schema": 2})))
+    with RunFiles.resume(run) as files, pytest.raises(BadState, match="schema: got 2"):
+        files.load_state()
+    assert (run / "checkpoint.json").exists()
+
+
+def test_damaged_or_impossible_settings_are_refused(run: Path) -> None:
+    path = run / "config.json"
+    whole = json.loads(path.read_bytes())
+    path.write_bytes(path.read_bytes().replace(b'"seed": 42', b'"seed": 43'))
+    with pytest.raises(BadFile, match="differs from its digest"), RunFiles.resume(run):
+        pass
+    del whole["digest"]
+    changes = {"batch": "4", "corpus": 3, "on_invalid": "ignore", "search": [], "benchmark": None, "more": 1}
+    for name, value in changes.items():
+        path.write_bytes(dump_json(sealed({**whole, name: value})))
+        with pytest.raises(BadRun, match=name), RunFiles.resume(run):
+            pass
+
+
+def test_a_run_is_open_once_and_never_overwritten(run: Path) -> None:
+    with RunFiles.resume(run), pytest.raises(BadRun, match="another process works on this run"), RunFiles.resume(run):
+        pass
+    with pytest.raises(BadRun, match="never overwritten"), RunFiles.create(run, settings()):
+        pass
+
+
+def test_what_a_killed_process_left_is_no_obstacle(tmp_path: Path, run: Path) -> None:
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    for name in (".run.lock", ".config.json.abc.tmp"):
+        (folder / name).write_text("{")
+    (run / ".checkpoint.json.abc.tmp").write_text("{")
+    (run / "environment.json").unlink()
+    with RunFiles.create(folder, settings()), RunFiles.resume(run):
+        pass
+    for place in (folder, run):
+        assert {p.name for p in place.iterdir()} <= {"config.json", "environment.json", "generations.jsonl",
+                                                     "checkpoint.json", "checkpoint.previous.json"}  # fmt: skip
+        assert (place / "environment.json").exists()
+
+
+def test_a_stop_is_named_by_who_asked_for_it() -> None:
+    config = settings().search
+    assert evolve(config, evaluate, should_stop=lambda p: Stop.TARGET).stop is Stop.TARGET
+    assert evolve(config, evaluate, should_stop=lambda p: True).stop is Stop.ASKED

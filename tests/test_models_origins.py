@@ -1,0 +1,104 @@
+"""Fetching: only what is pinned arrives, whole or not at all, and nothing outside its folder is touched."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.small import write_yaml
+from models import origins
+from models.benchmark import BadBenchmark
+from models.layouts import load_benchmark
+from models.origins import ORIGINS, fetch, find, load
+
+
+@pytest.fixture
+def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> origins.Origin:
+    """A benchmark that is fetched from a folder of this machine."""
+    source = write_yaml(tmp_path / "source")
+    files = tuple(str(path.relative_to(source)) for path in sorted(source.rglob("*.yaml")))
+    made = replace(ORIGINS["gpt2-wt103"], name="far", base=f"{source.as_uri()}/", files=files,
+                   digest=load_benchmark(source, "far").digest)  # fmt: skip
+    monkeypatch.setattr(origins, "PROJECT", tmp_path / "project")
+    monkeypatch.delenv("ZCP_DATA", raising=False)
+    monkeypatch.setitem(ORIGINS, "far", made)
+    (tmp_path / "project").mkdir()
+    return made
+
+
+def left(tmp_path: Path) -> list[str]:
+    return [path.name for path in (tmp_path / "project" / "data").iterdir()]
+
+
+def test_what_is_pinned_arrives(origin: origins.Origin, tmp_path: Path) -> None:
+    (tmp_path / "project" / "data" / ".far.killed.part").mkdir(parents=True)
+    assert fetch("far") == tmp_path / "project" / "data" / "far" and len(load("far")) == 12
+    assert left(tmp_path) == ["far"] and fetch("far").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"digest": "0" * 64}, "fetched content has digest .*, wanted 0000000000000000; nothing was kept"),
+        ({"files": ("../../evil.yaml",)}, "would lie outside the benchmark's folder, refused"),
+        ({"files": ("/tmp/evil.yaml",)}, "would lie outside the benchmark's folder, refused"),
+        ({"files": ("not-there.yaml",)}, "cannot be fetched"),
+    ],
+)
+def test_anything_else_is_refused_and_leaves_nothing(
+    origin: origins.Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict, message: str
+) -> None:
+    monkeypatch.setitem(ORIGINS, "far", replace(origin, **change))
+    with pytest.raises(BadBenchmark, match=message):
+        fetch("far")
+    assert left(tmp_path) == []
+
+
+def test_a_file_that_is_too_large_is_refused(
+    origin: origins.Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(origins, "MAX_DOWNLOAD", 100)
+    with pytest.raises(BadBenchmark, match="larger than 100 bytes, refused"):
+        fetch("far")
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".hidden", "a/../../b", "/etc/passwd", "a\0b", "far\n", "x" * 65, "~root", "$HOME"]
+)
+def test_a_name_reaches_no_other_folder(name: str) -> None:
+    with pytest.raises(BadBenchmark):
+        load(name)
+    with pytest.raises(BadBenchmark, match="cannot be fetched"):
+        fetch(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: &x [1, 2]\nb: [*x, *x]\n", "an alias"),
+        ("a: &x {k: 1}\nb: {<<: [*x, *x]}\n", "an alias"),
+        ("a: " + "[" * 40 + "]" * 40, "nesting beyond 16 levels"),
+        ("[" * 100_000, "nesting|not valid YAML"),
+        ("a: !!python/object/apply:os.system ['touch pwned']", "not valid YAML"),
+    ],
+)
+def test_yaml_that_grows_or_runs_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    folder = write_yaml(tmp_path / "source")
+    (folder / "config_3" / "j0" / "model_config.yaml").write_text(content)
+    with pytest.raises(BadBenchmark, match=message):
+        load(str(find(str(folder))))
+    assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_a_fetched_archive_is_unpacked(
+    origin: origins.Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "source"))
+    monkeypatch.setitem(ORIGINS, "far", replace(origin, base=f"{tmp_path.as_uri()}/", files=(archive.name,)))
+    place = fetch("far")
+    assert len(load("far")) == 12 and not (place / archive.name).exists()
