@@ -1,4 +1,4 @@
-"""Flipped bits: one at a random position of the bank, the checkpoint, the settings and the hall of fame.
+"""Flipped bits: one at a random position of each kind of file: bank, branch table, checkpoint, settings, hall of fame.
 
     python -m bench.flips [--flips 200] [--seed 0]
 
@@ -22,6 +22,10 @@ import numpy as np
 
 from bench.small import evolve_here, write_jsonl
 from fitness.bank import FeatureBank, FeatureKey
+from fitness.branches import BranchTable
+from fitness.extraction import Workshop
+from fitness.replay import branch_table
+from fitness.table_file import load_branches, save_branches, table_path
 from gp.hall_file import load_hall
 from gp.run_files import RunFiles
 from models.files import BadFile
@@ -51,7 +55,19 @@ def targets(folder: Path) -> dict[str, tuple[Path, Loader]]:
         loaded = files.load_state()
         return loaded and loaded.to_dict()
 
+    architectures = load_benchmark(table).architectures[:4]
+    branches = branch_table(architectures, Workshop(bank, TokenBatch.from_passage(2, 24)))
+    branches.fill("W", [("abs",), ("exp", "to_std")])
+    saved = table_path(bank, architectures)
+    save_branches(branches, saved)
+
+    def kept() -> Any:
+        again = BranchTable([entry for entry in map(bank.load_sketch, architectures) if entry is not None])
+        known = again.known() if load_branches(again, saved) else {}
+        return {(name, chain): x.tobytes() for name, chains in known.items() for chain, x in chains.items()} or None
+
     return {
+        "branch table": (saved, kept),
         "sketch": (bank.sketch_path(chosen), sketch),
         "exact scores": (bank.exact_path(chosen), lambda: bank.load_exact(chosen) or None),
         "checkpoint": (run / "checkpoint.json", lambda: opened(state)),
