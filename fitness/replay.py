@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from fitness.bank import SketchEntry
 from fitness.branches import BranchTable
 from fitness.evaluation import Split
 from fitness.extraction import Progress, Workshop
@@ -19,7 +21,7 @@ from models.benchmark import Benchmark
 from primitives.pps import violations
 from primitives.proxy import Proxy
 
-__all__ = ["Candidate", "ReplayRow", "branch_table", "committee", "replay", "sketch_scores"]
+__all__ = ["Candidate", "ReplayRow", "branch_table", "committee", "replay", "sketch_scores", "stream_scores"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ def sketch_scores(
 ) -> np.ndarray:
     """Scores (P, N) from sketches, which are made where they are missing; not finite where there is no score."""
     return branch_table(architectures, workshop, progress).scores(proxies)
+
+
+def stream_scores(proxy: Proxy, entries: Iterable[SketchEntry], chunk: int = 64) -> Iterator[np.ndarray]:
+    """Scores of a stream of sketches, `chunk` at a time: memory does not grow with their number."""
+    waiting = iter(entries)
+    while part := list(islice(waiting, chunk)):
+        yield BranchTable(part).scores([proxy])[0]
 
 
 def branch_table(
