@@ -198,7 +198,9 @@ def _run_trial(trial: Trial, device: str) -> dict[str, Any]:
 
 
 def _curve(trial: Trial, recorder: _Recorder) -> list[dict[str, Any]]:
-    scores = _whole_table(trial).scores([evaluation.proxy for _, _, evaluation in recorder.points])[:, list(trial.holdout)]
+    scores = _whole_table(trial).scores([evaluation.proxy for _, _, evaluation in recorder.points])[
+        :, list(trial.holdout)
+    ]
     quality = trial.benchmark.quality[list(trial.holdout)]
     curve = []
     for (evaluations, seconds, evaluation), row in zip(recorder.points, scores, strict=True):
