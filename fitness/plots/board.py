@@ -45,7 +45,7 @@ def draw_board(document: Mapping[str, Any]) -> Figure:
         axis.margins(x=0.02)
         axis.grid(axis="x", color="0.9")
         held = len(document["split"]["holdout"])
-        axis.set_xlabel(f"Kendall's tau-b with measured {document['metric']}, {held} held-out architectures")
+        axis.set_xlabel(f"Kendall's tau-b with measured quality ({document['metric']}), {held} held-out architectures")
         axis.set_title(f"{document['benchmark']}: proxies and naive baselines, 95% bootstrap intervals", loc="left")
         _legend(figure, axis, rows, reference is not None)
     return figure

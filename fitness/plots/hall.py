@@ -42,7 +42,7 @@ def draw_hall(landscape: Landscape) -> Figure:
             _evolution(panels[1], landscape.generations)
         formula = "\n".join(textwrap.wrap(f"{landscape.sign:+d}  {landscape.text}", 96))
         figure.suptitle(f"{landscape.benchmark.name}: {formula}", fontsize=9.5)
-        legend_below(figure, panels[0], 2)
+        legend_below(figure, panels, 4)
     return figure
 
 
@@ -82,8 +82,8 @@ def _evolution(axis: Any, generations: Sequence[Mapping[str, Any]]) -> None:
         ("mean_fitness", "mean of the population", SERIES[1]),
     ):
         values = np.array([np.nan if line[name] is None else line[name] for line in generations], dtype=float)
-        every = max(1, len(values) // 8)
-        axis.plot(evaluations, values, color=ink.color, linestyle=ink.line, marker=ink.marker, markevery=every,
+        places = slice(0 if ink is SERIES[0] else len(values) // 16, None, max(1, len(values) // 8))
+        axis.plot(evaluations, values, color=ink.color, linestyle=ink.line, marker=ink.marker, markevery=places,
                   markersize=5, markerfacecolor=ink.face, linewidth=1.4, label=label)  # fmt: skip
     axis.set_xlabel("evaluations (formulas)")
     axis.set_ylabel("fitness: correlation on the search split")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from models.files import BadFile, write_atomic
 
-__all__ = ["BAND", "KINDS", "SERIES", "WIDTH", "Ink", "blank", "crop", "legend_below", "save_figure", "style"]
+__all__ = ["BAND", "KINDS", "SERIES", "WIDTH", "Ink", "blank", "legend_below", "save_figure", "style"]
 
 WIDTH = 8.0  # inches; 9 point text is then 12 pixels high where the figure is 800 pixels wide
 DPI = 160
@@ -74,15 +74,11 @@ def blank(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
-def legend_below(figure: Figure, axis: Any, columns: int) -> None:
-    """The legend of one panel for all, under the panels."""
-    handles, labels = axis.get_legend_handles_labels()
+def legend_below(figure: Figure, axes: Iterable[Any], columns: int) -> None:
+    """One legend of some panels, under all of them."""
+    entries = [axis.get_legend_handles_labels() for axis in axes]
+    handles, labels = ([item for entry in entries for item in entry[part]] for part in (0, 1))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)
-
-
-def crop(text: str, width: int) -> str:
-    """Text that is cut visibly."""
-    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def save_figure(figure: Figure, path: Path) -> None:

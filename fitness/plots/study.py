@@ -53,7 +53,7 @@ def _curves(document: Mapping[str, Any]) -> Figure:
     panels = figure.subplots(1, 2)
     _over(panels[0], document, "evaluations", "fitness")
     _over(panels[1], document, "evaluations", "holdout_spearman")
-    legend_below(figure, panels[0], 2 if len(document["summary"]) == 4 else 3)
+    legend_below(figure, panels[:1], 2 if len(document["summary"]) == 4 else 3)
     return figure
 
 
@@ -64,7 +64,7 @@ def _savings(document: Mapping[str, Any]) -> Figure:
     _over(panels[0, 1], document, "seconds", "fitness")
     _levels(panels[1, 0], document)
     _rules(panels[1, 1], document)
-    legend_below(figure, panels[0, 0], 2)
+    legend_below(figure, panels[0, :1], 2)
     return figure
 
 
@@ -90,7 +90,8 @@ def _over(axis: Any, document: Mapping[str, Any], across: str, name: str) -> Non
         axis.plot(grid, middle, linestyle=ink.line, label=label, marker=ink.marker, markersize=5,
                   markerfacecolor=ink.face, markevery=(10 + 4 * place, 22), **look)  # fmt: skip
         some = slice(10 + 4 * place, None, 22)
-        axis.errorbar(grid[some], middle[some], yerr=half[some], fmt="none", ecolor=ink.color, **BAND)
+        reach = [np.minimum(half, 1 + middle)[some], np.minimum(half, 1 - middle)[some]]  # no correlation is beyond 1
+        axis.errorbar(grid[some], middle[some], yerr=reach, fmt="none", ecolor=ink.color, **BAND)
     axis.set_xscale("log")
     ticks = [t for e in range(-3, 7) for t in (10.0**e, 3 * 10.0**e) if first * 0.99 <= t <= longest * 1.01]
     axis.xaxis.set_major_locator(FixedLocator(ticks))
@@ -163,7 +164,7 @@ def _settings(document: Mapping[str, Any]) -> Figure:
             _dots(left, place + shift, document, row["setting"], "fitness" if key == "best" else key)
             mean, low, high = (row[key][part] for part in ("mean", "low", "high"))
             if mean is not None:
-                reach = None if low is None else [[mean - low], [high - mean]]
+                reach = None if low is None else [[mean - max(low, -1)], [min(high, 1) - mean]]
                 look = {"color": ink.color, "markerfacecolor": ink.face, "markersize": 6.5, "zorder": 3, **BAND}
                 named = label if place == 0 else None
                 left.errorbar(place + shift, mean, yerr=reach, fmt=ink.marker, label=named, **look)
@@ -180,9 +181,7 @@ def _settings(document: Mapping[str, Any]) -> Figure:
     left.set_ylabel("Spearman's rho of the champion")
     right.set_ylabel("wins by held-out rho (% of seeds or pairs)")
     right.set_ylim(0, 100)
-    handles = [h for axis in (left, right) for h in axis.get_legend_handles_labels()[0]]
-    labels = [name for axis in (left, right) for name in axis.get_legend_handles_labels()[1]]
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    legend_below(figure, (left, right), 4)
     return figure
 
 
