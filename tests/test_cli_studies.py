@@ -7,11 +7,11 @@ from pathlib import Path
 
 import matplotlib.image
 import pytest
+from test_cli import SMALL, zcp
 
 import cli
 from gp.studies import STUDIES
 from primitives.operators import AGGREGATION
-from tests.test_cli import SMALL, zcp
 
 FEATURES = ["--batch", "2", "--seq-len", "24", "--devices", "cpu"]
 
