@@ -116,7 +116,7 @@ def _mean_and_half(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _levels(axis: Any, document: Mapping[str, Any]) -> None:
-    """Evaluations until a level was reached, side by side; a level that most seeds missed has a cross."""
+    """Evaluations until a level was reached, side by side; a level that half of the seeds missed says so."""
     shares = sorted({row["level"] for row in document["levels"]})
     labels = list(_groups(document))
     width = 0.8 / max(1, len(labels))
@@ -126,7 +126,7 @@ def _levels(axis: Any, document: Mapping[str, Any]) -> None:
         x = shares.index(row["level"]) + (place - (len(labels) - 1) / 2) * width
         ink = SERIES[place % len(SERIES)]
         if row["evaluations"] is None:
-            axis.text(x, 0.01 * top, "not\nreached", ha="center", va="bottom", fontsize=7, color=ink.color, rotation=90)
+            axis.text(x, 0.01 * top, "not reached", ha="center", va="bottom", fontsize=7, color=ink.color, rotation=90)
             continue
         face = "0.25" if place == 0 else "white"
         axis.bar(x, row["evaluations"], width * 0.92, facecolor=face, edgecolor=ink.color, hatch=ink.hatch)
@@ -134,9 +134,10 @@ def _levels(axis: Any, document: Mapping[str, Any]) -> None:
         axis.annotate(seconds, (x, row["evaluations"]), xytext=(0, 2), textcoords="offset points", ha="center",
                       va="bottom", fontsize=7, rotation=90)  # fmt: skip
     axis.set_xticks(range(len(shares)), [f"{share:.0%}" for share in shares])
+    axis.set_xlim(-0.6, len(shares) - 0.4)
     axis.set_ylim(0, top * 1.25)
-    axis.set_xlabel("share of the best fitness any setting found, by seed")
-    axis.set_ylabel("evaluations to reach it (median)")
+    axis.set_xlabel("share of the best fitness found, to be reached")
+    axis.set_ylabel("median evaluations, and processor time (s)")
 
 
 def _rules(axis: Any, document: Mapping[str, Any]) -> None:
@@ -161,7 +162,8 @@ def _settings(document: Mapping[str, Any]) -> Figure:
         (0.14, "holdout_spearman", "held-out rho", SERIES[1]),
     ):
         for place, row in enumerate(rows):
-            _dots(left, place + shift, document, row["setting"], "fitness" if key == "best" else key)
+            named = "one seed" if place == 0 and key == "holdout_spearman" else None
+            _dots(left, place + shift, document, row["setting"], "fitness" if key == "best" else key, named)
             mean, low, high = (row[key][part] for part in ("mean", "low", "high"))
             if mean is not None:
                 reach = None if low is None else [[mean - max(low, -1)], [min(high, 1) - mean]]
@@ -181,15 +183,15 @@ def _settings(document: Mapping[str, Any]) -> Figure:
     left.set_ylabel("Spearman's rho of the champion")
     right.set_ylabel("wins by held-out rho (% of seeds or pairs)")
     right.set_ylim(0, 100)
-    legend_below(figure, (left, right), 4)
+    legend_below(figure, (left, right), 5)
     return figure
 
 
-def _dots(axis: Any, x: float, document: Mapping[str, Any], setting: str, name: str) -> None:
+def _dots(axis: Any, x: float, document: Mapping[str, Any], setting: str, name: str, label: str | None) -> None:
     """The single seeds."""
     finals = [t["curve"][-1][name] for t in _groups(document).get(setting, ()) if t["curve"]]
     known = [value for value in finals if value is not None]
-    axis.plot(np.full(len(known), x + 0.09), known, linestyle="", marker="_", color="0.5", markersize=6)
+    axis.plot(np.full(len(known), x + 0.09), known, linestyle="", marker="_", color="0.5", markersize=6, label=label)
 
 
 def _groups(document: Mapping[str, Any]) -> dict[str, list[Trial]]:
