@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import click
 
+from commands.ablate import ablate
 from commands.benchmarks import benchmarks
 from commands.doctor import doctor
 from commands.evolve import evolve
@@ -19,6 +20,7 @@ from commands.exhaust import exhaust
 from commands.extract import extract
 from commands.leaderboard import leaderboard
 from commands.options import Commands
+from commands.plot import plot
 from commands.replay import replay
 from commands.show import show
 
@@ -38,6 +40,7 @@ def user_errors() -> tuple[type[Exception], ...]:
     from gp.hall_file import BadHall
     from gp.run import BadRun
     from gp.search_state import BadState
+    from gp.studies import BadStudy
     from gp.variation import Exhausted
     from models.architecture import BadArchitecture
     from models.benchmark import BadBenchmark
@@ -48,7 +51,7 @@ def user_errors() -> tuple[type[Exception], ...]:
 
     return (
         BadArchitecture, BadBenchmark, BadConfig, BadCorpus, BadDevice, BadFile, BadHall, BadProxy, BadRun, BadState,
-        BadZoo, Exhausted, FeatureError, TrainingError, Unsound, WorkerCrash,
+        BadStudy, BadZoo, Exhausted, FeatureError, TrainingError, Unsound, WorkerCrash,
     )  # fmt: skip
 
 
@@ -92,7 +95,7 @@ def program() -> None:
     """Evolve zero-cost proxies that rank transformer architectures without training them."""
 
 
-for command in (evolve, replay, exhaust, leaderboard, extract, show, benchmarks, doctor):
+for command in (evolve, replay, exhaust, leaderboard, ablate, plot, extract, show, benchmarks, doctor):
     program.add_command(command)
 
 

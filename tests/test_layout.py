@@ -42,9 +42,10 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
-def test_only_gp_imports_deap_and_only_commands_import_click(path: Path) -> None:
+def test_only_gp_imports_deap_only_plots_matplotlib_and_only_commands_click(path: Path) -> None:
     top = {name.split(".")[0] for name in imported(path)}
     assert "deap" not in top or path.parent.name == "gp"
+    assert "matplotlib" not in top or path.parent.name == "plots"
     assert not top & {"click", "rich"} or path.name == "cli.py" or path.parent.name == "commands"
 
 

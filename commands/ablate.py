@@ -1,0 +1,180 @@
+"""ablate: the same search under several settings and seeds, as a table, a file and a figure."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from commands.live import live
+from commands.options import FORMAT, Name, feature_options, load_named, open_workshop
+from commands.output import direction, emit, say
+
+NAMES = ("search", "pps", "population", "unary", "aggregate", "inputs", "sample")
+
+
+@click.command()
+@click.option("--benchmark", "name", required=True, help="Name or path.")
+@click.option("--study", type=Name(*NAMES), required=True, help="What is varied.")
+@click.option("--metric", help="Which measured value is the target (default: the benchmark's own).")
+@click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="The first one.")
+@click.option("--seeds", type=click.IntRange(1, 100), default=5, show_default=True, help="How many, one split each.")
+@click.option("--iterations", type=click.IntRange(0), default=1000, show_default=True)
+@click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Architectures it may see.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder (default: runs/STUDY-BENCHMARK-TIME).")
+@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes.")
+@FORMAT
+@feature_options
+def ablate(
+    name: str, study: str, metric: str | None, seed: int, seeds: int, iterations: int, search_size: int,
+    out: Path | None, jobs: int, form: str, **features: Any,
+) -> None:  # fmt: skip
+    """Repeat a search under several settings and seeds, and say what each setting contributes.
+
+    \b
+    search      evolution and random search, with and without PPS (LPZero, figure 6)
+    pps         what the pruning rules save, in evaluations and seconds
+    population  80, 100, 200 (figure 7)
+    unary       1 to 5 unary operators in a branch (table 5)
+    aggregate   mean, sum, both, all that there are
+    inputs      those of the paper, and the extended ones
+    sample      20 to 150 architectures to search on
+
+    Held-out values are of sketch scores; the protocol with exact scores is that of evolve.
+    """
+    from fitness.plots import draw_study, save_figure
+    from gp.studies import STUDIES, plan, run_study
+    from models.files import dump_json, write_atomic
+
+    benchmark = load_named(name, metric)
+    stem = f"{study}-{Path(benchmark.name).stem}"
+    folder = out or Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path = folder / f"{stem}.json"
+    if path.exists():
+        raise click.UsageError(f"--out: {path} exists and is never overwritten; choose another folder, or move it away")
+    workshop = open_workshop(benchmark.space, **features)
+    trials = plan(STUDIES[study], benchmark, workshop, range(seed, seed + seeds), iterations, search_size)
+    start = time.monotonic()
+    with live(0) as reporter:
+        records = run_study(trials, jobs, reporter.networks, _teller(len(trials), reporter.should_stop))
+    seconds = time.monotonic() - start
+    document = _document(study, benchmark, workshop, trials, records)
+    document |= {"wall_seconds": round(seconds, 1), "jobs": jobs}
+    write_atomic(path, dump_json(document, None))
+    save_figure(draw_study(document), path.with_suffix(".png"))
+    _show(document, form, f"{benchmark.name}: correlation with {direction(benchmark)}")
+    say(f"{len(trials)} searches in {seconds:.1f} s; held-out values are of sketch scores")
+    say(f"written: {path} and {path.with_suffix('.png')}")
+    say(f"next: python cli.py plot {path} --out FIGURE.svg")
+
+
+def _teller(total: int, should_stop: Any) -> Any:
+    """Says how each search ended, and leaves between two of them when asked to."""
+    done = 0
+
+    def tell(record: Mapping[str, Any]) -> None:
+        nonlocal done
+        done += 1
+        last = record["curve"][-1] if record["curve"] else {"fitness": None, "holdout_spearman": None}
+        best, held = ("none" if last[k] is None else f"{last[k]:.4f}" for k in ("fitness", "holdout_spearman"))
+        say(
+            f"{done}/{total} {record['label']}, seed {record['seed']}: best {best}, held-out {held}, "
+            f"{record['evaluations']} evaluations, {record['seconds']:.1f} s"
+        )
+        if should_stop():
+            raise KeyboardInterrupt
+
+    return tell
+
+
+def _document(
+    study: str, benchmark: Any, workshop: Any, trials: Sequence[Any], records: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """All that the table and the figure are made of, and what it takes to repeat it."""
+    from gp.run import environment
+    from gp.studies import STUDIES
+    from gp.study_summary import levels, rejections, summarise
+
+    reference = STUDIES[study].reference
+    return {
+        "schema": 1, "kind": "study", "study": study, "title": STUDIES[study].title, "reference": reference,
+        "benchmark": {"name": benchmark.name, "digest": benchmark.digest, "metric": benchmark.metric,
+                      "higher_is_better": benchmark.higher_is_better, "architectures": len(benchmark)},
+        "feature_key": workshop.bank.key.digest, "build": workshop.bank.key.build, "environment": environment(),
+        "settings": {t.label: _without_seed(t.config) for t in sorted(trials, key=lambda t: t.place)},
+        "trials": list(records), "summary": summarise(records, reference), "levels": levels(records),
+        "rejections": rejections(records), "held_out_scores": "sketch",
+    }  # fmt: skip
+
+
+def _without_seed(config: Any) -> dict[str, Any]:
+    return {name: value for name, value in config.to_dict().items() if name != "seed"}
+
+
+def _show(document: Mapping[str, Any], form: str, title: str) -> None:
+    if form == "json":
+        print(json.dumps(document, sort_keys=True, allow_nan=False))
+        return
+    if form == "csv":
+        emit([_wide(row) for row in document["summary"]], form, "")
+        return
+    seeds = document["summary"][0]["seeds"]
+    heading = f"{title}; study {document['study']}: {document['title']}; mean and 95% interval over {seeds} seeds"
+    emit([_columns(row) for row in document["summary"]], form, heading)
+    print(f"difference: to {document['reference']}, seed by seed; wins: share of seeds, pairs: of comparisons")
+    if document["study"] in ("search", "pps"):
+        print()
+        rows = [_level(row) for row in document["levels"]]
+        emit(rows, form, "to reach a share of the best fitness that any setting found with the same seed (medians)")
+    if document["study"] == "pps":
+        print()
+        emit(_rules(document["rejections"]), form, "rejections by rule, mean of a search")
+
+
+def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One line of the table; headings of intervals differ in blanks only."""
+    cells: dict[str, Any] = {"setting": row["setting"]}
+    heading = "95%"
+    for key, label in (
+        ("best", "best rho"), ("difference_best", "difference"), ("holdout_spearman", "held-out rho"),
+        ("difference_holdout_spearman", "difference "), ("holdout_kendall", "held-out tau"),
+    ):  # fmt: skip
+        figures = row[key] or {"mean": None, "low": None}
+        cells[label] = figures["mean"]
+        cells[heading] = None if figures["low"] is None else f"{figures['low']:.3f}..{figures['high']:.3f}"
+        heading += " "
+    cells |= {"wins best": row["wins_search"]["best"], "wins held-out": row["wins_holdout"]["best"]}
+    cells |= {"pairs held-out": row["wins_holdout"]["pairs"], "valid": f"{row['holdout_spearman']['n']}/{row['seeds']}"}
+    return cells | {"evaluations": f"{row['evaluations']:.0f}", "cpu s": row["seconds"]["mean"]}
+
+
+def _wide(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole row with a column per number, for machines."""
+    cells: dict[str, Any] = {}
+    for name, value in row.items():
+        if value is None and name.startswith("difference_"):
+            value = dict.fromkeys(("n", "mean", "low", "high"))
+        if isinstance(value, Mapping):
+            cells |= {f"{name} {part}": number for part, number in value.items()}
+        else:
+            cells[name] = value
+    return cells
+
+
+def _level(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "share": f"{row['level']:.0%}", "setting": row["setting"], "reached": f"{row['reached']}/{row['seeds']}",
+        "evaluations": None if row["evaluations"] is None else f"{row['evaluations']:.0f}", "cpu s": row["seconds"],
+    }  # fmt: skip
+
+
+def _rules(counts: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    return [
+        {"setting": setting, "rule": rule, "count": f"{count:.1f}"}
+        for setting, rules in counts.items()
+        for rule, count in rules.items()
+    ]
