@@ -140,7 +140,7 @@ def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
     cells: dict[str, Any] = {"setting": row["setting"]}
     heading = "95%"
     for key, label in (
-        ("best", "best rho"), ("difference_best", "difference"), ("holdout_spearman", "held-out rho"),
+        ("best", "best fitness"), ("difference_best", "difference"), ("holdout_spearman", "held-out rho"),
         ("difference_holdout_spearman", "difference "), ("holdout_kendall", "held-out tau"),
     ):  # fmt: skip
         figures = row[key] or {"mean": None, "low": None}

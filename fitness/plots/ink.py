@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,5 +88,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     if kind not in KINDS:
         raise BadFile(f"{path}: got the ending {path.suffix!r}, wanted {' or '.join(KINDS)}")
     metadata = {"Date": None} if kind == ".svg" else {"Software": None}
+    content = io.BytesIO()
     with style():
-        write_atomic(path, lambda place: figure.savefig(place, format=kind[1:], dpi=DPI, metadata=metadata))
+        figure.savefig(content, format=kind[1:], dpi=DPI, metadata=metadata)
+    write_atomic(path, content.getvalue())

@@ -71,7 +71,7 @@ def _savings(document: Mapping[str, Any]) -> Figure:
 _AXES = {
     "evaluations": "evaluations (formulas, initial population included)",
     "seconds": "processor time of the search (s)",
-    "fitness": "best fitness: rho on the search split",
+    "fitness": "best fitness on the search split",
     "holdout_spearman": "held-out rho of the champion so far",
 }
 
@@ -158,7 +158,7 @@ def _settings(document: Mapping[str, Any]) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     rows = document["summary"]
     for shift, key, label, ink in (
-        (-0.14, "best", "rho on the search split", SERIES[0]),
+        (-0.14, "best", "fitness on the search split", SERIES[0]),
         (0.14, "holdout_spearman", "held-out rho", SERIES[1]),
     ):
         for place, row in enumerate(rows):
@@ -180,7 +180,7 @@ def _settings(document: Mapping[str, Any]) -> Figure:
     for axis in (left, right):
         axis.set_xticks(range(len(rows)), names, fontsize=8 if len(rows) < 5 else 7.5)
         axis.grid(axis="y", color="0.93")
-    left.set_ylabel("Spearman's rho of the champion")
+    left.set_ylabel("fitness or held-out rho of the champion")
     right.set_ylabel("wins by held-out rho (% of seeds or pairs)")
     right.set_ylim(0, 100)
     legend_below(figure, (left, right), 5)
