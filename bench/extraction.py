@@ -1,10 +1,11 @@
 """What extraction costs: time and memory against a bare forward and backward pass, one device against two.
 
-    python -m bench.extraction [--benchmark gpt2-wt103] [--count 20] [--json]
+    python -m bench.extraction [--benchmark gpt2-wt103] [--count 20] [--device-count 200] [--json]
 
 Bare and full visits of a network alternate in one process with one thread, so their ratio does not depend on the
-machine's speed; memory is the peak of one process per kind of visit. For the devices, the same networks are extracted
-into empty banks by one worker, by two, and by two of which one is killed on the way.
+machine's speed; memory is the peak of one process per kind of visit. For the devices, more networks are extracted into
+empty banks by one worker and by two (their start, some seconds, included), and the first ones again by two of which
+one is killed on the way.
 """
 
 from __future__ import annotations
@@ -98,18 +99,17 @@ def extract(architectures: list[Architecture], devices: tuple[str, ...], folder:
     return time.perf_counter() - start
 
 
-def content(folder: Path) -> str:
-    """One digest of all files of a bank, names included."""
-    whole = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        whole.update(str(path.relative_to(folder)).encode() + hashlib.sha256(path.read_bytes()).digest())
-    return whole.hexdigest()
+def content(folder: Path) -> dict[str, str]:
+    """Digests of all files of a bank by name."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--benchmark", default="gpt2-wt103")
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--device-count", type=int, default=200)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--peak", choices=("bare", "full"), help=argparse.SUPPRESS)
     o = parser.parse_args()
@@ -122,17 +122,17 @@ def main() -> None:
             return
         seconds = visits(chosen, ("bare", "full"), folder / "paired")
         memory = {kind: peak(kind, o) for kind in ("bare", "full")}
-        single, double = (
-            extract(chosen, ("cpu",) * n, folder / f"devices{n}") for n in (1, 2)
-        )  # fmt: skip
-        extract(chosen, ("cpu", "cpu"), folder / "killed", kill=True)
+        many = random.Random(0).sample(everyone, min(o.device_count, len(everyone)))
+        single, double = (extract(many, ("cpu",) * n, folder / f"devices{n}") for n in (1, 2))
+        extract(many[: o.count], ("cpu", "cpu"), folder / "killed", kill=True)
         banks = [content(folder / name) for name in ("devices1", "devices2", "killed")]
     found = {
         "benchmark": o.benchmark, "networks": o.count, "bare_seconds": seconds["bare"],
         "full_seconds": seconds["full"], "time_ratio": seconds["full"] / seconds["bare"],
         "bare_mib": memory["bare"], "full_mib": memory["full"], "memory_ratio": memory["full"] / memory["bare"],
         "one_worker_seconds": single, "two_workers_seconds": double, "speedup": single / double,
-        "same_bank": banks[0] == banks[1], "same_bank_after_kill": banks[0] == banks[2],
+        "same_bank": banks[0] == banks[1],
+        "same_bank_after_kill": len(banks[2]) >= o.count and banks[2].items() <= banks[0].items(),
     }  # fmt: skip
     if o.json:
         print(json.dumps(found, indent=2))
@@ -141,7 +141,7 @@ def main() -> None:
     print(f"bare forward + backward {seconds['bare']:.1f} s, all of an extraction {seconds['full']:.1f} s: ratio "
           f"{found['time_ratio']:.2f}")  # fmt: skip
     print(f"peak memory {memory['bare']:.0f} MiB and {memory['full']:.0f} MiB: ratio {found['memory_ratio']:.2f}")
-    print(f"one worker {single:.1f} s, two {double:.1f} s: {found['speedup']:.2f} times faster")
+    print(f"{len(many)} networks: one worker {single:.1f} s, two {double:.1f} s: {found['speedup']:.2f} times faster")
     print(f"same bank byte for byte: {found['same_bank']}; with one worker killed: {found['same_bank_after_kill']}")
 
 

@@ -48,7 +48,7 @@ def sketch(x: torch.Tensor, name: str) -> np.ndarray:
 
 def _nodes(x: np.ndarray) -> np.ndarray:
     """Means of the strata of the sorted entries; a border inside an entry shares it between its strata."""
-    ordered = np.sort(x, axis=None)
+    ordered = np.sort(x.ravel(order="K"))  # in whatever order they lie in memory, so nothing is transposed
     rank = _EDGES * len(ordered)
     below = np.minimum(rank.astype(np.int64), len(ordered) - 1)
     whole = np.add.reduceat(ordered, below[:-1], dtype=np.float64)  # runs to the end in the last stratum
@@ -60,9 +60,8 @@ def _nodes(x: np.ndarray) -> np.ndarray:
 
 def _grid(x: torch.Tensor, shape: tuple[int, int, int]) -> np.ndarray:
     x = x if x.dim() == 3 else x.unsqueeze(0)
-    for axis, count in enumerate(shape):
-        x = x.index_select(axis, _spread(x.shape[axis], count))
-    return x.flatten().numpy()
+    heads, rows, columns = (_spread(length, count) for length, count in zip(x.shape, shape, strict=True))
+    return x[heads[:, None, None], rows[:, None], columns].flatten().numpy()
 
 
 def _spread(length: int, count: int) -> torch.Tensor:
