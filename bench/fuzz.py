@@ -193,7 +193,7 @@ class Fuzz:
 
     def _exact(self, content: bytes) -> object:
         bank = FeatureBank(self.place, self.bank.key)
-        self._file(f"exact/{bank.exact_path(self.first).name}", content)
+        self._file(f"{bank.exact_folder.name}/{bank.exact_path(self.first).name}", content)
         WATCH.armed = True
         return bool(bank.load_exact(self.first))
 

@@ -12,7 +12,7 @@ from gp.evolve import Progress, Stop, evolve
 from gp.limits import Limits, idle_iterations
 from gp.search_state import SearchState
 
-CONFIG = SearchConfig(iterations=300, population=16)
+CONFIG = SearchConfig(iterations=300, population=16, aggregates=("mean", "sum"))
 
 
 def test_the_target_ends_a_search_where_it_is_reached() -> None:
