@@ -33,6 +33,9 @@ from primitives.inputs import PAPER
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "published": {"inputs": PAPER, "aggregates": ("mean",), "joins": ("inside",), "objective": "spearman"},
+    "rho": {"objective": "spearman"},
+    "tau": {"objective": "kendall"},
+    "two": {"aggregates": ("mean", "sum"), "objective": "spearman"},
     "mean": {"inputs": PAPER, "aggregates": ("mean",), "objective": "spearman"},
 }
 
