@@ -58,6 +58,10 @@ GOLDEN = {
     "difference( mean[ abs(W.attn) ], sum[ sigmoid(H) ] )": lambda: sum(b["W"][0].abs().mean() for b in B) / 2
     - sum(b["H"][0].sigmoid().mean() for b in B),
     "mean[ sum( pow2(revert(H)), logsoftmax(frobenius_norm(A)) ) ]": lambda: sum((b["H"][0] ** 2).mean() for b in B) / 2,
+    "first[ frobenius_norm(W) ]": lambda: sum(w.norm() for w in B[0]["W"]),
+    "last[ frobenius_norm(W) ]": lambda: sum(w.norm() for w in B[1]["W"]),
+    "rising[ exp(J) ]": lambda: B[0]["J"][0].exp().mean() / 2 + B[1]["J"][0].exp().mean(),
+    "falling[ exp(J) ]": lambda: B[0]["J"][0].exp().mean() + B[1]["J"][0].exp().mean() / 2,
     "sum[ sum( prune(W), to_mean(J) ) ]": lambda: sum(b["J"][0].mean() for b in B),
 }  # fmt: skip
 
