@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from fitness.bank import FeatureBank, FeatureKey
-from fitness.devices import check_devices
+from bench.workshop import open_workshop
 from fitness.evaluation import split_groups
 from fitness.extraction import Workshop
 from fitness.replay import branch_table
@@ -29,7 +28,6 @@ from gp.run import fidelity, prepare
 from gp.variation import Guard, make_toolbox
 from models.benchmark import Benchmark
 from models.origins import load
-from models.tokens import TokenBatch
 from primitives.proxy import Proxy
 
 
@@ -56,11 +54,10 @@ def main() -> None:
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
-    benchmark, batch = load(o.benchmark), TokenBatch.from_passage()
+    benchmark = load(o.benchmark)
     count = min(o.networks, len(benchmark))
     chosen = [benchmark.architectures[i] for i in sorted(random.Random(1).sample(range(len(benchmark)), count))]
-    keys = [FeatureKey.create(benchmark.space, batch.digest, init_seed) for init_seed in (0, 1)]
-    shops = [Workshop(FeatureBank(o.bank, key), batch, check_devices("auto")) for key in keys]
+    shops = [open_workshop(benchmark.space, o.bank, init_seed) for init_seed in (0, 1)]
     proxies = accepted(benchmark, shops[0], o.formulas, {})
 
     def show(done: int, total: int) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from bench.seeds import SETTINGS
-from fitness.bank import FeatureBank, FeatureKey
-from fitness.devices import check_devices, one_thread
+from bench.workshop import open_workshop
+from fitness.devices import one_thread
 from fitness.evaluation import split_groups
 from fitness.extraction import Workshop
 from fitness.protocol import correlation
@@ -29,7 +29,6 @@ from gp.exhaustive import exhaust
 from gp.run import prepare
 from models.benchmark import Benchmark
 from models.origins import load
-from models.tokens import TokenBatch
 from primitives.proxy import Proxy
 
 
@@ -69,9 +68,8 @@ def main() -> None:
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
-    benchmark, batch = load(o.benchmark), TokenBatch.from_passage()
-    key = FeatureKey.create(benchmark.space, batch.digest)
-    workshop = Workshop(FeatureBank(o.bank, key), batch, check_devices("auto"))
+    benchmark = load(o.benchmark)
+    workshop = open_workshop(benchmark.space, o.bank)
     rows = []
     for seed in o.seeds:
         row = compare(benchmark, workshop, seed, o.n_unary, o.jobs)

@@ -15,12 +15,11 @@ from typing import Any
 
 from bench.extraction import high_water
 from bench.seeds import SETTINGS
-from fitness.bank import FeatureBank, FeatureKey
+from bench.workshop import open_workshop
 from fitness.branches import BranchTable
 from fitness.chains import chains_of
-from fitness.devices import check_devices, one_thread
+from fitness.devices import one_thread
 from fitness.evaluation import split_groups
-from fitness.extraction import Workshop
 from fitness.pairs import PairTable
 from fitness.ranking import RankTarget
 from gp.config import SearchConfig
@@ -28,7 +27,6 @@ from gp.evolve import evolve
 from gp.exhaustive import exhaust
 from gp.run import prepare
 from models.origins import load
-from models.tokens import TokenBatch
 
 
 def formulas_per_second(table: BranchTable, target: RankTarget) -> float:
@@ -52,9 +50,8 @@ def main() -> None:
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
-    benchmark, batch = load(o.benchmark), TokenBatch.from_passage()
-    key = FeatureKey.create(benchmark.space, batch.digest)
-    workshop = Workshop(FeatureBank(o.bank, key), batch, check_devices("auto"))
+    benchmark = load(o.benchmark)
+    workshop = open_workshop(benchmark.space, o.bank)
     split = split_groups(benchmark.groups, 50, 42)
     seen = [benchmark.architectures[i] for i in split.search]
     target = RankTarget.create(benchmark.quality[list(split.search)])

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from fitness.bank import FeatureBank, FeatureKey
-from fitness.devices import check_devices, one_thread
+from bench.workshop import open_workshop
+from fitness.devices import one_thread
 from fitness.evaluation import Split, split_groups
 from fitness.extraction import Workshop
 from fitness.protocol import correlation
@@ -27,7 +27,6 @@ from gp.hall_of_fame import Champion
 from gp.run import prepare
 from models.benchmark import Benchmark
 from models.origins import load
-from models.tokens import TokenBatch
 from primitives.inputs import PAPER
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -100,9 +99,8 @@ def main() -> None:
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
-    benchmark, batch = load(o.benchmark), TokenBatch.from_passage()
-    key = FeatureKey.create(benchmark.space, batch.digest)
-    workshop = Workshop(FeatureBank(o.bank, key), batch, check_devices("auto"))
+    benchmark = load(o.benchmark)
+    workshop = open_workshop(benchmark.space, o.bank)
     found = [search(benchmark, workshop, s, seed, o.search_size) for s in o.settings for seed in o.seeds]
     scores = workshop.exact_scores([f.champion.proxy for f in found], benchmark.architectures)
     rows = [measure(f, row, benchmark) for f, row in zip(found, scores, strict=True)]
