@@ -1,14 +1,17 @@
 """Several seeds of one search, reported as the protocol demands: the champion of each on architectures it never saw.
 
-    python -m bench.seeds --benchmark flexibert-glue [--settings default published] [--seeds 42 43 44 45 46]
+    python -m bench.seeds --benchmark flexibert-glue [--settings default] [--seeds 42 43 44 45 46]
 
-Every seed draws its own search split. The champions are scored exactly, all in one visit per network.
+Every seed draws its own search split. All formulas are scored exactly in one visit per network; the champion is the
+best of its hall of fame on the split, the committee the mean rank of the whole hall. p is of a paired bootstrap
+against the best naive baseline of the same held-out part.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,94 +23,116 @@ from fitness.devices import one_thread
 from fitness.evaluation import Split, split_groups
 from fitness.extraction import Workshop
 from fitness.protocol import correlation
+from fitness.ranking import paired_p_value
+from fitness.replay import mean_ranks, sketch_scores
 from fitness.zoo.naive import NAIVE, naive_scores
 from gp.config import SearchConfig
 from gp.evolve import evolve
 from gp.hall_of_fame import Champion
 from gp.run import prepare
+from models.architecture import Architecture
 from models.benchmark import Benchmark
 from models.origins import load
 from primitives.inputs import PAPER
+from primitives.proxy import Proxy
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
+    "evolution": {"beam": 0},
     "published": {"inputs": PAPER, "aggregates": ("mean",), "joins": ("inside",), "objective": "spearman"},
+    "paper": {"inputs": PAPER, "aggregates": ("mean",)},
     "rho": {"objective": "spearman"},
     "tau": {"objective": "kendall"},
-    "two": {"aggregates": ("mean", "sum"), "objective": "spearman"},
-    "mean": {"inputs": PAPER, "aggregates": ("mean",), "objective": "spearman"},
 }
 
 
 @dataclass(frozen=True)
 class Found:
-    """The champion of one search."""
+    """The hall of fame of one search."""
 
     setting: str
     seed: int
     split: Split
-    champion: Champion
+    champions: tuple[Champion, ...]
 
 
-def search(benchmark: Benchmark, workshop: Workshop, setting: str, seed: int, size: int) -> Found:
-    """One search on its own split."""
-    config = SearchConfig(seed=seed, **SETTINGS[setting])
-    split = split_groups(benchmark.groups, size, seed)
+def search(benchmark: Benchmark, workshop: Workshop, setting: str, o: argparse.Namespace, seed: int) -> Found:
+    """One search on its own split, and the growth after it."""
+    config = SearchConfig(seed=seed, hall_size=o.hall_size, **SETTINGS[setting])
+    split = split_groups(benchmark.groups, o.search_size, seed)
     ground = prepare(benchmark, workshop, split, config)
     with one_thread():
-        champion = evolve(config, ground.evaluate, ground.predict).champion
-    if champion is None:
+        hall = evolve(config, ground.evaluate, ground.predict).hall
+    hall, _ = ground.grow(config, hall, 0, jobs=2)
+    if hall.best is None:
         raise SystemExit(f"seed {seed}: no valid formula")
-    return Found(setting, seed, split, champion)
+    return Found(setting, seed, split, hall.champions)
 
 
-def measure(found: Found, scores: np.ndarray, benchmark: Benchmark) -> dict[str, Any]:
-    """Held-out figures of one champion, and the best baseline there."""
+def measure(found: Found, scores: np.ndarray, benchmark: Benchmark) -> list[dict[str, Any]]:
+    """Held-out figures of the champion and of the committee, and the best baseline there; `scores` (hall, N)."""
     held = list(found.split.holdout)
     quality = benchmark.quality[held]
     counts = [naive_scores(name, benchmark.architectures)[held] for name in NAIVE]
-    champion = found.champion
-    return {
-        "setting": found.setting, "seed": found.seed, "text": champion.proxy.text, "sign": champion.sign,
-        "search": champion.fitness, **correlation((champion.sign * scores)[held], quality),
-        "best_naive_kendall": max(correlation(count, quality, False)["kendall"] for count in counts),
-    }  # fmt: skip
+    naive = [correlation(count, quality, False)["kendall"] for count in counts]
+    rival, signed = counts[int(np.argmax(naive))], scores * [[c.sign] for c in found.champions]
+    rows = []
+    for scorer, values in (("champion", signed[0]), ("committee", mean_ranks(signed))):
+        rows.append(
+            {
+                "setting": found.setting, "seed": found.seed, "scorer": scorer, "text": found.champions[0].proxy.text,
+                "sign": found.champions[0].sign, "search": found.champions[0].fitness,
+                **correlation(values[held], quality), "best_naive_kendall": max(naive),
+                "p_against_naive": paired_p_value(values[held], rival, quality, "kendall"),
+            }
+        )  # fmt: skip
+    return rows
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    for setting in dict.fromkeys(r["setting"] for r in rows):
-        own = [r for r in rows if r["setting"] == setting]
-        print(f"setting: {setting}")
+    for setting, scorer in dict.fromkeys((r["setting"], r["scorer"]) for r in rows):
+        own = [r for r in rows if (r["setting"], r["scorer"]) == (setting, scorer)]
+        print(f"setting: {setting}, {scorer}")
         for r in own:
             low, high = r["ci95_spearman"]
+            formula = f"  {r['sign']:+d} {r['text']}" if scorer == "champion" else ""
             print(
                 f"  seed {r['seed']}: search {r['search']:.3f}  held-out ({r['n']}) rho {r['spearman']:.3f} "
-                f"[{low:.3f}, {high:.3f}]  tau {r['kendall']:.3f}  best naive tau {r['best_naive_kendall']:.3f}  "
-                f"{r['sign']:+d} {r['text']}"
+                f"[{low:.3f}, {high:.3f}]  tau {r['kendall']:.3f}  best naive tau {r['best_naive_kendall']:.3f} "
+                f"(p {r['p_against_naive']:.4f}){formula}"
             )
         for name in ("spearman", "kendall"):
             values = [r[name] for r in own]
-            print(f"  held-out {name}: median {np.median(values):.3f}, range {min(values):.3f} to {max(values):.3f}")
+            print(f"  held-out {name}: median {np.median(values):.4f}, range {min(values):.4f} to {max(values):.4f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--benchmark", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44, 45, 46])
-    parser.add_argument("--settings", choices=list(SETTINGS), nargs="+", default=["default", "published"])
+    parser.add_argument("--settings", choices=list(SETTINGS), nargs="+", default=["default"])
     parser.add_argument("--search-size", type=int, default=50)
+    parser.add_argument("--hall-size", type=int, default=10, help="also the size of the committee")
+    parser.add_argument("--sketch", action="store_true", help="sketch scores instead of exact ones, to be quick")
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
     benchmark = load(o.benchmark)
     workshop = open_workshop(benchmark.space, o.bank)
-    found = [search(benchmark, workshop, s, seed, o.search_size) for s in o.settings for seed in o.seeds]
-    scores = workshop.exact_scores([f.champion.proxy for f in found], benchmark.architectures)
-    rows = [measure(f, row, benchmark) for f, row in zip(found, scores, strict=True)]
+    found = [search(benchmark, workshop, setting, o, seed) for setting in o.settings for seed in o.seeds]
+    proxies = list(dict.fromkeys(c.proxy for f in found for c in f.champions))
+    score = sketch_scores if o.sketch else exact_scores
+    known = dict(zip(proxies, score(proxies, benchmark.architectures, workshop), strict=True))
+    rows = [row for f in found for row in measure(f, np.stack([known[c.proxy] for c in f.champions]), benchmark)]
     if o.json:
         print(json.dumps(rows, indent=2, allow_nan=False))
     else:
         show(rows)
+
+
+def exact_scores(proxies: list[Proxy], architectures: Sequence[Architecture], workshop: Workshop) -> np.ndarray:
+    """Scores (P, N) over whole tensors."""
+    return workshop.exact_scores(proxies, architectures)
 
 
 if __name__ == "__main__":

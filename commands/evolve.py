@@ -14,6 +14,10 @@ from commands.live import live
 from commands.options import FORMAT, ON_INVALID, Duration, Name, check_build, feature_options, load_named, open_workshop
 from commands.output import columns_of, direction, emit, say, say_ceiling
 
+SEARCH_OPTIONS = (
+    "seed", "iterations", "population", "n_unary", "objective", "algorithm", "branches", "beam", "hall_size",
+)  # fmt: skip
+
 
 @click.command()
 @click.option("--space", type=Name("gpt2", "flexibert"), help="Family of architectures.")
@@ -29,6 +33,8 @@ from commands.output import columns_of, direction, emit, say, say_ceiling
 @click.option("--aggregate", type=Name("all", "both", "mean", "sum"), default="all", show_default=True)
 @click.option("--joins", type=Name("both", "inside", "outside"), default="both", show_default=True)
 @click.option("--inputs", type=Name("extended", "paper"), default="extended", show_default=True)
+@click.option("--branches", type=click.IntRange(2, 3), default=3, show_default=True, help="Most of a formula.")
+@click.option("--beam", type=click.IntRange(0, 1000), default=50, show_default=True, help="How many grow; 0: none.")
 @click.option("--hall-size", type=click.IntRange(1, 1000), default=10, show_default=True)
 @click.option("--no-pps", is_flag=True, help="Switch the pruning rules off (for the ablation).")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Threads of the search.")
@@ -113,10 +119,7 @@ def _settings(space: str | None, name: str | None, options: Mapping[str, Any]) -
         joins=JOINS if options["joins"] == "both" else (options["joins"],),
         inputs=EXTENDED if options["inputs"] == "extended" else PAPER,
         pps=not options["no_pps"],
-        **{
-            field: options[field]
-            for field in ("seed", "iterations", "population", "n_unary", "objective", "algorithm", "hall_size")
-        },
+        **{field: options[field] for field in SEARCH_OPTIONS},
     )
     kept = {field: options[field] for field in ("search_size", "init_seed", "batch", "seq_len", "build", "on_invalid")}
     corpus = str(options["corpus"].resolve()) if options["corpus"] else None
@@ -137,7 +140,7 @@ def _show_outcome(outcome: Any, run: Any, benchmark: Any, form: str) -> int:
     say_ceiling(benchmark)
     for stage, seconds in outcome.seconds.items():
         say(f"{stage}: {seconds:.1f} s")
-    say(f"{document.evaluations} evaluations; PPS refused {_by_rule(document.rejections)}")
+    say(f"{document.evaluations:,} formulas compared; PPS refused {_by_rule(document.rejections)}")
     if document.ending is not None and document.ending.early:
         say(f"ended early at iteration {document.ending.iteration}: {document.ending.reason}")
         say(f"to go on: python cli.py evolve --resume {folder}")

@@ -16,7 +16,7 @@ from joblib import Parallel, delayed
 from fitness.bank import SketchEntry
 from fitness.chains import Chain, Tensors, run, walk
 from primitives.inputs import INPUTS
-from primitives.operators import AGGREGATION, Binary
+from primitives.operators import AGGREGATION, BINARY, Binary
 from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
 
@@ -52,24 +52,34 @@ class BranchTable:
         if not proxies:
             return np.zeros((0, self.count))
         if jobs == 1 or len(proxies) == 1:
-            return np.stack([self._quiet_score(proxy) for proxy in proxies])
+            return np.stack([self._score_alone(proxy) for proxy in proxies])
         parallel = Parallel(n_jobs=jobs, prefer="threads")
-        return np.stack(parallel(delayed(self._quiet_score)(proxy) for proxy in proxies))
+        return np.stack(parallel(delayed(self._score_alone)(proxy) for proxy in proxies))
 
-    def _quiet_score(self, proxy: Proxy) -> np.ndarray:
+    def _score_alone(self, proxy: Proxy) -> np.ndarray:
         torch.set_num_threads(1)  # this thread's: sums must not depend on the number of cores
-        with np.errstate(all="ignore"):
-            return self.score(proxy)
+        return self.score(proxy)
 
     def score(self, proxy: Proxy) -> np.ndarray:
         """(N,) float64, by the rules of `primitives/scoring.py` (which see)."""
-        return resolved(self._value(proxy))
+        return resolved(self.value(proxy))
 
-    def _value(self, proxy: Proxy) -> np.ndarray:
+    def value(self, proxy: Proxy) -> np.ndarray:
+        """(N,) float64: the score before it is rounded to its resolution."""
         proxy = proxy.pruned()
+        with np.errstate(all="ignore"):
+            worth = self._of_two(proxy.base)
+            if (third := proxy.extension) is not None:
+                worth = _apply(BINARY[third.binary], worth, self._of_one(third.aggregate, third.branch))
+        return worth
+
+    def _of_one(self, aggregate: str, branch: Branch) -> np.ndarray:
+        return self.network(self.block_values(self.means(branch), self.block(branch), aggregate), aggregate)
+
+    def _of_two(self, proxy: Proxy) -> np.ndarray:
         first, second = proxy.aggregate, proxy.right_aggregate or proxy.aggregate
         if proxy.right is None or proxy.operator is None:
-            return self.network(self.block_values(self.means(proxy.left), self.block(proxy.left), first), first)
+            return self._of_one(first, proxy.left)
         if proxy.joins_entries:
             joined, block = self._joined_entries(proxy.left, proxy.right, proxy.operator)
             return self.network(self.block_values(joined, block, first), first)

@@ -21,7 +21,9 @@ from models.benchmark import Benchmark
 from primitives.pps import violations
 from primitives.proxy import Proxy
 
-__all__ = ["Candidate", "ReplayRow", "branch_table", "committee", "replay", "sketch_scores", "stream_scores"]
+__all__ = [
+    "Candidate", "ReplayRow", "branch_table", "committee", "mean_ranks", "replay", "sketch_scores", "stream_scores",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,14 @@ def committee(rows: Sequence[ReplayRow], size: int, benchmark: Benchmark, split:
     naive baseline, by name.
     """
     chosen = rows[:size]
-    scores = np.mean([_ranks(row.scores) for row in chosen], axis=0)
+    scores = mean_ranks(np.stack([row.scores for row in chosen]))
     parts = {"inside": inside_groups(scores, benchmark), "near_pairs": near_pairs(scores, benchmark)}
     return {"name": f"committee of {len(chosen)}", **report(scores, benchmark, split), **parts}
 
 
-def _ranks(scores: np.ndarray) -> np.ndarray:
-    return stats.rankdata(scores, nan_policy="omit")
+def mean_ranks(scores: np.ndarray) -> np.ndarray:
+    """What a committee says: the mean over its members, rows of `scores` (P, N), of an architecture's rank; (N,)."""
+    return stats.rankdata(scores, axis=-1, nan_policy="omit").mean(0)
 
 
 def _exact_scores(

@@ -11,6 +11,7 @@ from fitness.evaluation import OBJECTIVES
 from primitives.grammar import MAX_CHAIN
 from primitives.inputs import EXTENDED, INPUTS
 from primitives.operators import AGGREGATION
+from primitives.proxy import MAX_BRANCHES
 
 __all__ = ["ALGORITHM_NAMES", "JOINS", "BadConfig", "SearchConfig"]
 
@@ -34,7 +35,9 @@ class SearchConfig:
 
     `n_unary` operators stand in each branch; `crossover` and `mutation` are probabilities; parents come from
     the best `selection_ratio` of the population; `inputs`, `aggregates` and `joins` say what the grammar may
-    use; `pps` switches the validity rules; a formula that fails is varied again at most `tries` times.
+    use; `pps` switches the validity rules; after the search the best `beam` formulas grow up to `branches` branches
+    (none with beam 0, or where joins outside are not allowed); a formula that fails is varied again at most `tries`
+    times.
     """
 
     seed: int = 42
@@ -50,6 +53,8 @@ class SearchConfig:
     joins: tuple[str, ...] = JOINS
     inputs: tuple[str, ...] = EXTENDED
     pps: bool = True
+    branches: int = 3
+    beam: int = 50
     hall_size: int = 10
     tries: int = 50
 
@@ -58,6 +63,8 @@ class SearchConfig:
         self._check_integer("iterations", 0, 100 * _MILLION)
         self._check_integer("population", 2, _MILLION)
         self._check_integer("n_unary", 1, MAX_CHAIN)
+        self._check_integer("branches", 2, MAX_BRANCHES)
+        self._check_integer("beam", 0, 1000)
         self._check_integer("hall_size", 1, 1000)
         self._check_integer("tries", 1, _MILLION)
         for name in ("crossover", "mutation", "selection_ratio"):
@@ -73,6 +80,11 @@ class SearchConfig:
         self._check_names("inputs", INPUTS)
         if not isinstance(self.pps, bool):
             raise BadConfig("pps", self.pps, "true or false")
+
+    @property
+    def grows(self) -> bool:
+        """Whether a beam search follows the evolution."""
+        return self.beam > 0 and "outside" in self.joins
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

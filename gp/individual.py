@@ -66,6 +66,8 @@ class Individual(deap_gp.PrimitiveTree):
     @classmethod
     def from_proxy(cls, proxy: Proxy, pset: ProxySet) -> Individual:
         """The tree of `proxy`, short branches padded with no_op. Raises Misfit if `pset` cannot spell it."""
+        if proxy.extension is not None:
+            raise Misfit(f"{proxy}: got three branches, wanted at most two")
         if proxy.binary is None or proxy.right is None:
             proxy = Proxy(proxy.aggregate, proxy.left, "sum", Branch(pset.inputs[0], ("prune",)))
         return cls(_Speller(proxy, pset).tree(), pset)

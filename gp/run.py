@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from fitness.bank import FeatureBank, FeatureKey
+from fitness.branches import BranchTable
 from fitness.devices import one_thread
 from fitness.evaluation import Evaluate, Evaluation, Split, evaluate_scores, split_groups
 from fitness.extraction import Progress as Extracting
@@ -29,7 +30,9 @@ from fitness.replay import Candidate, branch_table, replay
 from fitness.soundness import Screened, overflowing, screen
 from gp.config import SearchConfig
 from gp.evolve import Progress, SearchResult, Stop, evolve
+from gp.growth import Interrupted, grow
 from gp.hall_file import HallDocument, save_hall
+from gp.hall_of_fame import HallOfFame
 from gp.limits import Limits
 from gp.run_files import RunFiles, environment
 from gp.run_settings import BadRun, RunSettings
@@ -39,6 +42,7 @@ from primitives.proxy import Proxy
 __all__ = ["BadRun", "Ground", "Outcome", "Reporter", "Run", "RunSettings", "environment", "prepare"]
 
 EARLY = (Stop.TIME, Stop.PATIENCE, Stop.TARGET)
+GROWING = (Stop.FINISHED, Stop.EXHAUSTED, Stop.PATIENCE)  # after the others there is no time or no need
 PROBE_COUNT = 8  # architectures of the search split that are initialised twice
 
 
@@ -62,11 +66,40 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What a search walks on: the evaluation on its split, and the probe rules (None without PPS)."""
+class Found:
+    """What a search and the growth after it found: `hall` of both, and how many formulas they compared."""
 
+    result: SearchResult
+    hall: HallOfFame
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a search walks on: its split's branches and ground truth, the evaluation by them, and the probe rules
+    (None without PPS)."""
+
+    table: BranchTable
+    target: RankTarget
     evaluate: Evaluate
     predict: Callable[[Proxy], str | None] | None
+
+    def grow(
+        self, config: SearchConfig, hall: HallOfFame, evaluations: int, jobs: int = 1,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> tuple[HallOfFame, int]:  # fmt: skip
+        """`hall` and what grows from it, and how many formulas were compared in all; `hall` itself if nothing may."""
+        if not config.grows:
+            return hall, evaluations
+        seeds = [champion.proxy for champion in hall.champions]
+        with one_thread():
+            growth = grow(self.table, self.target, self.evaluate, config, seeds, self.predict, jobs, should_stop)
+        grown = HallOfFame(config.hall_size)
+        for champion in hall.champions:
+            grown.keep(champion)
+        for evaluation in growth.evaluations:
+            grown.offer(evaluation, evaluations + growth.compared)
+        return grown, evaluations + growth.compared
 
 
 def prepare(
@@ -82,7 +115,7 @@ def prepare(
         return evaluate_scores(proxies, table.scores(proxies, jobs), target, config.objective)
 
     if not config.pps:
-        return Ground(evaluate, None)
+        return Ground(table, target, evaluate, None)
     key = workshop.bank.key
     second = FeatureKey(**{**key.__dict__, "init_seed": key.init_seed + 1})
     retest = Workshop(FeatureBank(workshop.bank.folder, second), workshop.batch, workshop.devices)
@@ -90,7 +123,7 @@ def prepare(
     bad = overflowing(chosen, retest, progress)
     chosen = [architecture for architecture in chosen if architecture.id not in bad]
     probes = Probes(branch_table(chosen, workshop), branch_table(chosen, retest))
-    return Ground(evaluate, probes.violation)
+    return Ground(table, target, evaluate, probes.violation)
 
 
 class Run:
@@ -143,16 +176,24 @@ class Run:
         if result.stop is Stop.ASKED:
             return Outcome(None, result, seconds)
         start = clock()
+        hall, evaluations = result.hall, result.state.evaluations
+        if config.grows and result.stop in GROWING:
+            reporter.stage(f"every branch joined to the best formulas, up to {config.branches} branches each")
+            try:
+                hall, evaluations = walk.grow(config, hall, evaluations, jobs, reporter.should_stop)
+            except Interrupted:
+                return Outcome(None, result, seconds)
+            seconds["growth"] = clock() - start
+        start = clock()
         reporter.stage(f"exact scores of the hall of fame on all {len(ground.benchmark)} architectures")
         # One visit per network makes its exact scores and its sketch, which says whether it is sound.
-        workshop.exact_scores(
-            [c.proxy for c in result.hall.champions], ground.benchmark.architectures, reporter.networks
-        )
+        workshop.exact_scores([c.proxy for c in hall.champions], ground.benchmark.architectures, reporter.networks)
         left = screen(ground.benchmark, workshop, ground.split, on_invalid)
         _tell(left, reporter)
         dropped = {*ground.dropped, *left.dropped}
         names = tuple(a.id for a in benchmark.architectures if a.id in dropped)
-        document = self._document(left.benchmark, workshop, left.split or split, result, names)
+        found = Found(result, hall, evaluations)
+        document = self._document(left.benchmark, workshop, left.split or split, found, names)
         save_hall(self.folder / "hall_of_fame.json", document)
         if document.ending is not None and not document.ending.early:
             self.files.finish()
@@ -182,9 +223,9 @@ class Run:
         return result
 
     def _document(
-        self, benchmark: Benchmark, workshop: Workshop, split: Split, result: SearchResult, dropped: tuple[str, ...]
+        self, benchmark: Benchmark, workshop: Workshop, split: Split, found: Found, dropped: tuple[str, ...]
     ) -> HallDocument:
-        champions = result.hall.champions
+        result, champions = found.result, found.hall.champions
         candidates = [Candidate(c.proxy, c.sign) for c in champions]
         exact = replay(candidates, benchmark, workshop, split)
         quick = replay(candidates, benchmark, workshop, split, sketch=True)
@@ -220,7 +261,7 @@ class Run:
             config=self.settings.to_dict(),
             proxies=proxies,
             baselines=baselines(benchmark, split, build),
-            counts={"evaluations": result.state.evaluations, "rejections": dict(result.state.rejections)},
+            counts={"evaluations": found.evaluations, "rejections": dict(result.state.rejections)},
             ending={
                 "reason": str(result.stop),
                 "iteration": result.state.iteration,

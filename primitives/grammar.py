@@ -1,6 +1,6 @@
 """The grammar: text or plain data becomes a Proxy. Nothing is ever evaluated; every name is looked up in a table.
 
-proxy  := AGG "[" joined "]" | BINARY "(" AGG "[" branch "]" "," AGG "[" branch "]" ")"
+proxy  := AGG "[" joined "]" | BINARY "(" proxy "," AGG "[" branch "]" ")"        at most three branches in all
 joined := BINARY "(" branch "," branch ")" | branch
 branch := UNARY "(" branch ")" | INPUT
 """
@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, UNARY
-from primitives.proxy import BadProxy, Branch, Proxy
+from primitives.proxy import MAX_BRANCHES, BadProxy, Branch, Proxy
 
 __all__ = ["MAX_CHAIN", "MAX_TEXT", "from_genotype", "parse"]
 
@@ -43,6 +43,7 @@ def from_genotype(data: Any) -> Proxy:
     if not isinstance(data, Mapping):
         raise BadProxy(f"genotype: got {type(data).__name__}, wanted an object")
     branches, aggregates, binary = data.get("branches"), data.get("aggregates"), data.get("binary")
+    extension = data.get("extension")
     if not isinstance(branches, list) or len(branches) not in (1, 2):
         raise BadProxy("genotype: branches: wanted a list of one or two branches")
     if not isinstance(aggregates, list) or len(aggregates) not in (1, len(branches)):
@@ -54,9 +55,20 @@ def from_genotype(data: Any) -> Proxy:
     if binary is not None:
         _look_up("binary operator", binary, BINARY)
     parts = [_branch_from(b) for b in branches]
+    if extension is not None and len(parts) == 1:
+        raise BadProxy("genotype: extension: wanted two branches before a third")
     if len(parts) == 1:
         return Proxy(aggregates[0], parts[0])
-    return Proxy(aggregates[0], parts[0], binary, parts[1], aggregates[1] if len(aggregates) == 2 else None)
+    proxy = Proxy(aggregates[0], parts[0], binary, parts[1], aggregates[1] if len(aggregates) == 2 else None)
+    return proxy if extension is None else _extend(proxy, extension)
+
+
+def _extend(proxy: Proxy, data: Any) -> Proxy:
+    if not isinstance(data, Mapping):
+        raise BadProxy("genotype: extension: wanted an object with binary, aggregate and branch")
+    _look_up("binary operator", data.get("binary"), BINARY)
+    _look_up("aggregation", data.get("aggregate"), AGGREGATION)
+    return proxy.extended(data["binary"], data["aggregate"], _branch_from(data.get("branch")))
 
 
 def _branch_from(data: Any) -> Branch:
@@ -92,15 +104,30 @@ class _Parser:
         self.next = 0
 
     def proxy(self) -> Proxy:
-        name = self._name("an aggregation or a binary operator")
-        if self._peek() == "[":
-            found = self._inside(self._known("aggregation", name, AGGREGATION))
-        elif self._peek() == "(":
-            found = self._outside(self._known("binary operator", name, BINARY))
-        else:
-            self._fail_here("'[' after an aggregation or '(' after a binary operator")
+        """A whole formula. Joins nest to the left, so their operators come first, outermost first."""
+        found = self._joins()
         if self.next < len(self.tokens):
             self._fail_here("the end of the formula")
+        return found
+
+    def _joins(self) -> Proxy:
+        joins: list[str] = []
+        name = self._name("an aggregation or a binary operator")
+        while self._peek() == "(":
+            joins.append(self._known("binary operator", name, BINARY))
+            if len(joins) == MAX_BRANCHES:
+                self._fail_here(f"at most {MAX_BRANCHES} branches")
+            self._take("(")
+            name = self._name("an aggregation or a binary operator")
+        if self._peek() != "[":
+            self._fail_here("'[' after an aggregation or '(' after a binary operator")
+        found = self._inside(self._known("aggregation", name, AGGREGATION))
+        for binary in reversed(joins):
+            self._take(",")
+            if len(found.branches) == MAX_BRANCHES:
+                self._fail_here(f"at most {MAX_BRANCHES} branches")
+            found = found.extended(binary, *self._aggregated())
+            self._take(")")
         return found
 
     def _inside(self, aggregate: str) -> Proxy:
@@ -117,14 +144,6 @@ class _Parser:
             self._take(")")
         self._take("]")
         return proxy
-
-    def _outside(self, binary: str) -> Proxy:
-        self._take("(")
-        left_aggregate, left = self._aggregated()
-        self._take(",")
-        right_aggregate, right = self._aggregated()
-        self._take(")")
-        return Proxy(left_aggregate, left, binary, right, right_aggregate)
 
     def _aggregated(self) -> tuple[str, Branch]:
         aggregate = self._known("aggregation", self._name("an aggregation"), AGGREGATION)

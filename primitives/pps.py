@@ -130,7 +130,7 @@ def _same_branches(proxy: Proxy) -> bool:
 def _twin(proxy: Proxy) -> bool:
     if any(branch.pruned for branch in proxy.branches) or proxy.right is None:
         return False
-    canonical = proxy.canonical()
+    canonical = proxy.base.canonical()
     plain = Proxy(proxy.aggregate, proxy.left.canonical(), proxy.binary, proxy.right.canonical(), proxy.right_aggregate)
     return canonical != plain
 
@@ -144,13 +144,18 @@ def _mixed_lists(proxy: Proxy) -> bool:
 
 
 def _matmul_of_numbers(proxy: Proxy) -> bool:
-    if proxy.binary != "matmul" or any(branch.pruned for branch in proxy.branches):
+    if any(branch.pruned for branch in proxy.branches):
+        return False
+    if proxy.extension is not None and proxy.extension.binary == "matmul":
+        return True
+    if proxy.binary != "matmul":
         return False
     return not proxy.joins_entries and not _mixed_lists(proxy)
 
 
 def _constant(proxy: Proxy) -> bool:
-    return any(_says_nothing(branch, enters_by_mean=not proxy.joins_entries) for branch in proxy.branches)
+    base = any(_says_nothing(branch, enters_by_mean=not proxy.joins_entries) for branch in proxy.base.branches)
+    return base or (proxy.extension is not None and _says_nothing(proxy.extension.branch, enters_by_mean=True))
 
 
 def _says_nothing(branch: Branch, enters_by_mean: bool) -> bool:

@@ -1,20 +1,23 @@
-"""Proxy: two branches, one binary operator, and an aggregation. Its text form is its identity.
+"""Proxy: two branches, one binary operator, and an aggregation; perhaps a third branch. Its text is its identity.
 
 mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]      joined inside: block by block, then aggregated
 product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )   joined outside: an aggregation per branch
 mean[ exp(abs(J)) ]                                    one branch (the other was pruned)
+sum( mean[ product( W, G ) ], last[ abs(J) ] )         a third branch joined to what the first two are worth
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from primitives.inputs import INPUTS, Input
 from primitives.operators import BINARY, UNARY, Binary, Kind
 
-__all__ = ["BadProxy", "Branch", "Proxy"]
+__all__ = ["MAX_BRANCHES", "BadProxy", "Branch", "Extension", "Proxy"]
+
+MAX_BRANCHES = 3
 
 
 class BadProxy(ValueError):
@@ -55,18 +58,36 @@ class Branch:
 
 
 @dataclass(frozen=True)
+class Extension:
+    """A third branch: aggregated on its own, then joined to the number that the other two are worth."""
+
+    binary: str
+    aggregate: str
+    branch: Branch
+
+
+@dataclass(frozen=True)
 class Proxy:
-    """`right` and `binary` are None for one branch; `right_aggregate` is None when the join is inside."""
+    """`right` and `binary` are None for one branch; `right_aggregate` is None when the join is inside; `extension`
+    is None unless there are three branches."""
 
     aggregate: str
     left: Branch
     binary: str | None = None
     right: Branch | None = None
     right_aggregate: str | None = None
+    extension: Extension | None = None
+
+    def __post_init__(self) -> None:
+        if self.extension is not None and self.right is None:
+            raise BadProxy(f"{self.base}: an extension needs two branches to extend")
 
     @cached_property
     def text(self) -> str:
         """The one spelling of this proxy, which `primitives.grammar.parse` reads back."""
+        if self.extension is not None:
+            third = self.extension
+            return f"{third.binary}( {self.base}, {third.aggregate}[ {third.branch} ] )"
         if self.right is None:
             return f"{self.aggregate}[ {self.left} ]"
         if self.right_aggregate is None:
@@ -77,9 +98,23 @@ class Proxy:
         return self.text
 
     @property
+    def base(self) -> Proxy:
+        """This proxy without its extension."""
+        return self if self.extension is None else replace(self, extension=None)
+
+    @property
     def branches(self) -> tuple[Branch, ...]:
-        """One or two branches."""
-        return (self.left,) if self.right is None else (self.left, self.right)
+        """One to three branches."""
+        third = self.extension.branch if self.extension else None
+        return tuple(branch for branch in (self.left, self.right, third) if branch is not None)
+
+    def extended(self, binary: str, aggregate: str, branch: Branch) -> Proxy:
+        """This proxy joined with one branch more; BadProxy if it has MAX_BRANCHES already."""
+        if self.extension is not None:
+            raise BadProxy(f"{self}: has {MAX_BRANCHES} branches already, which is the most")
+        if self.right is None:
+            return Proxy(self.aggregate, self.left, binary, branch, aggregate)
+        return replace(self, extension=Extension(binary, aggregate, branch))
 
     @property
     def operator(self) -> Binary | None:
@@ -102,15 +137,17 @@ class Proxy:
     @property
     def complexity(self) -> int:
         """Number of inputs and operators, aggregations included."""
-        aggregations = 2 if self.right_aggregate else 1
-        return sum(1 + len(b.canonical().chain) for b in self.branches) + (self.right is not None) + aggregations
+        aggregations = 1 + (self.right_aggregate is not None) + (self.extension is not None)
+        return sum(len(b.canonical().chain) for b in self.branches) + 2 * len(self.branches) - 1 + aggregations
 
     def canonical(self) -> Proxy:
         """The representative of all spellings with the same value (pruned branches dropped, no_op removed,
         commutative branches ordered, an outside join that is linear moved inside).
 
-        Raises BadProxy if both branches are pruned, because nothing is left to represent.
+        Raises BadProxy if all branches are pruned, because nothing is left to represent.
         """
+        if self.extension is not None:
+            return self._canonical_extended(self.extension)
         left, right = self.left.canonical(), self.right.canonical() if self.right else None
         sides = [(b, a) for b, a in ((left, self.aggregate), (right, self.right_aggregate or self.aggregate)) if b]
         kept = [(b, a) for b, a in sides if not b.pruned]
@@ -125,6 +162,14 @@ class Proxy:
         inside = self.right_aggregate is None or (a1 == a2 and operator is not None and operator.linear)
         return Proxy(a1, b1, self.binary, b2, None if inside else a2)
 
+    def _canonical_extended(self, third: Extension) -> Proxy:
+        if third.branch.pruned:
+            return self.base.canonical()
+        if all(b.pruned for b in self.base.branches):
+            return Proxy(third.aggregate, third.branch.canonical())
+        extended = self.base.canonical().extended(third.binary, third.aggregate, third.branch.canonical())
+        return extended if extended.extension else extended.canonical()
+
     def pruned(self) -> Proxy:
         """The same proxy without branches that a prune drops; raises BadProxy if none is left."""
         return self.canonical() if any(b.pruned for b in self.branches) else self
@@ -133,4 +178,8 @@ class Proxy:
         """Plain data by names, for JSON."""
         branches = [{"input": b.input, "chain": list(b.chain)} for b in self.branches]
         aggregates = [self.aggregate, *([self.right_aggregate] if self.right_aggregate else [])]
-        return {"binary": self.binary, "branches": branches, "aggregates": aggregates}
+        data: dict[str, Any] = {"binary": self.binary, "branches": branches[:2], "aggregates": aggregates}
+        if self.extension is not None:
+            third = self.extension
+            data["extension"] = {"binary": third.binary, "aggregate": third.aggregate, "branch": branches[2]}
+        return data

@@ -10,12 +10,14 @@ __all__ = ["as_latex", "as_python"]
 
 def as_latex(proxy: Proxy) -> str:
     r"""Such as `\frac{1}{L}\sum_{l} \operatorname{mean}\left( ... \right)`."""
+    if (third := proxy.extension) is not None:
+        return _joined(third.binary, as_latex(proxy.base), _over_blocks(third.aggregate, _branch(third.branch)))
     if proxy.right is not None and proxy.right_aggregate is not None:
         left, right = (_over_blocks(a, _branch(b)) for a, b in _sides(proxy))
-        return _joined(proxy, left, right)
+        return _joined(str(proxy.binary), left, right)
     if proxy.right is None:
         return _over_blocks(proxy.aggregate, _branch(proxy.left))
-    return _over_blocks(proxy.aggregate, _joined(proxy, _branch(proxy.left), _branch(proxy.right)))
+    return _over_blocks(proxy.aggregate, _joined(str(proxy.binary), _branch(proxy.left), _branch(proxy.right)))
 
 
 def _sides(proxy: Proxy) -> list[tuple[str, Branch]]:
@@ -28,8 +30,8 @@ def _over_blocks(aggregate: str, inner: str) -> str:
     return rf"{symbol} \overline{{{inner}}}"
 
 
-def _joined(proxy: Proxy, left: str, right: str) -> str:
-    pattern = BINARY[str(proxy.binary)].formula
+def _joined(binary: str, left: str, right: str) -> str:
+    pattern = BINARY[binary].formula
     return _substitute(pattern, {"x": rf"\left({left}\right)", "y": rf"\left({right}\right)"})
 
 
@@ -70,18 +72,22 @@ _PYTHON = {
 }  # fmt: skip
 
 
+_JOIN = {"sum": "x + {y}", "difference": "x - {y}", "product": "x * {y}", "matmul": "x @ {y}.mT"}
+
+
 def as_python(proxy: Proxy) -> str:
     """The steps for one block as torch statements, for reading; the comment says what happens over the blocks."""
     lines = [f"# {proxy}"]
-    for variable, branch in zip("xy", proxy.branches, strict=False):
+    for variable, branch in zip("xyz", proxy.branches, strict=False):
         lines.append(f"{variable} = {branch.input.replace('.', '_')}")
         for name in branch.chain:
             code = _PYTHON.get(name, name + "({x})").format(x=variable, axis=branch.source.axis)
             lines.append(f"{variable} = {code}")
     if proxy.right is not None:
-        join = {"sum": "x + y", "difference": "x - y", "product": "x * y", "matmul": "x @ y.mT"}[str(proxy.binary)]
         where = "after each is averaged and aggregated" if proxy.right_aggregate else "per tensor"
-        lines.append(f"x = {join}  # {where}")
-    aggregates = " and ".join(a for a, _ in _sides(proxy))
+        lines.append(f"x = {_JOIN[str(proxy.binary)].format(y='y')}  # {where}")
+    aggregates = " and ".join(a for a, _ in _sides(proxy.base))
     lines.append(f"x = x.mean()  # one number per tensor; then {aggregates} over the tensors and blocks")
+    if (third := proxy.extension) is not None:
+        lines.append(f"x = {_JOIN[third.binary].format(y='z')}  # after z is averaged; then {third.aggregate} over it")
     return "\n".join(lines) + "\n"

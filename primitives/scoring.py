@@ -6,7 +6,8 @@ the branch table of `fitness/branches.py` is a faster way to (nearly) the same n
    broadcasting, which for a mean is the join of the means. Branches over different lists are joined block by block.
 3. A block's value joins its tensors, the network's value its blocks, as the aggregation says.
 4. An input that a block does not have contributes 0.
-5. The value is rounded to its resolution: entries are float32, so what lies below about five significant digits is
+5. A third branch has its network's value joined to that of the first two.
+6. The value is rounded to its resolution: entries are float32, so what lies below about five significant digits is
    the rounding of this machine, and two networks that differ only there are tied.
 """
 
@@ -20,7 +21,7 @@ import torch
 
 from primitives.frames import ExactFrame, ScalarFrame
 from primitives.invalid import Invalid
-from primitives.operators import AGGREGATION, UNARY, Binary, Kind
+from primitives.operators import AGGREGATION, BINARY, UNARY, Binary, Kind
 from primitives.proxy import BadProxy, Branch, Proxy
 
 __all__ = ["RESOLUTION", "SCORING_VERSION", "Blocks", "Scorer", "apply_branch", "resolved", "score"]
@@ -69,7 +70,10 @@ class Scorer:
             proxy = proxy.pruned()
         except BadProxy:
             return Invalid.NO_BRANCH
-        value = float(resolved(np.array(self._value(proxy))))
+        worth = self._value(proxy.base)
+        if (third := proxy.extension) is not None:
+            worth = _join(BINARY[third.binary], worth, _aggregate(third.aggregate, self._means(third.branch)))
+        value = float(resolved(np.array(worth)))
         return value if math.isfinite(value) else Invalid.NON_FINITE
 
     def _value(self, proxy: Proxy) -> float:

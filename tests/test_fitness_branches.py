@@ -26,6 +26,8 @@ TEXTS = [
     "sum[ product( to_std(W), to_std(A) ) ]", "mean[ product( to_std(W), l1_norm(G) ) ]",
     "sum[ product( abs(W.ffn), abs(G.ffn) ) ]", "mean[ product( pow2(H), abs(J) ) ]", "sum[ matmul( abs(G), abs(W) ) ]",
     "mean[ matmul( pow2(H), abs(J) ) ]", "product( sum[ abslog(W) ], mean[ frobenius_norm(G.attn) ] )",
+    "product( sum( sum[ abs(H) ], mean[ frobenius_norm(G.attn) ] ), last[ to_std(W) ] )",
+    "difference( mean[ product( pow2(H), abs(J) ) ], sum[ frobenius_norm(W) ] )",
     "sum[ frobenius_norm(min_max(W)) ]", "mean[ to_std(sigmoid(H)) ]",
 ]  # fmt: skip
 

@@ -17,7 +17,8 @@ branches = st.builds(
 aggregates = st.sampled_from(list(AGGREGATION))
 one_branch = st.builds(Proxy, aggregates, branches)
 two_branches = st.builds(Proxy, aggregates, branches, st.sampled_from(list(BINARY)), branches, st.none() | aggregates)
-proxies = one_branch | two_branches
+three_branches = st.builds(Proxy.extended, two_branches, st.sampled_from(list(BINARY)), aggregates, branches)
+proxies = one_branch | two_branches | three_branches
 
 
 @settings(max_examples=500, deadline=None)
@@ -58,6 +59,9 @@ def test_any_text_is_a_proxy_or_a_sentence(text: str) -> None:
         ("mean[ W ] W", "wanted the end of the formula"),
         ("mean[ sum( W ) ]", "wanted ','"),
         ("mean", "wanted '['"),
+        ("sum( sum( sum( mean[ W ], sum[ W ] ), sum[ A ] ), sum[ G ] )", "at most 3 branches"),
+        ("sum( sum( mean[ sum( W, G ) ], sum[ W ] ), sum[ A ] )", "at most 3 branches"),
+        ("sum( mean[ W ], sum( sum[ W ], sum[ A ] ) )", "unknown aggregation"),
         ("", "got the end"),
         ("__import__('os').system('id')", 'got "\'"'),
         ("mean[ " + "abs(" * (MAX_CHAIN + 2) + "W" + ")" * (MAX_CHAIN + 2) + " ]", "at most"),
@@ -79,6 +83,12 @@ def test_a_bad_formula_is_answered_with_place_and_wish(text: str, message: str) 
         {"branches": [{"input": "W", "chain": ["__import__"]}], "aggregates": ["mean"], "binary": None},
         {"branches": [{"input": "W", "chain": ["abs"] * 99}], "aggregates": ["mean"], "binary": None},
         {"branches": [{"input": 3, "chain": []}], "aggregates": ["mean"], "binary": None},
+        {"branches": [{"input": "W", "chain": []}], "aggregates": ["mean"], "binary": None,
+         "extension": {"binary": "sum", "aggregate": "sum", "branch": {"input": "W", "chain": []}}},
+        *[{"branches": [{"input": "W", "chain": []}] * 2, "aggregates": ["mean"], "binary": "sum", "extension": third}
+          for third in (3, {}, {"binary": "sum", "aggregate": "sum"},
+                        {"binary": "os", "aggregate": "sum", "branch": {"input": "W", "chain": []}},
+                        {"binary": "sum", "aggregate": 1, "branch": {"input": "W", "chain": []}})],
     ],
 )  # fmt: skip
 def test_a_bad_genotype_is_refused(data: object) -> None:

@@ -15,7 +15,10 @@ BREAKS = {
     "conflict": ["mean[ sqrt(revert(pow2(W))) ]", "mean[ log(logsoftmax(G)) ]", "sum[ relu(revert(S)) ]"],
     "scalar_collapse": ["mean[ softmax(to_mean(W)) ]", "mean[ to_std(l1_norm(A)) ]"],
     "mixed_lists": ["mean[ product( W, A ) ]", "sum[ sum( exp(J), S ) ]"],
-    "matmul_of_numbers": ["mean[ matmul( to_mean(W), to_std(G) ) ]"],
+    "matmul_of_numbers": [
+        "mean[ matmul( to_mean(W), to_std(G) ) ]",
+        "matmul( sum[ sum( W, pow2(G) ) ], first[ exp(A) ] )",
+    ],
     "same_branches": ["mean[ difference( abs(W), abs(W) ) ]", "difference( sum[ exp(W) ], sum[ exp(W) ] )"],
     "constant": [
         "mean[ normalize(W) ]",
@@ -26,13 +29,19 @@ BREAKS = {
         "mean[ softmax(J) ]",
         "sum[ revert(normalize(W)) ]",
         "sum[ pow2(normalize(G)) ]",
+        "product( sum[ product( W, normalize(G) ) ], sum[ normalize(G) ] )",
     ],
-    "twin": ["mean[ sum( to_std(W), to_std(A) ) ]", "sum( sum[ A ], sum[ W ] )"],
+    "twin": [
+        "mean[ sum( to_std(W), to_std(A) ) ]",
+        "sum( sum[ A ], sum[ W ] )",
+        "sum( mean[ sum( to_std(W), to_std(A) ) ], last[ exp(J) ] )",
+    ],
 }
 KEEPS = [
     "sum[ frobenius_norm(normalize(W)) ]", "mean[ softmax(W) ]", "mean[ pow2(S) ]",
     "mean[ exp(abs(J)) ]", "sum[ product( W, normalize(G) ) ]", "sum[ matmul( abs(G), abs(W) ) ]",
     "product( sum[ abslog(frobenius_norm(W)) ], mean[ exp(frobenius_norm(G.ffn)) ] )", "sum[ exp(revert(pow2(W))) ]",
+    "product( sum[ product( W, normalize(G) ) ], sum[ exp(G) ] )", "sum( sum[ sum( W, exp(G) ) ], first[ exp(A) ] )",
     "difference( sum[ exp(W) ], mean[ exp(W) ] )", "sum[ sum( prune(W), exp(J) ) ]",
 ]  # fmt: skip
 

@@ -62,6 +62,15 @@ GOLDEN = {
     "last[ frobenius_norm(W) ]": lambda: sum(w.norm() for w in B[1]["W"]),
     "rising[ exp(J) ]": lambda: B[0]["J"][0].exp().mean() / 2 + B[1]["J"][0].exp().mean(),
     "falling[ exp(J) ]": lambda: B[0]["J"][0].exp().mean() + B[1]["J"][0].exp().mean() / 2,
+    "product( mean[ product( abs(W), abs(G) ) ], last[ exp(J) ] )": lambda: sum(
+        (w.abs() * g.abs()).mean() for b in B for w, g in zip(b["W"], b["G"], strict=True)
+    ) / 4 * B[1]["J"][0].exp().mean(),
+    "difference( product( sum[ pow2(H) ], first[ pow2(A) ] ), rising[ exp(J) ] )": lambda: sum(
+        (b["H"][0] ** 2).mean() for b in B
+    ) * (B[0]["A"][0] ** 2).mean() - B[0]["J"][0].exp().mean() / 2 - B[1]["J"][0].exp().mean(),
+    "sum( sum[ difference( prune(W), to_mean(J) ) ], sum[ pow2(H) ] )": lambda: sum(
+        b["J"][0].mean() + (b["H"][0] ** 2).mean() for b in B
+    ),
     "sum[ sum( prune(W), to_mean(J) ) ]": lambda: sum(b["J"][0].mean() for b in B),
 }  # fmt: skip
 

@@ -1,0 +1,122 @@
+"""Growth against brute force, and what it may and may not do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pytest
+
+from fitness.bank import sketch_features
+from fitness.branches import BranchTable
+from fitness.chains import chains_of
+from fitness.evaluation import Evaluation, evaluate_scores
+from fitness.features import collect
+from fitness.ranking import RankTarget
+from gp.config import BadConfig, SearchConfig
+from gp.growth import JOINS, Growth, Interrupted, grow
+from models.architecture import Architecture
+from models.spaces import SPACES
+from models.tokens import TokenBatch
+from primitives.grammar import parse
+from primitives.pps import violation
+from primitives.proxy import Branch, Proxy
+
+SMALL = SearchConfig(n_unary=1, inputs=("A", "W"), aggregates=("mean", "last"), beam=6)
+
+
+@pytest.fixture(scope="module")
+def ground(tiny_architectures: list[Architecture], batch: TokenBatch) -> tuple[BranchTable, RankTarget]:
+    chosen = tiny_architectures[:14]
+    entries = [sketch_features(collect(SPACES["gpt2"].build(a, 0), batch)) for a in chosen]
+    quality = np.array([SPACES["gpt2"].parameters(a).decoder for a in chosen]) ** 0.5
+    return BranchTable(entries), RankTarget.create(quality + np.random.default_rng(3).normal(0, 60, len(chosen)))
+
+
+def evaluations(ground: tuple[BranchTable, RankTarget], proxies: Sequence[Proxy]) -> list[Evaluation]:
+    table, target = ground
+    return evaluate_scores(proxies, table.scores(proxies), target, "both")
+
+
+def grown(ground: tuple[BranchTable, RankTarget], config: SearchConfig = SMALL, **options: object) -> Growth:
+    hall = options.pop("hall", ())
+    return grow(*ground, partial(evaluations, ground), config, hall, **options)  # type: ignore[arg-type]
+
+
+def spelt_out(config: SearchConfig) -> list[Proxy]:
+    branches = [Branch(name, chain) for name in config.inputs for chain in chains_of(1)]
+    singles = [Proxy(aggregate, branch) for branch in branches for aggregate in config.aggregates]
+    return [single for single in singles if violation(single) is None]
+
+
+def test_two_branches_are_as_good_as_the_best_of_all_pairs(ground: tuple[BranchTable, RankTarget]) -> None:
+    """With a beam as wide as the space nothing is left out, so the best pair must be found."""
+    config = SearchConfig(**{**SMALL.__dict__, "beam": 1000, "branches": 2})
+    singles = spelt_out(config)
+    pairs = [a.extended(operator, b.aggregate, b.left) for a in singles for b in singles for operator in JOINS]
+    pairs = [pair.canonical() for pair in pairs if violation(pair.canonical()) is None]
+    best = max(e.fitness for e in evaluations(ground, list(dict.fromkeys(pairs))))
+    found = grown(ground, config).evaluations
+    # Branches that rank alike are tried once, so a pair may be a little better than the best one that is tried.
+    assert best - 0.02 <= found[0].fitness <= best
+    assert all(len(e.proxy.branches) == 2 for e in found)
+
+
+def test_every_beam_is_better_than_the_one_before_and_holds_no_ranking_twice(
+    ground: tuple[BranchTable, RankTarget],
+) -> None:
+    found = grown(ground).evaluations
+    best = {n: max(e.fitness for e in found if len(e.proxy.branches) == n) for n in (2, 3)}
+    singles = max(e.fitness for e in evaluations(ground, spelt_out(SMALL)))
+    assert singles < best[2] < best[3]
+    for count in (2, 3):
+        beam = [e for e in found if len(e.proxy.branches) == count]
+        assert len(beam) == SMALL.beam == len({e.ranking for e in beam})
+        assert [e.fitness for e in beam] == sorted((e.fitness for e in beam), reverse=True)
+    assert all(violation(e.proxy) is None for e in found)
+    for evaluation in found:
+        (again,) = evaluations(ground, [parse(evaluation.proxy.text)])
+        assert (again.fitness, again.sign, again.ranking) == (
+            evaluation.fitness, evaluation.sign, evaluation.ranking,
+        )  # fmt: skip
+
+
+def test_the_hall_grows_too(ground: tuple[BranchTable, RankTarget]) -> None:
+    hall = [parse("sum[ frobenius_norm(W.attn) ]"), parse("sum[ product( abs(W.ffn), abs(W.ffn) ) ]")]
+    config = SearchConfig(**{**SMALL.__dict__, "beam": 300})  # W.attn is not among the inputs of the branches
+    found = [e.proxy.text for e in grown(ground, config, hall=hall).evaluations]
+    assert any("frobenius_norm(W.attn)" in text for text in found)
+    assert any("product( abs(W.ffn), abs(W.ffn) )" in text for text in found)
+    assert not any("W.attn" in e.proxy.text or "W.ffn" in e.proxy.text for e in grown(ground, config).evaluations)
+
+
+def test_threads_and_probes(ground: tuple[BranchTable, RankTarget]) -> None:
+    def predict(proxy: Proxy) -> str | None:
+        return "probe_noise" if any(b.input == "A" for b in proxy.branches) else None
+
+    one, two = grown(ground), grown(ground, jobs=2)
+    assert [e.proxy for e in one.evaluations] == [e.proxy for e in two.evaluations] and one.compared == two.compared
+    assert not any("A" in e.proxy.text for e in grown(ground, predict=predict).evaluations)
+
+
+def test_a_stop_ends_it(ground: tuple[BranchTable, RankTarget]) -> None:
+    asked: list[None] = []
+
+    def third_time() -> bool:
+        asked.append(None)
+        return len(asked) > 2
+
+    with pytest.raises(Interrupted):
+        grown(ground, should_stop=third_time)
+
+
+@pytest.mark.parametrize(("change", "grows"), [({}, True), ({"beam": 0}, False), ({"joins": ("inside",)}, False)])
+def test_what_settings_grow(change: dict, grows: bool) -> None:
+    assert SearchConfig(**change).grows is grows
+
+
+@pytest.mark.parametrize("change", [{"beam": -1}, {"branches": 1}, {"branches": 4}, {"beam": 2.0}])
+def test_settings_out_of_range_are_refused(change: dict) -> None:
+    with pytest.raises(BadConfig, match=next(iter(change))):
+        SearchConfig(**change)
