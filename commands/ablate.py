@@ -14,7 +14,7 @@ from commands.live import live
 from commands.options import FORMAT, Name, feature_options, load_named, open_workshop
 from commands.output import direction, emit, say
 
-NAMES = ("search", "pps", "population", "unary", "aggregate", "inputs", "sample")
+NAMES = ("search", "pps", "population", "unary", "aggregate", "inputs", "objective", "growth", "sample")
 
 
 @click.command()
@@ -42,9 +42,12 @@ def ablate(
     unary       1 to 5 unary operators in a branch (table 5)
     aggregate   mean, sum, both, all that there are
     inputs      those of the paper, and the extended ones
+    objective   rho, tau-b, their mean
+    growth      what a second and a third branch add after the evolution
     sample      20 to 150 architectures to search on
 
-    Held-out values are of sketch scores; the protocol with exact scores is that of evolve.
+    Held-out values are of sketch scores; the protocol with exact scores is that of evolve. An interrupted study goes
+    on where it was when it is asked for again with the same --out.
     """
     from fitness.plots import draw_study, save_figure
     from gp.studies import STUDIES, plan, run_study
@@ -59,26 +62,53 @@ def ablate(
     workshop = open_workshop(benchmark.space, **features)
     trials = plan(STUDIES[study], benchmark, workshop, range(seed, seed + seeds), iterations, search_size)
     start = time.monotonic()
+    finished = _finished(path, trials)
     with live(0) as reporter:
-        records = run_study(trials, jobs, reporter.networks, _teller(len(trials), reporter.should_stop))
+        tell = _teller(len(trials), finished, reporter.should_stop)
+        try:
+            records = run_study(trials, jobs, reporter.networks, tell, dict(finished.records))
+        except KeyboardInterrupt:
+            if finished.records:
+                say(
+                    f"next: the same command with --out {folder}, which keeps the {len(finished.records)} searches done"
+                )
+            raise
     seconds = time.monotonic() - start
     document = _document(study, benchmark, workshop, trials, records)
     document |= {"wall_seconds": round(seconds, 1), "jobs": jobs}
     write_atomic(path, dump_json(document, None))
     save_figure(draw_study(document), path.with_suffix(".png"))
+    finished.remove()
     _show(document, form, f"{benchmark.name}: correlation with {direction(benchmark)}")
     say(f"{len(trials)} searches in {seconds:.1f} s; held-out values are of sketch scores")
     say(f"written: {path} and {path.with_suffix('.png')}")
     say(f"next: python cli.py plot {path} --out FIGURE.svg")
 
 
-def _teller(total: int, should_stop: Any) -> Any:
-    """Says how each search ended, and leaves between two of them when asked to."""
-    done = 0
+def _finished(path: Path, trials: Sequence[Any]) -> Any:
+    """The searches that an interrupted study did; a damaged file of them is set aside with a sentence."""
+    from gp.study_file import Finished
+    from models.files import BadFile
 
-    def tell(record: Mapping[str, Any]) -> None:
-        nonlocal done
-        done += 1
+    place = path.with_suffix(".trials.json")
+    try:
+        finished = Finished.open(place, trials)
+    except BadFile as error:
+        if "other settings" in str(error):
+            raise
+        say(f"{error}; all searches are done again")
+        return Finished.open(place.with_suffix(".again.json"), trials)
+    if finished.records:
+        say(f"{len(finished.records)} of {len(trials)} searches were done already")
+    return finished
+
+
+def _teller(total: int, finished: Any, should_stop: Any) -> Any:
+    """Keeps each search and says how it ended, and leaves between two of them when asked to."""
+
+    def tell(trial: Any, record: Mapping[str, Any]) -> None:
+        finished.add(trial, record)
+        done = len(finished.records)
         last = record["curve"][-1] if record["curve"] else {"fitness": None, "holdout_spearman": None}
         best, held = ("none" if last[k] is None else f"{last[k]:.4f}" for k in ("fitness", "holdout_spearman"))
         say(

@@ -20,7 +20,7 @@ from primitives.operators import AGGREGATION, BINARY, Binary
 from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
 
-__all__ = ["BranchTable", "deviations"]
+__all__ = ["BranchTable", "covarying"]
 
 MAX_GRIDS = 256 << 20  # bytes of grids that are kept for joins entry by entry
 
@@ -163,8 +163,8 @@ class BranchTable:
         E[xy] = E[x] E[y] + cov(x, y). For matmul x and y are column means, and the sum has `columns` terms.
         """
         block, in_left, in_right = self.aligned(left.input, right.input)
-        x, y = (deviations(self.grid(b)[rows], operator) for b, rows in ((left, in_left), (right, in_right)))
-        covariance = (x * y).mean(-1).numpy()
+        x, y = (covarying(self.grid(b)[rows].double(), operator) for b, rows in ((left, in_left), (right, in_right)))
+        covariance = ((x - x.mean(-1, keepdim=True)) * y).mean(-1).numpy()
         columns = self.inputs[left.input].columns[in_left] if operator.name == "matmul" else 1.0
         return columns * (self.means(left)[in_left] * self.means(right)[in_right] + covariance), block
 
@@ -177,12 +177,9 @@ class BranchTable:
         return np.intersect1d(x, y, return_indices=True)
 
 
-def deviations(grid: torch.Tensor, operator: Binary) -> torch.Tensor:
-    """What a covariance needs of grids (M, heads, rows, columns): entries, or column means for matmul, in float64,
-    minus their mean; (M, entries)."""
-    x = grid.mean(-2, dtype=torch.float64) if operator.name == "matmul" else grid.double()
-    x = x.flatten(1)
-    return x - x.mean(-1, keepdim=True)
+def covarying(grid: torch.Tensor, operator: Binary) -> torch.Tensor:
+    """What covaries in a join of grids (M, heads, rows, columns): entries, or column means for matmul; (M, entries)."""
+    return (grid.mean(-2) if operator.name == "matmul" else grid).flatten(1)
 
 
 def _apply(operator: Binary, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 
-from fitness.branches import BranchTable, deviations
+from fitness.branches import BranchTable, covarying
 from fitness.chains import Chain, walk
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, UNARY, Kind
@@ -23,7 +23,8 @@ from primitives.scoring import resolved
 
 __all__ = ["PairTable"]
 
-TENSORS = 16  # whose grids are held at once
+TENSORS = 16  # whose grids are held at once, at least
+WALKED = 1500  # grids that are held at once, of all chains together
 ROWS = 1 << 15  # proxies per batch of scores
 ENTRYWISE = tuple(name for name, operator in BINARY.items() if operator.entries is not None)
 
@@ -121,24 +122,48 @@ class PairTable:
         joins = {name: self._joined(x * weight, y, block) for name, weight in weights.items()}
         borders = np.searchsorted(block, table.starts)
 
-        def add_covariances(n: int) -> None:
-            torch.set_num_threads(1)
-            for at in range(borders[n], borders[n + 1], TENSORS):
-                part = slice(at, min(at + TENSORS, borders[n + 1]))
-                left = self._deviations(self.left, chains, in_left[part])
-                right = self._deviations(self.right, chains, in_right[part])
-                for name, result in joins.items():
-                    scale = torch.from_numpy(weights[name][part]).unsqueeze(-1) / left[name].shape[-1]
-                    result[n] += ((left[name] * scale).flatten(1) @ right[name].flatten(1).T).numpy()
+        most = max(TENSORS, WALKED // len(chains))
 
-        Parallel(n_jobs=self.jobs, prefer="threads")(delayed(add_covariances)(n) for n in range(table.count))
+        def add_covariances(group: range) -> None:
+            torch.set_num_threads(1)
+            for at in range(borders[group.start], borders[group.stop], most):
+                stop = min(at + most, borders[group.stop])
+                left = self._grids(self.left, chains, in_left[at:stop])
+                right = self._grids(self.right, chains, in_right[at:stop])
+                for name, result in joins.items():
+                    scale = torch.from_numpy(weights[name][at:stop]).unsqueeze(-1) / left[name].shape[-1]
+                    x, y = left[name], right[name]
+                    x -= x.mean(-1, keepdim=True)  # of one side is enough for a covariance
+                    x *= scale
+                    for n in group:
+                        own = slice(max(borders[n] - at, 0), max(min(borders[n + 1], stop) - at, 0))
+                        result[n] += (x[:, own].flatten(1) @ y[:, own].flatten(1).T).numpy()
+
+        groups = _groups(borders, most)
+        Parallel(n_jobs=self.jobs, prefer="threads")(delayed(add_covariances)(group) for group in groups)
         return joins
 
-    def _deviations(self, name: str, chains: Sequence[Chain], rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """(P', tensors, entries) float64 by operator; `rows` are consecutive."""
+    def _grids(self, name: str, chains: Sequence[Chain], rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """(P', tensors, entries) float64 by operator, what a covariance needs of grids; `rows` rise."""
         tensors = self.table.inputs[name].rows(slice(rows[0], rows[-1] + 1))
-        found = {operator: dict[Chain, torch.Tensor]() for operator in ENTRYWISE}
+        chosen = slice(None) if len(rows) == rows[-1] + 1 - rows[0] else torch.from_numpy(rows - rows[0])
+        places = {chain: place for place, chain in enumerate(chains)}
+        found: dict[str, torch.Tensor] = {}
         for chain, values in walk(tensors, chains, whole=True):
-            for operator, kept in found.items():
-                kept[chain] = deviations(values.grid, BINARY[operator])
-        return {operator: torch.stack([kept[chain] for chain in chains]) for operator, kept in found.items()}
+            grid = values.grid[chosen].double()
+            for operator in ENTRYWISE:
+                terms = covarying(grid, BINARY[operator])
+                if operator not in found:
+                    found[operator] = torch.empty(len(chains), *terms.shape, dtype=torch.float64)
+                found[operator][places[chain]] = terms
+        return found
+
+
+def _groups(borders: np.ndarray, most: int) -> list[range]:
+    """Neighbouring architectures that have at most `most` tensors together, or one that has more."""
+    groups, first = list[range](), 0
+    for n in range(1, len(borders)):
+        if n == len(borders) - 1 or borders[n + 1] - borders[first] > most:
+            groups.append(range(first, n))
+            first = n
+    return groups

@@ -1,8 +1,9 @@
 """Studies: the same search under several settings and seeds, to see what each part of it contributes.
 
 `search`, `pps`, `population` and `unary` repeat the ablations of LPZero (Dong et al. 2024, arXiv 2410.04808, figures 6
-and 7, table 5); the others are ours. All settings of a seed search on the same split and are tested on the same
-held-out architectures, so they can be compared seed by seed. Held-out values are of sketch scores.
+and 7, table 5); the others are ours. They are of the evolution alone, but for `growth`. All settings of a seed search on
+the same split and are tested on the same held-out architectures, so they can be compared seed by seed. Held-out values
+are of sketch scores.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fitness.ranking import kendall, spearman
 from fitness.replay import branch_table
 from gp.config import SearchConfig
 from gp.evolve import evolve
+from gp.hall_of_fame import Champion
 from gp.run import prepare
 from models.benchmark import Benchmark
 from primitives.inputs import EXTENDED, PAPER
@@ -70,6 +72,12 @@ _POPULATIONS = tuple(Setting(f"population {n}", {"population": n}) for n in (80,
 _UNARY = tuple(Setting(f"{n} unary", {"n_unary": n}) for n in range(1, 6))
 _INPUTS = (Setting("paper", {"inputs": PAPER}), Setting("extended", {"inputs": EXTENDED}))
 _OBJECTIVES = tuple(Setting(name, {"objective": name}) for name in OBJECTIVES)
+_BEAM = SearchConfig().beam
+_GROWTH = (
+    Setting("evolution alone"),
+    Setting("two branches", {"beam": _BEAM, "branches": 2}),
+    Setting("three branches", {"beam": _BEAM, "branches": 3}),
+)
 _SIZES = tuple(Setting(f"{n} architectures", search_size=n) for n in (20, 30, 50, 100, 150))
 
 STUDIES: dict[str, Study] = {
@@ -82,6 +90,7 @@ STUDIES: dict[str, Study] = {
         Study("aggregate", "aggregations that a formula may use", "all", _aggregations()),
         Study("inputs", "inputs that a formula may use", "extended", _INPUTS),
         Study("objective", "what the search maximises", "both", _OBJECTIVES),
+        Study("growth", "branches that a beam search adds to the evolved formulas", _GROWTH[0].label, _GROWTH),
         Study("sample", "architectures that the search sees", "50 architectures", _SIZES),
     )
 }
@@ -118,7 +127,7 @@ def plan(
         splits = {s.label: split_groups(benchmark.groups, s.search_size or search_size, seed) for s in kept}
         common = tuple(sorted(set.intersection(*(set(split.holdout) for split in splits.values()))))
         for place, setting in enumerate(kept):
-            config = SearchConfig(seed=seed, iterations=iterations, **setting.changes)
+            config = SearchConfig(**{"seed": seed, "iterations": iterations, "beam": 0, **setting.changes})
             trials.append(Trial(benchmark, workshop, place, setting.label, config, splits[setting.label], common))
     return sorted(trials, key=lambda trial: -trial.config.n_unary)
 
@@ -127,9 +136,11 @@ def run_study(
     trials: Sequence[Trial],
     jobs: int = 1,
     progress: Progress | None = None,
-    on_trial: Callable[[Mapping[str, Any]], None] | None = None,
-) -> list[dict[str, Any]]:
+    on_trial: Callable[[Trial, Mapping[str, Any]], None] | None = None,
+    done: Mapping[tuple[int, int], Mapping[str, Any]] | None = None,
+) -> list[Mapping[str, Any]]:
     """The records of all trials, in `jobs` processes of one thread each; the same for any number, times apart.
+    `done` are the records by (place, seed) that are known already; `on_trial` hears of the others.
 
     A record holds label, seed, search_size, evaluations, seconds (of processor time, in the search), rejections by
     rule, and `curve`: a point for each evaluation that brought a new champion, with its evaluations, seconds, text,
@@ -141,12 +152,12 @@ def run_study(
     workshop.extract(trials[0].benchmark.architectures, progress)
     # Workers find everything in the bank but perhaps the second initialisation of the probes.
     alone = replace(workshop, devices=workshop.devices[:1])
-    records = {}
-    tasks = [replace(trial, workshop=alone) for trial in trials]
-    for trial, record in map_on_devices(_run_trial, tasks, ("cpu",) * min(jobs, len(tasks))):
+    records = dict(done or {})
+    tasks = [replace(t, workshop=alone) for t in trials if (t.place, t.config.seed) not in records]
+    for trial, record in map_on_devices(_run_trial, tasks, ("cpu",) * min(jobs, len(tasks))) if tasks else ():
         records[trial.place, trial.config.seed] = record
         if on_trial:
-            on_trial(record)
+            on_trial(trial, record)
     return [records[key] for key in sorted(records)]
 
 
@@ -175,6 +186,13 @@ class _Recorder:
                 self.points.append((self.evaluations, self.seconds, evaluation))
         return found
 
+    def grew(self, best: Champion | None, compared: int) -> None:
+        """The champion after growth, which is the same if there was none."""
+        self.evaluations = compared
+        if best is not None and self.points and best.proxy != self.points[-1][2].proxy:
+            evaluation = Evaluation(best.proxy, best.fitness, best.sign, b"")
+            self.points.append((compared, self.seconds, evaluation))
+
 
 def _order(evaluation: Evaluation) -> tuple[float, int, str]:
     return -evaluation.fitness, evaluation.proxy.complexity, evaluation.proxy.text
@@ -185,6 +203,8 @@ def _run_trial(trial: Trial, device: str) -> dict[str, Any]:
     ground = prepare(trial.benchmark, trial.workshop, trial.split, trial.config)
     recorder = _Recorder(ground.evaluate)
     result = evolve(trial.config, recorder, ground.predict)
+    hall, compared = ground.grow(trial.config, result.hall, recorder.evaluations)
+    recorder.grew(hall.best, compared)
     seconds = recorder.seconds
     return {
         "label": trial.label,
