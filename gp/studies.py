@@ -1,9 +1,9 @@
 """Studies: the same search under several settings and seeds, to see what each part of it contributes.
 
 `search`, `pps`, `population` and `unary` repeat the ablations of LPZero (Dong et al. 2024, arXiv 2410.04808, figures 6
-and 7, table 5); the others are ours. They are of the evolution alone, but for `growth`. All settings of a seed search on
-the same split and are tested on the same held-out architectures, so they can be compared seed by seed. Held-out values
-are of sketch scores.
+and 7, table 5); the others are ours. They are of the evolution alone, but for `growth`. All settings of a seed search
+on the same split and are tested on the same held-out architectures, so they can be compared seed by seed. Held-out
+values are of sketch scores.
 """
 
 from __future__ import annotations

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.image
 import pytest
-from test_cli import SMALL, zcp
+from test_cli import ROOT, SMALL, zcp
 
 import cli
 from gp.studies import STUDIES
+from models.files import dump_json, sealed
 from primitives.operators import AGGREGATION
 
 FEATURES = ["--batch", "2", "--seq-len", "24", "--devices", "cpu"]
@@ -67,6 +70,47 @@ def test_one_process_finds_what_two_found(
         for part in (trial, *trial["curve"]):
             part.pop("seconds")
     assert found["trials"] == before["trials"] and found["levels"]
+
+
+def test_a_killed_study_goes_on_where_it_was(study: Path, tiny_benchmark: Path, bank: Path, tmp_path: Path) -> None:
+    few = ["--seeds", "2", "--iterations", "20", "--search-size", "15", "--jobs", "1"]
+    asked = ["ablate", "--benchmark", tiny_benchmark, "--study", "pps", *few, *FEATURES, "--bank", bank]
+    asked += ["--out", tmp_path]
+    process = subprocess.Popen(
+        [sys.executable, "cli.py", *map(str, asked)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    while "2/4" not in process.stderr.readline():
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    kept = tmp_path / "pps-tiny.trials.json"
+    assert len(json.loads(kept.read_text())["trials"]) >= 2
+    done = zcp(*asked)
+    assert done.returncode == 0 and "of 4 searches were done already" in done.stderr and not kept.exists()
+    found, before = json.loads((tmp_path / "pps-tiny.json").read_text()), json.loads(study.read_text())
+    for trial in (*found["trials"], *before["trials"]):
+        for part in (trial, *trial["curve"]):
+            part.pop("seconds")
+    assert found["trials"] == before["trials"]
+
+
+@pytest.mark.parametrize("damage", ["bytes", "digest", "settings"])
+def test_kept_searches_that_cannot_be_trusted_are_not_used(
+    damage: str, tiny_benchmark: Path, bank: Path, tmp_path: Path
+) -> None:
+    few = ["--seeds", "1", "--iterations", "5", "--search-size", "15", "--jobs", "1"]
+    asked = ["ablate", "--benchmark", tiny_benchmark, "--study", "inputs", *few, *FEATURES, "--bank", bank]
+    content = {"bytes": b"\x00{", "digest": b'{"asked": "", "trials": [], "digest": "no"}'}
+    other = dump_json(sealed({"asked": "of another study", "trials": []}))
+    (tmp_path / "inputs-tiny.trials.json").write_bytes(content.get(damage, other))
+    done = zcp(*asked, "--out", tmp_path)
+    assert "Traceback" not in done.stderr
+    if damage == "settings":
+        assert done.returncode == 1 and "other settings; choose another folder" in done.stderr
+    else:
+        assert done.returncode == 0 and "all searches are done again" in done.stderr
 
 
 def test_settings_side_by_side_have_a_figure(
