@@ -64,9 +64,11 @@ def search(benchmark: Benchmark, workshop: Workshop, setting: str, o: argparse.N
     with one_thread():
         hall = evolve(config, ground.evaluate, ground.predict).hall
     hall, _ = ground.grow(config, hall, 0, jobs=2)
+    if not o.sketch:
+        hall = ground.judge(hall, config)
     if hall.best is None:
         raise SystemExit(f"seed {seed}: no valid formula")
-    return Found(setting, seed, split, hall.champions)
+    return Found(setting, seed, split, hall.champions[: o.hall_size])
 
 
 def measure(found: Found, scores: np.ndarray, benchmark: Benchmark) -> list[dict[str, Any]]:

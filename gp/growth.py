@@ -22,6 +22,7 @@ from fitness.branches import BranchTable
 from fitness.chains import chains_of
 from fitness.evaluation import OBJECTIVES, Evaluate, Evaluation, evaluate_scores, ranking_key
 from fitness.ranking import RankTarget
+from fitness.replay import mean_ranks
 from gp.config import SearchConfig
 from gp.variation import Predict
 from primitives.operators import BINARY
@@ -34,6 +35,7 @@ LONGEST = 2  # unary operators in a branch that is tried; three would be twenty 
 PER_PARENT = 500  # results of one parent and one operator that are looked at more closely
 POOLED = 10_000  # results of all parents whose objective is computed
 FOLDS = 5  # of the cross-validation
+JURY = 10  # formulas whose mean rank it looks at, because the best one alone is a matter of luck
 JOINS = tuple(name for name in BINARY if name != "matmul")  # on numbers it is the product
 
 
@@ -152,8 +154,8 @@ def _beams(
 
 
 def _branches_that_pay(ground: _Ground, config: SearchConfig) -> int:
-    """How many branches formulas should have: the number whose best formula, chosen without a fifth of the search
-    split, agrees best with the ground truth on that fifth (mean of FOLDS); of equals the smallest."""
+    """How many branches formulas should have: the number whose best JURY formulas, chosen without a fifth of the
+    search split, agree best with the ground truth on that fifth (mean of FOLDS); of equals the smallest."""
     order = list(range(ground.table.count))
     random.Random(f"folds:{config.seed}").shuffle(order)
     narrow = replace(config, beam=max(1, config.beam // 2))
@@ -164,8 +166,8 @@ def _branches_that_pay(ground: _Ground, config: SearchConfig) -> int:
         part = ground.only(np.flatnonzero(~left_out), config.objective)
         for place, (beam, _) in enumerate(islice(_beams(part, narrow), config.branches - 1)):
             if beam:
-                scores = beam[0].sign * ground.table.score(beam[0].proxy)
-                agreement[fold, place] = _agreement(scores, ground.target.values, left_out)
+                scores = ground.table.scores([e.proxy for e in beam[:JURY]]) * [[e.sign] for e in beam[:JURY]]
+                agreement[fold, place] = _agreement(mean_ranks(scores), ground.target.values, left_out)
     return 2 + int(np.argmax(agreement.mean(0).round(12)))
 
 
@@ -242,8 +244,8 @@ def _beam(
         if config.pps and (violation(proxy) is not None or (predict is not None and predict(proxy) is not None)):
             continue
         (evaluation,) = ground.evaluate([proxy])
-        if evaluation.invalid is None:
-            beam.setdefault(evaluation.ranking, evaluation)
+        if evaluation.invalid is None and evaluation.ranking not in beam:
+            beam[evaluation.ranking] = evaluation
     return sorted(beam.values(), key=lambda e: (-e.fitness, e.proxy.complexity, e.proxy.text))
 
 

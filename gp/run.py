@@ -36,6 +36,7 @@ from gp.hall_of_fame import HallOfFame
 from gp.limits import Limits
 from gp.run_files import RunFiles, environment
 from gp.run_settings import BadRun, RunSettings
+from models.architecture import Architecture
 from models.benchmark import Benchmark
 from primitives.proxy import Proxy
 
@@ -43,6 +44,7 @@ __all__ = ["BadRun", "Ground", "Outcome", "Reporter", "Run", "RunSettings", "env
 
 EARLY = (Stop.TIME, Stop.PATIENCE, Stop.TARGET)
 GROWING = (Stop.FINISHED, Stop.EXHAUSTED, Stop.PATIENCE)  # after the others there is no time or no need
+FINALISTS = 3  # times the size of the hall of fame
 PROBE_COUNT = 8  # architectures of the search split that are initialised twice
 
 
@@ -76,9 +78,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Ground:
-    """What a search walks on: its split's branches and ground truth, the evaluation by them, and the probe rules
-    (None without PPS)."""
+    """What a search walks on: the architectures of its split, their branches and ground truth, the evaluation by
+    them, and the probe rules (None without PPS)."""
 
+    workshop: Workshop
+    seen: Sequence[Architecture]
     table: BranchTable
     target: RankTarget
     evaluate: Evaluate
@@ -88,18 +92,29 @@ class Ground:
         self, config: SearchConfig, hall: HallOfFame, evaluations: int, jobs: int = 1,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> tuple[HallOfFame, int]:  # fmt: skip
-        """`hall` and what grows from it, and how many formulas were compared in all; `hall` itself if nothing may."""
+        """The finalists: `hall` and what grows from it; and how many formulas were compared in all. `hall` itself if
+        nothing may grow."""
         if not config.grows:
             return hall, evaluations
         seeds = [champion.proxy for champion in hall.champions]
         with one_thread():
             growth = grow(self.table, self.target, self.evaluate, config, seeds, self.predict, jobs, should_stop)
-        grown = HallOfFame(config.hall_size)
+        grown = HallOfFame(FINALISTS * config.hall_size)
         for champion in hall.champions:
             grown.keep(champion)
         for evaluation in growth.evaluations:
             grown.offer(evaluation, evaluations + growth.compared)
         return grown, evaluations + growth.compared
+
+    def judge(self, finalists: HallOfFame, config: SearchConfig, progress: Extracting | None = None) -> HallOfFame:
+        """The hall of fame: the best finalists by their exact scores on the search split, which have the last word."""
+        proxies = [champion.proxy for champion in finalists.champions]
+        scores = self.workshop.exact_scores(proxies, self.seen, progress)
+        hall = HallOfFame(config.hall_size)
+        evaluations = evaluate_scores(proxies, scores, self.target, config.objective)
+        for champion, evaluation in zip(finalists.champions, evaluations, strict=True):
+            hall.offer(evaluation, champion.found_at)
+        return hall
 
 
 def prepare(
@@ -115,7 +130,7 @@ def prepare(
         return evaluate_scores(proxies, table.scores(proxies, jobs), target, config.objective)
 
     if not config.pps:
-        return Ground(table, target, evaluate, None)
+        return Ground(workshop, seen, table, target, evaluate, None)
     key = workshop.bank.key
     second = FeatureKey(**{**key.__dict__, "init_seed": key.init_seed + 1})
     retest = Workshop(FeatureBank(workshop.bank.folder, second), workshop.batch, workshop.devices)
@@ -123,7 +138,7 @@ def prepare(
     bad = overflowing(chosen, retest, progress)
     chosen = [architecture for architecture in chosen if architecture.id not in bad]
     probes = Probes(branch_table(chosen, workshop), branch_table(chosen, retest))
-    return Ground(table, target, evaluate, probes.violation)
+    return Ground(workshop, seen, table, target, evaluate, probes.violation)
 
 
 class Run:
@@ -185,6 +200,8 @@ class Run:
                 return Outcome(None, result, seconds)
             seconds["growth"] = clock() - start
         start = clock()
+        reporter.stage(f"exact scores of {len(hall.champions)} finalists on the search split")
+        hall = walk.judge(hall, config, reporter.networks)
         reporter.stage(f"exact scores of the hall of fame on all {len(ground.benchmark)} architectures")
         # One visit per network makes its exact scores and its sketch, which says whether it is sound.
         workshop.exact_scores([c.proxy for c in hall.champions], ground.benchmark.architectures, reporter.networks)
