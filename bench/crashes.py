@@ -59,7 +59,8 @@ class Study:
         """A search, or the rest of one that was begun."""
         if (out / "config.json").exists():
             return ["evolve", "--resume", str(out), "--devices", self.devices, "--bank", str(bank)]
-        search = ["--search-size", "16", "--population", "12", "--iterations", str(self.iterations)]
+        search = ["--search-size", "16", "--population", "12", "--inputs", "paper", "--beam", "8"]
+        search += ["--iterations", str(self.iterations)]
         return ["evolve", "--benchmark", str(self.table), *search, "--out", str(out), *self._features(bank)]
 
     def extract(self, bank: Path) -> list[str]:

@@ -16,7 +16,7 @@ from models.layouts.glue import OPERATIONS
 from models.spaces import SPACES
 
 FEATURES = ["--batch", "2", "--seq-len", "24", "--devices", "cpu"]
-SEARCH = ["--search-size", "16", "--population", "12", *FEATURES]
+SEARCH = ["--search-size", "16", "--population", "12", "--inputs", "paper", "--beam", "8", *FEATURES]
 
 
 def config(rng: random.Random) -> dict[str, Any]:

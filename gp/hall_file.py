@@ -54,8 +54,8 @@ class SplitIds:
 
 @dataclass(frozen=True)
 class HallProxy:
-    """One formula. `fitness` is what the search measured (on the sketch), the figures what was measured
-    afterwards, None where nothing was; `fidelity` compares sketch and exact scores."""
+    """One formula. `fitness` is the objective on the search split, by exact scores; the figures are what was
+    measured afterwards, None where nothing was; `fidelity` compares sketch and exact scores."""
 
     proxy: Proxy
     sign: int

@@ -17,19 +17,9 @@ import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = [
-    "--search-size",
-    "16",
-    "--iterations",
-    "40",
-    "--population",
-    "12",
-    "--batch",
-    "2",
-    "--seq-len",
-    "24",
-    "--devices",
-    "cpu",
-]
+    "--search-size", "16", "--iterations", "40", "--population", "12", "--inputs", "paper", "--beam", "8",
+    "--batch", "2", "--seq-len", "24", "--devices", "cpu",
+]  # fmt: skip
 
 
 def zcp(*arguments: object, **extra: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ ALLOWED = {
     "models": {"models"},
     "primitives": {"primitives"},
     "fitness": {"fitness", "models", "primitives"},
-    "gp": {"gp", "fitness", "primitives", "models.files", "models.locks", "models.benchmark"},
+    "gp": {"gp", "fitness", "primitives", "models.files", "models.locks", "models.architecture", "models.benchmark"},
 }
 SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 EVERYTHING = [*SOURCES, ROOT / "cli.py", *sorted((ROOT / "commands").glob("*.py"))]
