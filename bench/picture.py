@@ -32,14 +32,15 @@ def main(hall: Path, out: Path) -> None:
     workshop = Workshop(FeatureBank(Path(".cache/bank"), FeatureKey.create(benchmark.space, batch.digest)), batch)
     champion = document.proxies[0]
     ours = champion.sign * workshop.exact_scores([champion.proxy], unseen)[0]
-    panels = {"#params": naive_scores("#params", unseen), str(champion.proxy): ours}
+    panels = {"#params": naive_scores("#params", unseen), "the evolved formula": ours}
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained", sharey=True)
     for axis, (name, scores) in zip(axes, panels.items(), strict=True):
         axis.scatter(rankdata(scores), rankdata(truth), s=14, color="0.25")
         axis.set_title(name, fontsize=9)
         axis.set_xlabel(f"rank by score    (rho {spearman(scores, truth):.3f}, tau {kendall(scores, truth):.3f})")
     axes[0].set_ylabel("rank by measured quality")
-    figure.suptitle(f"{benchmark.name}: {len(unseen)} architectures the search never saw")
+    title = f"{benchmark.name}: {len(unseen)} architectures the search never saw"
+    figure.suptitle(f"{title}\n{champion.proxy}", fontsize=9)
     figure.savefig(out, dpi=110)
 
 

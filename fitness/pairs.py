@@ -126,6 +126,10 @@ class PairTable:
 
         def add_covariances(group: range) -> None:
             torch.set_num_threads(1)
+            with np.errstate(all="ignore"):  # what is not finite has no score, and is counted as such
+                add(group)
+
+        def add(group: range) -> None:
             for at in range(borders[group.start], borders[group.stop], most):
                 stop = min(at + most, borders[group.stop])
                 left = self._grids(self.left, chains, in_left[at:stop])

@@ -147,6 +147,8 @@ class _Parser:
 
     def _aggregated(self) -> tuple[str, Branch]:
         aggregate = self._known("aggregation", self._name("an aggregation"), AGGREGATION)
+        if self._peek() == "(":
+            self._fail_here("'[', because what is joined already stands first")
         self._take("[")
         branch = self._branch()
         self._take("]")

@@ -98,10 +98,11 @@ CHANGES = {
     "inputs": PAPER, "pps": False, "hall_size": 3, "tries": 1,
 }  # fmt: skip
 READ_BY_EVALUATE = {"objective"}
+READ_BY_GROWTH = {"branches", "beam"}  # tests/test_gp_growth.py
 
 
 def test_every_setting_is_tested_for_an_effect():
-    assert {f.name for f in dataclasses.fields(SearchConfig)} == set(CHANGES) | READ_BY_EVALUATE
+    assert {f.name for f in dataclasses.fields(SearchConfig)} == set(CHANGES) | READ_BY_EVALUATE | READ_BY_GROWTH
 
 
 @pytest.mark.parametrize("field", CHANGES)

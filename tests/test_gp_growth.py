@@ -63,6 +63,12 @@ def test_two_branches_are_as_good_as_the_best_of_all_pairs(ground: tuple[BranchT
     assert all(len(e.proxy.branches) == 2 for e in found)
 
 
+@pytest.fixture
+def third_branch_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gp.growth._branches_that_pay", lambda ground, config: config.branches)
+
+
+@pytest.mark.usefixtures("third_branch_pays")
 def test_every_beam_is_better_than_the_one_before_and_holds_no_ranking_twice(
     ground: tuple[BranchTable, RankTarget],
 ) -> None:
@@ -82,6 +88,7 @@ def test_every_beam_is_better_than_the_one_before_and_holds_no_ranking_twice(
         )  # fmt: skip
 
 
+@pytest.mark.usefixtures("third_branch_pays")
 def test_the_hall_grows_too(ground: tuple[BranchTable, RankTarget]) -> None:
     hall = [parse("sum[ frobenius_norm(W.attn) ]"), parse("sum[ product( abs(W.ffn), abs(W.ffn) ) ]")]
     config = SearchConfig(**{**SMALL.__dict__, "beam": 300})  # W.attn is not among the inputs of the branches
@@ -89,6 +96,28 @@ def test_the_hall_grows_too(ground: tuple[BranchTable, RankTarget]) -> None:
     assert any("frobenius_norm(W.attn)" in text for text in found)
     assert any("product( abs(W.ffn), abs(W.ffn) )" in text for text in found)
     assert not any("W.attn" in e.proxy.text or "W.ffn" in e.proxy.text for e in grown(ground, config).evaluations)
+
+
+def test_cross_validation_finds_that_a_third_branch_pays(ground: tuple[BranchTable, RankTarget]) -> None:
+    """Where the ground truth is itself a formula of three branches."""
+    truth = parse("sum( product( mean[ exp(A) ], last[ pow2(W) ] ), last[ to_std(A) ] )")
+    other = (ground[0], RankTarget.create(ground[0].score(truth)))
+    found = grow(*other, partial(evaluations, other), SMALL, [])
+    assert max(len(e.proxy.branches) for e in found.evaluations) == 3
+
+
+def test_a_third_branch_that_changes_nothing_does_not_pay(
+    ground: tuple[BranchTable, RankTarget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = list[np.ndarray]()
+
+    def equal(scores: np.ndarray, quality: np.ndarray, left_out: np.ndarray) -> float:
+        seen.append(left_out)
+        return 0.5
+
+    monkeypatch.setattr("gp.growth._agreement", equal)
+    assert max(len(e.proxy.branches) for e in grown(ground).evaluations) == 2
+    assert np.array_equal(np.sum(seen, axis=0), [2] * 14)  # left out once for each number of branches
 
 
 def test_threads_and_probes(ground: tuple[BranchTable, RankTarget]) -> None:

@@ -61,7 +61,7 @@ def test_any_text_is_a_proxy_or_a_sentence(text: str) -> None:
         ("mean", "wanted '['"),
         ("sum( sum( sum( mean[ W ], sum[ W ] ), sum[ A ] ), sum[ G ] )", "at most 3 branches"),
         ("sum( sum( mean[ sum( W, G ) ], sum[ W ] ), sum[ A ] )", "at most 3 branches"),
-        ("sum( mean[ W ], sum( sum[ W ], sum[ A ] ) )", "unknown aggregation"),
+        ("sum( mean[ W ], sum( sum[ W ], sum[ A ] ) )", "wanted '[', because what is joined already"),
         ("", "got the end"),
         ("__import__('os').system('id')", 'got "\'"'),
         ("mean[ " + "abs(" * (MAX_CHAIN + 2) + "W" + ")" * (MAX_CHAIN + 2) + " ]", "at most"),
