@@ -61,6 +61,18 @@ def test_an_interrupt_saves_what_there_is(quiet: Study, tmp_path: Path, signals:
     assert not difference(contents(quiet.folder / "whole"), contents(tmp_path / "run"))
 
 
+def test_an_interrupt_while_formulas_grow_saves_the_evolution(quiet: Study, tmp_path: Path) -> None:
+    process = start(quiet.evolve(quiet.folder / "bank", tmp_path / "run"))
+    assert any(line.startswith("every branch joined") for line in lines_of(process))
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in error, error
+    assert json.loads((tmp_path / "run" / "checkpoint.json").read_bytes())["iteration"] == ITERATIONS
+    assert not (tmp_path / "run" / "hall_of_fame.json").exists()
+    assert resume_here(tmp_path / "run", quiet.folder / "bank") == 0
+    assert not difference(contents(quiet.folder / "whole"), contents(tmp_path / "run"))
+
+
 def test_a_second_interrupt_leaves_at_once() -> None:
     with pytest.raises(KeyboardInterrupt), live(0) as reporter:
         os.kill(os.getpid(), signal.SIGTERM)
