@@ -78,7 +78,7 @@ _GROWTH = (
     Setting("two branches", {"beam": _BEAM, "branches": 2}),
     Setting("three branches", {"beam": _BEAM, "branches": 3}),
 )
-_SIZES = tuple(Setting(f"{n} architectures", search_size=n) for n in (20, 30, 50, 100, 150))
+_SIZES = tuple(Setting(f"n = {n}", search_size=n) for n in (20, 30, 50, 100, 150))
 
 STUDIES: dict[str, Study] = {
     s.name: s
@@ -91,7 +91,7 @@ STUDIES: dict[str, Study] = {
         Study("inputs", "inputs that a formula may use", "extended", _INPUTS),
         Study("objective", "what the search maximises", "both", _OBJECTIVES),
         Study("growth", "branches that a beam search adds to the evolved formulas", _GROWTH[0].label, _GROWTH),
-        Study("sample", "architectures that the search sees", "50 architectures", _SIZES),
+        Study("sample", "n, the architectures that the search sees", "n = 50", _SIZES),
     )
 }
 
