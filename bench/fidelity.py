@@ -23,8 +23,9 @@ from fitness.evaluation import split_groups
 from fitness.extraction import Workshop
 from fitness.replay import branch_table
 from gp.config import SearchConfig
+from gp.ground import prepare
 from gp.primitive_set import primitive_set
-from gp.run import fidelity, prepare
+from gp.run import fidelity
 from gp.variation import Guard, make_toolbox
 from models.benchmark import Benchmark
 from models.origins import load

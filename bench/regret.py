@@ -26,7 +26,7 @@ from fitness.replay import branch_table
 from gp.config import SearchConfig
 from gp.evolve import evolve
 from gp.exhaustive import exhaust
-from gp.run import prepare
+from gp.ground import prepare
 from models.benchmark import Benchmark
 from models.origins import load
 from primitives.proxy import Proxy

@@ -25,7 +25,7 @@ from fitness.ranking import RankTarget
 from gp.config import SearchConfig
 from gp.evolve import evolve
 from gp.exhaustive import exhaust
-from gp.run import prepare
+from gp.ground import prepare
 from models.origins import load
 
 

@@ -28,8 +28,8 @@ from fitness.replay import mean_ranks, sketch_scores
 from fitness.zoo.naive import NAIVE, naive_scores
 from gp.config import SearchConfig
 from gp.evolve import evolve
+from gp.ground import prepare
 from gp.hall_of_fame import Champion
-from gp.run import prepare
 from models.architecture import Architecture
 from models.benchmark import Benchmark
 from models.origins import load

@@ -87,15 +87,15 @@ def ablate(
 
 def _finished(path: Path, trials: Sequence[Any]) -> Any:
     """The searches that an interrupted study did; a damaged file of them is set aside with a sentence."""
-    from gp.study_file import Finished
+    from gp.study_file import Finished, OtherStudy
     from models.files import BadFile
 
     place = path.with_suffix(".trials.json")
     try:
         finished = Finished.open(place, trials)
+    except OtherStudy:
+        raise
     except BadFile as error:
-        if "other settings" in str(error):
-            raise
         say(f"{error}; all searches are done again")
         return Finished.open(place.with_suffix(".again.json"), trials)
     if finished.records:

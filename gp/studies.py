@@ -23,8 +23,8 @@ from fitness.ranking import kendall, spearman
 from fitness.replay import branch_table
 from gp.config import SearchConfig
 from gp.evolve import evolve
+from gp.ground import prepare
 from gp.hall_of_fame import Champion
-from gp.run import prepare
 from models.benchmark import Benchmark
 from primitives.inputs import EXTENDED, PAPER
 from primitives.operators import AGGREGATION

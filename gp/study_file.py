@@ -11,10 +11,14 @@ from typing import Any
 from gp.studies import Trial
 from models.files import BadFile, dump_json, load_json, sealed, unsealed, write_atomic
 
-__all__ = ["Finished"]
+__all__ = ["Finished", "OtherStudy"]
 
 MAX_BYTES = 50_000_000
 Key = tuple[int, int]
+
+
+class OtherStudy(BadFile):
+    """A sound file, but of trials with other settings."""
 
 
 @dataclass
@@ -27,14 +31,16 @@ class Finished:
 
     @classmethod
     def open(cls, path: Path, trials: Sequence[Trial]) -> Finished:
-        """What `path` holds of these trials, nothing if there is no such file. BadFile if it is damaged, or of
-        trials with other settings."""
+        """What `path` holds of these trials, nothing if there is no such file. BadFile if it is damaged, OtherStudy
+        if it is of trials with other settings."""
         finished = cls(path, _asked(trials))
         if not path.exists():
             return finished
         data = unsealed(load_json(path, MAX_BYTES, "the finished trials of a study"), str(path))
         if data["asked"] != finished.asked:
-            raise BadFile(f"{path}: holds trials of a study with other settings; choose another folder, or delete it")
+            raise OtherStudy(
+                f"{path}: holds trials of a study with other settings; choose another folder, or delete it"
+            )
         finished.records = {(entry["place"], entry["seed"]): entry["record"] for entry in data["trials"]}
         return finished
 

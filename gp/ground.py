@@ -1,0 +1,93 @@
+"""Ground: what a search walks on, from the features of its split; how it grows there and who wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fitness.bank import FeatureBank, FeatureKey
+from fitness.branches import BranchTable
+from fitness.devices import one_thread
+from fitness.evaluation import Evaluate, Evaluation, Split, evaluate_scores
+from fitness.extraction import Progress as Extracting
+from fitness.extraction import Workshop
+from fitness.probes import Probes
+from fitness.ranking import RankTarget
+from fitness.replay import branch_table
+from fitness.soundness import overflowing
+from gp.config import SearchConfig
+from gp.growth import grow
+from gp.hall_of_fame import HallOfFame
+from models.architecture import Architecture
+from models.benchmark import Benchmark
+from primitives.proxy import Proxy
+
+__all__ = ["Ground", "prepare"]
+
+FINALISTS = 3  # times the size of the hall of fame
+PROBE_COUNT = 8  # architectures of the search split that are initialised twice
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a search walks on: the architectures of its split, their branches and ground truth, the evaluation by
+    them, and the probe rules (None without PPS)."""
+
+    workshop: Workshop
+    seen: Sequence[Architecture]
+    table: BranchTable
+    target: RankTarget
+    evaluate: Evaluate
+    predict: Callable[[Proxy], str | None] | None
+
+    def grow(
+        self, config: SearchConfig, hall: HallOfFame, evaluations: int, jobs: int = 1,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> tuple[HallOfFame, int]:  # fmt: skip
+        """The finalists: `hall` and what grows from it; and how many formulas were compared in all. `hall` itself if
+        nothing may grow."""
+        if not config.grows:
+            return hall, evaluations
+        seeds = [champion.proxy for champion in hall.champions]
+        with one_thread():
+            growth = grow(self.table, self.target, self.evaluate, config, seeds, self.predict, jobs, should_stop)
+        grown = HallOfFame(FINALISTS * config.hall_size)
+        for champion in hall.champions:
+            grown.keep(champion)
+        for evaluation in growth.evaluations:
+            grown.offer(evaluation, evaluations + growth.compared)
+        return grown, evaluations + growth.compared
+
+    def judge(self, finalists: HallOfFame, config: SearchConfig, progress: Extracting | None = None) -> HallOfFame:
+        """The hall of fame: the best finalists by their exact scores on the search split, which have the last word."""
+        proxies = [champion.proxy for champion in finalists.champions]
+        scores = self.workshop.exact_scores(proxies, self.seen, progress)
+        hall = HallOfFame(config.hall_size)
+        evaluations = evaluate_scores(proxies, scores, self.target, config.objective)
+        for champion, evaluation in zip(finalists.champions, evaluations, strict=True):
+            hall.offer(evaluation, champion.found_at)
+        return hall
+
+
+def prepare(
+    benchmark: Benchmark, workshop: Workshop, split: Split, config: SearchConfig,
+    progress: Extracting | None = None, jobs: int = 1,
+) -> Ground:  # fmt: skip
+    """Extract the search split, and its probes a second time; the held-out part is not touched."""
+    seen = [benchmark.architectures[i] for i in split.search]
+    table = branch_table(seen, workshop, progress)
+    target = RankTarget.create(benchmark.quality[list(split.search)])
+
+    def evaluate(proxies: Sequence[Proxy]) -> list[Evaluation]:
+        return evaluate_scores(proxies, table.scores(proxies, jobs), target, config.objective)
+
+    if not config.pps:
+        return Ground(workshop, seen, table, target, evaluate, None)
+    key = workshop.bank.key
+    second = FeatureKey(**{**key.__dict__, "init_seed": key.init_seed + 1})
+    retest = Workshop(FeatureBank(workshop.bank.folder, second), workshop.batch, workshop.devices)
+    chosen = seen[:: max(1, len(seen) // PROBE_COUNT)][:PROBE_COUNT]
+    bad = overflowing(chosen, retest, progress)
+    chosen = [architecture for architecture in chosen if architecture.id not in bad]
+    probes = Probes(branch_table(chosen, workshop), branch_table(chosen, retest))
+    return Ground(workshop, seen, table, target, evaluate, probes.violation)
