@@ -86,7 +86,7 @@ def ablate(
 
 
 def _finished(path: Path, trials: Sequence[Any]) -> Any:
-    """The searches that an interrupted study did; a damaged file of them is set aside with a sentence."""
+    """The searches that an interrupted study did; a damaged file of them is replaced, with a sentence."""
     from gp.study_file import Finished, OtherStudy
     from models.files import BadFile
 
@@ -97,7 +97,7 @@ def _finished(path: Path, trials: Sequence[Any]) -> Any:
         raise
     except BadFile as error:
         say(f"{error}; all searches are done again")
-        return Finished.open(place.with_suffix(".again.json"), trials)
+        return Finished.begin(place, trials)
     if finished.records:
         say(f"{len(finished.records)} of {len(trials)} searches were done already")
     return finished

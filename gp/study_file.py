@@ -30,18 +30,24 @@ class Finished:
     records: dict[Key, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
+    def begin(cls, path: Path, trials: Sequence[Trial]) -> Finished:
+        """Nothing is done yet, whatever lies at `path`."""
+        return cls(path, _asked(trials))
+
+    @classmethod
     def open(cls, path: Path, trials: Sequence[Trial]) -> Finished:
         """What `path` holds of these trials, nothing if there is no such file. BadFile if it is damaged, OtherStudy
         if it is of trials with other settings."""
-        finished = cls(path, _asked(trials))
+        finished = cls.begin(path, trials)
         if not path.exists():
             return finished
         data = unsealed(load_json(path, MAX_BYTES, "the finished trials of a study"), str(path))
-        if data["asked"] != finished.asked:
-            raise OtherStudy(
-                f"{path}: holds trials of a study with other settings; choose another folder, or delete it"
-            )
-        finished.records = {(entry["place"], entry["seed"]): entry["record"] for entry in data["trials"]}
+        if data.get("asked") != finished.asked:
+            raise OtherStudy(f"{path}: holds trials with other settings; choose another folder, or delete it")
+        try:
+            finished.records = {(entry["place"], entry["seed"]): dict(entry["record"]) for entry in data["trials"]}
+        except (KeyError, TypeError, ValueError):
+            raise BadFile(f"{path}: got trials of another form, wanted place, seed and record; delete it") from None
         return finished
 
     def add(self, trial: Trial, record: Mapping[str, Any]) -> None:

@@ -111,6 +111,7 @@ def test_kept_searches_that_cannot_be_trusted_are_not_used(
         assert done.returncode == 1 and "other settings; choose another folder" in done.stderr
     else:
         assert done.returncode == 0 and "all searches are done again" in done.stderr
+        assert {path.name for path in tmp_path.iterdir()} == {"inputs-tiny.json", "inputs-tiny.png"}
 
 
 def test_settings_side_by_side_have_a_figure(
