@@ -63,9 +63,8 @@ def search(benchmark: Benchmark, workshop: Workshop, setting: str, o: argparse.N
     ground = prepare(benchmark, workshop, split, config)
     with one_thread():
         hall = evolve(config, ground.evaluate, ground.predict).hall
-    hall, _ = ground.grow(config, hall, 0, jobs=2)
-    if not o.sketch:
-        hall = ground.judge(hall, config)
+    finalists = ground.grow(config, hall, 0, jobs=2)
+    hall = finalists.hall if o.sketch else ground.judge(finalists, config)
     if hall.best is None:
         raise SystemExit(f"seed {seed}: no valid formula")
     return Found(setting, seed, split, hall.champions[: o.hall_size])

@@ -15,7 +15,8 @@ from commands.options import FORMAT, ON_INVALID, Duration, Name, check_build, fe
 from commands.output import columns_of, direction, emit, say, say_ceiling
 
 SEARCH_OPTIONS = (
-    "seed", "iterations", "population", "n_unary", "objective", "algorithm", "branches", "beam", "hall_size",
+    "seed", "iterations", "population", "n_unary", "objective", "algorithm", "branches", "beam", "coarse",
+    "hall_size",
 )  # fmt: skip
 
 
@@ -35,6 +36,7 @@ SEARCH_OPTIONS = (
 @click.option("--inputs", type=Name("extended", "paper"), default="extended", show_default=True)
 @click.option("--branches", type=click.IntRange(2, 3), default=3, show_default=True, help="Most of a formula.")
 @click.option("--beam", type=click.IntRange(0, 1000), default=50, show_default=True, help="How many grow; 0: none.")
+@click.option("--coarse", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Least level; 0: none.")
 @click.option("--hall-size", type=click.IntRange(1, 1000), default=10, show_default=True)
 @click.option("--no-pps", is_flag=True, help="Switch the pruning rules off (for the ablation).")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Threads of the search.")

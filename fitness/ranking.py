@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-__all__ = ["RankTarget", "bootstrap_interval", "kendall", "paired_p_value", "spearman"]
+__all__ = ["RankTarget", "bootstrap_interval", "kendall", "paired_p_value", "rarest", "spearman"]
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
@@ -67,6 +67,16 @@ class RankTarget:
             with np.errstate(invalid="ignore", divide="ignore"):
                 result[at : at + chunk] = (signs @ self._pair_signs) / np.sqrt(untied)
         return result
+
+
+def rarest(scores: np.ndarray) -> np.ndarray:
+    """How many columns of each row of `scores` (P, N) share the row's rarest value, (P,)."""
+    ordered = np.sort(scores, axis=-1)
+    new = np.ones(ordered.shape, dtype=bool)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    starts = np.flatnonzero(new)  # of the levels, row after row
+    sizes = np.diff(starts, append=new.size)
+    return np.minimum.reduceat(sizes, np.cumsum(new.sum(-1)) - new.sum(-1)) if len(scores) else np.zeros(0, dtype=int)
 
 
 def _unit(ranks: np.ndarray) -> np.ndarray:

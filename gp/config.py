@@ -36,8 +36,9 @@ class SearchConfig:
     `n_unary` operators stand in each branch; `crossover` and `mutation` are probabilities; parents come from
     the best `selection_ratio` of the population; `inputs`, `aggregates` and `joins` say what the grammar may
     use; `pps` switches the validity rules; after the search the best `beam` formulas grow up to `branches` branches
-    (none with beam 0, or where joins outside are not allowed); a formula that fails is varied again at most `tries`
-    times.
+    (none with beam 0, or where joins outside are not allowed), or coarse formulas take their place, each level of
+    which is shared by at least `coarse` of the architectures (never with 0); a formula that fails is varied again at
+    most `tries` times.
     """
 
     seed: int = 42
@@ -55,6 +56,7 @@ class SearchConfig:
     pps: bool = True
     branches: int = 3
     beam: int = 50
+    coarse: float = 0.1
     hall_size: int = 10
     tries: int = 50
 
@@ -67,7 +69,7 @@ class SearchConfig:
         self._check_integer("beam", 0, 1000)
         self._check_integer("hall_size", 1, 1000)
         self._check_integer("tries", 1, _MILLION)
-        for name in ("crossover", "mutation", "selection_ratio"):
+        for name in ("crossover", "mutation", "selection_ratio", "coarse"):
             self._check_share(name)
         if self.crossover + self.mutation == 0:
             raise BadConfig("mutation", self.mutation, "more than 0 when crossover is 0")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from fitness.bank import FeatureBank, FeatureKey
 from fitness.branches import BranchTable
 from fitness.devices import one_thread
@@ -16,16 +18,26 @@ from fitness.ranking import RankTarget
 from fitness.replay import branch_table
 from fitness.soundness import overflowing
 from gp.config import SearchConfig
-from gp.growth import grow
+from gp.growth import grow, is_coarse
 from gp.hall_of_fame import HallOfFame
 from models.architecture import Architecture
 from models.benchmark import Benchmark
 from primitives.proxy import Proxy
 
-__all__ = ["Ground", "prepare"]
+__all__ = ["Finalists", "Ground", "prepare"]
 
 FINALISTS = 3  # times the size of the hall of fame
 PROBE_COUNT = 8  # architectures of the search split that are initialised twice
+
+
+@dataclass(frozen=True)
+class Finalists:
+    """Formulas of which exact scores make the hall of fame, how many were compared to find them, and whether coarse
+    ones were preferred."""
+
+    hall: HallOfFame
+    evaluations: int
+    coarse: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,29 +55,33 @@ class Ground:
     def grow(
         self, config: SearchConfig, hall: HallOfFame, evaluations: int, jobs: int = 1,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> tuple[HallOfFame, int]:  # fmt: skip
-        """The finalists: `hall` and what grows from it; and how many formulas were compared in all. `hall` itself if
-        nothing may grow."""
+    ) -> Finalists:  # fmt: skip
+        """`hall` and what grows from it, or the coarse formulas that take its place; `hall` itself if nothing may
+        grow. `evaluations` is the number of formulas that were compared before."""
         if not config.grows:
-            return hall, evaluations
+            return Finalists(hall, evaluations)
         seeds = [champion.proxy for champion in hall.champions]
         with one_thread():
             growth = grow(self.table, self.target, self.evaluate, config, seeds, self.predict, jobs, should_stop)
         grown = HallOfFame(FINALISTS * config.hall_size)
-        for champion in hall.champions:
+        for champion in () if growth.coarse else hall.champions:
             grown.keep(champion)
         for evaluation in growth.evaluations:
             grown.offer(evaluation, evaluations + growth.compared)
-        return grown, evaluations + growth.compared
+        return Finalists(grown, evaluations + growth.compared, growth.coarse)
 
-    def judge(self, finalists: HallOfFame, config: SearchConfig, progress: Extracting | None = None) -> HallOfFame:
-        """The hall of fame: the best finalists by their exact scores on the search split, which have the last word."""
-        proxies = [champion.proxy for champion in finalists.champions]
+    def judge(self, finalists: Finalists, config: SearchConfig, progress: Extracting | None = None) -> HallOfFame:
+        """The hall of fame: the best finalists by their exact scores on the search split, which have the last word.
+        Of coarse ones only those that are coarse by these too, if there are any."""
+        champions = finalists.hall.champions
+        proxies = [champion.proxy for champion in champions]
         scores = self.workshop.exact_scores(proxies, self.seen, progress)
+        kept = is_coarse(scores, config) if finalists.coarse else np.ones(len(champions), dtype=bool)
         hall = HallOfFame(config.hall_size)
         evaluations = evaluate_scores(proxies, scores, self.target, config.objective)
-        for champion, evaluation in zip(finalists.champions, evaluations, strict=True):
-            hall.offer(evaluation, champion.found_at)
+        for champion, evaluation, keep in zip(champions, evaluations, kept | ~kept.any(), strict=True):
+            if keep:
+                hall.offer(evaluation, champion.found_at)
         return hall
 
 

@@ -25,9 +25,9 @@ from fitness.protocol import baselines
 from fitness.ranking import RankTarget
 from fitness.replay import Candidate, replay
 from fitness.soundness import Screened, screen
+from gp.beams import Interrupted
 from gp.evolve import Progress, SearchResult, Stop, evolve
-from gp.ground import Ground, prepare
-from gp.growth import Interrupted
+from gp.ground import Finalists, Ground, prepare
 from gp.hall_file import HallDocument, save_hall
 from gp.hall_of_fame import HallOfFame
 from gp.limits import Limits
@@ -119,17 +119,17 @@ class Run:
         if result.stop is Stop.ASKED:
             return Outcome(None, result, seconds)
         start = clock()
-        hall, evaluations = result.hall, result.state.evaluations
+        finalists = Finalists(result.hall, result.state.evaluations)
         if config.grows and result.stop in GROWING:
             reporter.stage(f"every branch joined to the best formulas, up to {config.branches} branches each")
             try:
-                hall, evaluations = walk.grow(config, hall, evaluations, jobs, reporter.should_stop)
+                finalists = walk.grow(config, result.hall, finalists.evaluations, jobs, reporter.should_stop)
             except Interrupted:
                 return Outcome(None, result, seconds)
             seconds["growth"] = clock() - start
         start = clock()
-        reporter.stage(f"exact scores of {len(hall.champions)} finalists on the search split")
-        hall = walk.judge(hall, config, reporter.networks)
+        reporter.stage(f"exact scores of {len(finalists.hall.champions)} finalists on the search split")
+        hall = walk.judge(finalists, config, reporter.networks)
         reporter.stage(f"exact scores of the hall of fame on all {len(ground.benchmark)} architectures")
         # One visit per network makes its exact scores and its sketch, which says whether it is sound.
         workshop.exact_scores([c.proxy for c in hall.champions], ground.benchmark.architectures, reporter.networks)
@@ -137,7 +137,7 @@ class Run:
         _tell(left, reporter)
         dropped = {*ground.dropped, *left.dropped}
         names = tuple(a.id for a in benchmark.architectures if a.id in dropped)
-        found = Found(result, hall, evaluations)
+        found = Found(result, hall, finalists.evaluations)
         document = self._document(left.benchmark, workshop, left.split or split, found, names)
         save_hall(self.folder / "hall_of_fame.json", document)
         if document.ending is not None and not document.ending.early:

@@ -75,8 +75,9 @@ _OBJECTIVES = tuple(Setting(name, {"objective": name}) for name in OBJECTIVES)
 _BEAM = SearchConfig().beam
 _GROWTH = (
     Setting("evolution alone"),
-    Setting("two branches", {"beam": _BEAM, "branches": 2}),
-    Setting("three branches", {"beam": _BEAM, "branches": 3}),
+    Setting("two branches", {"beam": _BEAM, "branches": 2, "coarse": 0}),
+    Setting("or three branches", {"beam": _BEAM, "coarse": 0}),
+    Setting("or coarse", {"beam": _BEAM}),
 )
 _SIZES = tuple(Setting(f"n = {n}", search_size=n) for n in (20, 30, 50, 100, 150))
 
@@ -203,8 +204,8 @@ def _run_trial(trial: Trial, device: str) -> dict[str, Any]:
     ground = prepare(trial.benchmark, trial.workshop, trial.split, trial.config)
     recorder = _Recorder(ground.evaluate)
     result = evolve(trial.config, recorder, ground.predict)
-    hall, compared = ground.grow(trial.config, result.hall, recorder.evaluations)
-    recorder.grew(hall.best, compared)
+    finalists = ground.grow(trial.config, result.hall, recorder.evaluations)
+    recorder.grew(finalists.hall.best, finalists.evaluations)
     seconds = recorder.seconds
     return {
         "label": trial.label,

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from fitness.evaluation import evaluate_scores, split_groups
-from fitness.ranking import RankTarget, bootstrap_interval, kendall, paired_p_value, spearman
+from fitness.ranking import RankTarget, bootstrap_interval, kendall, paired_p_value, rarest, spearman
 from primitives.grammar import parse
 from primitives.invalid import Invalid
 
@@ -26,6 +26,11 @@ def test_batched_statistics_equal_scipy_with_ties(x: np.ndarray, y: np.ndarray) 
     assert target.spearman(x[None])[0] == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
     assert target.kendall(x[None])[0] == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-6)
     assert spearman(x, y) == pytest.approx(-spearman(-x, y)) and kendall(x, y) == pytest.approx(-kendall(-x, y))
+
+
+@given(arrays(float, st.tuples(st.integers(0, 4), st.integers(1, 9)), elements=st.sampled_from([0.0, 1.5, 2.0, 3.0])))
+def test_how_many_share_the_rarest_value(scores: np.ndarray) -> None:
+    assert rarest(scores).tolist() == [np.unique(row, return_counts=True)[1].min() for row in scores]
 
 
 def test_tau_a_counts_ties_as_neither() -> None:

@@ -98,7 +98,7 @@ CHANGES = {
     "inputs": PAPER, "pps": False, "hall_size": 3, "tries": 1,
 }  # fmt: skip
 READ_BY_EVALUATE = {"objective"}
-READ_BY_GROWTH = {"branches", "beam"}  # tests/test_gp_growth.py
+READ_BY_GROWTH = {"branches", "beam", "coarse"}  # tests/test_gp_growth.py
 
 
 def test_every_setting_is_tested_for_an_effect():

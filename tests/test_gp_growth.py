@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,8 +15,11 @@ from fitness.chains import chains_of
 from fitness.evaluation import Evaluation, evaluate_scores
 from fitness.features import collect
 from fitness.ranking import RankTarget
+from gp.beams import JOINS, Interrupted
 from gp.config import BadConfig, SearchConfig
-from gp.growth import JOINS, Growth, Interrupted, grow
+from gp.ground import Finalists, Ground
+from gp.growth import Growth, grow, is_coarse
+from gp.hall_of_fame import HallOfFame
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
@@ -65,7 +69,7 @@ def test_two_branches_are_as_good_as_the_best_of_all_pairs(ground: tuple[BranchT
 
 @pytest.fixture
 def third_branch_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gp.growth._branches_that_pay", lambda ground, config: config.branches)
+    monkeypatch.setattr("gp.growth._what_pays", lambda field, config: (config.branches, False))
 
 
 @pytest.mark.usefixtures("third_branch_pays")
@@ -117,7 +121,75 @@ def test_a_third_branch_that_changes_nothing_does_not_pay(
 
     monkeypatch.setattr("gp.growth._agreement", equal)
     assert max(len(e.proxy.branches) for e in grown(ground).evaluations) == 2
-    assert np.array_equal(np.sum(seen, axis=0), [2] * 14)  # left out once for each number of branches
+    # Each is left out once for the jury and the champion of either number of branches, and for a coarse formula.
+    assert set(np.sum(seen, axis=0)) <= {4, 5}
+
+
+@pytest.fixture
+def stairs(ground: tuple[BranchTable, RankTarget]) -> tuple[BranchTable, RankTarget, Proxy]:
+    """A ground truth that a coarse branch knows up to noise within its three levels."""
+    table, truth = ground[0], parse("mean[ softmax(W.attn) ]")
+    levels = np.unique(table.score(truth), return_inverse=True)[1]
+    return table, RankTarget.create(levels + np.random.default_rng(1).uniform(-0.45, 0.45, 14)), truth
+
+
+def test_coarse_formulas_are_preferred_where_the_rest_is_noise(
+    stairs: tuple[BranchTable, RankTarget, Proxy],
+) -> None:
+    table, target, truth = stairs
+    config = replace(SMALL, inputs=("A", "W.attn"), n_unary=2)
+    found = grow(table, target, partial(evaluations, (table, target)), config, [])
+    assert found.coarse and 1 < len(found.evaluations) <= config.beam
+    assert is_coarse(table.scores([e.proxy for e in found.evaluations]), config).all()
+    assert all(len(e.proxy.branches) == 1 for e in found.evaluations)
+    (known,) = evaluations((table, target), [truth])
+    assert found.evaluations[0].ranking == known.ranking and found.evaluations[0].sign == known.sign
+    fine = grow(table, target, partial(evaluations, (table, target)), replace(config, coarse=0.0), [])
+    assert not fine.coarse and fine.evaluations[0].fitness > known.fitness  # which is what overfitting looks like
+
+
+def test_a_fine_ground_truth_has_no_coarse_formulas(ground: tuple[BranchTable, RankTarget]) -> None:
+    assert not grown(ground).coarse
+
+
+@pytest.mark.parametrize(
+    ("scores", "share", "coarse"),
+    [
+        ([1, 1, 2, 2, 3, 3], 1 / 3, True), ([1, 1, 2, 2, 2, 3], 1 / 3, False), ([1, 1, 1, 1, 1, 1], 0.1, False),
+        ([1, 2, 3, 4, 5, 6], 0.1, True), ([1, 1, 2, 2, np.nan, np.nan], 1 / 3, False),
+    ],
+)  # fmt: skip
+def test_what_is_coarse(scores: list[float], share: float, coarse: bool) -> None:
+    assert is_coarse(np.array([scores], dtype=float), replace(SMALL, coarse=share)).tolist() == [coarse]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A workshop whose exact scores are known already."""
+
+    scores: np.ndarray
+
+    def exact_scores(self, proxies: Sequence[Proxy], seen: object, progress: object) -> np.ndarray:
+        return self.scores
+
+
+@pytest.mark.parametrize(
+    ("prefers_coarse", "scores", "kept"),
+    [
+        (True, [[1, 1, 2, 2], [1, 2, 3, 4]], {"mean[ A ]"}),
+        (True, [[1, 1, 1, 2], [1, 2, 3, 4]], {"mean[ A ]", "mean[ W ]"}),  # else there would be nothing
+        (False, [[1, 1, 2, 2], [1, 2, 3, 4]], {"mean[ A ]", "mean[ W ]"}),
+    ],
+)
+def test_exact_scores_say_what_is_coarse(prefers_coarse: bool, scores: list[list[float]], kept: set[str]) -> None:
+    config, target = replace(SMALL, coarse=0.5), RankTarget.create(np.arange(4.0))
+    hall = HallOfFame(2)
+    for text, fitness in (("mean[ A ]", 0.5), ("mean[ W ]", 0.6)):
+        hall.offer(Evaluation(parse(text), fitness, 1, text.encode()), 1)
+    in_order = np.array([scores[["mean[ A ]", "mean[ W ]"].index(c.proxy.text)] for c in hall.champions], dtype=float)
+    ground = Ground(Given(in_order), (), None, target, None, None)  # type: ignore[arg-type]
+    judged = ground.judge(Finalists(hall, 2, prefers_coarse), config)
+    assert {c.proxy.text for c in judged.champions} == kept
 
 
 def test_threads_and_probes(ground: tuple[BranchTable, RankTarget]) -> None:
@@ -145,7 +217,9 @@ def test_what_settings_grow(change: dict, grows: bool) -> None:
     assert SearchConfig(**change).grows is grows
 
 
-@pytest.mark.parametrize("change", [{"beam": -1}, {"branches": 1}, {"branches": 4}, {"beam": 2.0}])
+@pytest.mark.parametrize(
+    "change", [{"coarse": -0.1}, {"coarse": 1.5}, {"beam": -1}, {"branches": 1}, {"branches": 4}, {"beam": 2.0}]
+)
 def test_settings_out_of_range_are_refused(change: dict) -> None:
     with pytest.raises(BadConfig, match=next(iter(change))):
         SearchConfig(**change)
