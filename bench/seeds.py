@@ -22,7 +22,7 @@ from bench.workshop import open_workshop
 from fitness.devices import one_thread
 from fitness.evaluation import Split, split_groups
 from fitness.extraction import Workshop
-from fitness.protocol import correlation
+from fitness.protocol import correlation, inside_groups
 from fitness.ranking import paired_p_value
 from fitness.replay import mean_ranks, sketch_scores
 from fitness.zoo.naive import NAIVE, naive_scores
@@ -79,12 +79,14 @@ def measure(found: Found, scores: np.ndarray, benchmark: Benchmark) -> list[dict
     rival, signed = counts[int(np.argmax(naive))], scores * [[c.sign] for c in found.champions]
     rows = []
     for scorer, values in (("champion", signed[0]), ("committee", mean_ranks(signed))):
+        inside = inside_groups(np.where(np.isin(np.arange(len(values)), held), values, np.nan), benchmark)
         rows.append(
             {
                 "setting": found.setting, "seed": found.seed, "scorer": scorer, "text": found.champions[0].proxy.text,
                 "sign": found.champions[0].sign, "search": found.champions[0].fitness,
                 **correlation(values[held], quality), "best_naive_kendall": max(naive),
                 "p_against_naive": paired_p_value(values[held], rival, quality, "kendall"),
+                "inside": {group: figures["spearman"] for group, figures in inside.items()},
             }
         )  # fmt: skip
     return rows
@@ -104,7 +106,15 @@ def show(rows: list[dict[str, Any]]) -> None:
             )
         for name in ("spearman", "kendall"):
             values = [r[name] for r in own]
-            print(f"  held-out {name}: median {np.median(values):.4f}, range {min(values):.4f} to {max(values):.4f}")
+            print(f"  held-out {name}: {_spread(values)}")
+        for group in own[0]["inside"]:
+            print(f"  held-out spearman inside {group}: {_spread([r['inside'][group] for r in own])}")
+
+
+def _spread(values: list[float | None]) -> str:
+    """None, where a group is ranked all alike, counts as 0."""
+    known = [value or 0.0 for value in values]
+    return f"median {np.median(known):.4f}, range {min(known):.4f} to {max(known):.4f}"
 
 
 def main() -> None:

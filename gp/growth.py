@@ -20,7 +20,6 @@ import numpy as np
 from fitness.branches import BranchTable
 from fitness.evaluation import OBJECTIVES, Evaluate, Evaluation
 from fitness.ranking import RankTarget, rarest
-from fitness.replay import mean_ranks
 from gp.beams import Field, Singles, beams, first_allowed
 from gp.config import SearchConfig
 from gp.variation import Predict
@@ -30,7 +29,7 @@ from primitives.scoring import resolved
 __all__ = ["Growth", "grow", "is_coarse"]
 
 FOLDS = 5  # of the cross-validation
-JURY = 10  # formulas whose mean rank says how many branches pay, because the best one alone is a matter of luck
+BEST = 10  # formulas of a kind that are looked at
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,9 @@ def grow(
 
 def is_coarse(scores: np.ndarray, config: SearchConfig) -> np.ndarray:
     """Whether each row of `scores` (P, N) has few levels: every value is shared by at least `config.coarse` of the N
-    architectures. A constant row is not coarse but empty."""
-    shared = rarest(scores)
-    return (shared >= config.coarse * scores.shape[-1]) & (shared < scores.shape[-1])
+    architectures, and by two. A constant row is not coarse but empty."""
+    shared, count = rarest(scores), scores.shape[-1]
+    return (shared >= max(2, config.coarse * count)) & (shared < count)
 
 
 def _coarse(field: Field, config: SearchConfig) -> Iterator[Proxy]:
@@ -93,40 +92,37 @@ def _coarse(field: Field, config: SearchConfig) -> Iterator[Proxy]:
 
 
 def _what_pays(field: Field, config: SearchConfig) -> tuple[int, bool]:
-    """How many branches fine formulas should have, and whether coarse ones are better, by cross-validation.
+    """How many branches fine formulas should have, and whether coarse ones are better than those, by cross-validation.
 
-    The number of branches: that whose best JURY formulas, chosen without a fifth of the search split, agree best with
-    the ground truth on that fifth (mean of FOLDS); of equals the smallest. Coarse or fine: the kind whose best formula
-    does; of equals fine.
+    A kind's worth is the agreement with the ground truth, on a fifth of the search split, of formulas that were chosen
+    without this fifth: the mean over the BEST ones of the kind, because one alone is a matter of luck; of the coarse
+    ones the first alone, because there are few and the tenth is much worse. The mean over FOLDS decides, of equals the
+    earlier kind: two branches, three, coarse.
     """
-    if config.branches == 2 and config.coarse == 0:
-        return 2, False
     counts = range(2, config.branches + 1)
-    juries, champions = np.zeros((FOLDS, len(counts))), np.zeros((FOLDS, len(counts) + 1))
+    if len(counts) == 1 and config.coarse == 0:
+        return counts[0], False
     order = list(range(field.table.count))
     random.Random(f"folds:{config.seed}").shuffle(order)
     narrow = replace(config, beam=max(1, config.beam // 2))
+    worth = np.zeros((FOLDS, len(counts) + 1))
     for fold in range(FOLDS):
         left_out = np.zeros(len(order), dtype=bool)
         left_out[order[fold::FOLDS]] = True
         part = field.only(np.flatnonzero(~left_out), config.objective)
-        for place, (beam, _) in enumerate(islice(beams(part, narrow), len(counts))):
-            juries[fold, place] = _heard(beam[:JURY], field, left_out)
-            champions[fold, place] = _heard(beam[:1], field, left_out)
-        if config.coarse:
-            found = first_allowed(_coarse(part, config), 1, part, config, None)
-            champions[fold, -1] = _heard(found, field, left_out)
-    best = int(np.argmax(juries.mean(0).round(12)))
-    kinds = champions.mean(0).round(12)
-    return counts[best], bool(kinds[-1] > kinds[best])
+        kinds = [beam[:BEST] for beam, _ in islice(beams(part, narrow), len(counts))]
+        kinds.append(first_allowed(_coarse(part, config), 1, part, config, None) if config.coarse else [])
+        worth[fold] = [_worth(kind, field, left_out) for kind in kinds]
+    means = worth.mean(0).round(12)
+    return counts[int(np.argmax(means[:-1]))], bool(np.argmax(means) == len(counts))
 
 
-def _heard(found: Sequence[Evaluation], field: Field, left_out: np.ndarray) -> float:
-    """The agreement of the formulas' mean rank; 0 where there is no formula."""
+def _worth(found: Sequence[Evaluation], field: Field, left_out: np.ndarray) -> float:
+    """The mean of the formulas' agreements; the least there is, -1, where there is no formula."""
     if not found:
-        return 0.0
+        return -1.0
     scores = field.table.scores([e.proxy for e in found]) * [[e.sign] for e in found]
-    return _agreement(mean_ranks(scores), field.target.values, left_out)
+    return float(np.mean([_agreement(row, field.target.values, left_out) for row in scores]))
 
 
 def _agreement(scores: np.ndarray, quality: np.ndarray, left_out: np.ndarray) -> float:
