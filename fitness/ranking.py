@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-__all__ = ["RankTarget", "bootstrap_interval", "kendall", "paired_p_value", "rarest", "spearman"]
+__all__ = ["RankTarget", "bootstrap_interval", "kendall", "narrowest", "paired_p_value", "rarest", "spearman"]
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
@@ -77,6 +77,16 @@ def rarest(scores: np.ndarray) -> np.ndarray:
     starts = np.flatnonzero(new)  # of the levels, row after row
     sizes = np.diff(starts, append=new.size)
     return np.minimum.reduceat(sizes, np.cumsum(new.sum(-1)) - new.sum(-1)) if len(scores) else np.zeros(0, dtype=int)
+
+
+def narrowest(scores: np.ndarray) -> np.ndarray:
+    """The smallest step between neighbouring values of each row of finite `scores` (P, N), as a share of the larger
+    of the two (in size); infinite for a constant row; (P,)."""
+    ordered = np.sort(scores, axis=-1)
+    low, high = ordered[:, :-1], ordered[:, 1:]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        steps = (high - low) / np.maximum(np.abs(low), np.abs(high))
+    return np.where(high > low, steps, np.inf).min(-1, initial=np.inf)
 
 
 def _unit(ranks: np.ndarray) -> np.ndarray:

@@ -19,17 +19,19 @@ import numpy as np
 
 from fitness.branches import BranchTable
 from fitness.evaluation import OBJECTIVES, Evaluate, Evaluation
-from fitness.ranking import RankTarget, rarest
+from fitness.ranking import RankTarget, narrowest, rarest
 from gp.beams import Field, Singles, beams, first_allowed
 from gp.config import SearchConfig
 from gp.variation import Predict
 from primitives.proxy import Proxy
-from primitives.scoring import resolved
+from primitives.scoring import RESOLUTION, resolved
 
 __all__ = ["Growth", "grow", "is_coarse"]
 
 FOLDS = 5  # of the cross-validation
 BEST = 10  # formulas of a kind that are looked at
+CLEAR = 8 * 2.0**-RESOLUTION  # relative; levels that differ by a step of the resolution only are rounding
+NEAR = 0.9  # of the best one's fitness; coarse formulas are so few that the others soon are worth nothing
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def grow(
     if coarse:
         found = first_allowed(_coarse(field, config), config.beam, field, config, predict)
         if found:
-            return Growth(tuple(found), compared, coarse=True)
+            near = [e for e in found if e.fitness >= NEAR * found[0].fitness]
+            return Growth(tuple(near), compared, coarse=True)
     grown = list[Evaluation]()
     for beam, tried in islice(beams(field, config, hall, predict), branches - 1):
         grown += beam
@@ -75,10 +78,11 @@ def grow(
 
 
 def is_coarse(scores: np.ndarray, config: SearchConfig) -> np.ndarray:
-    """Whether each row of `scores` (P, N) has few levels: every value is shared by at least `config.coarse` of the N
-    architectures, and by two. A constant row is not coarse but empty."""
+    """Whether each row of `scores` (P, N) has few levels that can be told apart: every value is shared by at least
+    `config.coarse` of the N architectures, and by two, and neighbours are CLEAR of each other. A constant row is not
+    coarse but empty."""
     shared, count = rarest(scores), scores.shape[-1]
-    return (shared >= max(2, config.coarse * count)) & (shared < count)
+    return (shared >= max(2, config.coarse * count)) & (shared < count) & (narrowest(scores) >= CLEAR)
 
 
 def _coarse(field: Field, config: SearchConfig) -> Iterator[Proxy]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from fitness.evaluation import evaluate_scores, split_groups
-from fitness.ranking import RankTarget, bootstrap_interval, kendall, paired_p_value, rarest, spearman
+from fitness.ranking import RankTarget, bootstrap_interval, kendall, narrowest, paired_p_value, rarest, spearman
 from primitives.grammar import parse
 from primitives.invalid import Invalid
 
@@ -31,6 +33,13 @@ def test_batched_statistics_equal_scipy_with_ties(x: np.ndarray, y: np.ndarray) 
 @given(arrays(float, st.tuples(st.integers(0, 4), st.integers(1, 9)), elements=st.sampled_from([0.0, 1.5, 2.0, 3.0])))
 def test_how_many_share_the_rarest_value(scores: np.ndarray) -> None:
     assert rarest(scores).tolist() == [np.unique(row, return_counts=True)[1].min() for row in scores]
+
+
+@given(arrays(float, st.tuples(st.integers(0, 4), st.integers(1, 9)), elements=st.sampled_from([-4.0, 0.0, 1.5, 2.0])))
+def test_the_narrowest_step(scores: np.ndarray) -> None:
+    for row, step in zip(scores, narrowest(scores), strict=True):
+        levels = np.unique(row).tolist()
+        assert step == min(((b - a) / max(abs(a), abs(b)) for a, b in pairwise(levels)), default=np.inf)
 
 
 def test_tau_a_counts_ties_as_neither() -> None:
