@@ -92,7 +92,7 @@ def measure(found: Found, scores: np.ndarray, benchmark: Benchmark) -> list[dict
     return rows
 
 
-def show(rows: list[dict[str, Any]]) -> None:
+def show(rows: list[dict[str, Any]], inside: bool = False) -> None:
     for setting, scorer in dict.fromkeys((r["setting"], r["scorer"]) for r in rows):
         own = [r for r in rows if (r["setting"], r["scorer"]) == (setting, scorer)]
         print(f"setting: {setting}, {scorer}")
@@ -107,7 +107,7 @@ def show(rows: list[dict[str, Any]]) -> None:
         for name in ("spearman", "kendall"):
             values = [r[name] for r in own]
             print(f"  held-out {name}: {_spread(values)}")
-        for group in own[0]["inside"]:
+        for group in own[0]["inside"] if inside else ():
             print(f"  held-out spearman inside {group}: {_spread([r['inside'][group] for r in own])}")
 
 
@@ -126,6 +126,7 @@ def main() -> None:
     parser.add_argument("--hall-size", type=int, default=10, help="also the size of the committee")
     parser.add_argument("--sketch", action="store_true", help="sketch scores instead of exact ones, to be quick")
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
+    parser.add_argument("--inside", action="store_true", help="also inside each depth and each width")
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
     benchmark = load(o.benchmark)
@@ -138,7 +139,7 @@ def main() -> None:
     if o.json:
         print(json.dumps(rows, indent=2, allow_nan=False))
     else:
-        show(rows)
+        show(rows, o.inside)
 
 
 def exact_scores(proxies: list[Proxy], architectures: Sequence[Architecture], workshop: Workshop) -> np.ndarray:
