@@ -126,6 +126,8 @@ class Run:
                 finalists = walk.grow(config, result.hall, finalists.evaluations, jobs, reporter.should_stop)
             except Interrupted:
                 return Outcome(None, result, seconds)
+            if finalists.coarse:
+                reporter.stage("cross-validation prefers coarse formulas to fine ones: few levels, clear of each other")
             seconds["growth"] = clock() - start
         start = clock()
         reporter.stage(f"exact scores of {len(finalists.hall.champions)} finalists on the search split")

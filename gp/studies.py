@@ -76,7 +76,7 @@ _BEAM = SearchConfig().beam
 _GROWTH = (
     Setting("evolution alone"),
     Setting("two branches", {"beam": _BEAM, "branches": 2, "coarse": 0}),
-    Setting("or three branches", {"beam": _BEAM, "coarse": 0}),
+    Setting("or three", {"beam": _BEAM, "coarse": 0}),
     Setting("or coarse", {"beam": _BEAM}),
 )
 _SIZES = tuple(Setting(f"n = {n}", search_size=n) for n in (20, 30, 50, 100, 150))
@@ -91,7 +91,7 @@ STUDIES: dict[str, Study] = {
         Study("aggregate", "aggregations that a formula may use", "all", _aggregations()),
         Study("inputs", "inputs that a formula may use", "extended", _INPUTS),
         Study("objective", "what the search maximises", "both", _OBJECTIVES),
-        Study("growth", "branches that a beam search adds to the evolved formulas", _GROWTH[0].label, _GROWTH),
+        Study("growth", "what growth adds to the evolution", _GROWTH[0].label, _GROWTH),
         Study("sample", "n, the architectures that the search sees", "n = 50", _SIZES),
     )
 }
