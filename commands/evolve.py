@@ -36,7 +36,13 @@ SEARCH_OPTIONS = (
 @click.option("--inputs", type=Name("extended", "paper"), default="extended", show_default=True)
 @click.option("--branches", type=click.IntRange(2, 3), default=3, show_default=True, help="Most of a formula.")
 @click.option("--beam", type=click.IntRange(0, 1000), default=50, show_default=True, help="How many grow; 0: none.")
-@click.option("--coarse", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Least level; 0: none.")
+@click.option(
+    "--coarse",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Least share of the architectures at a level of a coarse formula; 0: fine formulas only.",
+)
 @click.option("--hall-size", type=click.IntRange(1, 1000), default=10, show_default=True)
 @click.option("--no-pps", is_flag=True, help="Switch the pruning rules off (for the ablation).")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Threads of the search.")
