@@ -130,7 +130,7 @@ def test_a_score_is_rounded_to_its_resolution_and_keeps_its_order(values: list[f
     x = np.array(values)
     y = resolved(x)
     normal = np.isfinite(x) & (np.abs(x) > 1e-300) & (np.abs(x) < 1e300)
-    assert (np.abs(y - x)[normal] <= 2.0 ** -(RESOLUTION + 1) * np.abs(x[normal])).all()
+    assert (np.abs(y[normal] - x[normal]) <= 2.0 ** -(RESOLUTION + 1) * np.abs(x[normal])).all()
     assert np.array_equal(y[~np.isfinite(x)], x[~np.isfinite(x)], equal_nan=True)
     assert np.array_equal(resolved(y), y, equal_nan=True)
     order = np.argsort(x[normal], kind="stable")

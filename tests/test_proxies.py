@@ -23,7 +23,9 @@ def test_champions_load_with_their_record(path: Path, capsys: pytest.CaptureFixt
     document = load_hall(path)
     assert document.benchmark.name == path.stem and document.ending is not None and not document.ending.early
     assert len(document.split.search) <= 50 < len(document.split.holdout)
-    assert document.baselines and document.evaluations > 1_000_000
+    assert (
+        document.baselines and document.evaluations > 5_000
+    )  # all branches of the space; millions where they are joined
     for record in document.proxies:
         assert violation(record.proxy) is None and record.holdout is not None and record.fidelity is not None
     assert cli.main(["show", str(path)]) == 0
