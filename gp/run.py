@@ -130,7 +130,7 @@ class Run:
                 reporter.stage("cross-validation prefers coarse formulas to fine ones: few levels, clear of each other")
             seconds["growth"] = clock() - start
         start = clock()
-        reporter.stage(f"exact scores of {len(finalists.hall.champions)} finalists on the search split")
+        reporter.stage(f"exact scores on the search split, finalists: {len(finalists.hall.champions)}")
         hall = walk.judge(finalists, config, reporter.networks)
         reporter.stage(f"exact scores of the hall of fame on all {len(ground.benchmark)} architectures")
         # One visit per network makes its exact scores and its sketch, which says whether it is sound.
