@@ -74,9 +74,8 @@ def rarest(scores: np.ndarray) -> np.ndarray:
     ordered = np.sort(scores, axis=-1)
     new = np.ones(ordered.shape, dtype=bool)
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    starts = np.flatnonzero(new)  # of the levels, row after row
-    sizes = np.diff(starts, append=new.size)
-    return np.minimum.reduceat(sizes, np.cumsum(new.sum(-1)) - new.sum(-1)) if len(scores) else np.zeros(0, dtype=int)
+    sizes, levels = np.diff(np.flatnonzero(new), append=new.size), new.sum(-1)  # of the levels, row after row
+    return np.minimum.reduceat(sizes, np.cumsum(levels) - levels) if len(scores) else levels
 
 
 def narrowest(scores: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import torch
@@ -54,11 +55,10 @@ class Singles:
         known: dict[bytes, tuple[Proxy, np.ndarray]] = {}
         for name in config.inputs:
             allowed = [c for c in chains if not config.pps or violation(Proxy("sum", Branch(name, c))) is None]
-            heed(should_stop)
+            _heed(should_stop)
             table.fill(name, allowed, jobs)
-            for single in (
-                Proxy(aggregate, Branch(name, chain)) for chain in allowed for aggregate in config.aggregates
-            ):
+            for chain, aggregate in product(allowed, config.aggregates):
+                single = Proxy(aggregate, Branch(name, chain))
                 values = table.value(single)
                 scores = resolved(values)
                 if np.isfinite(scores).all() and scores.max() > scores.min():
@@ -141,7 +141,7 @@ def beams(
 
 def _all_children(parents: Sequence[_Formula], field: Field) -> list[_Children]:
     def children(parent: _Formula, operator: str) -> _Children:
-        heed(field.should_stop)
+        _heed(field.should_stop)
         scores = _join(operator, parent.values, field.singles.values)
         usable = np.flatnonzero(np.isfinite(scores).all(-1) & (scores.max(-1) > scores.min(-1)))
         # The last bit of a dot product may depend on how many rows there are.
@@ -176,7 +176,7 @@ def first_allowed(
     """The first `count` candidates that break no rule and rank the networks differently, best first."""
     found: dict[bytes, Evaluation] = {}
     for proxy in candidates:
-        heed(field.should_stop)
+        _heed(field.should_stop)
         if len(found) == count:
             break
         if config.pps and (violation(proxy) is not None or (predict is not None and predict(proxy) is not None)):
@@ -193,7 +193,7 @@ def _join(operator: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return resolved(BINARY[operator].apply(torch.from_numpy(x), torch.from_numpy(y)).numpy())
 
 
-def heed(should_stop: Callable[[], bool]) -> None:
+def _heed(should_stop: Callable[[], bool]) -> None:
     """Raise Interrupted if the search should stop."""
     if should_stop():
         raise Interrupted
