@@ -23,36 +23,12 @@ from commands.options import Commands
 from commands.plot import plot
 from commands.replay import replay
 from commands.show import show
+from storage.errors import ZcpError
 
-__all__ = ["main", "one_line", "program", "user_errors"]
+__all__ = ["main", "one_line", "program"]
 
 
 MAX_MESSAGE = 1000  # characters
-
-
-def user_errors() -> tuple[type[Exception], ...]:
-    """Mistakes and mishaps with a sentence of their own; anything else is a bug and keeps its traceback."""
-    from fitness.devices import BadDevice, WorkerCrash
-    from fitness.features import FeatureError
-    from fitness.soundness import Unsound
-    from fitness.zoo.registry import BadZoo
-    from gp.config import BadConfig
-    from gp.hall_file import BadHall
-    from gp.run import BadRun
-    from gp.search_state import BadState
-    from gp.studies import BadStudy
-    from gp.variation import Exhausted
-    from models.architecture import BadArchitecture
-    from models.benchmark import BadBenchmark
-    from models.files import BadFile
-    from models.tokens import BadCorpus
-    from models.worker_pool import TrainingError
-    from primitives.proxy import BadProxy
-
-    return (
-        BadArchitecture, BadBenchmark, BadConfig, BadCorpus, BadDevice, BadFile, BadHall, BadProxy, BadRun, BadState,
-        BadStudy, BadZoo, Exhausted, FeatureError, TrainingError, Unsound, WorkerCrash,
-    )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,9 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:  # a disk or a permission that no other place has words for
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
-    except Exception as error:
-        if not isinstance(error, user_errors()):
-            raise
+    except ZcpError as error:
         return _fail(str(error), 1)
 
 

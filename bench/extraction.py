@@ -27,11 +27,11 @@ import psutil
 import torch
 from torch import nn
 
-from fitness.bank import FeatureBank, FeatureKey, sketch_features
-from fitness.extraction import Workshop
-from fitness.features import collect
+from fitness.features.bank import FeatureBank, FeatureKey, sketch_features
+from fitness.features.collect import collect
+from fitness.features.workshop import Workshop
 from models.architecture import Architecture
-from models.origins import load
+from models.benchmarks.origins import load
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 

@@ -20,15 +20,15 @@ import numpy as np
 
 from bench.workshop import open_workshop
 from fitness.evaluation import split_groups
-from fitness.extraction import Workshop
+from fitness.features.workshop import Workshop
 from fitness.replay import branch_table
 from gp.config import SearchConfig
-from gp.ground import prepare
-from gp.primitive_set import primitive_set
-from gp.run import fidelity
-from gp.variation import Guard, make_toolbox
-from models.benchmark import Benchmark
-from models.origins import load
+from gp.evolution.primitive_set import primitive_set
+from gp.evolution.variation import Guard, make_toolbox
+from gp.growth.problem import prepare
+from gp.runs.run import fidelity
+from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import load
 from primitives.proxy import Proxy
 
 

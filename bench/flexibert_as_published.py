@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau, spearmanr
 
-from models.benchmark import Benchmark
-from models.layouts.glue import load_glue_json
+from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.layouts.glue import load_glue_json
 from models.spaces.bert_blocks import Encoder
 from models.spaces.flexibert import FlexibertSpace
 from models.tokens import TokenBatch

@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 
 from bench.small import evolve_here, write_jsonl
-from fitness.bank import FeatureBank, FeatureKey
-from fitness.branches import BranchTable
-from fitness.extraction import Workshop
+from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.workshop import Workshop
 from fitness.replay import branch_table
-from fitness.table_file import load_branches, save_branches, table_path
+from fitness.tables.branches import BranchTable
+from fitness.tables.table_file import load_branches, save_branches, table_path
 from gp.hall_file import load_hall
-from gp.run_files import RunFiles
-from models.files import BadFile
-from models.layouts import load_benchmark
+from gp.runs.files import RunFiles
+from models.benchmarks.layouts import load_benchmark
 from models.tokens import TokenBatch
+from storage.files import BadFile
 
 Loader = Callable[[], Any]
 

@@ -34,14 +34,15 @@ from bench.hostile import BOMBS, PLAIN, WORDS, mutate, replaced
 from bench.small import evolve_here, write_glue, write_jsonl, write_yaml
 from bench.watch import WATCH
 from commands.output import say_ceiling
-from fitness.bank import FeatureBank, FeatureKey
-from fitness.branches import BranchTable
-from gp.run_files import RunFiles
-from models.files import dump_json, sealed
-from models.layouts import load_benchmark
+from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.tables.branches import BranchTable
+from gp.runs.files import RunFiles
+from models.benchmarks.layouts import load_benchmark
 from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.inputs import INPUTS
+from storage.errors import ZcpError
+from storage.files import dump_json, sealed
 
 SECONDS, MEGABYTES = 1.0, 200.0
 
@@ -100,7 +101,7 @@ class Fuzz:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(talk), contextlib.chdir(self.place):
             try:
                 accepted = call(content)
-            except cli.user_errors() as error:
+            except ZcpError as error:
                 accepted = False
                 fault = "" if str(error) and "\n" not in cli.one_line(str(error)) else "an empty message"
             except Exception as error:  # noqa: BLE001 - this is what is looked for

@@ -18,7 +18,7 @@ import numpy as np
 
 from fitness.protocol import baselines
 from fitness.ranking import kendall, spearman
-from models.origins import ORIGINS, load
+from models.benchmarks.origins import ORIGINS, load
 
 NAME = "gpt2-mini"
 

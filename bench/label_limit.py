@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 
 from fitness.evaluation import split_groups
 from fitness.ranking import kendall, spearman
-from models.origins import load
+from models.benchmarks.origins import load
 
 NONE = 2.0  # the stack of a block that is not there: between 1 and 3
 

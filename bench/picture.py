@@ -14,12 +14,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from scipy.stats import rankdata
 
-from fitness.bank import FeatureBank, FeatureKey
-from fitness.extraction import Workshop
+from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.workshop import Workshop
 from fitness.ranking import kendall, spearman
 from fitness.zoo.naive import naive_scores
 from gp.hall_file import load_hall
-from models.origins import load
+from models.benchmarks.origins import load
 from models.tokens import TokenBatch
 
 

@@ -17,18 +17,18 @@ import numpy as np
 
 from bench.seeds import SETTINGS
 from bench.workshop import open_workshop
-from fitness.devices import one_thread
+from engine.crew import one_thread
 from fitness.evaluation import split_groups
-from fitness.extraction import Workshop
+from fitness.features.workshop import Workshop
 from fitness.protocol import correlation
 from fitness.ranking import RankTarget
 from fitness.replay import branch_table
 from gp.config import SearchConfig
-from gp.evolve import evolve
+from gp.evolution.evolve import evolve
 from gp.exhaustive import exhaust
-from gp.ground import prepare
-from models.benchmark import Benchmark
-from models.origins import load
+from gp.growth.problem import prepare
+from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import load
 from primitives.proxy import Proxy
 
 

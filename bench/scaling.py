@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from bench.extraction import high_water
-from fitness.bank import SketchEntry, sketch_features
-from fitness.branches import BranchTable
-from fitness.chains import chains_of
-from fitness.devices import one_thread
-from fitness.features import with_features
+from engine.crew import one_thread
+from fitness.features.bank import SketchEntry, sketch_features
+from fitness.features.collect import with_features
 from fitness.replay import stream_scores
+from fitness.tables.branches import BranchTable
+from fitness.tables.chains import chains_of
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch

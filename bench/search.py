@@ -16,17 +16,17 @@ from typing import Any
 from bench.extraction import high_water
 from bench.seeds import SETTINGS
 from bench.workshop import open_workshop
-from fitness.branches import BranchTable
-from fitness.chains import chains_of
-from fitness.devices import one_thread
+from engine.crew import one_thread
 from fitness.evaluation import split_groups
-from fitness.pairs import PairTable
 from fitness.ranking import RankTarget
+from fitness.tables.branches import BranchTable
+from fitness.tables.chains import chains_of
+from fitness.tables.pairs import PairTable
 from gp.config import SearchConfig
-from gp.evolve import evolve
+from gp.evolution.evolve import evolve
 from gp.exhaustive import exhaust
-from gp.ground import prepare
-from models.origins import load
+from gp.growth.problem import prepare
+from models.benchmarks.origins import load
 
 
 def formulas_per_second(table: BranchTable, target: RankTarget) -> float:

@@ -19,20 +19,20 @@ from typing import Any
 import numpy as np
 
 from bench.workshop import open_workshop
-from fitness.devices import one_thread
+from engine.crew import one_thread
 from fitness.evaluation import Split, split_groups
-from fitness.extraction import Workshop
+from fitness.features.workshop import Workshop
 from fitness.protocol import correlation, inside_groups
 from fitness.ranking import paired_p_value
 from fitness.replay import mean_ranks, sketch_scores
 from fitness.zoo.naive import NAIVE, naive_scores
 from gp.config import SearchConfig
-from gp.evolve import evolve
-from gp.ground import prepare
+from gp.evolution.evolve import evolve
+from gp.growth.problem import prepare
 from gp.hall_of_fame import Champion
 from models.architecture import Architecture
-from models.benchmark import Benchmark
-from models.origins import load
+from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import load
 from primitives.inputs import PAPER
 from primitives.proxy import Proxy
 

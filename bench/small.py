@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 import cli
-from models.layouts.glue import OPERATIONS
+from models.benchmarks.layouts.glue import OPERATIONS
 from models.spaces import SPACES
 
 FEATURES = ["--batch", "2", "--seq-len", "24", "--devices", "cpu"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fitness.bank import FeatureBank, FeatureKey
-from fitness.devices import check_devices
-from fitness.extraction import Workshop
+from engine.crew import check_devices
+from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.workshop import Workshop
 from models.tokens import TokenBatch
 
 

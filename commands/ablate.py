@@ -49,9 +49,9 @@ def ablate(
     Held-out values are of sketch scores; the protocol with exact scores is that of evolve. An interrupted study goes
     on where it was when it is asked for again with the same --out.
     """
-    from fitness.plots import draw_study, save_figure
-    from gp.studies import STUDIES, plan, run_study
-    from models.files import dump_json, write_atomic
+    from gp.studies.trials import STUDIES, plan, run_study
+    from report import draw_study, save_figure
+    from storage.files import dump_json, write_atomic
 
     benchmark = load_named(name, metric)
     stem = f"{study}-{Path(benchmark.name).stem}"
@@ -87,8 +87,8 @@ def ablate(
 
 def _finished(path: Path, trials: Sequence[Any]) -> Any:
     """The searches that an interrupted study did; a damaged file of them is replaced, with a sentence."""
-    from gp.study_file import Finished, OtherStudy
-    from models.files import BadFile
+    from gp.studies.file import Finished, OtherStudy
+    from storage.files import BadFile
 
     place = path.with_suffix(".trials.json")
     try:
@@ -125,9 +125,9 @@ def _document(
     study: str, benchmark: Any, workshop: Any, trials: Sequence[Any], records: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """All that the table and the figure are made of, and what it takes to repeat it."""
-    from gp.run import environment
-    from gp.studies import STUDIES
-    from gp.study_summary import levels, rejections, summarise
+    from gp.runs.run import environment
+    from gp.studies.summary import levels, rejections, summarise
+    from gp.studies.trials import STUDIES
 
     reference = STUDIES[study].reference
     return {

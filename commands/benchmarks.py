@@ -21,7 +21,7 @@ def benchmarks() -> None:
 @FORMAT
 def list_benchmarks(form: str) -> None:
     """Every known benchmark and where its data lie."""
-    from models.origins import ORIGINS, locate
+    from models.benchmarks.origins import ORIGINS, locate
 
     rows = []
     for origin in ORIGINS.values():
@@ -37,7 +37,7 @@ def list_benchmarks(form: str) -> None:
 @click.argument("name")
 def fetch_benchmark(name: str) -> None:
     """Download a published benchmark at its pinned commit into data/."""
-    from models.origins import fetch
+    from models.benchmarks.origins import fetch
 
     with live(0) as reporter:
         print(fetch(name, reporter.networks))
@@ -50,14 +50,14 @@ def fetch_benchmark(name: str) -> None:
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True)
 def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int:
     """Read every record and compare the content with the pinned digest; train some again if asked to."""
-    from models.origins import find, verify
+    from models.benchmarks.origins import find, verify
 
     benchmark = verify(name)
     distinct = len({a.digest for a in benchmark.architectures})
     print(f"{benchmark.name}: {len(benchmark)} architectures, {distinct} distinct, digest {benchmark.digest}")
     if sample is None:
         return 0
-    from models import training
+    from models.training import campaign as training
 
     found = training.verify(find(name), sample, seed, jobs=jobs)
     if not found.corpus_matches:
@@ -76,8 +76,8 @@ def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int
 @click.option("--niceness", type=click.IntRange(0, 19), default=0, show_default=True, help="Of the workers.")
 def train_benchmark(name: str, out: Path | None, resume: bool, jobs: int, niceness: int) -> None:
     """Train the embedded benchmark anew: about an hour on two cores."""
-    from models.origins import ORIGINS
-    from models.training import train
+    from models.benchmarks.origins import ORIGINS
+    from models.training.campaign import train
 
     path = out or ORIGINS[name].embedded
     if path is None or path.exists():

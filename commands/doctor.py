@@ -16,8 +16,8 @@ def doctor(form: str) -> None:
 
     import torch
 
-    from gp.run import environment
-    from models.origins import ORIGINS, locate
+    from gp.runs.run import environment
+    from models.benchmarks.origins import ORIGINS, locate
 
     rows = [{"what": name, "found": str(value), "advice": ""} for name, value in environment().items()]
     cuda = torch.cuda.device_count()

@@ -61,8 +61,8 @@ def evolve(
     **options: Any,
 ) -> int:  # fmt: skip
     """Search for formulas on a few architectures, and test them on all others."""
-    from gp.limits import Limits
-    from gp.run import Run
+    from gp.runs.limits import Limits
+    from gp.runs.run import Run
 
     limits = Limits(time_budget, patience, target)
     if resume is not None:
@@ -104,8 +104,8 @@ def _given(ctx: click.Context, name: str) -> bool:
 
 def _settings(space: str | None, name: str | None, options: Mapping[str, Any]) -> Any:
     from gp.config import JOINS, SearchConfig
-    from gp.run import RunSettings
-    from models.origins import default_benchmark
+    from gp.runs.run import RunSettings
+    from models.benchmarks.origins import default_benchmark
     from primitives.inputs import EXTENDED, PAPER
     from primitives.operators import AGGREGATION
 

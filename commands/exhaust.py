@@ -38,7 +38,7 @@ def exhaust(
     from fitness.evaluation import split_groups
     from fitness.ranking import RankTarget
     from fitness.replay import branch_table
-    from fitness.table_file import save_branches, table_path
+    from fitness.tables.table_file import save_branches, table_path
     from gp.exhaustive import exhaust as enumerate_space
     from primitives.inputs import EXTENDED, PAPER
 

@@ -18,7 +18,7 @@ from commands.output import say
 @feature_options
 def extract(name: str, on_invalid: str, **features: Any) -> None:
     """Fill the feature bank ahead of time."""
-    from fitness.soundness import screen
+    from fitness.features.soundness import screen
 
     benchmark = load_named(name)
     workshop = open_workshop(benchmark.space, **features)

@@ -39,7 +39,7 @@ def leaderboard(
     """
     from fitness.leaderboard import contenders
     from fitness.leaderboard import leaderboard as ranked
-    from models.files import write_atomic
+    from storage.files import write_atomic
 
     benchmark = load_named(name, metric)
     workshop = open_workshop(benchmark.space, **features)
@@ -91,7 +91,7 @@ def _champions(halls: Sequence[Path], benchmark: Any, feature_key: str) -> list[
 def _show(rows: Sequence[Mapping[str, Any]], benchmark: Any, split: Any, key: Any, form: str) -> None:
     """The whole document on stdout."""
     if form == "json":
-        from gp.run import environment
+        from gp.runs.run import environment
 
         document = {
             "environment": environment(), "noise_ceiling": benchmark.header.get("noise_ceiling"),

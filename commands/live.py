@@ -19,7 +19,7 @@ from commands.output import say, talk
 def live(iterations: int) -> Iterator[Any]:
     """A reporter: a live display on a terminal, plain lines elsewhere. Ctrl-C and SIGTERM ask it to stop: a search
     after the current evaluation, anything else after the current network, whose features are kept."""
-    from gp.run import Reporter
+    from gp.runs.run import Reporter
 
     stop: list[int] = []
 

@@ -86,9 +86,9 @@ def open_workshop(
     bank: Path,
 ) -> Any:
     """The workshop that the feature options describe."""
-    from fitness.bank import FeatureBank, FeatureKey
-    from fitness.devices import check_devices
-    from fitness.extraction import Workshop
+    from engine.crew import check_devices
+    from fitness.features.bank import FeatureBank, FeatureKey
+    from fitness.features.workshop import Workshop
     from models.tokens import TokenBatch
 
     check_build(space, build)
@@ -107,6 +107,6 @@ def check_build(space: str, build: str | None) -> None:
 
 def load_named(name: str, metric: str | None = None) -> Any:
     """A benchmark by name or path."""
-    from models.origins import load
+    from models.benchmarks.origins import load
 
     return load(name, metric)

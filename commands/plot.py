@@ -28,8 +28,8 @@ def plot(source: Path, name: str | None, metric: str | None, out: Path | None, *
 
     A hall's champion is scored exactly on every architecture; the feature options are those of its run.
     """
-    from fitness.plots import draw_board, draw_study, save_figure
-    from models.files import BadFile, load_json
+    from report import draw_board, draw_study, save_figure
+    from storage.files import BadFile, load_json
 
     path = out or source.with_suffix(".png")
     if path.suffix.lower() not in (".png", ".svg"):
@@ -58,8 +58,8 @@ def document_kind(names: set[str]) -> str | None:
 def _hall(source: Path, name: str | None, metric: str | None, features: dict[str, Any]) -> Any:
     """The figure of the champion on its own benchmark, or on another one."""
     from commands.replay import recorded_split
-    from fitness.plots import Landscape, draw_hall
     from gp.hall_file import load_hall
+    from report import Landscape, draw_hall
 
     hall = load_hall(source)
     own = str(hall.config.get("benchmark", hall.benchmark.name))

@@ -30,10 +30,10 @@ def replay(
     on_invalid: str, form: str, **features: Any,
 ) -> None:  # fmt: skip
     """Score saved formulas on every architecture of a benchmark."""
+    from fitness.features.soundness import screen
     from fitness.protocol import baselines
     from fitness.replay import committee
     from fitness.replay import replay as run
-    from fitness.soundness import screen
 
     if (hall is None) == (text is None):
         raise click.UsageError("wanted a hall of fame file or --proxy 'TEXT', one of them")

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from fitness.evaluation import Split
-from fitness.extraction import Progress, Workshop
+from fitness.features.workshop import Progress, Workshop
 from fitness.protocol import inside_groups, near_pairs, report
 from fitness.ranking import kendall, paired_p_value, spearman
 from fitness.zoo import ZOO
 from fitness.zoo.naive import NAIVE, naive_scores
 from fitness.zoo.visits import Measurement, measure_all
-from models.benchmark import Benchmark
+from models.benchmarks.benchmark import Benchmark
 from primitives.invalid import Invalid
 from primitives.proxy import Proxy
 

@@ -11,7 +11,7 @@ import numpy as np
 from fitness.evaluation import Split
 from fitness.ranking import bootstrap_interval, kendall, spearman
 from fitness.zoo.naive import NAIVE, naive_scores
-from models.benchmark import Benchmark
+from models.benchmarks.benchmark import Benchmark
 from models.spaces import SPACES
 
 __all__ = ["baselines", "correlation", "inside_groups", "near_pairs", "report"]

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from fitness.bank import SketchEntry
-from fitness.branches import BranchTable
 from fitness.evaluation import Split
-from fitness.extraction import Progress, Workshop
+from fitness.features.bank import SketchEntry
+from fitness.features.workshop import Progress, Workshop
 from fitness.protocol import inside_groups, near_pairs, report
-from fitness.table_file import load_branches, table_path
+from fitness.tables.branches import BranchTable
+from fitness.tables.table_file import load_branches, table_path
 from models.architecture import Architecture
-from models.benchmark import Benchmark
+from models.benchmarks.benchmark import Benchmark
 from primitives.pps import violations
 from primitives.proxy import Proxy
 

@@ -12,6 +12,7 @@ from primitives.grammar import MAX_CHAIN
 from primitives.inputs import EXTENDED, INPUTS
 from primitives.operators import AGGREGATION
 from primitives.proxy import MAX_BRANCHES
+from storage.errors import ZcpError
 
 __all__ = ["ALGORITHM_NAMES", "JOINS", "BadConfig", "SearchConfig"]
 
@@ -20,7 +21,7 @@ JOINS = ("inside", "outside")
 _MILLION = 1_000_000
 
 
-class BadConfig(ValueError):
+class BadConfig(ZcpError, ValueError):
     """A value that a search cannot run with: which field, what it got, what it wanted."""
 
     def __init__(self, field: str, got: object, wanted: str) -> None:

@@ -16,11 +16,11 @@ from math import comb
 import numpy as np
 from joblib import Parallel, delayed
 
-from fitness.branches import BranchTable
-from fitness.chains import chains_of
 from fitness.evaluation import ranking_key
-from fitness.pairs import PairTable
 from fitness.ranking import RankTarget
+from fitness.tables.branches import BranchTable
+from fitness.tables.chains import chains_of
+from fitness.tables.pairs import PairTable
 from primitives.inputs import PAPER
 from primitives.operators import BINARY, UNARY
 from primitives.proxy import Branch, Proxy

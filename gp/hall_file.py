@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gp.fields import Field
-from models.files import BadFile, dump_json, load_json, sealed, unsealed, write_atomic
-from primitives.grammar import from_genotype
+from primitives.grammar import from_genotype, read_proxy
 from primitives.proxy import BadProxy, Proxy
+from storage.datum import Datum
+from storage.files import BadFile, dump_json, load_json, sealed, unsealed, write_atomic
 
 __all__ = [
     "BadHall", "Baseline", "BenchmarkRef", "Ending", "HallDocument", "HallProxy", "SplitIds", "load_hall", "save_hall",
@@ -137,7 +137,7 @@ class HallDocument:
     @classmethod
     def from_dict(cls, data: Any, where: str = "hall of fame") -> HallDocument:
         """The document that `to_dict` wrote; BadHall says what is wrong with anything else."""
-        whole = Field(where, data, BadHall)
+        whole = Datum(where, data, BadHall)
         _check_schema(whole)
         whole.only(*_FIELDS)
         counts = whole["counts"]
@@ -193,19 +193,19 @@ def load_hall(path: Path) -> HallDocument:
     return document
 
 
-def _check_schema(whole: Field) -> None:
+def _check_schema(whole: Datum) -> None:
     found = whole["schema"].value
     if found != SCHEMA or isinstance(found, bool):
         raise whole["schema"].refuse(f"{SCHEMA}, the schema this version reads; use the version that wrote it")
 
 
-def _benchmark(item: Field) -> BenchmarkRef:
+def _benchmark(item: Datum) -> BenchmarkRef:
     item.only("name", "digest", "metric", "higher_is_better")
     name, digest, metric = (item[key].text() for key in ("name", "digest", "metric"))
     return BenchmarkRef(name, digest, metric, item["higher_is_better"].flag())
 
 
-def _split(item: Field) -> SplitIds:
+def _split(item: Datum) -> SplitIds:
     item.only("search", "holdout")
     search, holdout = _ids(item["search"]), _ids(item["holdout"])
     if len({*search, *holdout}) < len(search) + len(holdout):
@@ -213,11 +213,11 @@ def _split(item: Field) -> SplitIds:
     return SplitIds(search, holdout)
 
 
-def _ids(item: Field) -> tuple[str, ...]:
+def _ids(item: Datum) -> tuple[str, ...]:
     return tuple(entry.text() for entry in item.items(_MAX_IDS))
 
 
-def _ending(item: Field) -> Ending:
+def _ending(item: Datum) -> Ending:
     item.only("reason", "iteration", "early")
     return Ending(item["reason"].text(), item["iteration"].integer(), item["early"].flag())
 
@@ -234,9 +234,9 @@ def _proxy_to_dict(entry: HallProxy) -> dict[str, Any]:
     } | figures
 
 
-def _proxy(item: Field) -> HallProxy:
+def _proxy(item: Datum) -> HallProxy:
     item.only(*_PROXY_FIELDS)
-    proxy = item["text"].proxy()
+    proxy = read_proxy(item["text"])
     try:
         described = from_genotype(item["genotype"].value)
     except BadProxy as fault:
@@ -256,12 +256,12 @@ def _proxy(item: Field) -> HallProxy:
     )
 
 
-def _baseline(item: Field) -> Baseline:
+def _baseline(item: Datum) -> Baseline:
     item.only("name", "search", "holdout", "all")
     return Baseline(item["name"].text(), *(_figures(item[key]) for key in ("search", "holdout", "all")))
 
 
-def _figures(item: Field) -> Figures | None:
+def _figures(item: Datum) -> Figures | None:
     """Statistics; a correlation is a number or null, whatever else they hold."""
     figures = item.figures()
     for name in ("spearman", "kendall"):

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from storage.errors import ZcpError
+
 __all__ = ["Architecture", "BadArchitecture", "ParameterCount"]
 
 
-class BadArchitecture(ValueError):
+class BadArchitecture(ZcpError, ValueError):
     """A description that its space cannot build; the message names the field, what it got and what it wants."""
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from storage.errors import ZcpError
+
 __all__ = ["BadCorpus", "TokenBatch"]
 
 # Written for this project, so that no data set has to be shipped or fetched to feed a network.
@@ -30,7 +32,7 @@ slowly, somewhere beneath the keel; children say it is only the water, which has
 """
 
 
-class BadCorpus(ValueError):
+class BadCorpus(ZcpError, ValueError):
     """A text that cannot fill the batch; the message says how long it is and how long it must be."""
 
 

@@ -2,8 +2,8 @@
 samples of tensors and scalars alike.
 
 An operator never calls `x.mean()`; it asks its frame. `ExactFrame` reduces over all entries, `ScalarFrame` treats
-every element as a tensor with one entry, and the sketch of `fitness/sketch.py` reduces over a weighted sample while
-reporting the true sizes.
+every element as a tensor with one entry, and the sketch of `fitness/features/sketch.py` reduces over a weighted sample
+while reporting the true sizes.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, UNARY
 from primitives.proxy import MAX_BRANCHES, BadProxy, Branch, Proxy
+from storage.datum import Datum
 
-__all__ = ["MAX_CHAIN", "MAX_TEXT", "from_genotype", "parse"]
+__all__ = ["MAX_CHAIN", "MAX_TEXT", "from_genotype", "parse", "read_proxy"]
 
 MAX_TEXT = 2000  # characters
 MAX_CHAIN = 16  # unary operators in a branch
@@ -36,6 +37,14 @@ def parse(text: str) -> Proxy:
     if len(text) > MAX_TEXT:
         raise BadProxy(f"formula of {len(text):,} characters, wanted at most {MAX_TEXT:,}")
     return _Parser(text).proxy()
+
+
+def read_proxy(text: Datum) -> Proxy:
+    """The proxy that a text of a file spells; the file's own error names the place otherwise."""
+    try:
+        return parse(text.text(MAX_TEXT))
+    except BadProxy as fault:
+        raise text.error(f"{text.where}: {fault}") from None
 
 
 def from_genotype(data: Any) -> Proxy:

@@ -1,8 +1,8 @@
 """PPS, the predictive-pruning strategy: rules that refuse a formula before it costs anything.
 
 Each rule is a small function with a sentence a user can read. They look only at the formula; the predictive part
-(scores on a few probe architectures must be finite, not constant and not noise) is in `fitness/probes.py`, because
-it needs features.
+(scores on a few probe architectures must be finite, not constant and not noise) is in `fitness/tables/probes.py`,
+because it needs features.
 """
 
 from __future__ import annotations

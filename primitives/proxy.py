@@ -14,13 +14,14 @@ from typing import Any
 
 from primitives.inputs import INPUTS, Input
 from primitives.operators import BINARY, UNARY, Binary, Kind
+from storage.errors import ZcpError
 
 __all__ = ["MAX_BRANCHES", "BadProxy", "Branch", "Extension", "Proxy"]
 
 MAX_BRANCHES = 3
 
 
-class BadProxy(ValueError):
+class BadProxy(ZcpError, ValueError):
     """A text or a genotype that is not a proxy; the message points at the place."""
 
 

@@ -1,5 +1,5 @@
 """Scoring: a proxy on the features of one network, over all entries. This is the definition of a score;
-the branch table of `fitness/branches.py` is a faster way to (nearly) the same number.
+the branch table of `fitness/tables/branches.py` is a faster way to (nearly) the same number.
 
 1. A branch applies its operators to each tensor of its input (float32, reductions float64).
 2. Branches over the same tensor list are joined tensor by tensor; two tensors entry by entry, anything else by

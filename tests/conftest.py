@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fitness.features import Features, collect
+from fitness.features.collect import Features, collect
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from fitness.evaluation import Evaluation
 from gp.config import SearchConfig
-from gp.evolve import SearchResult, evolve
+from gp.evolution.evolve import SearchResult, evolve
 from primitives.invalid import Invalid
 from primitives.proxy import Proxy
 

@@ -12,9 +12,9 @@ import pytest
 from test_cli import ROOT, SMALL, zcp
 
 import cli
-from gp.studies import STUDIES
-from models.files import dump_json, sealed
+from gp.studies.trials import STUDIES
 from primitives.operators import AGGREGATION
+from storage.files import dump_json, sealed
 
 FEATURES = ["--batch", "2", "--seq-len", "24", "--devices", "cpu"]
 

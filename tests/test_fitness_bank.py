@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitness.bank import FeatureBank, FeatureKey, sketch_features
-from fitness.extraction import Workshop
-from fitness.features import Features
+from fitness.features.bank import FeatureBank, FeatureKey, sketch_features
+from fitness.features.collect import Features
+from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.tokens import TokenBatch
 from primitives.grammar import parse

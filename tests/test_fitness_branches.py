@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from fitness.bank import FeatureBank, FeatureKey, SketchEntry, sketch_features
-from fitness.branches import BranchTable
-from fitness.extraction import Workshop
-from fitness.features import Features, collect
-from fitness.sketch import GRID, NODES, sketch
+from fitness.features.bank import FeatureBank, FeatureKey, SketchEntry, sketch_features
+from fitness.features.collect import Features, collect
+from fitness.features.sketch import GRID, NODES, sketch
+from fitness.features.workshop import Workshop
+from fitness.tables.branches import BranchTable
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fitness.devices import BadDevice, WorkerCrash, check_devices, map_on_devices, one_thread
+from engine.crew import BadDevice, WorkerCrash, check_devices, map_on_devices, one_thread
 
 
 def square(task: int, device: str) -> tuple[int, str, int]:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from fitness.features import FeatureError, Features, collect
-from fitness.recording import recording
+from fitness.features.collect import FeatureError, Features, collect
+from fitness.features.recording import recording
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import BadCorpus, TokenBatch

@@ -16,8 +16,8 @@ from fitness.ranking import kendall, spearman
 from fitness.zoo import ZOO
 from fitness.zoo.naive import NAIVE
 from gp.hall_file import HallDocument, save_hall
-from models.benchmark import Benchmark
-from models.origins import load
+from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import load
 from primitives.grammar import parse
 
 

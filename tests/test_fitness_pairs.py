@@ -7,12 +7,12 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pytest
 
-from fitness.bank import FeatureBank, FeatureKey, SketchEntry, sketch_features
-from fitness.branches import BranchTable
-from fitness.chains import chains_of, run, walk
-from fitness.features import Features, collect
-from fitness.pairs import PairTable
-from fitness.table_file import load_branches, save_branches, table_path
+from fitness.features.bank import FeatureBank, FeatureKey, SketchEntry, sketch_features
+from fitness.features.collect import Features, collect
+from fitness.tables.branches import BranchTable
+from fitness.tables.chains import chains_of, run, walk
+from fitness.tables.pairs import PairTable
+from fitness.tables.table_file import load_branches, save_branches, table_path
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch

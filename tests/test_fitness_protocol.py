@@ -11,8 +11,8 @@ from fitness.evaluation import Split
 from fitness.protocol import correlation, inside_groups, near_pairs, report
 from fitness.replay import Candidate, ReplayRow, committee
 from fitness.zoo.naive import naive_scores
-from models.benchmark import Benchmark
-from models.origins import load
+from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import load
 from models.spaces import SPACES
 from primitives.grammar import parse
 

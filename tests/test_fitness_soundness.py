@@ -16,11 +16,11 @@ from torch import nn
 
 import cli
 from bench.small import FEATURES, SEARCH
-from fitness.bank import FeatureBank, FeatureKey
-from fitness.extraction import Workshop
-from fitness.soundness import Unsound, overflowing, screen
+from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.soundness import Unsound, overflowing, screen
+from fitness.features.workshop import Workshop
 from models.architecture import Architecture
-from models.layouts import load_benchmark
+from models.benchmarks.layouts import load_benchmark
 from models.spaces import SPACES
 from models.spaces.gpt2 import Gpt2Space
 from models.tokens import TokenBatch

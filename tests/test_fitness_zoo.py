@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from fitness.features import collect
+from fitness.features.collect import collect
 from fitness.zoo import ZOO, find
 from fitness.zoo.naive import NAIVE, naive_scores
 from fitness.zoo.registry import BadZoo, NoValue, Subject, hand_made

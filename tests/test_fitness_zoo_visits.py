@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fitness.bank import FeatureBank, FeatureKey
-from fitness.extraction import Workshop
-from fitness.features import FeatureError, collect
+from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.collect import FeatureError, collect
+from fitness.features.workshop import Workshop
 from fitness.zoo import ZOO
 from fitness.zoo.registry import NoValue, Subject
 from fitness.zoo.visits import Measurement, ZooShelf, measure_all, measurements

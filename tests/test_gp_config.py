@@ -4,8 +4,8 @@ import json
 import pytest
 from landscape import fingerprint, search
 
-from gp.algorithms import ALGORITHMS
 from gp.config import ALGORITHM_NAMES, BadConfig, SearchConfig
+from gp.evolution.algorithms import ALGORITHMS
 from primitives.inputs import EXTENDED, PAPER
 
 

@@ -11,9 +11,9 @@ import pytest
 from landscape import evaluate, fingerprint, search
 
 from gp.config import ALGORITHM_NAMES, SearchConfig
-from gp.evolve import Stop, evolve
-from gp.search_state import SearchState
-from gp.variation import Exhausted
+from gp.evolution.evolve import Stop, evolve
+from gp.evolution.state import SearchState
+from gp.evolution.variation import Exhausted
 from primitives.pps import violation
 
 SHORT = {"iterations": 60, "population": 16}

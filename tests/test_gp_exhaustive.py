@@ -7,11 +7,11 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from fitness.bank import sketch_features
-from fitness.branches import BranchTable
 from fitness.evaluation import evaluate_scores
-from fitness.features import collect
+from fitness.features.bank import sketch_features
+from fitness.features.collect import collect
 from fitness.ranking import RankTarget
+from fitness.tables.branches import BranchTable
 from gp.exhaustive import Survey, exhaust, trees_in
 from models.architecture import Architecture
 from models.spaces import SPACES

@@ -9,16 +9,16 @@ from functools import partial
 import numpy as np
 import pytest
 
-from fitness.bank import sketch_features
-from fitness.branches import BranchTable
-from fitness.chains import chains_of
 from fitness.evaluation import Evaluation, evaluate_scores
-from fitness.features import collect
+from fitness.features.bank import sketch_features
+from fitness.features.collect import collect
 from fitness.ranking import RankTarget
-from gp.beams import JOINS, Interrupted
+from fitness.tables.branches import BranchTable
+from fitness.tables.chains import chains_of
 from gp.config import BadConfig, SearchConfig
-from gp.ground import Finalists, Ground
-from gp.growth import Growth, grow, is_coarse
+from gp.growth.beams import JOINS, Interrupted
+from gp.growth.choice import Growth, grow, is_coarse
+from gp.growth.problem import Finalists, Ground
 from gp.hall_of_fame import HallOfFame
 from models.architecture import Architecture
 from models.spaces import SPACES
@@ -69,7 +69,7 @@ def test_two_branches_are_as_good_as_the_best_of_all_pairs(ground: tuple[BranchT
 
 @pytest.fixture
 def third_branch_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gp.growth._what_pays", lambda field, config: (config.branches, False))
+    monkeypatch.setattr("gp.growth.choice._what_pays", lambda field, config: (config.branches, False))
 
 
 @pytest.mark.usefixtures("third_branch_pays")
@@ -119,7 +119,7 @@ def test_a_third_branch_that_changes_nothing_does_not_pay(
         seen.append(left_out)
         return 0.5
 
-    monkeypatch.setattr("gp.growth._agreement", equal)
+    monkeypatch.setattr("gp.growth.choice._agreement", equal)
     assert max(len(e.proxy.branches) for e in grown(ground).evaluations) == 2
     # Each is left out once: for the ten best formulas, or all that a beam holds, of either number of branches.
     assert np.array_equal(np.sum(seen, axis=0), [2 * (SMALL.beam // 2)] * 14)

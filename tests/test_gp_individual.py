@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gp.config import SearchConfig
-from gp.individual import Individual, Misfit
-from gp.primitive_set import primitive_set
-from gp.variation import generate
+from gp.evolution.individual import Individual, Misfit
+from gp.evolution.primitive_set import primitive_set
+from gp.evolution.variation import generate
 from primitives.grammar import from_genotype, parse
 from primitives.inputs import PAPER
 

@@ -8,9 +8,9 @@ import pytest
 from landscape import evaluate
 
 from gp.config import BadConfig, SearchConfig
-from gp.evolve import Progress, Stop, evolve
-from gp.limits import Limits, idle_iterations
-from gp.search_state import SearchState
+from gp.evolution.evolve import Progress, Stop, evolve
+from gp.evolution.state import SearchState
+from gp.runs.limits import Limits, idle_iterations
 
 CONFIG = SearchConfig(iterations=300, population=16, aggregates=("mean", "sum"))
 

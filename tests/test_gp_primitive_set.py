@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 
 from gp.config import SearchConfig
-from gp.individual import Individual
-from gp.primitive_set import Role, arguments_of, draw, primitive_set
-from gp.variation import generate
+from gp.evolution.individual import Individual
+from gp.evolution.primitive_set import Role, arguments_of, draw, primitive_set
+from gp.evolution.variation import generate
 from primitives.inputs import EXTENDED, PAPER
 from primitives.operators import AGGREGATION, BINARY, UNARY, Kind
 

@@ -10,11 +10,11 @@ import pytest
 from landscape import evaluate
 
 from gp.config import SearchConfig
-from gp.evolve import Progress, SearchResult, Stop, evolve
-from gp.run_files import RunFiles
-from gp.run_settings import BadRun, RunSettings
-from gp.search_state import BadState
-from models.files import BadFile, dump_json, sealed
+from gp.evolution.evolve import Progress, SearchResult, Stop, evolve
+from gp.evolution.state import BadState
+from gp.runs.files import RunFiles
+from gp.runs.settings import BadRun, RunSettings
+from storage.files import BadFile, dump_json, sealed
 
 
 def settings(**search: object) -> RunSettings:

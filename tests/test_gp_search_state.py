@@ -6,7 +6,7 @@ import pytest
 from landscape import search
 
 from gp.config import SearchConfig
-from gp.search_state import BadState, SearchState
+from gp.evolution.state import BadState, SearchState
 
 CONFIG = SearchConfig(iterations=60, population=16)
 DATA = json.loads(json.dumps(search().state.to_dict()))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gp.study_summary import levels, mean_interval, rejections, summarise, wins
+from gp.studies.summary import levels, mean_interval, rejections, summarise, wins
 
 
 def record(label: str, seed: int, *points: tuple[int, float, float | None], **rules: int) -> dict:

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from gp.config import SearchConfig
-from gp.individual import Individual
-from gp.primitive_set import arguments_of, primitive_set
-from gp.variation import (
+from gp.evolution.individual import Individual
+from gp.evolution.primitive_set import arguments_of, primitive_set
+from gp.evolution.variation import (
     SEEN,
     Exhausted,
     Guard,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from models import archives
-from models.archives import unpack
-from models.benchmark import BadBenchmark
+from models.benchmarks import archives
+from models.benchmarks.archives import unpack
+from models.benchmarks.benchmark import BadBenchmark
 
 
 def packed(folder: Path, suffix: str, name: str, content: bytes = b"x", times: int = 1) -> Path:

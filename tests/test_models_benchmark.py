@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.benchmark import BadBenchmark
-from models.files import BadFile
-from models.layouts import load_benchmark
-from models.origins import ORIGINS, fetch, find, verify
+from models.benchmarks.benchmark import BadBenchmark
+from models.benchmarks.layouts import load_benchmark
+from models.benchmarks.origins import ORIGINS, fetch, find, verify
+from storage.files import BadFile
 
 
 def test_the_published_folder_is_read_whole(published: Path) -> None:
@@ -122,7 +122,7 @@ def test_an_unknown_benchmark_is_answered_with_a_way_out(name: str, message: str
 
 def test_missing_data_are_answered_with_two_ways_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZCP_DATA", str(tmp_path))
-    monkeypatch.setattr("models.origins.PROJECT", tmp_path)
+    monkeypatch.setattr("models.benchmarks.origins.PROJECT", tmp_path)
     with pytest.raises(BadBenchmark, match="benchmarks fetch gpt2-wt103.*ZCP_DATA"):
         find("gpt2-wt103")
 

@@ -16,12 +16,12 @@ from transformers.models.bert.modeling_bert import BertLayer
 from transformers.models.convbert.modeling_convbert import ConvBertSelfAttention
 
 from models.architecture import BadArchitecture
-from models.benchmark import BadBenchmark
-from models.files import BadFile
-from models.layouts.glue import load_glue_json
+from models.benchmarks.benchmark import BadBenchmark
+from models.benchmarks.layouts.glue import load_glue_json
 from models.spaces import SPACES
 from models.spaces.bert_blocks import OPERATIONS, Block, BlockPlan, Encoder
 from models.spaces.flexibert import FlexibertSpace
+from storage.files import BadFile
 
 SPACE = FlexibertSpace()
 CONFIG = {

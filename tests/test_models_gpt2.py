@@ -11,7 +11,7 @@ import yaml
 from conftest import tiny_config
 
 from models.architecture import Architecture, BadArchitecture
-from models.layouts import load_benchmark
+from models.benchmarks.layouts import load_benchmark
 from models.spaces import SPACES
 from models.spaces.gpt2 import Gpt2Model
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from models.files import BadFile, sealed, unsealed, write_atomic
-from models.locks import held, sweep, temporary
+from storage.files import BadFile, sealed, unsealed, write_atomic
+from storage.locks import held, sweep, temporary
 
 HOLD = """
 import sys
 from pathlib import Path
-from models.locks import held, temporary
+from storage.locks import held, temporary
 with held(Path(sys.argv[1]) / ".a.lock"), temporary(Path(sys.argv[1]), "b"):
     print("held", flush=True)
     sys.stdin.read()

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from bench.small import write_yaml
-from models import origins
-from models.benchmark import BadBenchmark
-from models.layouts import load_benchmark
-from models.origins import ORIGINS, fetch, find, load
+from models.benchmarks import origins
+from models.benchmarks.benchmark import BadBenchmark
+from models.benchmarks.layouts import load_benchmark
+from models.benchmarks.origins import ORIGINS, fetch, find, load
 
 
 @pytest.fixture

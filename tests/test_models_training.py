@@ -15,21 +15,21 @@ import numpy as np
 import pytest
 import torch
 
-from models.files import BadFile
-from models.layouts import load_benchmark
-from models.learning import Budget, train_one, training_loss, validation_windows
-from models.noise import noise_ceiling
-from models.run_log import RunLog
-from models.sampling import DEPTHS, HEADS, LEVELS, WIDTHS, sample_architectures
+from models.benchmarks.layouts import load_benchmark
 from models.spaces import SPACES
-from models.stdlib_text import bigram_loss, load_corpus
-from models.training import train, verify
+from models.training.campaign import train, verify
+from models.training.corpus import bigram_loss, load_corpus
+from models.training.learning import Budget, train_one, training_loss, validation_windows
+from models.training.noise import noise_ceiling
+from models.training.sampling import DEPTHS, HEADS, LEVELS, WIDTHS, sample_architectures
+from storage.files import BadFile
+from storage.log import RunLog
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = Budget(steps=3, batch=2, length=16, checkpoints=3, curve_windows=2, final_windows=4)
 ARGUMENTS = {"count": 12, "replicated": 3, "seeds": 2, "jobs": 1, "budget": TINY}
 LAUNCH = (
-    "import sys; from pathlib import Path; from models.training import Budget, train; "
+    "import sys; from pathlib import Path; from models.training.campaign import Budget, train; "
     f"train(Path(sys.argv[1]), count=12, replicated=3, seeds=2, jobs=1, budget={TINY!r})"
 )
 

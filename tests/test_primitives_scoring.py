@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_primitives_grammar import proxies
 
-from fitness.features import Features
+from fitness.features.collect import Features
 from primitives.grammar import parse
 from primitives.invalid import Invalid
 from primitives.proxy import BadProxy, Proxy

@@ -8,7 +8,7 @@ import pytest
 
 import cli
 from gp.hall_file import load_hall
-from models.origins import ORIGINS
+from models.benchmarks.origins import ORIGINS
 from primitives.pps import violation
 
 FILES = sorted((Path(__file__).resolve().parent.parent / "proxies").glob("*.json"))

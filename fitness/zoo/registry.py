@@ -9,13 +9,14 @@ from difflib import get_close_matches
 import torch
 from torch import nn
 
-from fitness.features import Features
+from fitness.features.collect import Features
 from primitives.grammar import parse
+from storage.errors import ZcpError
 
 __all__ = ["ZOO", "BadZoo", "HandMade", "NoValue", "Subject", "find", "hand_made"]
 
 
-class BadZoo(ValueError):
+class BadZoo(ZcpError, ValueError):
     """A proxy that cannot be registered or found; the message names the nearest one that exists."""
 
 

@@ -12,19 +12,19 @@ from typing import Any
 
 import torch
 
-from fitness.bank import MAX_ENTRY, FeatureBank, FeatureKey
-from fitness.devices import map_on_devices
-from fitness.extraction import Progress, Workshop
-from fitness.features import collect
+from engine.crew import map_on_devices
+from fitness.features.bank import MAX_ENTRY, FeatureBank, FeatureKey
+from fitness.features.collect import collect
+from fitness.features.workshop import Progress, Workshop
 from fitness.zoo import ZOO, find
 from fitness.zoo.registry import NoValue, Subject
 from models.architecture import Architecture
-from models.files import BadFile, dump_json, parse_json, read_limited, write_atomic
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.invalid import Invalid
 from primitives.scoring import Scorer
+from storage.files import BadFile, dump_json, parse_json, read_limited, write_atomic
 
 __all__ = ["Measurement", "ZooShelf", "measure_all", "measurements"]
 

@@ -9,13 +9,14 @@ from enum import Enum
 import torch
 
 from primitives.frames import ExactFrame, Frame, ScalarFrame
+from storage.errors import ZcpError
 
 __all__ = ["BINARY", "UNARY", "BadOperator", "Binary", "Kind", "Sign", "Unary", "binary", "unary"]
 
 TensorMap = Callable[[torch.Tensor, Frame], torch.Tensor]
 
 
-class BadOperator(ValueError):
+class BadOperator(ZcpError, ValueError):
     """An operator that the table refuses; the message names the probe that failed."""
 
 

@@ -1,0 +1,125 @@
+"""Features: the six inputs of every block, from one forward and one backward pass on one token batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from fitness.features.recording import Recording, recording
+from models.architecture import Architecture
+from models.spaces import SPACES
+from models.spaces.space import BlockTaps
+from models.tokens import TokenBatch
+from primitives.inputs import PAPER
+from storage.errors import ZcpError
+
+__all__ = ["EXTRACTOR_VERSION", "FeatureError", "Features", "collect", "with_features"]
+
+EXTRACTOR_VERSION = 1  # changes whenever the numbers of an extraction would
+
+T = TypeVar("T")
+
+
+class FeatureError(ZcpError, RuntimeError):
+    """A network whose inputs cannot be read; the message names what is missing."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """`blocks[l][name]` lists the tensors of an input in block l, with the shapes of `primitives.inputs`;
+    weights and gradients are views into the model, so they live no longer than it does."""
+
+    blocks: tuple[dict[str, tuple[torch.Tensor, ...]], ...]
+    loss: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether the network ran without overflow: its loss and every entry of every input are numbers."""
+        # The sum over all entries is finite in float64 exactly when each of them is.
+        return math.isfinite(self.loss) and all(
+            math.isfinite(float(x.sum(dtype=torch.float64)))
+            for block in self.blocks
+            for name in PAPER
+            for x in block.get(name, ())
+        )
+
+
+def collect(model: nn.Module, batch: TokenBatch) -> Features:
+    """One forward and one backward pass in eval mode; the model is left bit-identical and without hooks.
+
+    Raises FeatureError when a tap yields nothing (such as attention weights under an implementation that has none).
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        taps: tuple[BlockTaps, ...] = model.taps()  # type: ignore[operator]
+        tokens = batch.tokens.to(next(model.parameters()).device)
+        with recording(taps) as record, torch.enable_grad():
+            loss = model.loss(tokens)  # type: ignore[operator]
+        _check(taps, record)
+        wanted = [record.inputs[i] for i in range(len(taps))]
+        weights = [tap.parameter for block in taps for tap in block.weights]
+        gradients = torch.autograd.grad(loss, wanted + weights, allow_unused=True)
+        filled = [torch.zeros_like(x) if g is None else g for x, g in zip(wanted + weights, gradients, strict=True)]
+        blocks, at = [], len(taps)
+        for index, block in enumerate(taps):
+            own = filled[at : at + len(block.weights)]
+            at += len(block.weights)
+            blocks.append(_block(block, record, index, filled[index], own))
+        return Features(tuple(blocks), float(loss.detach()))
+    finally:
+        model.train(was_training)
+
+
+def _check(taps: tuple[BlockTaps, ...], record: Recording) -> None:
+    for i, tap in enumerate(taps):
+        for name, store, modules in (
+            ("A", record.activations, tap.activations),
+            ("H", record.heads, tap.heads),
+            ("S", record.attentions, tap.attentions),
+        ):
+            if len(store[i]) != len(modules):
+                raise FeatureError(
+                    f"block {i}: input {name}: got {len(store[i])} tensors, wanted {len(modules)}; "
+                    "build the model with eager attention"
+                )
+
+
+def _block(
+    taps: BlockTaps, record: Recording, index: int, jacobian: torch.Tensor, gradients: list[torch.Tensor]
+) -> dict[str, tuple[torch.Tensor, ...]]:
+    block = {
+        "A": tuple(_tokens_first(x) for x in record.activations[index]),
+        "J": (_tokens_first(jacobian),),
+        "H": tuple(_tokens_first(x) for x in record.heads[index]),
+        "S": tuple(x.flatten(0, 1) for x in record.attentions[index]),
+    }
+    for letter, tensors in (("W", [t.parameter.detach() for t in taps.weights]), ("G", gradients)):
+        pairs = [(tap.role, tap.as_out_in(x)) for tap, x in zip(taps.weights, tensors, strict=True)]
+        block[letter] = tuple(x for _, x in pairs)
+        for role in ("attn", "ffn"):
+            block[f"{letter}.{role}"] = tuple(x for r, x in pairs if r == role)
+    return block
+
+
+def _tokens_first(x: torch.Tensor) -> torch.Tensor:
+    """(B, T, D) -> (tokens, D)."""
+    return x.detach().flatten(0, -2)
+
+
+def with_features(
+    architecture: Architecture,
+    batch: TokenBatch,
+    init_seed: int,
+    use: Callable[[Features], T],
+    build: str | None = None,
+    device: str = "cpu",
+) -> T:
+    """Build the network, collect its features, hand them to `use`, free everything."""
+    model: Any = SPACES[architecture.space].build(architecture, init_seed, build)
+    return use(collect(model.to(device), batch))

@@ -1,0 +1,90 @@
+"""Soundness: an architecture whose network overflows has no score. It is named and counted, and then it either ends
+the command or is left out of everything, as the user asked; it never becomes a score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from fitness.evaluation import Split
+from fitness.features.workshop import Progress, Workshop
+from models.architecture import Architecture
+from models.benchmarks.benchmark import Benchmark
+from storage.errors import ZcpError
+
+__all__ = ["Screened", "Unsound", "overflowing", "screen"]
+
+FEWEST = 10  # architectures that a ranking needs
+SHOWN = 5  # ids that a message names
+
+
+class Unsound(ZcpError, ValueError):
+    """Networks that produce NaN or infinities where all must be sound; the message names them."""
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What is left of a benchmark and its split, and the ids that were dropped."""
+
+    benchmark: Benchmark
+    split: Split | None
+    dropped: tuple[str, ...]
+
+    @property
+    def report(self) -> str:
+        """A sentence on what was dropped; empty if nothing was."""
+        return f"dropped {_counted(self.dropped, len(self.benchmark) + len(self.dropped))}" if self.dropped else ""
+
+
+def overflowing(
+    architectures: Sequence[Architecture], workshop: Workshop, progress: Progress | None = None
+) -> tuple[str, ...]:
+    """Ids of the architectures whose network produces NaN or infinities; sketches are made where they are missing."""
+    workshop.extract(architectures, progress)
+    entries = [(a.id, workshop.bank.load_sketch(a)) for a in architectures]
+    return tuple(id for id, entry in entries if entry is not None and not entry.finite)
+
+
+def screen(
+    benchmark: Benchmark,
+    workshop: Workshop,
+    split: Split | None,
+    on_invalid: str,
+    progress: Progress | None = None,
+    part: Sequence[int] | None = None,
+) -> Screened:
+    """The benchmark without architectures that overflow (looking at those of `part` only, if given).
+
+    Raises Unsound if there are some and `on_invalid` is "fail", or if too few are left.
+    """
+    chosen = benchmark.architectures if part is None else [benchmark.architectures[i] for i in part]
+    bad = overflowing(chosen, workshop, progress)
+    if not bad:
+        return Screened(benchmark, split, ())
+    if on_invalid != "drop":
+        raise Unsound(f"{benchmark.name}: {_counted(bad, len(chosen))}; correct them, or use --on-invalid drop")
+    kept = [i for i, a in enumerate(benchmark.architectures) if a.id not in bad]
+    left = _only(split, kept)
+    if len(kept if left is None else left.search) < FEWEST:
+        raise Unsound(f"{benchmark.name}: {_counted(bad, len(chosen))}; too few are left to rank anything")
+    smaller = replace(
+        benchmark,
+        architectures=tuple(benchmark.architectures[i] for i in kept),
+        ground_truth=benchmark.ground_truth[kept],
+    )
+    return Screened(smaller, left, bad)
+
+
+def _only(split: Split | None, kept: Sequence[int]) -> Split | None:
+    """The split in the numbers of the architectures that are kept."""
+    if split is None:
+        return None
+    place = {old: new for new, old in enumerate(kept)}
+    parts = [tuple(place[i] for i in part if i in place) for part in (split.search, split.holdout)]
+    return Split(*parts)
+
+
+def _counted(ids: Collection[str], among: int) -> str:
+    named = ", ".join(list(ids)[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
+    return f"{len(ids)} of {among} networks produce NaN or infinities ({named})"

@@ -1,0 +1,186 @@
+"""BranchTable: the value of every branch for all architectures, from sketches. A branch does not depend on its
+partner, so it is computed once; a proxy is then arithmetic on small arrays.
+
+All tensors of an input, over all architectures, lie in one array of M sketches; a branch's chain runs over it in one
+vectorised pass. `block` numbers the blocks of all architectures consecutively, B in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+
+from fitness.features.bank import SketchEntry
+from fitness.tables.chains import Chain, Tensors, run, walk
+from primitives.inputs import INPUTS
+from primitives.operators import AGGREGATION, BINARY, Binary
+from primitives.proxy import Branch, Proxy
+from primitives.scoring import resolved
+
+__all__ = ["BranchTable", "covarying"]
+
+MAX_GRIDS = 256 << 20  # bytes of grids that are kept for joins entry by entry
+
+
+class BranchTable:
+    """Scores proxies on N architectures.
+
+    Memory: the sketches (5.6 kB a tensor), 8 M bytes per branch and at most MAX_GRIDS bytes of grids.
+    """
+
+    def __init__(self, entries: Sequence[SketchEntry]) -> None:
+        depths = np.array([entry.blocks for entry in entries])
+        self.starts = np.concatenate([[0], np.cumsum(depths)])  # first block of each architecture
+        self.depths = depths
+        self.weights = {
+            name: np.concatenate([a.weights(int(depth)) for depth in depths]) for name, a in AGGREGATION.items()
+        }
+        self.inputs = {name: Tensors.gather(entries, name, self.starts) for name in INPUTS}
+        self._means: dict[Branch, np.ndarray] = {}
+        self._grids: dict[Branch, torch.Tensor] = {}
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(self.depths)
+
+    def scores(self, proxies: Sequence[Proxy], jobs: int = 1) -> np.ndarray:
+        """(P, N) float64; not finite where a proxy has no score. `jobs` threads give the same numbers as one."""
+        if not proxies:
+            return np.zeros((0, self.count))
+        if jobs == 1 or len(proxies) == 1:
+            return np.stack([self._score_alone(proxy) for proxy in proxies])
+        parallel = Parallel(n_jobs=jobs, prefer="threads")
+        return np.stack(parallel(delayed(self._score_alone)(proxy) for proxy in proxies))
+
+    def _score_alone(self, proxy: Proxy) -> np.ndarray:
+        torch.set_num_threads(1)  # this thread's: sums must not depend on the number of cores
+        return self.score(proxy)
+
+    def score(self, proxy: Proxy) -> np.ndarray:
+        """(N,) float64, by the rules of `primitives/scoring.py` (which see)."""
+        return resolved(self.value(proxy))
+
+    def value(self, proxy: Proxy) -> np.ndarray:
+        """(N,) float64: the score before it is rounded to its resolution."""
+        proxy = proxy.pruned()
+        with np.errstate(all="ignore"):
+            worth = self._of_two(proxy.base)
+            if (third := proxy.extension) is not None:
+                worth = _apply(BINARY[third.binary], worth, self._of_one(third.aggregate, third.branch))
+        return worth
+
+    def _of_one(self, aggregate: str, branch: Branch) -> np.ndarray:
+        return self.network(self.block_values(self.means(branch), self.block(branch), aggregate), aggregate)
+
+    def _of_two(self, proxy: Proxy) -> np.ndarray:
+        first, second = proxy.aggregate, proxy.right_aggregate or proxy.aggregate
+        if proxy.right is None or proxy.operator is None:
+            return self._of_one(first, proxy.left)
+        if proxy.joins_entries:
+            joined, block = self._joined_entries(proxy.left, proxy.right, proxy.operator)
+            return self.network(self.block_values(joined, block, first), first)
+        left, right = self.means(proxy.left), self.means(proxy.right)
+        outside = proxy.right_aggregate is not None
+        same_list = proxy.left.source.tensors == proxy.right.source.tensors and len(left) == len(right)
+        if same_list and not outside and not proxy.operator.linear:
+            joined = _apply(proxy.operator, left, right)
+            return self.network(self.block_values(joined, self.block(proxy.left), first), first)
+        x = self.block_values(left, self.block(proxy.left), first)
+        y = self.block_values(right, self.block(proxy.right), second)
+        if outside:
+            return _apply(proxy.operator, self.network(x, first), self.network(y, second))
+        return self.network(_apply(proxy.operator, x, y), first)
+
+    def means(self, branch: Branch) -> np.ndarray:
+        """The branch's number for each of its input's tensors, (M,)."""
+        if branch not in self._means:
+            parts = [run(part, branch.chain).means for part in self.inputs[branch.input].parts()]
+            self._means[branch] = np.concatenate(parts)
+        return self._means[branch]
+
+    def fill(self, name: str, chains: Iterable[Chain], jobs: int = 1) -> None:
+        """Compute the means of many branches of one input; common beginnings are computed once."""
+        groups: dict[Chain, list[Chain]] = {}
+        for chain in chains:
+            if Branch(name, chain) not in self._means:
+                groups.setdefault(chain[:1], []).append(chain)
+
+        def fill_group(group: list[Chain]) -> None:
+            torch.set_num_threads(1)
+            found: dict[Chain, list[np.ndarray]] = {chain: [] for chain in group}
+            with np.errstate(all="ignore"):
+                for part in self.inputs[name].parts():
+                    for chain, values in walk(part, group):
+                        found[chain].append(values.means)
+            self._means.update((Branch(name, chain), np.concatenate(means)) for chain, means in found.items())
+
+        Parallel(n_jobs=jobs, prefer="threads")(delayed(fill_group)(groups[key]) for key in sorted(groups))
+
+    def known(self) -> dict[str, dict[Chain, np.ndarray]]:
+        """The means that are computed already, by input and chain."""
+        found: dict[str, dict[Chain, np.ndarray]] = {}
+        for branch, means in self._means.items():
+            found.setdefault(branch.input, {})[branch.chain] = means
+        return found
+
+    def know(self, means: Mapping[Branch, np.ndarray]) -> None:
+        """Take over means that this table would compute."""
+        self._means.update(means)
+
+    def block_values(self, values: np.ndarray, block: np.ndarray, aggregate: str) -> np.ndarray:
+        """Numbers per tensor (M,) of blocks (M,) to numbers per block (B,); a block without any gets 0."""
+        total = np.bincount(block, values, minlength=self.starts[-1])
+        if AGGREGATION[aggregate].sums_tensors:
+            return total
+        return total / np.maximum(np.bincount(block, minlength=self.starts[-1]), 1)
+
+    def network(self, blocks: np.ndarray, aggregate: str) -> np.ndarray:
+        """Numbers per block (B,) to one per architecture (N,)."""
+        return np.add.reduceat(blocks * self.weights[aggregate], self.starts[:-1])
+
+    def block(self, branch: Branch) -> np.ndarray:
+        """The block of each tensor of the branch's input, (M,)."""
+        return self.inputs[branch.input].block
+
+    def grid(self, branch: Branch) -> torch.Tensor:
+        """The branch's entries on the grid, (M, heads, rows, columns) float32."""
+        if branch not in self._grids:
+            parts = [run(part, branch.chain, whole=True).grid for part in self.inputs[branch.input].parts()]
+            grid = torch.cat(parts)
+            while self._grids and sum(g.nbytes for g in self._grids.values()) + grid.nbytes > MAX_GRIDS:
+                self._grids.pop(next(iter(self._grids)))
+            self._grids[branch] = grid
+        return self._grids[branch]
+
+    def _joined_entries(self, left: Branch, right: Branch, operator: Binary) -> tuple[np.ndarray, np.ndarray]:
+        """Mean over the entries of the join of aligned tensors, and their blocks; both (M,).
+
+        The nodes know the means of the branches better than the grid does, so the grid only adds the covariance:
+        E[xy] = E[x] E[y] + cov(x, y). For matmul x and y are column means, and the sum has `columns` terms.
+        """
+        block, in_left, in_right = self.aligned(left.input, right.input)
+        x, y = (covarying(self.grid(b)[rows].double(), operator) for b, rows in ((left, in_left), (right, in_right)))
+        covariance = ((x - x.mean(-1, keepdim=True)) * y).mean(-1).numpy()
+        columns = self.inputs[left.input].columns[in_left] if operator.name == "matmul" else 1.0
+        return columns * (self.means(left)[in_left] * self.means(right)[in_right] + covariance), block
+
+    def aligned(self, left: str, right: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Blocks and positions of the tensors that two inputs of one list both have (a block may lack heads)."""
+        x, y = self.inputs[left].block, self.inputs[right].block
+        if len(x) == len(y):
+            everything = np.arange(len(x))
+            return x, everything, everything
+        return np.intersect1d(x, y, return_indices=True)
+
+
+def covarying(grid: torch.Tensor, operator: Binary) -> torch.Tensor:
+    """What covaries in a join of grids (M, heads, rows, columns): entries, or column means for matmul; (M, entries)."""
+    return (grid.mean(-2) if operator.name == "matmul" else grid).flatten(1)
+
+
+def _apply(operator: Binary, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return operator.apply(torch.from_numpy(x), torch.from_numpy(y)).numpy()

@@ -1,0 +1,121 @@
+"""Individual: a proxy as DEAP's typed tree. It is not changed after it is made; variation makes new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from deap import base
+from deap import gp as deap_gp
+
+from gp.evolution.primitive_set import ProxySet, Role
+from primitives.proxy import Branch, Proxy
+from storage.errors import ZcpError
+
+__all__ = ["Individual", "Misfit", "Worth"]
+
+
+class Misfit(ZcpError, ValueError):
+    """A proxy that a primitive set cannot spell; the message says what does not fit."""
+
+
+class Worth(base.Fitness):
+    """(fitness, complexity): a higher fitness is better, then a simpler formula."""
+
+    weights = (1.0, -1.0)
+
+
+class Individual(deap_gp.PrimitiveTree):
+    """Nodes of `pset` in prefix order, and what the formula is worth once it is evaluated."""
+
+    def __init__(self, nodes: Iterable[Any], pset: ProxySet) -> None:
+        super().__init__(nodes)
+        self.pset = pset
+        self.fitness = Worth()
+
+    def __str__(self) -> str:
+        return self.spelling.text
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Individual:
+        copy = Individual(self, self.pset)
+        copy.fitness.wvalues = self.fitness.wvalues
+        return copy
+
+    @cached_property
+    def spelling(self) -> Proxy:
+        """The whole tree in words, no_op and pruned branches included; `from_proxy` gives the tree back."""
+        values: list[Any] = []
+        for node in reversed(self):
+            meaning = self.pset.meaning[node.name]
+            values.append(_BUILD[meaning.role](meaning.operator, *(values.pop() for _ in range(node.arity))))
+        (proxy,) = values
+        return proxy
+
+    def to_proxy(self) -> Proxy:
+        """The formula; a branch that a prune drops is gone."""
+        proxy = self.spelling
+        kept = [branch for branch in proxy.branches if not branch.pruned]
+        return proxy if len(kept) == len(proxy.branches) else Proxy(proxy.aggregate, kept[0])
+
+    @cached_property
+    def canonical(self) -> Proxy:
+        """What is evaluated: the one representative of all formulas with the same value."""
+        return self.spelling.canonical()
+
+    @classmethod
+    def from_proxy(cls, proxy: Proxy, pset: ProxySet) -> Individual:
+        """The tree of `proxy`, short branches padded with no_op. Raises Misfit if `pset` cannot spell it."""
+        if proxy.extension is not None:
+            raise Misfit(f"{proxy}: got three branches, wanted at most two")
+        if proxy.binary is None or proxy.right is None:
+            proxy = Proxy(proxy.aggregate, proxy.left, "sum", Branch(pset.inputs[0], ("prune",)))
+        return cls(_Speller(proxy, pset).tree(), pset)
+
+
+_BUILD: dict[Role, Callable[..., Any]] = {
+    Role.INPUT: Branch,
+    Role.UNARY: lambda name, branch: Branch(branch.input, (*branch.chain, name)),
+    Role.JOIN_BRANCHES: lambda name, left, right: (left, name, right),
+    Role.JOIN_NUMBERS: lambda name, left, right: Proxy(left[0], left[1], name, right[1], right[0]),
+    Role.AGGREGATE_JOINED: lambda name, joined: Proxy(name, *joined),
+    Role.AGGREGATE_BRANCH: lambda name, branch: (name, branch),
+}
+
+
+@dataclass(frozen=True)
+class _Speller:
+    """Finds the nodes that spell a proxy of two branches; every tree is a list in prefix order."""
+
+    proxy: Proxy
+    pset: ProxySet
+
+    def tree(self) -> list[Any]:
+        left, right = (self.branch(branch) for branch in self.proxy.branches)
+        binary, aggregate, other = str(self.proxy.binary), self.proxy.aggregate, self.proxy.right_aggregate
+        if other is None:
+            joined = self.over(Role.JOIN_BRANCHES, binary, left, right)
+            return self.over(Role.AGGREGATE_JOINED, aggregate, joined)
+        left, right = (
+            self.over(Role.AGGREGATE_BRANCH, name, nodes) for name, nodes in ((aggregate, left), (other, right))
+        )
+        return self.over(Role.JOIN_NUMBERS, binary, left, right)
+
+    def branch(self, branch: Branch) -> list[Any]:
+        missing = self.pset.n_unary - len(branch.chain)
+        if missing < 0:
+            got, most = len(branch.chain), self.pset.n_unary
+            raise Misfit(f"{self.proxy}: got {got} operators in {branch}, wanted at most {most}")
+        nodes = self.over(Role.INPUT, branch.input)
+        for name in (*branch.chain, *["no_op"] * missing):
+            nodes = self.over(Role.UNARY, name, nodes)
+        return nodes
+
+    def over(self, role: Role, operator: str, *below: list[Any]) -> list[Any]:
+        """The node that applies `operator` to the trees `below`, and those trees."""
+        types = [nodes[0].ret for nodes in below]
+        if (node := self.pset.find(role, operator, types)) is None:
+            got = f" on {' and '.join(t.__name__ for t in types)}" if types else ""
+            raise Misfit(f"{self.proxy}: got {operator} as {role.value}{got}, wanted what the settings allow")
+        return [node, *(n for nodes in below for n in nodes)]

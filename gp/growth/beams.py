@@ -1,0 +1,199 @@
+"""Beams: formulas of two, three, ... branches, found by joining every branch of the space to the best ones.
+
+The first beam are the best single branches of the space and the hall of fame; each member is joined, outside, to every
+branch of the space by every operator that joins numbers, and the best results that rank the networks differently are
+the next beam. Branches are rows of the branch table, so some millions of formulas are compared in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+
+from fitness.evaluation import OBJECTIVES, Evaluate, Evaluation, evaluate_scores, ranking_key
+from fitness.ranking import RankTarget
+from fitness.tables.branches import BranchTable
+from fitness.tables.chains import chains_of
+from gp.config import SearchConfig
+from gp.evolution.variation import Predict
+from primitives.operators import BINARY
+from primitives.pps import violation
+from primitives.proxy import MAX_BRANCHES, Branch, Proxy
+from primitives.scoring import resolved
+
+__all__ = ["JOINS", "Field", "Interrupted", "Singles", "beams", "first_allowed"]
+
+LONGEST = 2  # unary operators in a branch that is tried; three would be twenty times as many
+PER_PARENT = 500  # results of one parent and one operator that are looked at more closely
+POOLED = 10_000  # results of all parents whose objective is computed
+JOINS = tuple(name for name in BINARY if name != "matmul")  # on numbers it is the product
+
+
+class Interrupted(Exception):
+    """Growth was asked to stop; nothing of it is kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Singles:
+    """Aggregated branches as formulas of their own and their values before rounding, (K, N); no two rank the
+    networks alike, and none is constant."""
+
+    proxies: tuple[Proxy, ...]
+    values: np.ndarray
+
+    @classmethod
+    def of(
+        cls, table: BranchTable, config: SearchConfig, jobs: int = 1, should_stop: Callable[[], bool] = lambda: False
+    ) -> Singles:
+        """Every one of the space that the rules allow; the simplest stands for those that rank alike."""
+        chains = sorted(chains_of(min(config.n_unary, LONGEST)), key=lambda chain: (len(chain), chain))
+        known: dict[bytes, tuple[Proxy, np.ndarray]] = {}
+        for name in config.inputs:
+            allowed = [c for c in chains if not config.pps or violation(Proxy("sum", Branch(name, c))) is None]
+            _heed(should_stop)
+            table.fill(name, allowed, jobs)
+            for chain, aggregate in product(allowed, config.aggregates):
+                single = Proxy(aggregate, Branch(name, chain))
+                values = table.value(single)
+                scores = resolved(values)
+                if np.isfinite(scores).all() and scores.max() > scores.min():
+                    key = ranking_key(scores)
+                    if key not in known or single.complexity < known[key][0].complexity:
+                        known[key] = single, values
+        return cls(tuple(proxy for proxy, _ in known.values()), np.array([values for _, values in known.values()]))
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """What a beam search walks on: `target` and `evaluate` are of the architectures `seen` (indices into the N of the
+    table), and so are the columns of `singles`."""
+
+    table: BranchTable
+    singles: Singles
+    target: RankTarget
+    seen: np.ndarray
+    evaluate: Evaluate
+    jobs: int = 1
+    should_stop: Callable[[], bool] = lambda: False
+
+    def only(self, places: np.ndarray, objective: str) -> Field:
+        """The same as if there were no other architectures than these."""
+        target = RankTarget.create(self.target.values[places])
+
+        def evaluate(proxies: Sequence[Proxy]) -> list[Evaluation]:
+            return evaluate_scores(proxies, self.table.scores(proxies)[:, places], target, objective)
+
+        singles = Singles(self.singles.proxies, self.singles.values[:, places])
+        return replace(self, singles=singles, target=target, seen=places, evaluate=evaluate)
+
+
+@dataclass(frozen=True, eq=False)
+class _Formula:
+    """A formula and its value before rounding, (N,)."""
+
+    proxy: Proxy
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Children:
+    """The most promising results of one parent and one operator: which singles, and rho, both (C,)."""
+
+    parent: _Formula
+    operator: str
+    places: np.ndarray
+    rho: np.ndarray
+
+    def scores(self, singles: Singles) -> np.ndarray:
+        """(C, N)."""
+        return _join(self.operator, self.parent.values, singles.values[self.places])
+
+    def proxy(self, row: int, singles: Singles) -> Proxy:
+        """The formula of a row."""
+        single = singles.proxies[self.places[row]]
+        return self.parent.proxy.extended(self.operator, single.aggregate, single.left).canonical()
+
+
+def beams(
+    field: Field, config: SearchConfig, hall: Sequence[Proxy] = (), predict: Predict | None = None
+) -> Iterator[tuple[list[Evaluation], int]]:
+    """The beams of two, three, ... branches, each best first and with the number of formulas compared for it.
+
+    Formulas that break a rule of PPS or of `predict` enter no beam unless `config.pps` is off. Raises Interrupted when
+    `field.should_stop` says so.
+    """
+    with np.errstate(invalid="ignore"):
+        rho = np.nan_to_num(np.abs(field.target.spearman(resolved(field.singles.values))).round(12))
+    beam = [field.singles.proxies[i] for i in np.argsort(-rho, kind="stable")[: config.beam]]
+    for count in range(1, MAX_BRANCHES):
+        members = dict.fromkeys([*beam, *(proxy for proxy in hall if len(proxy.branches) == count)])
+        parents = [_Formula(proxy, field.table.value(proxy)[field.seen]) for proxy in members]
+        candidates = _best(_all_children(parents, field), field, config.objective)
+        chosen = first_allowed(candidates, config.beam, field, config, predict)
+        yield chosen, len(parents) * len(JOINS) * len(field.singles.proxies)
+        beam = [evaluation.proxy for evaluation in chosen]
+
+
+def _all_children(parents: Sequence[_Formula], field: Field) -> list[_Children]:
+    def children(parent: _Formula, operator: str) -> _Children:
+        _heed(field.should_stop)
+        scores = _join(operator, parent.values, field.singles.values)
+        usable = np.flatnonzero(np.isfinite(scores).all(-1) & (scores.max(-1) > scores.min(-1)))
+        # The last bit of a dot product may depend on how many rows there are.
+        rho = field.target.spearman(scores[usable]).round(12)
+        best = np.argsort(-np.abs(rho), kind="stable")[:PER_PARENT]
+        return _Children(parent, operator, usable[best], rho[best])
+
+    pairs = [(parent, operator) for parent in parents for operator in JOINS]
+    return Parallel(n_jobs=field.jobs, prefer="threads")(delayed(children)(*pair) for pair in pairs)
+
+
+def _best(children: Sequence[_Children], field: Field, objective: str) -> Iterator[Proxy]:
+    """The formulas with the best |rho|, in the order of the objective; one of each ranking."""
+    if not any(len(c.rho) for c in children):
+        return
+    least = -np.sort(-np.abs(np.concatenate([c.rho for c in children])))[:POOLED][-1]
+    rows = [(c, row) for c in children for row in np.flatnonzero(np.abs(c.rho) >= least)]
+    scores = np.concatenate([c.scores(field.singles)[np.abs(c.rho) >= least] for c in children])
+    worth = OBJECTIVES[objective](field.target, scores).round(12)
+    known: set[bytes] = set()
+    for place in np.argsort(-np.abs(worth), kind="stable"):
+        key = ranking_key(np.sign(worth[place]) * scores[place])
+        if key not in known:
+            known.add(key)
+            child, row = rows[place]
+            yield child.proxy(row, field.singles)
+
+
+def first_allowed(
+    candidates: Iterable[Proxy], count: int, field: Field, config: SearchConfig, predict: Predict | None
+) -> list[Evaluation]:
+    """The first `count` candidates that break no rule and rank the networks differently, best first."""
+    found: dict[bytes, Evaluation] = {}
+    for proxy in candidates:
+        _heed(field.should_stop)
+        if len(found) == count:
+            break
+        if config.pps and (violation(proxy) is not None or (predict is not None and predict(proxy) is not None)):
+            continue
+        (evaluation,) = field.evaluate([proxy])
+        if evaluation.invalid is None and evaluation.ranking not in found:
+            found[evaluation.ranking] = evaluation
+    return sorted(found.values(), key=lambda e: (-e.fitness, e.proxy.complexity, e.proxy.text))
+
+
+def _join(operator: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The scores that a binary operator makes of two numbers per network; x (N,), y (..., N)."""
+    with np.errstate(all="ignore"):
+        return resolved(BINARY[operator].apply(torch.from_numpy(x), torch.from_numpy(y)).numpy())
+
+
+def _heed(should_stop: Callable[[], bool]) -> None:
+    """Raise Interrupted if the search should stop."""
+    if should_stop():
+        raise Interrupted

@@ -1,0 +1,247 @@
+"""The embedded benchmark: sample, train in worker processes, resume after any interruption, verify."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.architecture import Architecture
+from models.spaces import SPACES
+from models.training.corpus import bigram_loss, load_corpus
+from models.training.learning import Budget, Run, validation_windows
+from models.training.noise import NoiseCeiling, noise_ceiling
+from models.training.sampling import sample_architectures
+from models.training.worker_pool import DIGITS, Task, TrainingError, run_all
+from storage.files import BadFile, parse_json, read_limited, write_atomic
+from storage.log import RunLog
+
+__all__ = ["Budget", "Check", "Progress", "TrainingError", "Verification", "noise_ceiling", "train", "verify"]
+
+TRUTH_SEED = 0  # the seed whose loss is the ground truth of every architecture
+TOLERATED_SDS = 4.0
+MAX_FILE = 16 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` runs are on the disk; `seconds_left` is an estimate (None before the first run)."""
+
+    done: int
+    total: int
+    id: str
+    seed: int
+    loss: float
+    seconds: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One architecture trained again: |measured - recorded| must not exceed `allowed`, nats per byte."""
+
+    id: str
+    recorded: float
+    measured: float
+    allowed: float
+
+    @property
+    def agrees(self) -> bool:
+        return abs(self.measured - self.recorded) <= self.allowed
+
+
+@dataclass(frozen=True)
+class Verification:
+    """`corpus_matches` is False under another Python version, whose text, and so whose losses, differ."""
+
+    corpus_matches: bool
+    checks: tuple[Check, ...]
+
+    @property
+    def agrees(self) -> bool:
+        return all(check.agrees for check in self.checks)
+
+
+def train(
+    path: Path,
+    *,
+    work: Path | None = None,
+    jobs: int = 2,
+    niceness: int = 0,
+    count: int = 500,
+    replicated: int = 30,
+    seeds: int = 5,
+    budget: Budget | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Train `count` architectures, `replicated` of them with `seeds` seeds; write the benchmark to `path`.
+
+    Finished runs go to `<stem>.partial.jsonl` in the folder `work` (default: beside `path`) and are never
+    repeated; wall-clock seconds go to `<stem>.seconds.jsonl`, so that `path` is the same to the byte however
+    often the training was stopped. BadFile if the partial file belongs to another task or another process.
+    """
+    budget, work = budget or Budget(), work or path.parent
+    architectures = sample_architectures(count)
+    task = _task_header(budget, count, replicated, seeds)
+    with (
+        RunLog(work / f"{path.stem}.partial.jsonl", task) as log,
+        RunLog(work / f"{path.stem}.seconds.jsonl", {"unit": "seconds of one process"}) as clock,
+    ):
+        total = count + min(replicated, count) * (seeds - 1)
+        campaign = _Campaign(log, clock, total, on_progress)
+        campaign.finish([(a, TRUTH_SEED) for a in architectures], jobs, niceness, budget)
+        chosen = _spread_over_quality(architectures, campaign.runs, replicated)
+        campaign.finish([(a, s) for a in chosen for s in range(seeds)], jobs, niceness, budget)
+        write_atomic(path, _assemble(path.stem, architectures, chosen, seeds, campaign.runs, task))
+    return path
+
+
+class _Campaign:
+    """Which runs are finished, and what happens when another one is."""
+
+    def __init__(self, log: RunLog, clock: RunLog, total: int, on_progress: Callable[[Progress], None] | None) -> None:
+        self.runs = {(r["architecture"], r["seed"]): Run(r["loss"], tuple(r["curve"])) for r in log.records}
+        self._log, self._clock, self._total, self._on_progress = log, clock, total, on_progress
+        self._start, self._new = time.monotonic(), 0
+
+    def finish(self, tasks: Sequence[Task], jobs: int, niceness: int, budget: Budget) -> None:
+        """Run what is not finished yet, in an order that mixes sizes, so that the time left is telling."""
+        open_tasks = [(a, s) for a, s in tasks if (a.digest, s) not in self.runs]
+        random.Random(0).shuffle(open_tasks)
+        run_all(open_tasks, jobs, niceness, budget, self._record)
+
+    def _record(self, task: Task, run: Run, seconds: float) -> None:
+        architecture, seed = task
+        self._new += 1
+        name = {"architecture": architecture.digest, "id": architecture.id, "seed": seed}
+        self._clock.append({**name, "seconds": round(seconds, 3)})
+        self._log.append({**name, "loss": run.loss, "curve": run.curve})
+        self.runs[architecture.digest, seed] = run
+        if self._on_progress is not None:
+            left = (time.monotonic() - self._start) / self._new * (self._total - len(self.runs))
+            self._on_progress(Progress(len(self.runs), self._total, architecture.id, seed, run.loss, seconds, left))
+
+
+def _spread_over_quality(
+    architectures: Sequence[Architecture], runs: Mapping[tuple[str, int], Run], replicated: int
+) -> list[Architecture]:
+    """Architectures at evenly spaced ranks of the loss, the best and the worst included."""
+    ranked = sorted(architectures, key=lambda a: (runs[a.digest, TRUTH_SEED].loss, a.id))
+    last, size = len(ranked) - 1, min(replicated, len(ranked))
+    return [ranked[round(last * k / max(size - 1, 1))] for k in range(size)]
+
+
+def _task_header(budget: Budget, count: int, replicated: int, seeds: int) -> dict[str, Any]:
+    """What decides every figure: runs of another budget, text or torch must not be mixed."""
+    return {
+        "budget": asdict(budget),
+        "corpus": load_corpus().digest,
+        "count": count,
+        "replicated": replicated,
+        "seeds": seeds,
+        "torch": torch.__version__,
+    }
+
+
+def _assemble(
+    name: str,
+    architectures: Sequence[Architecture],
+    chosen: Sequence[Architecture],
+    seeds: int,
+    runs: Mapping[tuple[str, int], Run],
+    task: Mapping[str, Any],
+) -> bytes:
+    """The benchmark's bytes: header, then one record per architecture in the order of sampling."""
+    records = [_record_of(a, runs[a.digest, TRUTH_SEED]) for a in architectures]
+    by_digest = dict(zip((a.digest for a in architectures), records, strict=True))
+    for a in chosen if seeds > 1 else ():
+        by_digest[a.digest]["replicates"] = [runs[a.digest, seed].loss for seed in range(seeds)]
+    lines = [_header_of(name, records, task), *records]
+    return "".join(json.dumps(line, sort_keys=True, allow_nan=False) + "\n" for line in lines).encode()
+
+
+def _record_of(architecture: Architecture, run: Run) -> dict[str, Any]:
+    return {
+        "id": architecture.id,
+        "config": dict(architecture.config),
+        "loss": run.loss,
+        "bits_per_byte": round(run.loss / math.log(2), DIGITS),
+        "curve": run.curve,
+        "parameters": asdict(SPACES[architecture.space].parameters(architecture)),
+        "seed": TRUTH_SEED,
+    }
+
+
+def _header_of(name: str, records: Sequence[Mapping[str, Any]], task: Mapping[str, Any]) -> dict[str, Any]:
+    budget, corpus = Budget(**task["budget"]), load_corpus()
+    ceiling = noise_ceiling(records)
+    windows = validation_windows(corpus, budget.final_windows, budget.length)
+    return {
+        "schema": 1,
+        "name": name,
+        "space": "gpt2",
+        "metric": "loss",
+        "higher_is_better": False,
+        "unit": "nats per byte of validation text",
+        "budget": task["budget"],
+        "checkpoint_steps": budget.checkpoint_steps(),
+        "replicate_seeds": list(range(task["seeds"])),
+        "corpus": {
+            "text": f"source of the standard library of Python {platform.python_version()}",
+            "digest": corpus.digest,
+            "train_bytes": len(corpus.train),
+            "validation_bytes": len(corpus.validation),
+        },
+        "torch": task["torch"],
+        "bigram_loss": round(bigram_loss(corpus, windows), DIGITS),
+        "noise_ceiling": ceiling.as_dict() if ceiling else None,
+    }
+
+
+def verify(path: Path, sample: int = 5, seed: int = 0, *, jobs: int = 2) -> Verification:
+    """Train `sample` architectures of the benchmark again, drawn by `seed`, and compare within the noise.
+
+    A difference of 4 standard deviations of the replicate noise is allowed: on the same machine it is 0,
+    elsewhere rounding differs and training amplifies it. BadFile if the file states no noise.
+    """
+    header, records = _read(path)
+    ceiling, budget = _stated_noise(header, path), Budget(**header["budget"])
+    drawn = random.Random(seed).sample(records, min(sample, len(records)))
+    by_digest = {a.digest: (a, r) for r in drawn for a in [_architecture_of(header, r)]}
+    checks: dict[str, Check] = {}
+
+    def compare(task: Task, run: Run, seconds: float) -> None:
+        record = by_digest[task[0].digest][1]
+        allowed = float(TOLERATED_SDS * ceiling.sd_at(record["loss"]))
+        checks[record["id"]] = Check(record["id"], record["loss"], run.loss, allowed)
+
+    run_all([(a, r["seed"]) for a, r in by_digest.values()], jobs, 0, budget, compare)
+    matches = header["corpus"]["digest"] == load_corpus().digest
+    return Verification(matches, tuple(checks[id] for id in sorted(checks)))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    lines = read_limited(path, MAX_FILE, "a trained benchmark").splitlines()
+    values = [parse_json(line, f"{path}, line {i}", "a JSON object") for i, line in enumerate(lines, 1)]
+    if not values or "budget" not in values[0]:
+        raise BadFile(f"{path}: no training budget in line 1, wanted a benchmark trained by this toolkit")
+    return values[0], values[1:]
+
+
+def _stated_noise(header: Mapping[str, Any], path: Path) -> NoiseCeiling:
+    if not header.get("noise_ceiling"):
+        raise BadFile(f"{path}: states no noise ceiling, wanted replicates of at least two architectures")
+    return NoiseCeiling(**header["noise_ceiling"])
+
+
+def _architecture_of(header: Mapping[str, Any], record: Mapping[str, Any]) -> Architecture:
+    space = SPACES[header["space"]]
+    return Architecture.create(record["id"], space.name, space.check(record["config"]))

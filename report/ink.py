@@ -1,0 +1,94 @@
+"""How everything is drawn: readable without colour and at 800 pixels width."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from storage.files import BadFile, write_atomic
+
+__all__ = ["BAND", "KINDS", "SERIES", "WIDTH", "Ink", "blank", "legend_below", "save_figure", "style"]
+
+WIDTH = 8.0  # inches; 9 point text is then 12 pixels high where the figure is 800 pixels wide
+DPI = 160
+KINDS = (".png", ".svg")
+BAND = {"elinewidth": 1.0, "capsize": 2.5}
+
+
+@dataclass(frozen=True)
+class Ink:
+    """One series: told apart by line, marker and hatch; colour only helps."""
+
+    color: str
+    line: Any
+    marker: str
+    hatch: str
+    filled: bool = True
+
+    @property
+    def face(self) -> str:
+        """The colour inside its markers."""
+        return self.color if self.filled else "white"
+
+
+SERIES = (
+    Ink("#000000", "-", "o", ""),
+    Ink("#b2473e", "--", "s", "///", False),
+    Ink("#3b6fa0", "-.", "^", "..."),
+    Ink("#7a7a7a", ":", "D", "xxx", False),
+    Ink("#4f7f3f", (0, (5, 1, 1, 1, 1, 1)), "v", "\\\\\\"),
+    Ink("#8a5a9a", (0, (8, 3)), "P", "++", False),
+)
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Settings of matplotlib that hold inside the block; the same input gives the same SVG."""
+    small: dict[Any, Any] = {
+        "font.size": 9,
+        "axes.titlesize": 9.5,
+        "axes.labelsize": 9,
+        "legend.fontsize": 8.5,
+        "hatch.linewidth": 0.6,
+    }
+    frame: dict[Any, Any] = {
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "svg.hashsalt": "zcp",
+    }
+    with mpl.rc_context():
+        mpl.rcParams.update({k: v for k, v in mpl.rcParamsDefault.items() if k != "backend"})
+        mpl.rcParams.update(small | frame)
+        yield
+
+
+def blank(height: float) -> Figure:
+    """An empty figure in which nothing is clipped or overlaps."""
+    return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def legend_below(figure: Figure, axes: Iterable[Any], columns: int) -> None:
+    """One legend of some panels, under all of them."""
+    entries = [axis.get_legend_handles_labels() for axis in axes]
+    handles, labels = ([item for entry in entries for item in entry[part]] for part in (0, 1))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG or SVG, whole or not at all; BadFile for another ending."""
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise BadFile(f"{path}: got the ending {path.suffix!r}, wanted {' or '.join(KINDS)}")
+    metadata = {"Date": None} if kind == ".svg" else {"Software": None}
+    content = io.BytesIO()
+    with style():
+        figure.savefig(content, format=kind[1:], dpi=DPI, metadata=metadata)
+    write_atomic(path, content.getvalue())

@@ -1,0 +1,118 @@
+"""Files that are whole or absent: atomic writing, and reading with a size limit. Every folder may import this."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from storage.errors import ZcpError
+from storage.locks import temporary
+
+__all__ = [
+    "BadFile", "digest_of", "dump_json", "load_json", "parse_json", "read_limited", "sealed", "unsealed",
+    "write_atomic",
+]  # fmt: skip
+
+
+MAX_NODES = 300_000
+
+
+class BadFile(ZcpError, ValueError):
+    """A file that cannot be trusted or written; the message names it and says what to do."""
+
+
+def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> None:
+    """Write to a temporary name in the same folder, flush to disk, rename; whoever reads sees all or nothing.
+
+    What was at `path` before is kept as `previous`, if a name for it is given.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary(path.parent, path.name) as (handle, place):
+            with os.fdopen(os.dup(handle), "wb") as file:
+                file.write(content)
+            os.fsync(handle)
+            os.fchmod(handle, 0o644)
+            if previous is not None and path.exists():
+                os.replace(path, previous)
+            os.replace(place, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BadFile(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
+
+
+def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data with the digest of its content, so that damage is noticed by `unsealed`."""
+    return {**data, "digest": _digest(data)}
+
+
+def unsealed(data: Any, where: str, required: bool = True) -> dict[str, Any]:
+    """The data without its digest; BadFile if they disagree. A file written by hand may lack it if not `required`."""
+    if not isinstance(data, dict):
+        raise BadFile(f"{where}: got {type(data).__name__}, wanted an object; restore it")
+    content = {key: value for key, value in data.items() if key != "digest"}
+    if "digest" not in data and not required:
+        return content
+    try:
+        agrees = _digest(content) == data.get("digest")
+    except (ValueError, RecursionError):  # numbers beyond a float, halves of characters: nothing we ever wrote
+        agrees = False
+    if not agrees:
+        raise BadFile(f"{where}: got content that differs from its digest, wanted it unchanged; restore it")
+    return content
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(dump_json(dict(data), indent=None)).hexdigest()
+
+
+def dump_json(value: Any, indent: int | None = 2) -> bytes:
+    """Canonical JSON bytes: sorted keys, a final newline, and no NaN (which is not JSON)."""
+    return (json.dumps(value, indent=indent, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def read_limited(path: Path, limit: int, what: str) -> bytes:
+    """The bytes of a file of at most `limit` bytes; BadFile says what is wrong otherwise."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except (OSError, ValueError) as error:  # a path may hold what no file name can
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadFile(f"{path}: cannot be read ({reason}); give the path of {what}") from error
+    if len(content) > limit:
+        raise BadFile(f"{path}: larger than {limit:,} bytes, which {what} never is; give the right file")
+    return content
+
+
+def load_json(path: Path, limit: int, what: str, nodes: int = MAX_NODES) -> Any:
+    """Parsed JSON of a file; never evaluates anything. NaN and Infinity are refused."""
+    return parse_json(read_limited(path, limit, what), str(path), what, nodes)
+
+
+def parse_json(content: bytes, where: str, what: str, nodes: int = MAX_NODES) -> Any:
+    """Parsed JSON of at most about `nodes` lists and objects, which take 30 times their size in memory; BadFile names
+    the place of the first error."""
+    if content.count(b"[") + content.count(b"{") > nodes:
+        raise BadFile(f"{where}: more than {nodes:,} lists and objects, which {what} never holds; give the right file")
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is not a JSON number")
+
+    try:
+        return json.loads(content.decode("utf-8"), parse_constant=refuse)
+    except RecursionError:
+        raise BadFile(f"{where}: nested too deeply, wanted {what}") from None
+    except ValueError as error:
+        raise BadFile(f"{where}: not valid JSON ({error}), wanted {what}; restore or recreate it") from None
+
+
+def digest_of(parts: list[tuple[str, bytes]]) -> str:
+    """sha256 over (name, content) pairs in sorted order."""
+    total = hashlib.sha256()
+    for name, content in sorted(parts):
+        total.update(f"{name}:{hashlib.sha256(content).hexdigest()}\n".encode())
+    return total.hexdigest()
