@@ -17,22 +17,30 @@ __all__ = ["OBJECTIVES", "Evaluate", "Evaluation", "Split", "evaluate_scores", "
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """`fitness` is the objective after `sign` (+1 or -1) was fixed, so it is never negative; larger is better.
+    """A formula and its worth: the one record of it, from the search to the file.
 
-    `ranking` is the bytes of the signed rank vector: two proxies with the same one are the same ranking.
-    An invalid evaluation has fitness -inf, its reason in `invalid`, and never enters a hall of fame.
+    `fitness` is the objective after `sign` (+1 or -1) was fixed, so it is never negative; larger is better. `ranking`
+    is the bytes of the signed rank vector: two formulas with the same one are the same ranking. `found_at` counts the
+    formulas that were compared before. An invalid evaluation has fitness -inf, its reason in `invalid`, and never
+    enters a hall of fame.
     """
 
     proxy: Proxy
     fitness: float
     sign: int
-    ranking: bytes
+    ranking: bytes = b""
     invalid: Invalid | None = None
+    found_at: int = 0
 
     @classmethod
     def refuse(cls, proxy: Proxy, reason: Invalid) -> Evaluation:
         """An evaluation that failed, with its reason."""
         return cls(proxy, float("-inf"), 1, b"", reason)
+
+    @property
+    def order(self) -> tuple[float, int, str]:
+        """Best first: fitness, then the simpler formula, then the text."""
+        return -self.fitness, self.proxy.complexity, self.proxy.text
 
 
 OBJECTIVES: dict[str, Callable[[RankTarget, np.ndarray], np.ndarray]] = {
