@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.workshop import open_workshop
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
-from fitness.replay import branch_table
+from fitness.tables.table_file import branch_table
 from gp.config import SearchConfig
 from gp.evolution.primitive_set import primitive_set
 from gp.evolution.variation import Guard, make_toolbox
@@ -41,7 +40,7 @@ def accepted(benchmark: Benchmark, workshop: Workshop, count: int, inputs: dict[
     toolbox, rng = make_toolbox(pset, guard), random.Random("fidelity")
     found: dict[str, Proxy] = {}
     while len(found) < count:
-        proxy = toolbox.generate(rng).canonical
+        proxy = toolbox.individual(rng).canonical
         found[proxy.text] = proxy
         guard.pending.add(proxy.text)
     return list(found.values())
@@ -58,7 +57,7 @@ def main() -> None:
     benchmark = load(o.benchmark)
     count = min(o.networks, len(benchmark))
     chosen = [benchmark.architectures[i] for i in sorted(random.Random(1).sample(range(len(benchmark)), count))]
-    shops = [open_workshop(benchmark.space, o.bank, init_seed) for init_seed in (0, 1)]
+    shops = [Workshop.open(benchmark.space, init_seed=init_seed, bank=o.bank) for init_seed in (0, 1)]
     proxies = accepted(benchmark, shops[0], o.formulas, {})
 
     def show(done: int, total: int) -> None:

@@ -22,10 +22,10 @@ import numpy as np
 
 from bench.small import evolve_here, write_jsonl
 from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.figures import formula_scores
 from fitness.features.workshop import Workshop
-from fitness.replay import branch_table
 from fitness.tables.branches import BranchTable
-from fitness.tables.table_file import load_branches, save_branches, table_path
+from fitness.tables.table_file import branch_table, load_branches, save_branches, table_key
 from gp.hall_file import load_hall
 from gp.runs.files import RunFiles
 from models.benchmarks.layouts import load_benchmark
@@ -40,7 +40,8 @@ def targets(folder: Path) -> dict[str, tuple[Path, Loader]]:
     table = write_jsonl(folder / "tiny.jsonl")
     run = evolve_here(table, folder / "bank", folder / "run", "--iterations", "30")
     bank = FeatureBank(folder / "bank", FeatureKey.create("gpt2", TokenBatch.from_passage(2, 24).digest))
-    chosen = next(a for a in load_benchmark(table).architectures if bank.exact_path(a).exists())
+    scores = formula_scores([])
+    chosen = next(a for a in load_benchmark(table).architectures if scores.load(bank, a))
 
     def sketch() -> Any:
         entry = bank.load_sketch(chosen)
@@ -58,18 +59,17 @@ def targets(folder: Path) -> dict[str, tuple[Path, Loader]]:
     architectures = load_benchmark(table).architectures[:4]
     branches = branch_table(architectures, Workshop(bank, TokenBatch.from_passage(2, 24)))
     branches.fill("W", [("abs",), ("exp", "to_std")])
-    saved = table_path(bank, architectures)
-    save_branches(branches, saved)
+    save_branches(branches, bank, architectures)
 
     def kept() -> Any:
         again = BranchTable([entry for entry in map(bank.load_sketch, architectures) if entry is not None])
-        known = again.known() if load_branches(again, saved) else {}
+        known = again.known() if load_branches(again, bank, architectures) else {}
         return {(name, chain): x.tobytes() for name, chains in known.items() for chain, x in chains.items()} or None
 
     return {
-        "branch table": (saved, kept),
-        "sketch": (bank.sketch_path(chosen), sketch),
-        "exact scores": (bank.exact_path(chosen), lambda: bank.load_exact(chosen) or None),
+        "branch table": (bank.tables.path(table_key(bank, architectures)), kept),
+        "sketch": (bank.sketches.path(bank.entry(chosen)), sketch),
+        "exact scores": (scores.shelf(bank).path(bank.entry(chosen)), lambda: scores.load(bank, chosen) or None),
         "checkpoint": (run / "checkpoint.json", lambda: opened(state)),
         "settings": (run / "config.json", lambda: opened(lambda files: files.settings)),
         "hall of fame": (run / "hall_of_fame.json", lambda: load_hall(run / "hall_of_fame.json")),

@@ -35,6 +35,7 @@ from bench.small import evolve_here, write_glue, write_jsonl, write_yaml
 from bench.watch import WATCH
 from commands.output import say_ceiling
 from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.figures import formula_scores
 from fitness.tables.branches import BranchTable
 from gp.runs.files import RunFiles
 from models.benchmarks.layouts import load_benchmark
@@ -45,6 +46,7 @@ from storage.errors import ZcpError
 from storage.files import dump_json, sealed
 
 SECONDS, MEGABYTES = 1.0, 200.0
+SCORES = formula_scores(())
 
 
 @dataclass
@@ -70,7 +72,7 @@ class Fuzz:
         self.run = evolve_here(self.table, folder / "bank", folder / "run", "--iterations", "30")
         self.first = load_benchmark(self.table).architectures[0]
         self.bank = FeatureBank(folder / "bank", FeatureKey.create("gpt2", TokenBatch.from_passage(2, 24).digest))
-        self.bank.load_sketch(self.first)
+        self.entry = self.bank.entry(self.first)
         self.proxies = [parse(f"mean[ softmax(abs({name})) ]") for name in INPUTS]
         self.kinds: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
             "hall": ((self.run / "hall_of_fame.json").read_bytes(), self._hall),
@@ -81,14 +83,10 @@ class Fuzz:
             "yaml summary": ((self.yaml / "ppl_summary.yaml").read_bytes(), self._yaml_summary),
             "yaml config": ((self.yaml / "config_3/j0/model_config.yaml").read_bytes(), self._yaml_config),
             "glue": (self.glue.read_bytes(), self._glue),
-            "safetensors": (self._find("sketch").read_bytes(), self._sketch),
-            "exact scores": (self._find("exact").read_bytes(), self._exact),
+            "safetensors": (self.bank.sketches.path(self.entry).read_bytes(), self._sketch),
+            "exact scores": (SCORES.shelf(self.bank).path(self.entry).read_bytes(), self._exact),
             "formula": (b"product( sum[ abs(log(W)) ], mean[ softmax(G.attn) ] )", self._formula),
         }
-
-    def _find(self, part: str) -> Path:
-        path = self.bank.sketch_path(self.first) if part == "sketch" else self.bank.exact_path(self.first)
-        return path if path.exists() else next(path.parent.glob("*.*"))
 
     def throw(self, kind: str, content: bytes) -> None:
         """One case: an answer is a sentence or a success, quick, small, and leaves nothing elsewhere."""
@@ -129,7 +127,7 @@ class Fuzz:
         WATCH.armed = True
         return cli.main(arguments) == 0
 
-    def _file(self, name: str, content: bytes) -> str:
+    def _file(self, name: str | Path, content: bytes) -> str:
         path = self.place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -185,7 +183,7 @@ class Fuzz:
 
     def _sketch(self, content: bytes) -> object:
         bank = FeatureBank(self.place, self.bank.key)
-        self._file(f"sketch/{bank.sketch_path(self.first).name}", content)
+        self._file(bank.sketches.path(self.entry).relative_to(self.place), content)
         WATCH.armed = True
         entry = bank.load_sketch(self.first)
         if entry is not None:
@@ -194,9 +192,9 @@ class Fuzz:
 
     def _exact(self, content: bytes) -> object:
         bank = FeatureBank(self.place, self.bank.key)
-        self._file(f"{bank.exact_folder.name}/{bank.exact_path(self.first).name}", content)
+        self._file(SCORES.shelf(bank).path(self.entry).relative_to(self.place), content)
         WATCH.armed = True
-        return bool(bank.load_exact(self.first))
+        return bool(SCORES.load(bank, self.first))
 
     def _formula(self, content: bytes) -> object:
         text = content.decode("utf-8", "surrogateescape")
@@ -218,11 +216,8 @@ class Fuzz:
     def resealed(kind: str, data: Any) -> bytes:
         """The bytes of a JSON file, with its digest if it is of a kind that has one."""
         with contextlib.suppress(ValueError, RecursionError):
-            if kind in ("hall", "checkpoint", "settings") and isinstance(data, dict):
+            if kind in ("hall", "checkpoint", "settings", "exact scores") and isinstance(data, dict):
                 return dump_json(sealed({k: v for k, v in data.items() if k != "digest"}))
-            if kind == "exact scores":
-                seal = hashlib.sha256(json.dumps(data.get("scores"), sort_keys=True).encode()).hexdigest()
-                return dump_json({**data, "sha256": seal})
         return json.dumps(data).encode()
 
 
@@ -245,7 +240,7 @@ def run(count: int, seed_: int, folder: Path) -> Result:
     @made
     @given(st.sampled_from([n for n in names if n != "formula"]), PLAIN)
     def made_up_json(kind: str, data: Any) -> None:
-        fuzz.throw(kind, fuzz.resealed(kind, data if isinstance(data, dict) else {"scores": data}))
+        fuzz.throw(kind, fuzz.resealed(kind, data if isinstance(data, dict) else {"records": data}))
 
     @seed(seed_)
     @made

@@ -14,13 +14,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from scipy.stats import rankdata
 
-from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.workshop import Workshop
 from fitness.ranking import kendall, spearman
 from fitness.zoo.naive import naive_scores
 from gp.hall_file import load_hall
 from models.benchmarks.origins import load
-from models.tokens import TokenBatch
 
 
 def main(hall: Path, out: Path) -> None:
@@ -28,8 +26,7 @@ def main(hall: Path, out: Path) -> None:
     benchmark = load(document.benchmark.name)
     unseen = [a for a in benchmark.architectures if a.id in set(document.split.holdout)]
     truth = benchmark.quality[[a.id in set(document.split.holdout) for a in benchmark.architectures]]
-    batch = TokenBatch.from_passage()
-    workshop = Workshop(FeatureBank(Path(".cache/bank"), FeatureKey.create(benchmark.space, batch.digest)), batch)
+    workshop = Workshop.open(benchmark.space)
     champion = document.proxies[0]
     ours = champion.sign * workshop.exact_scores([champion.proxy], unseen)[0]
     panels = {"#params": naive_scores("#params", unseen), "the evolved formula": ours}

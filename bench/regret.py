@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from bench.seeds import SETTINGS
-from bench.workshop import open_workshop
 from engine.crew import one_thread
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
 from fitness.protocol import correlation
 from fitness.ranking import RankTarget
-from fitness.replay import branch_table
+from fitness.tables.table_file import branch_table
 from gp.config import SearchConfig
 from gp.evolution.evolve import evolve
 from gp.exhaustive import exhaust
@@ -69,7 +68,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
     benchmark = load(o.benchmark)
-    workshop = open_workshop(benchmark.space, o.bank)
+    workshop = Workshop.open(benchmark.space, bank=o.bank)
     rows = []
     for seed in o.seeds:
         row = compare(benchmark, workshop, seed, o.n_unary, o.jobs)

@@ -24,9 +24,8 @@ import numpy as np
 from bench.extraction import high_water
 from engine.crew import one_thread
 from fitness.features.bank import SketchEntry, sketch_features
-from fitness.features.collect import with_features
-from fitness.replay import stream_scores
-from fitness.tables.branches import BranchTable
+from fitness.features.visit import Visited
+from fitness.tables.branches import BranchTable, stream_scores
 from fitness.tables.chains import chains_of
 from models.architecture import Architecture
 from models.spaces import SPACES
@@ -53,7 +52,7 @@ def network(depth: int, rng: random.Random) -> Architecture:
 def entries(depth: int, count: int, batch: TokenBatch) -> list[SketchEntry]:
     """Real sketches of `count` networks of one depth; a few, repeated."""
     rng = random.Random(depth)
-    real = [with_features(network(depth, rng), batch, 0, sketch_features) for _ in range(8)]
+    real = [sketch_features(Visited.run(network(depth, rng), batch).features) for _ in range(8)]
     return list(islice(cycle(real), count))
 
 
@@ -75,7 +74,7 @@ def exponent(sizes: tuple[int, ...], times: list[float]) -> float:
 def stream(batch: TokenBatch, count: int) -> dict[str, Any]:
     """Score `count` sampled architectures with one formula; peak memory after a tenth and at the end."""
     rng, start = random.Random(0), time.perf_counter()
-    real = [with_features(network(rng.randint(2, 16), rng), batch, 0, sketch_features) for _ in range(200)]
+    real = [sketch_features(Visited.run(network(rng.randint(2, 16), rng), batch).features) for _ in range(200)]
     extraction = (time.perf_counter() - start) / len(real)
     marks: list[float] = []
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from bench.extraction import high_water
 from bench.seeds import SETTINGS
-from bench.workshop import open_workshop
 from engine.crew import one_thread
 from fitness.evaluation import split_groups
+from fitness.features.workshop import Workshop
 from fitness.ranking import RankTarget
 from fitness.tables.branches import BranchTable
 from fitness.tables.chains import chains_of
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
     benchmark = load(o.benchmark)
-    workshop = open_workshop(benchmark.space, o.bank)
+    workshop = Workshop.open(benchmark.space, bank=o.bank)
     split = split_groups(benchmark.groups, 50, 42)
     seen = [benchmark.architectures[i] for i in split.search]
     target = RankTarget.create(benchmark.quality[list(split.search)])

@@ -11,30 +11,27 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.workshop import open_workshop
 from engine.crew import one_thread
 from fitness.evaluation import Split, split_groups
 from fitness.features.workshop import Workshop
 from fitness.protocol import correlation, inside_groups
 from fitness.ranking import paired_p_value
-from fitness.replay import mean_ranks, sketch_scores
+from fitness.replay import mean_ranks
+from fitness.tables.table_file import branch_table
 from fitness.zoo.naive import NAIVE, naive_scores
 from gp.config import SearchConfig
 from gp.evolution.evolve import evolve
 from gp.growth.problem import prepare
 from gp.hall_of_fame import Champion
-from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load
 from primitives.inputs import PAPER
-from primitives.proxy import Proxy
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -130,21 +127,19 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
     benchmark = load(o.benchmark)
-    workshop = open_workshop(benchmark.space, o.bank)
+    workshop = Workshop.open(benchmark.space, bank=o.bank)
     found = [search(benchmark, workshop, setting, o, seed) for setting in o.settings for seed in o.seeds]
     proxies = list(dict.fromkeys(c.proxy for f in found for c in f.champions))
-    score = sketch_scores if o.sketch else exact_scores
-    known = dict(zip(proxies, score(proxies, benchmark.architectures, workshop), strict=True))
+    if o.sketch:
+        scores = branch_table(benchmark.architectures, workshop).scores(proxies)
+    else:
+        scores = workshop.exact_scores(proxies, benchmark.architectures)
+    known = dict(zip(proxies, scores, strict=True))
     rows = [row for f in found for row in measure(f, np.stack([known[c.proxy] for c in f.champions]), benchmark)]
     if o.json:
         print(json.dumps(rows, indent=2, allow_nan=False))
     else:
         show(rows, o.inside)
-
-
-def exact_scores(proxies: list[Proxy], architectures: Sequence[Architecture], workshop: Workshop) -> np.ndarray:
-    """Scores (P, N) over whole tensors."""
-    return workshop.exact_scores(proxies, architectures)
 
 
 if __name__ == "__main__":

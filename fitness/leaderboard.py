@@ -13,28 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from fitness.evaluation import Split
+from fitness.evaluation import Evaluation, Split
+from fitness.features.figures import Figure, formula_costs, formula_scores
 from fitness.features.workshop import Progress, Workshop
 from fitness.protocol import inside_groups, near_pairs, report
 from fitness.ranking import kendall, paired_p_value, spearman
 from fitness.zoo import ZOO
+from fitness.zoo.measuring import hand_made_figures
 from fitness.zoo.naive import NAIVE, naive_scores
-from fitness.zoo.visits import Measurement, measure_all
 from models.benchmarks.benchmark import Benchmark
 from primitives.invalid import Invalid
-from primitives.proxy import Proxy
 
-__all__ = ["Contender", "Evolved", "contenders", "leaderboard"]
+__all__ = ["Champion", "Contender", "contenders", "leaderboard"]
 
-
-@dataclass(frozen=True)
-class Evolved:
-    """A champion of a hall of fame: its sign as recorded, and the split it was evolved on if that is known here."""
-
-    name: str
-    proxy: Proxy
-    sign: int
-    split: Split | None = None
+Champion = tuple[str, Evaluation, Split | None]
+"""A formula of a hall of fame by name, with the split it was evolved on if that is known here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,39 +39,46 @@ class Contender:
     kind: str  # "hand-made", "naive" or "evolved"
     formula: str
     scores: np.ndarray
+    reason: str
     seconds: float
-    reason: str = ""
     source: str = ""
     sign: int | None = None
     split: Split | None = None
 
 
 def contenders(
-    benchmark: Benchmark, workshop: Workshop, evolved: Sequence[Evolved] = (), progress: Progress | None = None
+    benchmark: Benchmark, workshop: Workshop, evolved: Sequence[Champion] = (), progress: Progress | None = None
 ) -> list[Contender]:
     """Every hand-made proxy, every naive baseline and the given champions, measured in one visit per network."""
-    names = [*ZOO, *(champion.proxy.text for champion in evolved)]
-    measured = measure_all(workshop, names, benchmark.architectures, progress)
+    texts = [formula.proxy.text for _, formula, _ in evolved]
+    wanted = hand_made_figures(tuple(ZOO)), formula_scores(texts), formula_costs(texts)
+    workshop.visit(wanted, benchmark.architectures, progress)
+    hand_made, scores, costs = ([w.load(workshop.bank, a) for a in benchmark.architectures] for w in wanted)
     result = [
-        Contender(p.name, "hand-made", p.formula, *_column(measured, p.name), source=p.source) for p in ZOO.values()
+        Contender(p.name, "hand-made", p.formula, *_column(hand_made, p.name), _seconds(hand_made, p.name), p.source)
+        for p in ZOO.values()
     ]
     for name, (what, _) in NAIVE.items():
         start = time.perf_counter()
-        scores = naive_scores(name, benchmark.architectures, workshop.bank.key.build)
-        result.append(Contender(name, "naive", what, scores, (time.perf_counter() - start) / len(benchmark)))
-    for c in evolved:
-        column = _column(measured, c.proxy.text)
-        result.append(Contender(c.name, "evolved", c.proxy.text, *column, sign=c.sign, split=c.split))
+        counts = naive_scores(name, benchmark.architectures, workshop.bank.key.build)
+        spent = (time.perf_counter() - start) / len(benchmark)
+        result.append(Contender(name, "naive", what, counts, "", spent))
+    for name, formula, split in evolved:
+        column, seconds = _column(scores, formula.proxy.text), _seconds(costs, formula.proxy.text)
+        result.append(Contender(name, "evolved", formula.proxy.text, *column, seconds, sign=formula.sign, split=split))
     return result
 
 
-def _column(measured: Sequence[Mapping[str, Measurement]], name: str) -> tuple[np.ndarray, float, str]:
-    """(scores (N,), mean seconds, why some have no value)."""
-    column = [record[name] for record in measured]
-    scores = np.array([np.nan if m.value is None else m.value for m in column])
-    missing = [m.reason for m in column if m.value is None]
+def _column(measured: Sequence[Mapping[str, Figure]], name: str) -> tuple[np.ndarray, str]:
+    """(scores (N,), why some have no value)."""
+    column = [figures[name] for figures in measured]
+    missing = [figure.reason for figure in column if figure.value is None]
     reason = f"no value on {len(missing)} of {len(column)} architectures: {missing[0]}" if missing else ""
-    return scores, float(np.mean([m.seconds for m in column])), reason
+    return np.array([np.nan if figure.value is None else figure.value for figure in column]), reason
+
+
+def _seconds(measured: Sequence[Mapping[str, Figure]], name: str) -> float:
+    return float(np.mean([figures[name].seconds or 0.0 for figures in measured]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from fitness.evaluation import Split
-from fitness.features.bank import SketchEntry
+from fitness.evaluation import Evaluation, Split
 from fitness.features.workshop import Progress, Workshop
 from fitness.protocol import inside_groups, near_pairs, report
-from fitness.tables.branches import BranchTable
-from fitness.tables.table_file import load_branches, table_path
-from models.architecture import Architecture
+from fitness.tables.table_file import branch_table
 from models.benchmarks.benchmark import Benchmark
 from primitives.pps import violations
-from primitives.proxy import Proxy
 
-__all__ = [
-    "Candidate", "ReplayRow", "branch_table", "committee", "mean_ranks", "replay", "sketch_scores", "stream_scores",
-]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A formula and the sign its scores are multiplied with; `recorded` is what its file says of it."""
-
-    proxy: Proxy
-    sign: int = 1
-    recorded: Mapping[str, Any] | None = None
+__all__ = ["ReplayRow", "committee", "mean_ranks", "recorded_split", "replay"]
 
 
 @dataclass(frozen=True, eq=False)
 class ReplayRow:
-    """One candidate on one benchmark: signed `scores` (N,), nan where there is none; correlations by part."""
+    """One formula on one benchmark: signed `scores` (N,), nan where there is none; correlations by part."""
 
-    candidate: Candidate
+    formula: Evaluation
     scores: np.ndarray
     correlations: Mapping[str, Any]
     inside: Mapping[str, Any]
@@ -50,8 +34,8 @@ class ReplayRow:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {
-            "text": self.candidate.proxy.text,
-            "sign": self.candidate.sign,
+            "text": self.formula.proxy.text,
+            "sign": self.formula.sign,
             **self.correlations,
             "inside": dict(self.inside),
             "near_pairs": dict(self.near),
@@ -60,58 +44,42 @@ class ReplayRow:
         }
 
 
-def sketch_scores(
-    proxies: Sequence[Proxy],
-    architectures: Sequence[Architecture],
-    workshop: Workshop,
-    progress: Progress | None = None,
-) -> np.ndarray:
-    """Scores (P, N) from sketches, which are made where they are missing; not finite where there is no score."""
-    return branch_table(architectures, workshop, progress).scores(proxies)
-
-
-def stream_scores(proxy: Proxy, entries: Iterable[SketchEntry], chunk: int = 64) -> Iterator[np.ndarray]:
-    """Scores of a stream of sketches, `chunk` at a time: memory does not grow with their number."""
-    waiting = iter(entries)
-    while part := list(islice(waiting, chunk)):
-        yield BranchTable(part).scores([proxy])[0]
-
-
-def branch_table(
-    architectures: Sequence[Architecture], workshop: Workshop, progress: Progress | None = None
-) -> BranchTable:
-    """The branch table of these architectures, after extracting what the bank lacks; with the branches that an
-    earlier table of them has saved."""
-    workshop.extract(architectures, progress)
-    entries = [workshop.bank.load_sketch(a) for a in architectures]
-    table = BranchTable([entry for entry in entries if entry is not None])
-    load_branches(table, table_path(workshop.bank, architectures))
-    return table
+def recorded_split(search: Sequence[str], holdout: Sequence[str], benchmark: Benchmark) -> Split | None:
+    """The split of these ids, as indices into the benchmark; None if that lacks an architecture."""
+    place = {a.id: i for i, a in enumerate(benchmark.architectures)}
+    if not place.keys() >= {*search, *holdout}:
+        return None
+    return Split(tuple(place[id] for id in search), tuple(place[id] for id in holdout))
 
 
 def replay(
-    candidates: Sequence[Candidate],
+    formulas: Sequence[Evaluation],
     benchmark: Benchmark,
     workshop: Workshop,
     split: Split | None = None,
     sketch: bool = False,
     progress: Progress | None = None,
+    recorded: Sequence[Mapping[str, Any] | None] = (),
 ) -> list[ReplayRow]:
-    """Score every candidate on every architecture and correlate with the measured quality.
+    """Score every formula on every architecture, with its recorded sign, and correlate with the measured quality.
 
     Exact by default; `sketch` uses the accelerator. `split` is given when the benchmark is the one searched on.
+    `recorded` are the figures that a file has of the formulas, in their order.
     """
-    proxies = [candidate.proxy for candidate in candidates]
-    scorer = sketch_scores if sketch else _exact_scores
-    rows = scorer(proxies, benchmark.architectures, workshop, progress)
+    proxies = [formula.proxy for formula in formulas]
+    if sketch:
+        scores = branch_table(benchmark.architectures, workshop, progress).scores(proxies)
+    else:
+        scores = workshop.exact_scores(proxies, benchmark.architectures, progress)
+    figures = recorded or [None] * len(formulas)
     return [
-        _row(candidate, candidate.sign * scores, benchmark, split)
-        for candidate, scores in zip(candidates, rows, strict=True)
+        _row(formula, formula.sign * row, benchmark, split, known)
+        for formula, row, known in zip(formulas, scores, figures, strict=True)
     ]
 
 
 def committee(rows: Sequence[ReplayRow], size: int, benchmark: Benchmark, split: Split | None = None) -> dict[str, Any]:
-    """The first `size` candidates as one scorer: the mean of their ranks over the benchmark's architectures.
+    """The first `size` formulas as one scorer: the mean of their ranks over the benchmark's architectures.
 
     Not a formula but several; an architecture that one of them cannot score has no score. The record is that of a
     naive baseline, by name.
@@ -127,22 +95,19 @@ def mean_ranks(scores: np.ndarray) -> np.ndarray:
     return stats.rankdata(scores, axis=-1, nan_policy="omit").mean(0)
 
 
-def _exact_scores(
-    proxies: Sequence[Proxy], architectures: Sequence[Architecture], workshop: Workshop, progress: Progress | None
-) -> np.ndarray:
-    return workshop.exact_scores(proxies, architectures, progress)
-
-
-def _row(candidate: Candidate, scores: np.ndarray, benchmark: Benchmark, split: Split | None) -> ReplayRow:
+def _row(
+    formula: Evaluation, scores: np.ndarray, benchmark: Benchmark, split: Split | None,
+    recorded: Mapping[str, Any] | None,
+) -> ReplayRow:  # fmt: skip
     correlations = report(scores, benchmark, split)
     return ReplayRow(
-        candidate,
+        formula,
         scores,
         correlations,
         inside_groups(scores, benchmark),
         near_pairs(scores, benchmark),
-        tuple(rule.name for rule in violations(candidate.proxy)),
-        _deviation(candidate.recorded, correlations),
+        tuple(rule.name for rule in violations(formula.proxy)),
+        _deviation(recorded, correlations),
     )
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitness.features.bank import FeatureBank, FeatureKey, sketch_features
+from fitness.features.bank import BadFeatures, FeatureBank, FeatureKey, sketch_features
 from fitness.features.collect import Features
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.tokens import TokenBatch
 from primitives.grammar import parse
-from primitives.invalid import Invalid
 
 PROXIES = [
     parse("sum[ frobenius_norm(W) ]"),
@@ -42,31 +41,22 @@ def test_a_sketch_survives_the_disk(
 def test_any_changed_byte_makes_it_absent(
     bank: FeatureBank, tiny_features: Features, tiny_architectures: list[Architecture]
 ) -> None:
-    a = tiny_architectures[0]
-    bank.save_sketch(a, sketch_features(tiny_features))
-    bank.save_exact(a, {"sum[ W ]": 0.1 + 0.2, "mean[ A ]": Invalid.NON_FINITE})
-    rng = random.Random(0)
-    for path, load in ((bank.sketch_path(a), bank.load_sketch), (bank.exact_path(a), bank.load_exact)):
-        content = path.read_bytes()
-        for _ in range(60):
-            broken = bytearray(content)
-            broken[rng.randrange(len(broken))] ^= 1 << rng.randrange(8)
-            path.write_bytes(bytes(broken))
-            assert not load(a) or load(a) == {"sum[ W ]": 0.1 + 0.2, "mean[ A ]": Invalid.NON_FINITE}
-        for size in (0, 5, 40, len(content) - 1):
-            path.write_bytes(content[:size])
-            assert not load(a) or path.suffix == ".json"
-
-
-def test_exact_scores_are_added_and_exact(bank: FeatureBank, tiny_architectures: list[Architecture]) -> None:
-    bank.save_exact(tiny_architectures[0], {"sum[ W ]": 0.1 + 0.2})
-    bank.save_exact(tiny_architectures[0], {"mean[ A ]": Invalid.NON_FINITE})
-    assert bank.load_exact(tiny_architectures[0]) == {"sum[ W ]": 0.1 + 0.2, "mean[ A ]": Invalid.NON_FINITE}
+    bank.save_sketch(tiny_architectures[0], sketch_features(tiny_features))
+    path = bank.sketches.path(bank.entry(tiny_architectures[0]))
+    content, rng = path.read_bytes(), random.Random(0)
+    broken = [content[:size] for size in (0, 5, 40, len(content) - 1)]
+    for _ in range(60):
+        flipped = bytearray(content)
+        flipped[rng.randrange(len(flipped))] ^= 1 << rng.randrange(8)
+        broken.append(bytes(flipped))
+    for damaged in broken:
+        path.write_bytes(damaged)
+        assert bank.load_sketch(tiny_architectures[0]) is None
 
 
 def test_another_key_is_another_file(tmp_path: Path, tiny_architectures: list[Architecture]) -> None:
     keys = [FeatureKey.create("gpt2", "t", 0), FeatureKey.create("gpt2", "t", 1), FeatureKey.create("gpt2", "u", 0)]
-    assert len({FeatureBank(tmp_path, key).sketch_path(tiny_architectures[0]) for key in keys}) == 3
+    assert len({FeatureBank(tmp_path, key).entry(tiny_architectures[0]) for key in keys}) == 3
 
 
 def test_devices_and_order_change_no_byte(
@@ -91,6 +81,39 @@ def test_a_visit_for_exact_scores_leaves_the_sketch_as_well(
 ) -> None:
     workshop, visits = Workshop(bank, batch), []
     workshop.exact_scores(PROXIES[:1], tiny_architectures[:3], lambda done, total: visits.append((done, total)))
-    assert visits == [(1, 3), (2, 3), (3, 3)] and bank.missing(tiny_architectures[:3]) == []
+    assert visits == [(1, 3), (2, 3), (3, 3)] and workshop.extract(tiny_architectures[:3]) == 0
     workshop.exact_scores(PROXIES[:1], tiny_architectures[:3], lambda done, total: visits.append((done, total)))
     assert len(visits) == 3
+
+
+def test_an_entry_of_another_architecture_is_not_served_under_this_name(
+    bank: FeatureBank, batch: TokenBatch, tiny_architectures: list[Architecture]
+) -> None:
+    workshop, (a, b) = Workshop(bank, batch), tiny_architectures[:2]
+    before = workshop.exact_scores(PROXIES[:1], [a, b])
+    for file in bank.place.rglob("*.*"):
+        other = next(path for path in file.parent.glob("*.*") if path != file)
+        file.write_bytes(other.read_bytes())
+        assert [entry.blocks for entry in map(bank.load_sketch, (a, b)) if entry] or file.suffix == ".json"
+    assert sum(bank.load_sketch(x) is not None for x in (a, b)) == 1
+    assert np.array_equal(workshop.exact_scores(PROXIES[:1], [a, b]), before) and before[0][0] != before[0][1]
+
+
+@pytest.mark.parametrize(
+    ("space", "build", "message"),
+    [
+        ("gtp2", None, r"--space: got 'gtp2', wanted one of .*; did you mean gpt2\?"),
+        ("flexibert", "as_publishd", r"--build: got 'as_publishd', wanted one of .*; did you mean as_published\?"),
+    ],
+)
+def test_a_workshop_for_what_no_space_offers_is_refused(
+    tmp_path: Path, space: str, build: str | None, message: str
+) -> None:
+    with pytest.raises(BadFeatures, match=message):
+        Workshop.open(space, build=build, bank=tmp_path)
+
+
+def test_a_workshop_is_opened_with_a_sentence_of_settings(tmp_path: Path, batch: TokenBatch) -> None:
+    workshop = Workshop.open("gpt2", batch=2, length=24, init_seed=3, devices="cpu", bank=tmp_path)
+    assert workshop.bank.key == FeatureKey.create("gpt2", batch.digest, 3) and workshop.devices == ("cpu",)
+    assert workshop.initialised(4).bank.key == FeatureKey.create("gpt2", batch.digest, 4)

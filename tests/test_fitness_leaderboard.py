@@ -31,8 +31,8 @@ def split(benchmark: Benchmark) -> Split:
     return split_groups(benchmark.groups, 12, 1)
 
 
-def contender(name: str, scores: np.ndarray, kind: str = "hand-made", **more: object) -> Contender:
-    return Contender(name, kind, "x", np.asarray(scores, float), 0.5, **more)  # type: ignore[arg-type]
+def contender(name: str, scores: np.ndarray, kind: str = "hand-made", reason: str = "", **more: object) -> Contender:
+    return Contender(name, kind, "x", np.asarray(scores, float), reason, 0.5, **more)  # type: ignore[arg-type]
 
 
 def noisy(benchmark: Benchmark, sd: float, seed: int = 0) -> np.ndarray:

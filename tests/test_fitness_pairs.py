@@ -12,7 +12,7 @@ from fitness.features.collect import Features, collect
 from fitness.tables.branches import BranchTable
 from fitness.tables.chains import chains_of, run, walk
 from fitness.tables.pairs import PairTable
-from fitness.tables.table_file import load_branches, save_branches, table_path
+from fitness.tables.table_file import load_branches, save_branches, table_key
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
@@ -83,13 +83,14 @@ def test_a_saved_table_comes_back_and_a_damaged_one_does_not(
     entries: list[SketchEntry], tiny_architectures: list[Architecture], batch: TokenBatch, tmp_path
 ) -> None:
     bank = FeatureBank(tmp_path, FeatureKey.create("gpt2", batch.digest))
-    path = table_path(bank, tiny_architectures[:8])
+    seen = tiny_architectures[:8]
+    path = bank.tables.path(table_key(bank, seen))
     table = BranchTable(entries)
     table.fill("J", CHAINS)
     table.fill("W.attn", CHAINS)
-    save_branches(table, path)
+    save_branches(table, bank, seen)
     again = BranchTable(entries)
-    assert load_branches(again, path) == 2 * len(CHAINS)
+    assert load_branches(again, bank, seen) == 2 * len(CHAINS)
     for name, means in table.known().items():
         for chain, values in means.items():
             assert np.array_equal(again.means(Branch(name, chain)), values, equal_nan=True)
@@ -98,10 +99,10 @@ def test_a_saved_table_comes_back_and_a_damaged_one_does_not(
         damaged = content.copy()
         damaged[place] ^= 4
         path.write_bytes(bytes(damaged))
-        assert load_branches(BranchTable(entries), path) == 0
+        assert load_branches(BranchTable(entries), bank, seen) == 0
     path.write_bytes(bytes(content[:-7]))
-    assert load_branches(BranchTable(entries), path) == 0
-    assert load_branches(BranchTable(entries[:5]), tmp_path / "absent") == 0
+    assert load_branches(BranchTable(entries), bank, seen) == 0
+    assert load_branches(BranchTable(entries[:5]), bank, seen[:5]) == 0
 
 
 def test_a_table_of_other_architectures_has_another_name(
@@ -109,8 +110,8 @@ def test_a_table_of_other_architectures_has_another_name(
 ) -> None:
     bank = FeatureBank(tmp_path, FeatureKey.create("gpt2", batch.digest))
     other = FeatureBank(tmp_path, FeatureKey.create("gpt2", batch.digest, init_seed=1))
-    paths = {table_path(bank, tiny_architectures[:n]) for n in (3, 4, 5)} | {table_path(other, tiny_architectures[:3])}
-    assert len(paths) == 4
+    keys = {table_key(bank, tiny_architectures[:n]) for n in (3, 4, 5)} | {table_key(other, tiny_architectures[:3])}
+    assert len(keys) == 4
 
 
 def test_every_pair_of_inputs_can_be_joined(entries: list[SketchEntry]) -> None:

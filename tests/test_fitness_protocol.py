@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitness.evaluation import Split
+from fitness.evaluation import Evaluation, Split
 from fitness.protocol import correlation, inside_groups, near_pairs, report
-from fitness.replay import Candidate, ReplayRow, committee
+from fitness.replay import ReplayRow, committee
 from fitness.zoo.naive import naive_scores
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load
@@ -100,7 +100,7 @@ def test_a_committee_is_the_mean_of_its_members_ranks(tiny_benchmark: Path) -> N
     data = load(str(tiny_benchmark))
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(3, len(data))) + 0.5 * data.quality
-    rows = [ReplayRow(Candidate(parse("sum[ W ]")), row, {}, {}, {}, (), None) for row in scores]
+    rows = [ReplayRow(Evaluation(parse("sum[ W ]"), 0.0, 1), row, {}, {}, {}, (), None) for row in scores]
     ranks = sum(np.argsort(np.argsort(row)) for row in scores[:2])
     found = committee(rows, 2, data)
     assert found["name"] == "committee of 2"

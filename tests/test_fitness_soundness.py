@@ -17,6 +17,7 @@ from torch import nn
 import cli
 from bench.small import FEATURES, SEARCH
 from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.figures import Figure, formula_scores
 from fitness.features.soundness import Unsound, overflowing, screen
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
@@ -65,10 +66,11 @@ def workshop_of(path: Path, folder: Path) -> Workshop:
 def test_it_is_found_and_has_no_exact_score_of_any_formula(loud: Path, tmp_path: Path) -> None:
     workshop, benchmark = workshop_of(loud, tmp_path), load_benchmark(loud)
     proxies = [parse("sum[ abs(W) ]"), parse("mean[ no_op(J) ]")]
-    scores = workshop.exact_scores(proxies, benchmark.architectures)
     bad = np.array([a.id in BAD for a in benchmark.architectures])
-    assert (np.isnan(scores) == bad).all()
-    assert workshop.bank.load_exact(benchmark.architectures[3]) == {p.text: Invalid.OVERFLOW for p in proxies}
+    assert (np.isnan(workshop.exact_scores(proxies, benchmark.architectures)) == bad).all()
+    scores = formula_scores([p.text for p in proxies])
+    overflow = Figure(reason=Invalid.OVERFLOW.value)
+    assert scores.load(workshop.bank, benchmark.architectures[3]) == dict.fromkeys(scores.names, overflow)
     assert overflowing(benchmark.architectures, workshop) == BAD
     with pytest.raises(Unsound, match=r"4 of 30 networks produce NaN or infinities \(tiny3, tiny4, tiny17, tiny29\)"):
         screen(benchmark, workshop, None, "fail")
@@ -124,8 +126,8 @@ def test_damaged_entries_are_made_again_with_one_warning(
     whole = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     rng = random.Random(0)
     for paths in (
-        [workshop.bank.sketch_path(a) for a in chosen[:3]],
-        [workshop.bank.exact_path(a) for a in chosen[1:3]],
+        [workshop.bank.sketches.path(workshop.bank.entry(a)) for a in chosen[:3]],
+        sorted((workshop.bank.place / "exact").glob("*.json"))[:2],
     ):
         for path in paths:
             content = bytearray(whole[path])

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from fitness.features.collect import collect
+from fitness.features.visit import Visited
 from fitness.zoo import ZOO, find
 from fitness.zoo.naive import NAIVE, naive_scores
-from fitness.zoo.registry import BadZoo, NoValue, Subject, hand_made
+from fitness.zoo.registry import BadZoo, NoValue, hand_made
 from fitness.zoo.wpca import principal_components
 from models.architecture import Architecture
 from models.spaces import SPACES
@@ -46,8 +47,8 @@ class Plain:
         self.heads = CONFIGS[space]["n_head" if space == "gpt2" else "heads"]
         self.blocks: list[Any] = list(self.model.h if space == "gpt2" else self.model.blocks)
 
-    def subject(self) -> Subject:
-        return Subject(self.model, self.tokens, collect(self.model, self.batch))
+    def visited(self) -> Visited:
+        return Visited(self.model, self.tokens, collect(self.model, self.batch))
 
     def attention_weights(self, block: Any) -> list[torch.nn.Parameter]:
         if self.space == "gpt2":
@@ -283,21 +284,21 @@ def test_every_hand_made_proxy_has_a_golden_computation_and_a_source() -> None:
 def test_the_proxy_equals_plain_torch(name: str, net: Plain) -> None:
     wanted = GOLDEN[name](net)
     assert wanted != 0 and math.isfinite(wanted)
-    assert ZOO[name].measure(net.subject()) == pytest.approx(wanted, rel=2e-4)
+    assert ZOO[name].measure(net.visited()) == pytest.approx(wanted, rel=2e-4)
 
 
 @pytest.mark.parametrize("name", [name for name, proxy in ZOO.items() if proxy.text])
 def test_engine_and_hand_written_code_agree(name: str, net: Plain) -> None:
-    subject = net.subject()
-    engine = score(parse(str(ZOO[name].text)), subject.features.blocks)
-    assert ZOO[name].measure(subject) == pytest.approx(engine, rel=1e-5)  # an engine's score has a resolution
+    network = net.visited()
+    engine = score(parse(str(ZOO[name].text)), network.features.blocks)
+    assert ZOO[name].measure(network) == pytest.approx(engine, rel=1e-5)  # an engine's score has a resolution
 
 
 def test_measuring_leaves_no_trace_in_the_model(net: Plain) -> None:
     before = {name: x.clone() for name, x in net.model.state_dict().items()}
-    subject = net.subject()
+    network = net.visited()
     for proxy in ZOO.values():
-        proxy.measure(subject)
+        proxy.measure(network)
     assert all(torch.equal(x, before[name]) for name, x in net.model.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in net.model.parameters())
     assert not [m for m in net.model.modules() if m._forward_hooks or m._forward_pre_hooks]
@@ -309,18 +310,18 @@ def test_synaptic_flow_of_a_hundred_blocks_does_not_overflow() -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1000)
-    subject = Subject(model, torch.zeros(1, 1, dtype=torch.int64), None)  # type: ignore[arg-type]
+    network = Visited(model, torch.zeros(1, 1, dtype=torch.int64), None)  # type: ignore[arg-type]
     # exp(709) is the end of float64
-    assert 709 < ZOO["Synflow"].measure(subject) < math.inf and math.isfinite(ZOO["LogSynflow"].measure(subject))
+    assert 709 < ZOO["Synflow"].measure(network) < math.inf and math.isfinite(ZOO["LogSynflow"].measure(network))
 
 
 def test_a_proxy_that_needs_two_sequences_says_so(net: Plain) -> None:
     batch = TokenBatch.from_passage(1, T)
     with pytest.raises(NoValue, match="raise --batch"):
-        ZOO["Jacobian cosine"].measure(Subject(net.model, batch.tokens, collect(net.model, batch)))
+        ZOO["Jacobian cosine"].measure(Visited(net.model, batch.tokens, collect(net.model, batch)))
     same = TokenBatch(net.tokens[:1].repeat(2, 1), "same")
     with pytest.raises(NoValue, match="switch on the same units"):
-        ZOO["NWOT"].measure(Subject(net.model, same.tokens, collect(net.model, same)))
+        ZOO["NWOT"].measure(Visited(net.model, same.tokens, collect(net.model, same)))
 
 
 def test_principal_components_of_a_plane_are_two() -> None:
@@ -333,7 +334,7 @@ def test_principal_components_of_a_plane_are_two() -> None:
 def test_a_name_is_given_once_and_is_no_formula(name: str) -> None:
     before = dict(ZOO)
     with pytest.raises(BadZoo, match="choose another name"):
-        hand_made(name, "x", "nobody 2020")(lambda subject: 0.0)
+        hand_made(name, "x", "nobody 2020")(lambda network: 0.0)
     assert before == ZOO
 
 

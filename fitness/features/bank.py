@@ -1,4 +1,4 @@
-"""FeatureBank: one sketch file per architecture, and exact scores beside it, each keyed by all that made it.
+"""FeatureBank: sketches and figures of architectures, each behind a key of all that made it.
 
 A file with a wrong key, checksum, shape or version is never trusted: it counts as absent and is made again.
 """
@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +22,22 @@ from fitness.features.sketch import GRID, NODES, SKETCH_VERSION, sketch
 from models.architecture import Architecture
 from models.spaces import SPACES
 from primitives.inputs import INPUTS, PAPER
-from primitives.invalid import Invalid
-from primitives.scoring import SCORING_VERSION
-from storage.files import BadFile, dump_json, parse_json, read_limited, write_atomic
+from storage.errors import ZcpError
+from storage.files import BadFile
 from storage.locks import held, sweep
-from storage.shelf import read_sealed, write_sealed
+from storage.shelf import ArrayShelf
 
-__all__ = ["FeatureBank", "FeatureKey", "SketchEntry", "sketch_features"]
+__all__ = ["BadFeatures", "FeatureBank", "FeatureKey", "SketchEntry", "sketch_features"]
 
 log = logging.getLogger("zcp.bank")
 log.addHandler(logging.NullHandler())  # silent, unless the program that uses it listens
-MAX_ENTRY = 32 << 20  # bytes; the deepest published network needs below 2 MiB
-MAX_EXACT = 8 << 20  # bytes, about 80,000 formulas
+FORMAT = 2  # of the files: those of another one are absent
+MAX_SKETCH = 32 << 20  # bytes; the deepest published network needs below 2 MiB
+MAX_TABLE = 2 << 30
+
+
+class BadFeatures(ZcpError, ValueError):
+    """Features that no space offers; the message names the nearest that one does."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +54,22 @@ class FeatureKey:
 
     @classmethod
     def create(cls, space: str, tokens: str, init_seed: int = 0, build: str | None = None) -> FeatureKey:
-        """The key of a space's default (or the named) build."""
-        found = SPACES[space]
-        return cls(space, build or found.builds[0], tokens, init_seed, found.version)
+        """The key of a space's default (or the named) build; BadFeatures if there is no such space or build."""
+        found = SPACES[_known("space", space, tuple(SPACES))]
+        return cls(space, _known("build", build or found.builds[0], found.builds), tokens, init_seed, found.version)
 
     @property
     def digest(self) -> str:
         """Name of this key in results."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
-    def of(self, architecture: Architecture) -> str:
-        """Name of the architecture's files."""
-        return hashlib.sha256(f"{self.digest}:{architecture.digest}".encode()).hexdigest()[:40]
+
+def _known(what: str, got: str, known: Sequence[str]) -> str:
+    if got in known:
+        return got
+    near = get_close_matches(got, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise BadFeatures(f"--{what}: got {got!r}, wanted one of {', '.join(known)}{hint}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,23 +115,17 @@ class FeatureBank:
 
     def __init__(self, folder: Path, key: FeatureKey) -> None:
         self.folder, self.key = folder, key
+        self.place = folder / f"format-{FORMAT}"
+        self.sketches = ArrayShelf(self.place / "sketch", MAX_SKETCH)
+        self.tables = ArrayShelf(self.place / "table", MAX_TABLE)
 
-    def sketch_path(self, architecture: Architecture) -> Path:
-        """Where the architecture's sketch lies or would lie."""
-        return self.folder / "sketch" / f"{self.key.of(architecture)}.safetensors"
-
-    @property
-    def exact_folder(self) -> Path:
-        """Where the exact scores of this version of scoring lie."""
-        return self.folder / f"exact-{SCORING_VERSION}"
-
-    def exact_path(self, architecture: Architecture) -> Path:
-        """Where the architecture's exact scores lie or would lie."""
-        return self.exact_folder / f"{self.key.of(architecture)}.json"
+    def entry(self, architecture: Architecture) -> str:
+        """The key of all that the bank holds of the architecture."""
+        return f"{self.key.digest}:{architecture.digest}"
 
     def load_sketch(self, architecture: Architecture) -> SketchEntry | None:
         """The verified sketch, or None when it is absent or not to be trusted."""
-        arrays = read_sealed(self.sketch_path(architecture), MAX_ENTRY)
+        arrays = self.sketches.load(self.entry(architecture))
         try:
             return None if arrays is None else _checked(arrays)
         except (ValueError, KeyError):
@@ -133,43 +136,12 @@ class FeatureBank:
         arrays = {f"samples.{name}": entry.samples[name] for name in PAPER}
         arrays |= {f"layout.{name}": entry.layout[name] for name in PAPER}
         arrays |= {"blocks": np.array([entry.blocks]), "loss": np.array([entry.loss])}
-        write_sealed(self.sketch_path(architecture), arrays)
-
-    def load_exact(self, architecture: Architecture) -> dict[str, float | Invalid]:
-        """Exact scores by proxy text; empty when there are none to be trusted."""
-        try:
-            content = read_limited(self.exact_path(architecture), MAX_EXACT, "exact scores of the bank")
-            data = parse_json(content, "exact scores", "an object")
-            scores = data["scores"]
-            if data["sha256"] != _seal(scores):
-                return {}
-            return {text: Invalid[v] if isinstance(v, str) else float(v) for text, v in scores.items()}
-        except (BadFile, KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            return {}
-
-    def save_exact(self, architecture: Architecture, scores: Mapping[str, float | Invalid]) -> None:
-        """Add exact scores to those already there."""
-        merged = {**self.load_exact(architecture), **scores}
-        plain = {text: v.name if isinstance(v, Invalid) else v for text, v in sorted(merged.items())}
-        content = dump_json({"scores": plain, "sha256": _seal(plain)}, None)
-        if len(content) > MAX_EXACT:
-            path = self.exact_path(architecture)
-            raise BadFile(f"{path}: {len(plain):,} exact scores of one architecture fill it; remove the file")
-        write_atomic(self.exact_path(architecture), content)
-
-    def missing(self, architectures: Sequence[Architecture]) -> list[Architecture]:
-        """Distinct architectures without a trusted sketch, in order; damaged ones are told in one warning."""
-        distinct = {a.digest: a for a in architectures}
-        missing = [a for a in distinct.values() if self.load_sketch(a) is None]
-        self.tell_damaged([self.sketch_path(a) for a in missing])
-        return missing
+        self.sketches.save(self.entry(architecture), arrays)
 
     def tell_damaged(self, paths: Sequence[Path]) -> None:
-        """One warning about those of the untrusted `paths` that are there."""
-        if damaged := [path for path in paths if path.exists()]:
-            log.warning(
-                "%s: %d damaged in the bank (such as %s); made again", self.folder, len(damaged), damaged[0].name
-            )
+        """One warning about files that are not to be trusted."""
+        if paths:
+            log.warning("%s: %d damaged in the bank (such as %s); made again", self.folder, len(paths), paths[0].name)
 
     @contextmanager
     def claim(self, architecture: Architecture, wait: bool = False) -> Iterator[bool]:
@@ -177,17 +149,17 @@ class FeatureBank:
         told to `wait`. The claim of a process that dies is free."""
         with ExitStack() as stack:
             try:
-                folder = self.folder / "sketch"
-                folder.mkdir(parents=True, exist_ok=True)
-                mine = stack.enter_context(held(folder / f".{self.key.of(architecture)}.lock", wait))
+                path = self.sketches.path(self.entry(architecture))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                mine = stack.enter_context(held(path.with_name(f".{path.stem}.lock"), wait))
             except OSError as error:
                 raise BadFile(f"{self.folder}: cannot be used ({error.strerror}); choose another --bank") from error
             yield mine
 
     def sweep(self) -> None:
         """Remove what killed processes left behind."""
-        for name in ("sketch", self.exact_folder.name, "table"):
-            sweep(self.folder / name)
+        for folder in self.place.glob("*"):
+            sweep(folder)
 
 
 def _checked(tensors: Mapping[str, np.ndarray]) -> SketchEntry:
@@ -206,9 +178,3 @@ def _checked(tensors: Mapping[str, np.ndarray]) -> SketchEntry:
         if (places[:, :2] >= (int(blocks[0]), len(ROLES))).any():
             raise ValueError(name)
     return SketchEntry(samples, layout, int(blocks[0]), float(loss[0]))
-
-
-def _seal(scores: Mapping[str, float | str]) -> str:
-    if not all(isinstance(v, str) or math.isfinite(v) for v in scores.values()):
-        raise BadFile("exact scores: got a score that is not finite, wanted it named")
-    return hashlib.sha256(json.dumps(scores, sort_keys=True).encode()).hexdigest()

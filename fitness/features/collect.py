@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from fitness.features.recording import Recording, recording
-from models.architecture import Architecture
-from models.spaces import SPACES
 from models.spaces.space import BlockTaps
 from models.tokens import TokenBatch
 from primitives.inputs import PAPER
 from storage.errors import ZcpError
 
-__all__ = ["EXTRACTOR_VERSION", "FeatureError", "Features", "collect", "with_features"]
+__all__ = ["EXTRACTOR_VERSION", "FeatureError", "Features", "collect"]
 
 EXTRACTOR_VERSION = 1  # changes whenever the numbers of an extraction would
-
-T = TypeVar("T")
 
 
 class FeatureError(ZcpError, RuntimeError):
@@ -110,16 +104,3 @@ def _block(
 def _tokens_first(x: torch.Tensor) -> torch.Tensor:
     """(B, T, D) -> (tokens, D)."""
     return x.detach().flatten(0, -2)
-
-
-def with_features(
-    architecture: Architecture,
-    batch: TokenBatch,
-    init_seed: int,
-    use: Callable[[Features], T],
-    build: str | None = None,
-    device: str = "cpu",
-) -> T:
-    """Build the network, collect its features, hand them to `use`, free everything."""
-    model: Any = SPACES[architecture.space].build(architecture, init_seed, build)
-    return use(collect(model.to(device), batch))

@@ -1,25 +1,24 @@
-"""Extraction: fill the bank, and score proxies exactly, in one visit per network."""
+"""Workshop: where the networks of one space are visited, for sketches, exact scores and whatever else is taken."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 
 import numpy as np
 
 from engine.crew import map_on_devices
-from fitness.features.bank import FeatureBank, FeatureKey, sketch_features
-from fitness.features.collect import FeatureError, Features, with_features
+from engine.devices import check_devices
+from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.collect import FeatureError
+from fitness.features.figures import formula_scores
+from fitness.features.visit import Outcome, SketchTaker, Taker, Visit, visit
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
-from primitives.grammar import parse
-from primitives.invalid import Invalid
 from primitives.proxy import Proxy
-from primitives.scoring import Scorer
 
 __all__ = ["Progress", "Workshop"]
 
@@ -30,65 +29,39 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class _Visit:
-    """What one worker does with one network."""
-
-    folder: Path
-    key: FeatureKey
-    batch: TokenBatch
-    architecture: Architecture
-    sketch: bool
-    texts: tuple[str, ...]
-    wait: bool = False  # for another process that works on the same network
-
-
-class _Done(Enum):
-    MADE = "this process did the work"
-    FOUND = "another process did it meanwhile"
-    BUSY = "another process is doing it"
-
-
-def _visit(task: _Visit, device: str) -> _Done:
-    """Build the network once; write what the bank still lacks, as the only process that works on it."""
-    bank, architecture = FeatureBank(task.folder, task.key), task.architecture
-    with bank.claim(architecture, task.wait) as mine:
-        if not mine:
-            return _Done.BUSY
-        known = bank.load_exact(architecture) if task.texts else {}
-        texts = tuple(text for text in task.texts if text not in known)
-        lacks_sketch = task.sketch and bank.load_sketch(architecture) is None
-
-        def use(features: Features) -> None:
-            if lacks_sketch:
-                bank.save_sketch(architecture, sketch_features(features))
-            if texts:
-                bank.save_exact(architecture, _scored(texts, features))
-
-        if not texts and not lacks_sketch:
-            return _Done.FOUND
-        with_features(architecture, task.batch, task.key.init_seed, use, task.key.build, device)
-        return _Done.MADE
-
-
-def _scored(texts: Sequence[str], features: Features) -> dict[str, float | Invalid]:
-    """Exact scores; a network that overflows has none, not even of formulas that see nothing of it."""
-    if not features.finite:
-        return dict.fromkeys(texts, Invalid.OVERFLOW)
-    scorer = Scorer(features.blocks)
-    return {text: scorer.score(parse(text)) for text in texts}
-
-
-@dataclass(frozen=True)
 class Workshop:
-    """Where networks of one space are visited: a bank, a token batch and the devices to work on."""
+    """A bank, a token batch, and the devices that networks are visited on."""
 
     bank: FeatureBank
     batch: TokenBatch
     devices: tuple[str, ...] = ("cpu",)
 
+    @classmethod
+    def open(
+        cls,
+        space: str,
+        *,
+        build: str | None = None,
+        batch: int = 4,
+        length: int = 64,
+        corpus: Path | None = None,
+        init_seed: int = 0,
+        devices: str = "auto",
+        bank: Path = Path(".cache/bank"),
+    ) -> Workshop:
+        """A workshop for a space: `batch` sequences of `length` bytes of the built-in passage (or of `corpus`), the
+        first build of the space or the named one. Raises BadFeatures, BadCorpus or BadDevice."""
+        tokens = TokenBatch.from_file(corpus, batch, length) if corpus else TokenBatch.from_passage(batch, length)
+        key = FeatureKey.create(space, tokens.digest, init_seed, build)
+        return cls(FeatureBank(bank, key), tokens, check_devices(devices))
+
+    def initialised(self, init_seed: int) -> Workshop:
+        """The same workshop with other initial weights."""
+        return replace(self, bank=FeatureBank(self.bank.folder, replace(self.bank.key, init_seed=init_seed)))
+
     def extract(self, architectures: Sequence[Architecture], progress: Progress | None = None) -> int:
         """Make every missing sketch; returns how many networks this process visited."""
-        return self._run([self._task(a, True, ()) for a in self.bank.missing(architectures)], progress)
+        return self.visit([SketchTaker()], architectures, progress)
 
     def exact_scores(
         self, proxies: Sequence[Proxy], architectures: Sequence[Architecture], progress: Progress | None = None
@@ -97,24 +70,48 @@ class Workshop:
 
         A network that has to be visited leaves its sketch in the bank as well.
         """
-        texts = [proxy.text for proxy in proxies]
-        tasks, unknown = [], []
+        scores = formula_scores([proxy.text for proxy in proxies])
+        self.visit([scores], architectures, progress, also=[SketchTaker()])
+        found = [scores.load(self.bank, architecture) for architecture in architectures]
+        values = [[figures[text].value for figures in found] for text in scores.names]
+        return np.array([[math.nan if value is None else value for value in row] for row in values])
+
+    def visit(
+        self,
+        takers: Sequence[Taker],
+        architectures: Sequence[Architecture],
+        progress: Progress | None = None,
+        also: Sequence[Taker] = (),
+    ) -> int:
+        """Visit each network that some taker lacks something of, once; returns how many this process visited. Those in
+        `also` take what they lack from a network that is visited anyway."""
+        bank, tasks, damaged = self.bank, list[Visit](), list[Path | None]()
         for architecture in {a.digest: a for a in architectures}.values():
-            known = self.bank.load_exact(architecture)
-            if not known:
-                unknown.append(self.bank.exact_path(architecture))
-            if wanted := tuple(dict.fromkeys(text for text in texts if text not in known)):
-                no_sketch = self.bank.load_sketch(architecture) is None
-                tasks.append(self._task(architecture, no_sketch, wanted))
-        self.bank.tell_damaged(unknown)
-        self._run(tasks, progress)
-        columns = [self.bank.load_exact(a) for a in architectures]
-        return np.array([[_number(column[text]) for column in columns] for text in texts])
+            if lacking := [taker for taker in takers if taker.lacks(bank, architecture)]:
+                damaged += [taker.damaged(bank, architecture) for taker in lacking]
+                tasks.append(Visit(bank, self.batch, architecture, (*lacking, *also)))
+        bank.tell_damaged([path for path in damaged if path is not None])
+        for task in tasks:
+            self._check(task.architecture)
+        bank.sweep()
+        # The largest networks first, so that no device is left alone with one at the end.
+        tasks.sort(key=lambda task: -_size(task.architecture))
+        return self._work(tasks, progress)
 
-    def _task(self, architecture: Architecture, sketch: bool, texts: tuple[str, ...]) -> _Visit:
-        return _Visit(self.bank.folder, self.bank.key, self.batch, architecture, sketch, texts)
+    def _work(self, tasks: Sequence[Visit], progress: Progress | None) -> int:
+        done, made, busy = 0, 0, list[Visit]()
+        for waiting in (False, True):  # what other processes are at is left for later, then waited for
+            todo = [replace(task, wait=True) for task in busy] if waiting else tasks
+            for task, outcome in map_on_devices(visit, todo, self.devices) if todo else ():
+                if outcome is Outcome.BUSY:
+                    busy.append(task)
+                    continue
+                made, done = made + (outcome is Outcome.MADE), done + 1
+                if progress:
+                    progress(done, len(tasks))
+        return made
 
-    def check(self, architecture: Architecture) -> None:
+    def _check(self, architecture: Architecture) -> None:
         """Refuse an architecture that is too large and a batch that it cannot read; FeatureError says why."""
         if (size := _size(architecture)) > MAX_PARAMETERS:
             raise FeatureError(
@@ -132,28 +129,6 @@ class Workshop:
                 "use another --corpus"
             )
 
-    def _run(self, tasks: list[_Visit], progress: Progress | None) -> int:
-        for task in tasks:
-            self.check(task.architecture)
-        self.bank.sweep()
-        # The largest networks first, so that no device is left alone with one at the end.
-        tasks.sort(key=lambda task: -_size(task.architecture))
-        done, made, busy = 0, 0, list[_Visit]()
-        for waiting in (False, True):  # what other processes are at is left for later, then waited for
-            todo = [replace(task, wait=True) for task in busy] if waiting else tasks
-            for task, outcome in map_on_devices(_visit, todo, self.devices) if todo else ():
-                if outcome is _Done.BUSY:
-                    busy.append(task)
-                    continue
-                made, done = made + (outcome is _Done.MADE), done + 1
-                if progress:
-                    progress(done, len(tasks))
-        return made
-
 
 def _size(architecture: Architecture) -> int:
     return SPACES[architecture.space].parameters(architecture).total
-
-
-def _number(score: float | Invalid) -> float:
-    return math.nan if isinstance(score, Invalid) else score

@@ -7,7 +7,8 @@ vectorised pass. `block` numbers the blocks of all architectures consecutively, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from primitives.operators import AGGREGATION, BINARY, Binary
 from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
 
-__all__ = ["BranchTable", "covarying"]
+__all__ = ["BranchTable", "covarying", "stream_scores"]
 
 MAX_GRIDS = 256 << 20  # bytes of grids that are kept for joins entry by entry
 
@@ -175,6 +176,13 @@ class BranchTable:
             everything = np.arange(len(x))
             return x, everything, everything
         return np.intersect1d(x, y, return_indices=True)
+
+
+def stream_scores(proxy: Proxy, entries: Iterable[SketchEntry], chunk: int = 64) -> Iterator[np.ndarray]:
+    """Scores of a stream of sketches, `chunk` at a time: memory does not grow with their number."""
+    waiting = iter(entries)
+    while part := list(islice(waiting, chunk)):
+        yield BranchTable(part).scores([proxy])[0]
 
 
 def covarying(grid: torch.Tensor, operator: Binary) -> torch.Tensor:

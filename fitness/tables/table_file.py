@@ -15,15 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from fitness.features.bank import FeatureBank
+from fitness.features.workshop import Progress, Workshop
 from fitness.tables.branches import BranchTable
 from models.architecture import Architecture
 from primitives.operators import UNARY
 from primitives.proxy import Branch
-from storage.shelf import read_sealed, write_sealed
 
-__all__ = ["load_branches", "save_branches", "table_path"]
+__all__ = ["branch_table", "load_branches", "save_branches", "table_key"]
 
-MAX_BYTES = 2 << 30
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = (
     "fitness/tables/chains.py",
@@ -33,10 +32,22 @@ _CODE = (
 )
 
 
-def table_path(bank: FeatureBank, architectures: Sequence[Architecture]) -> Path:
-    """Where the table of these architectures lies or would lie."""
+def branch_table(
+    architectures: Sequence[Architecture], workshop: Workshop, progress: Progress | None = None
+) -> BranchTable:
+    """The branch table of these architectures, after extracting what the bank lacks; with the branches that an
+    earlier table of them has saved."""
+    workshop.extract(architectures, progress)
+    entries = [workshop.bank.load_sketch(a) for a in architectures]
+    table = BranchTable([entry for entry in entries if entry is not None])
+    load_branches(table, workshop.bank, architectures)
+    return table
+
+
+def table_key(bank: FeatureBank, architectures: Sequence[Architecture]) -> str:
+    """The key of the table of these architectures."""
     whole = "".join([_code(), bank.key.digest, *(a.digest for a in architectures)])
-    return bank.folder / "table" / f"{hashlib.sha256(whole.encode()).hexdigest()[:40]}.safetensors"
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 @cache
@@ -44,20 +55,20 @@ def _code() -> str:
     return hashlib.sha256(b"".join((_ROOT / name).read_bytes() for name in _CODE)).hexdigest()
 
 
-def save_branches(table: BranchTable, path: Path) -> None:
-    """Write what the table has computed; nothing is written if the file would hold no more than it does."""
+def save_branches(table: BranchTable, bank: FeatureBank, architectures: Sequence[Architecture]) -> None:
+    """Write what the table has computed; nothing is written if it would not fit."""
     arrays = {}
     for name, means in table.known().items():
         chains = sorted(means)
         arrays[f"chains.{name}"] = np.frombuffer(json.dumps(chains).encode(), dtype=np.uint8)
         arrays[f"means.{name}"] = np.stack([means[chain] for chain in chains])
-    if arrays and sum(x.nbytes for x in arrays.values()) <= MAX_BYTES:
-        write_sealed(path, arrays)
+    if arrays and sum(x.nbytes for x in arrays.values()) <= bank.tables.limit:
+        bank.tables.save(table_key(bank, architectures), arrays)
 
 
-def load_branches(table: BranchTable, path: Path) -> int:
-    """Give the table the branches of a file, if there is one to be trusted; how many there were."""
-    arrays = read_sealed(path, MAX_BYTES) or {}
+def load_branches(table: BranchTable, bank: FeatureBank, architectures: Sequence[Architecture]) -> int:
+    """Give the table the branches that an earlier one saved, if they are to be trusted; how many there were."""
+    arrays = bank.tables.load(table_key(bank, architectures)) or {}
     count = 0
     for name, tensors in table.inputs.items():
         if f"chains.{name}" not in arrays:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fitness.zoo.registry import Subject, hand_made
+from fitness.features.visit import Visited
+from fitness.zoo.registry import hand_made
 
 __all__ = ["lpzero_flexibert", "lpzero_gpt2"]
 
@@ -21,10 +22,10 @@ SOURCE = "Dong et al. 2024, arXiv 2410.04808"
     SOURCE,
     text="mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]",
 )
-def lpzero_gpt2(subject: Subject) -> float:
+def lpzero_gpt2(network: Visited) -> float:
     """Mean squared weight plus mean squared softmax of the gradients along the fan-in, mean over maps, then blocks."""
     blocks = []
-    for block in subject.features.blocks:
+    for block in network.features.blocks:
         pairs = zip(block["W"], block["G"], strict=True)
         blocks.append(np.mean([float(_mean_square(w) + _mean_square(g.softmax(-1))) for w, g in pairs]))
     return float(np.mean(blocks))
@@ -36,9 +37,9 @@ def lpzero_gpt2(subject: Subject) -> float:
     SOURCE,
     text="mean[ sum( pow2(revert(H)), logsoftmax(frobenius_norm(A)) ) ]",
 )
-def lpzero_flexibert(subject: Subject) -> float:
+def lpzero_flexibert(network: Visited) -> float:
     """Mean squared output of the heads, mean over blocks: the softmax of a single number is 1, so its part is 0."""
-    return float(np.mean([float(_mean_square(H)) for block in subject.features.blocks for H in block["H"]]))
+    return float(np.mean([float(_mean_square(H)) for block in network.features.blocks for H in block["H"]]))
 
 
 def _mean_square(x: torch.Tensor) -> torch.Tensor:

@@ -6,14 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-import torch
-from torch import nn
-
-from fitness.features.collect import Features
+from fitness.features.visit import Visited
 from primitives.grammar import parse
 from storage.errors import ZcpError
 
-__all__ = ["ZOO", "BadZoo", "HandMade", "NoValue", "Subject", "find", "hand_made"]
+__all__ = ["ZOO", "BadZoo", "HandMade", "NoValue", "find", "hand_made"]
 
 
 class BadZoo(ZcpError, ValueError):
@@ -24,22 +21,7 @@ class NoValue(ArithmeticError):
     """A hand-made proxy has no value on a network; the message is the reason that tables show."""
 
 
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """What a hand-made proxy is computed from: an untrained network in eval mode, one token batch (B, T), and the
-    features collected from them. Most proxies read the features; the others run passes of their own."""
-
-    model: nn.Module
-    tokens: torch.Tensor
-    features: Features
-
-    @property
-    def sequences(self) -> int:
-        """B, the number of sequences in the batch."""
-        return self.tokens.shape[0]
-
-
-Measure = Callable[[Subject], float]
+Measure = Callable[[Visited], float]
 
 
 @dataclass(frozen=True)

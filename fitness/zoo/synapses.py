@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import torch
 
-from fitness.zoo.registry import Subject, hand_made
+from fitness.features.visit import Visited
+from fitness.zoo.registry import hand_made
 from fitness.zoo.tensors import pairs, saliency
 
 __all__ = ["nuclear_norm", "synaptic_diversity", "synaptic_saliency"]
@@ -20,12 +21,12 @@ def nuclear_norm(x: torch.Tensor) -> float:
 
 
 @hand_made("synaptic diversity", r"\sum_{attn} \|W\|_* \|G\|_*", "Zhou et al. 2022, arXiv 2203.12217")
-def synaptic_diversity(subject: Subject) -> float:
+def synaptic_diversity(network: Visited) -> float:
     """Nuclear norms as a smooth measure of rank; GPT-2's joined map of query, key and value is one matrix."""
-    return sum(nuclear_norm(w) * nuclear_norm(g) for w, g in pairs(subject, "W.attn", "G.attn"))
+    return sum(nuclear_norm(w) * nuclear_norm(g) for w, g in pairs(network, "W.attn", "G.attn"))
 
 
 @hand_made("synaptic saliency", r"\sum_{ffn} |W \odot G|", "Zhou et al. 2022, arXiv 2203.12217")
-def synaptic_saliency(subject: Subject) -> float:
+def synaptic_saliency(network: Visited) -> float:
     """SNIP's saliency on the FFN maps alone."""
-    return saliency(subject, ".ffn")
+    return saliency(network, ".ffn")

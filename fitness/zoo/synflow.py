@@ -17,8 +17,9 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from fitness.features.visit import Visited
 from fitness.zoo.passes import forward_hooks
-from fitness.zoo.registry import Subject, hand_made
+from fitness.zoo.registry import hand_made
 
 __all__ = ["flow", "log_synflow", "synflow"]
 
@@ -57,9 +58,9 @@ def _positive(parameter: torch.Tensor) -> torch.Tensor:
     "Tanaka et al. 2020, arXiv 2006.05467",
     own_pass=True,
 )
-def synflow(subject: Subject) -> float:
+def synflow(network: Visited) -> float:
     """The logarithm of the synaptic flow (which ranks like the flow itself)."""
-    pairs, shift = flow(subject.model)
+    pairs, shift = flow(network.model)
     return math.log(sum(float((w * g).abs().sum()) for w, g in pairs)) + shift
 
 
@@ -69,7 +70,7 @@ def synflow(subject: Subject) -> float:
     "Cavagnero et al. 2023 (FreeREA), arXiv 2207.05135",
     own_pass=True,
 )
-def log_synflow(subject: Subject) -> float:
+def log_synflow(network: Visited) -> float:
     """The gradients of the flow enter by their logarithm; weights without flow (query, key) add nothing."""
-    pairs, shift = flow(subject.model)
+    pairs, shift = flow(network.model)
     return sum(float(torch.where(g != 0, w * (g.abs().log() + shift).abs(), 0.0).sum()) for w, g in pairs)

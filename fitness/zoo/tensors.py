@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from fitness.zoo.registry import Subject
+from fitness.features.visit import Visited
 
 __all__ = ["pairs", "saliency", "total"]
 
 
-def pairs(subject: Subject, left: str, right: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def pairs(network: Visited, left: str, right: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Aligned tensors of two inputs, block after block, such as each weight matrix with its gradient."""
-    for block in subject.features.blocks:
+    for block in network.features.blocks:
         yield from zip(block[left], block[right], strict=True)
 
 
-def total(subject: Subject, name: str, value: Callable[[torch.Tensor], torch.Tensor]) -> float:
+def total(network: Visited, name: str, value: Callable[[torch.Tensor], torch.Tensor]) -> float:
     """The sum of `value` over all tensors of an input."""
-    return sum(float(value(x)) for block in subject.features.blocks for x in block[name])
+    return sum(float(value(x)) for block in network.features.blocks for x in block[name])
 
 
-def saliency(subject: Subject, role: str = "") -> float:
+def saliency(network: Visited, role: str = "") -> float:
     """sum |W * G| over the weight matrices of a role (".attn", ".ffn", or all)."""
-    return sum(float((w * g).abs().sum(dtype=torch.float64)) for w, g in pairs(subject, f"W{role}", f"G{role}"))
+    return sum(float((w * g).abs().sum(dtype=torch.float64)) for w, g in pairs(network, f"W{role}", f"G{role}"))

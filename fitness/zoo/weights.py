@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from fitness.zoo.registry import Subject, hand_made
+from fitness.features.visit import Visited
+from fitness.zoo.registry import hand_made
 from fitness.zoo.tensors import total
 
 __all__ = ["zero_lm"]
@@ -21,6 +22,6 @@ def _capacity(w: torch.Tensor) -> torch.Tensor:
     r"\alpha S_{attn} + (1 - \alpha) S_{ffn}, S = \sum \|W\|_F^2 / \min(m, n), \alpha = 1/2",
     "Chen et al. 2025, arXiv 2503.18646",
 )
-def zero_lm(subject: Subject) -> float:
+def zero_lm(network: Visited) -> float:
     """Mean squared singular value of each map, attention and FFN weighed against each other."""
-    return ALPHA * total(subject, "W.attn", _capacity) + (1 - ALPHA) * total(subject, "W.ffn", _capacity)
+    return ALPHA * total(network, "W.attn", _capacity) + (1 - ALPHA) * total(network, "W.ffn", _capacity)

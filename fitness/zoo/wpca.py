@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from fitness.features.visit import Visited
 from fitness.zoo.passes import preactivations
-from fitness.zoo.registry import Subject, hand_made
+from fitness.zoo.registry import hand_made
 
 __all__ = ["principal_components", "w_pca"]
 
@@ -26,7 +27,7 @@ def principal_components(x: torch.Tensor, share: float = SHARE) -> int:
     "Wang et al. 2025, arXiv 2504.15983",
     own_pass=True,
 )
-def w_pca(subject: Subject) -> float:
+def w_pca(network: Visited) -> float:
     """All parameters of the network times the components of the FFN pre-activations, summed over blocks."""
-    components = sum(principal_components(x) for x in preactivations(subject.model, subject.tokens))
-    return float(sum(p.numel() for p in subject.model.parameters()) * components)
+    components = sum(principal_components(x) for x in preactivations(network.model, network.tokens))
+    return float(sum(p.numel() for p in network.model.parameters()) * components)

@@ -1,0 +1,120 @@
+"""Figures: numbers of named proxies in the bank, each measured on a visit when it is lacking or of another version."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitness.features.bank import FeatureBank
+from fitness.features.visit import Visited
+from models.architecture import Architecture
+from primitives.grammar import parse
+from primitives.invalid import Invalid
+from primitives.scoring import SCORING_VERSION, Scorer
+from storage.datum import Datum
+from storage.shelf import Shelf
+
+__all__ = ["Figure", "Figures", "formula_costs", "formula_scores", "scoring_version"]
+
+MAX_REASON = 200  # characters
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One proxy on one network: its value, or the reason why it has none; `seconds` of passes and arithmetic, where
+    they were taken."""
+
+    value: float | None = None
+    reason: str = ""
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, result: float) -> Figure:
+        """The figure of a number, which may be none."""
+        return cls(float(result)) if math.isfinite(result) else cls(reason=Invalid.NON_FINITE.value)
+
+    @classmethod
+    def read(cls, fields: Datum) -> Figure:
+        """The figure of an entry in the bank; BadFile if it cannot be one."""
+        fields.only("value", "reason", "seconds")
+        known = fields.mapping()
+        value, seconds = (_float(fields[name]) if name in known else None for name in ("value", "seconds"))
+        return cls(value, fields["reason"].text(MAX_REASON) if "reason" in known else "", seconds)
+
+    def plain(self) -> dict[str, float | str]:
+        """What there is of it, by name."""
+        return {name: value for name, value in vars(self).items() if value not in (None, "")}
+
+
+def _float(item: Datum) -> float:
+    if not isinstance(item.value, float) or not math.isfinite(item.value):
+        raise item.refuse("a finite number with a decimal point")
+    return item.value
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of the proxies called `names`, as a taker of visits: `measure` makes those that `folder` lacks."""
+
+    names: tuple[str, ...]
+    folder: str
+    version: Callable[[str], str]
+    measure: Callable[[Visited, Sequence[str]], Mapping[str, Figure]]
+
+    def load(self, bank: FeatureBank, architecture: Architecture) -> dict[str, Figure]:
+        """All that the folder holds of the architecture, by name, of the present versions."""
+        return self.shelf(bank).load(bank.entry(architecture))
+
+    def lacks(self, bank: FeatureBank, architecture: Architecture) -> bool:
+        return not set(self.names) <= set(self.load(bank, architecture))
+
+    def take(self, bank: FeatureBank, architecture: Architecture, visited: Visited) -> None:
+        known = self.load(bank, architecture)
+        lacking = [name for name in dict.fromkeys(self.names) if name not in known]
+        self.shelf(bank).save(bank.entry(architecture), self.measure(visited, lacking))
+
+    def damaged(self, bank: FeatureBank, architecture: Architecture) -> Path | None:
+        shelf, key = self.shelf(bank), bank.entry(architecture)
+        return shelf.path(key) if shelf.damaged(key) else None
+
+    def shelf(self, bank: FeatureBank) -> Shelf[Figure]:
+        """Where they are kept."""
+        return Shelf(bank.place / self.folder, self.version, Figure.read, Figure.plain)
+
+
+def scoring_version(text: str) -> str:
+    """Of a number that comes from our scoring."""
+    return str(SCORING_VERSION)
+
+
+def formula_scores(texts: Sequence[str]) -> Figures:
+    """Exact scores of formulas. They have no seconds, so that a bank has the same bytes whoever made it."""
+    return Figures(tuple(texts), "exact", scoring_version, _scores)
+
+
+def formula_costs(texts: Sequence[str]) -> Figures:
+    """Seconds of formulas, each computed alone."""
+    return Figures(tuple(texts), "cost", scoring_version, _costs)
+
+
+def _scores(visited: Visited, texts: Sequence[str]) -> dict[str, Figure]:
+    """A network that overflows has no score, not even of formulas that see nothing of it."""
+    if visited.overflows:
+        return dict.fromkeys(texts, Figure(reason=Invalid.OVERFLOW.value))
+    scorer = Scorer(visited.features.blocks)
+    found = {text: scorer.score(parse(text)) for text in texts}
+    return {text: Figure(reason=v.value) if isinstance(v, Invalid) else Figure(v) for text, v in found.items()}
+
+
+def _costs(visited: Visited, texts: Sequence[str]) -> dict[str, Figure]:
+    """Those of collecting the features, and of all branches and joins of one formula."""
+    costs = {}
+    for text in texts:
+        start = time.perf_counter()
+        if not visited.overflows:
+            Scorer(visited.features.blocks).score(parse(text))
+        costs[text] = Figure(seconds=round(visited.seconds + time.perf_counter() - start, 6))
+    return costs
