@@ -1,6 +1,7 @@
 """PPS, the predictive-pruning strategy: rules that refuse a formula before it costs anything.
 
-Each rule is a small function with a sentence a user can read. They look only at the formula; the predictive part
+Each rule is a small function under `@rule(name, sentence)`, and the sentence is what a user reads; the rules are asked
+in the order of this file. They look only at the formula; the predictive part
 (scores on a few probe architectures must be finite, not constant and not noise) is in `fitness/tables/probes.py`,
 because it needs features.
 """
@@ -12,9 +13,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from primitives.operators import UNARY, Sign
-from primitives.proxy import Branch, Proxy
+from primitives.proxy import Branch, Extension, Proxy
+from storage.errors import ZcpError
 
-__all__ = ["RULES", "Rule", "sign_of", "violation", "violations"]
+__all__ = ["RULES", "BadRule", "Rule", "rule", "sign_of", "violation", "violations"]
+
+
+class BadRule(ZcpError, ValueError):
+    """A rule that the table refuses; the message names it and the probe that failed."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,30 @@ class Rule:
     name: str
     sentence: str
     breaks: Callable[[Proxy], bool]
+
+
+RULES: dict[str, Rule] = {}
+_W, _S, _PRUNED = Branch("W"), Branch("S", ("exp", "to_mean", "log")), Branch("G", ("prune",))
+_PROBES = (
+    Proxy("sum", _W), Proxy("mean", _PRUNED), Proxy("sum", _W, "product", _S), Proxy("sum", _S, "sum", _PRUNED, "mean"),
+    Proxy("last", _W, "matmul", _W, None, Extension("difference", "first", _S)),
+)  # fmt: skip
+
+
+def rule(name: str, sentence: str) -> Callable[[Callable[[Proxy], bool]], Callable[[Proxy], bool]]:
+    """The decorator that registers a rule; BadRule if its name is taken or it does not answer True or False to
+    formulas of one, two and three branches."""
+
+    def register(breaks: Callable[[Proxy], bool]) -> Callable[[Proxy], bool]:
+        if name in RULES:
+            raise BadRule(f"{name}: a rule of that name exists; choose another name")
+        for probe in _PROBES:
+            if not isinstance(answer := breaks(probe), bool):
+                raise BadRule(f"{name}: got {answer!r} for {probe}, wanted True or False; return a bool")
+        RULES[name] = Rule(name, sentence, breaks)
+        return breaks
+
+    return register
 
 
 INVERSE = {
@@ -70,26 +100,24 @@ def _prefixes(branch: Branch) -> list[tuple[Branch, str]]:
     return [(Branch(branch.input, branch.chain[:i]), name) for i, name in enumerate(branch.chain)]
 
 
-def _any_pair(test: Callable[[tuple[str, str]], bool]) -> Callable[[Proxy], bool]:
-    return lambda proxy: any(test(pair) for branch in proxy.branches for pair in _pairs(branch))
+@rule("both_pruned", "both branches are pruned, so nothing is left to compute")
+def _both_pruned(proxy: Proxy) -> bool:
+    return all(branch.pruned for branch in proxy.branches)
 
 
-def _is_inverse(pair: tuple[str, str]) -> bool:
-    return pair in INVERSE
+@rule("inverse_pair", "an operator is undone by the next one (such as exp then log)")
+def _inverse_pair(proxy: Proxy) -> bool:
+    return any(pair in INVERSE for branch in proxy.branches for pair in _pairs(branch))
 
 
-def _is_idempotent(pair: tuple[str, str]) -> bool:
-    return pair[0] == pair[1] and pair[0] in IDEMPOTENT
+@rule("repeated", "the same idempotent operator is applied twice")
+def _repeated(proxy: Proxy) -> bool:
+    pairs = (pair for branch in proxy.branches for pair in _pairs(branch))
+    pads = any(branch.chain.count("no_op") > 1 for branch in proxy.branches)
+    return pads or any(inner == outer and inner in IDEMPOTENT for inner, outer in pairs)
 
 
-def _pads(proxy: Proxy) -> bool:
-    return any(branch.chain.count("no_op") > 1 for branch in proxy.branches)
-
-
-def _idempotent(proxy: Proxy) -> bool:
-    return _any_pair(_is_idempotent)(proxy) or _pads(proxy)
-
-
+@rule("equivalent", "a shorter formula has the same value (such as log of softmax, which is logsoftmax)")
 def _equivalent(proxy: Proxy) -> bool:
     if any("normalized_sum" in branch.chain for branch in proxy.branches):
         return True  # equals to_mean
@@ -98,9 +126,10 @@ def _equivalent(proxy: Proxy) -> bool:
         for branch in proxy.branches
         for before, name in _prefixes(branch)
     )
-    return _any_pair(EQUIVALENT.__contains__)(proxy) or any(needless)
+    return any(pair in EQUIVALENT for branch in proxy.branches for pair in _pairs(branch)) or any(needless)
 
 
+@rule("conflict", "log, sqrt or relu of something that is never positive is constant")
 def _conflict(proxy: Proxy) -> bool:
     return any(
         sign_of(before) is Sign.NONPOSITIVE and name in ("log", "sqrt", "relu")
@@ -109,6 +138,7 @@ def _conflict(proxy: Proxy) -> bool:
     )
 
 
+@rule("scalar_collapse", "an operator that needs many entries is applied to a single number")
 def _scalar_collapse(proxy: Proxy) -> bool:
     return any(
         before.is_scalar and not UNARY[name].on_scalars
@@ -117,24 +147,7 @@ def _scalar_collapse(proxy: Proxy) -> bool:
     )
 
 
-def _both_pruned(proxy: Proxy) -> bool:
-    return all(branch.pruned for branch in proxy.branches)
-
-
-def _same_branches(proxy: Proxy) -> bool:
-    if proxy.right is None or proxy.right_aggregate not in (None, proxy.aggregate):
-        return False
-    return proxy.binary in ("sum", "difference") and proxy.left.canonical() == proxy.right.canonical()
-
-
-def _twin(proxy: Proxy) -> bool:
-    if any(branch.pruned for branch in proxy.branches) or proxy.right is None:
-        return False
-    canonical = proxy.base.canonical()
-    plain = Proxy(proxy.aggregate, proxy.left.canonical(), proxy.binary, proxy.right.canonical(), proxy.right_aggregate)
-    return canonical != plain
-
-
+@rule("mixed_lists", "tensors of different inputs have different shapes and cannot meet entry by entry")
 def _mixed_lists(proxy: Proxy) -> bool:
     if proxy.right is None or proxy.right_aggregate is not None or proxy.left.is_scalar or proxy.right.is_scalar:
         return False
@@ -143,6 +156,7 @@ def _mixed_lists(proxy: Proxy) -> bool:
     return proxy.left.source.tensors != proxy.right.source.tensors
 
 
+@rule("matmul_of_numbers", "a matrix product with a single number is a plain product")
 def _matmul_of_numbers(proxy: Proxy) -> bool:
     if any(branch.pruned for branch in proxy.branches):
         return False
@@ -153,9 +167,11 @@ def _matmul_of_numbers(proxy: Proxy) -> bool:
     return not proxy.joins_entries and not _mixed_lists(proxy)
 
 
-def _constant(proxy: Proxy) -> bool:
-    base = any(_says_nothing(branch, enters_by_mean=not proxy.joins_entries) for branch in proxy.base.branches)
-    return base or (proxy.extension is not None and _says_nothing(proxy.extension.branch, enters_by_mean=True))
+@rule("same_branches", "both branches are the same, so their sum or difference says nothing new")
+def _same_branches(proxy: Proxy) -> bool:
+    if proxy.right is None or proxy.right_aggregate not in (None, proxy.aggregate):
+        return False
+    return proxy.binary in ("sum", "difference") and proxy.left.canonical() == proxy.right.canonical()
 
 
 def _says_nothing(branch: Branch, enters_by_mean: bool) -> bool:
@@ -185,34 +201,26 @@ def _next_state(state: str, name: str, along_tokens: bool) -> str:
     return state if state in keeps.get(name, ()) else ""
 
 
-RULES: tuple[Rule, ...] = (
-    Rule("both_pruned", "both branches are pruned, so nothing is left to compute", _both_pruned),
-    Rule("inverse_pair", "an operator is undone by the next one (such as exp then log)", _any_pair(_is_inverse)),
-    Rule("repeated", "the same idempotent operator is applied twice", _idempotent),
-    Rule(
-        "equivalent", "a shorter formula has the same value (such as log of softmax, which is logsoftmax)", _equivalent
-    ),
-    Rule("conflict", "log, sqrt or relu of something that is never positive is constant", _conflict),
-    Rule("scalar_collapse", "an operator that needs many entries is applied to a single number", _scalar_collapse),
-    Rule(
-        "mixed_lists", "tensors of different inputs have different shapes and cannot meet entry by entry", _mixed_lists
-    ),
-    Rule("matmul_of_numbers", "a matrix product with a single number is a plain product", _matmul_of_numbers),
-    Rule("same_branches", "both branches are the same, so their sum or difference says nothing new", _same_branches),
-    Rule(
-        "constant",
-        "a branch has the same value for every tensor (the mean of a z-score is 0, of attention rows 1/T)",
-        _constant,
-    ),
-    Rule("twin", "another spelling of the same formula comes first (commutative or linear)", _twin),
-)
+@rule("constant", "a branch has the same value for every tensor (the mean of a z-score is 0, of attention rows 1/T)")
+def _constant(proxy: Proxy) -> bool:
+    base = any(_says_nothing(branch, enters_by_mean=not proxy.joins_entries) for branch in proxy.base.branches)
+    return base or (proxy.extension is not None and _says_nothing(proxy.extension.branch, enters_by_mean=True))
+
+
+@rule("twin", "another spelling of the same formula comes first (commutative or linear)")
+def _twin(proxy: Proxy) -> bool:
+    if any(branch.pruned for branch in proxy.branches) or proxy.right is None:
+        return False
+    canonical = proxy.base.canonical()
+    plain = Proxy(proxy.aggregate, proxy.left.canonical(), proxy.binary, proxy.right.canonical(), proxy.right_aggregate)
+    return canonical != plain
 
 
 def violation(proxy: Proxy) -> Rule | None:
     """The first rule that `proxy` breaks, or None."""
-    return next((rule for rule in RULES if rule.breaks(proxy)), None)
+    return next((rule for rule in RULES.values() if rule.breaks(proxy)), None)
 
 
 def violations(proxy: Proxy) -> tuple[Rule, ...]:
     """All rules that `proxy` breaks."""
-    return tuple(rule for rule in RULES if rule.breaks(proxy))
+    return tuple(rule for rule in RULES.values() if rule.breaks(proxy))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from primitives.operators import BINARY, UNARY
+import re
+
+from primitives.operators import AGGREGATION, BINARY, UNARY
 from primitives.proxy import Branch, Proxy
 
 __all__ = ["as_latex", "as_python"]
@@ -26,8 +28,7 @@ def _sides(proxy: Proxy) -> list[tuple[str, Branch]]:
 
 
 def _over_blocks(aggregate: str, inner: str) -> str:
-    symbol = {"sum": r"\sum_{l}", "mean": r"\frac{1}{L}\sum_{l}"}.get(aggregate, rf"\operatorname{{{aggregate}}}_{{l}}")
-    return rf"{symbol} \overline{{{inner}}}"
+    return rf"{AGGREGATION[aggregate].formula} \overline{{{inner}}}"
 
 
 def _joined(binary: str, left: str, right: str) -> str:
@@ -36,28 +37,29 @@ def _joined(binary: str, left: str, right: str) -> str:
 
 
 def _branch(branch: Branch) -> str:
+    r"""The chain, innermost first. An operator that says x twice would double a long argument at every step of the
+    chain, so it is written as a function there, by its name."""
     letter, _, role = branch.input.partition(".")
-    text = f"{letter}_{{\\mathrm{{{role}}}}}" if role else letter
+    text = letter = rf"{letter}_{{\mathrm{{{role}}}}}" if role else letter
     for name in branch.chain:
-        text = _substitute(UNARY[name].formula, {"x": text if text == letter else rf"\left({text}\right)"})
+        bracketed = text if text == letter else rf"\left({text}\right)"
+        once = len(_variables(UNARY[name].formula)) < 2 or text == letter
+        title = name.replace("_", r"\_")
+        text = _substitute(UNARY[name].formula if once else rf"\mathrm{{{title}}} x", {"x": bracketed})
     return text
 
 
+_PIECES = re.compile(r"\\(?:text|operatorname|mathrm)\{(?:[^{}\\]|\\.)*\}|\\[A-Za-z]+|\\.|.", re.DOTALL)
+
+
+def _variables(pattern: str) -> list[str]:
+    """The letters x and y of a formula that are no part of a command or of a word."""
+    return [piece for piece in _PIECES.findall(pattern) if piece in ("x", "y")]
+
+
 def _substitute(pattern: str, values: dict[str, str]) -> str:
-    """Replace the variables, but not the letters of commands such as \\max or \\textstyle."""
-    out, at = "", 0
-    while at < len(pattern):
-        if pattern[at] == "\\":
-            end = at + 1
-            while end < len(pattern) and pattern[end].isalpha():
-                end += 1
-            end = max(end, at + 2)
-            if pattern[at:end] in (r"\text", r"\operatorname"):
-                end = pattern.index("}", end) + 1
-            out, at = out + pattern[at:end], end
-            continue
-        out, at = out + values.get(pattern[at], pattern[at]), at + 1
-    return out
+    """The formula with its variables replaced, but not the letters of commands such as \\max."""
+    return _PIECES.sub(lambda piece: values.get(piece[0], piece[0]), pattern)
 
 
 _PYTHON = {
@@ -75,6 +77,10 @@ _PYTHON = {
 _JOIN = {"sum": "x + {y}", "difference": "x - {y}", "product": "x * {y}", "matmul": "x @ {y}.mT"}
 
 
+def _join(binary: str | None, other: str) -> str:
+    return _JOIN.get(str(binary), f"{binary}(x, {{y}})").format(y=other)
+
+
 def as_python(proxy: Proxy) -> str:
     """The steps for one block as torch statements, for reading; the comment says what happens over the blocks."""
     lines = [f"# {proxy}"]
@@ -85,9 +91,9 @@ def as_python(proxy: Proxy) -> str:
             lines.append(f"{variable} = {code}")
     if proxy.right is not None:
         where = "after each is averaged and aggregated" if proxy.right_aggregate else "per tensor"
-        lines.append(f"x = {_JOIN[str(proxy.binary)].format(y='y')}  # {where}")
+        lines.append(f"x = {_join(proxy.binary, 'y')}  # {where}")
     aggregates = " and ".join(a for a, _ in _sides(proxy.base))
     lines.append(f"x = x.mean()  # one number per tensor; then {aggregates} over the tensors and blocks")
     if (third := proxy.extension) is not None:
-        lines.append(f"x = {_JOIN[third.binary].format(y='z')}  # after z is averaged; then {third.aggregate} over it")
+        lines.append(f"x = {_join(third.binary, 'z')}  # after z is averaged; then {third.aggregate} over it")
     return "\n".join(lines) + "\n"

@@ -7,12 +7,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
-__all__ = ["Datum"]
+__all__ = ["Datum", "is_number", "is_whole"]
 
 _DEPTH = 8  # levels of nesting that any of our files needs
 _NAME = 200  # characters
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number; True and False are not, and 1.0 is not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number, perhaps infinite; True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -64,13 +74,13 @@ class Datum:
 
     def integer(self, low: int = 0, high: int = 2**63 - 1) -> int:
         """A whole number from `low` to `high`."""
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or not low <= self.value <= high:
+        if not is_whole(self.value) or not low <= self.value <= high:
             raise self.refuse(f"a whole number from {low:,} to {high:,}")
         return self.value
 
     def number(self) -> float:
         """A finite number."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
+        if not is_number(self.value):
             raise self.refuse("a number")
         if not abs(self.value) < math.inf or abs(self.value) > 1e308:  # an int may be too large for a float
             raise self.refuse("a finite number")
@@ -94,7 +104,7 @@ class Datum:
 
     def sign(self) -> int:
         """1 or -1."""
-        if isinstance(self.value, bool) or self.value not in (1, -1) or not isinstance(self.value, int):
+        if not is_whole(self.value) or self.value not in (1, -1):
             raise self.refuse("1 or -1")
         return self.value
 

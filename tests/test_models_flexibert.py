@@ -19,7 +19,8 @@ from models.architecture import BadArchitecture
 from models.benchmarks.benchmark import BadBenchmark
 from models.benchmarks.layouts.glue import load_glue_json
 from models.spaces import SPACES
-from models.spaces.bert_blocks import OPERATIONS, Block, BlockPlan, Encoder
+from models.spaces.bert_blocks import Block, Encoder
+from models.spaces.bert_plans import OPERATIONS, BlockPlan
 from models.spaces.flexibert import FlexibertSpace
 from storage.files import BadFile
 

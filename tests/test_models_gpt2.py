@@ -13,7 +13,7 @@ from conftest import tiny_config
 from models.architecture import Architecture, BadArchitecture
 from models.benchmarks.layouts import load_benchmark
 from models.spaces import SPACES
-from models.spaces.gpt2 import Gpt2Model
+from models.spaces.gpt2_network import Gpt2Model
 
 SPACE = SPACES["gpt2"]
 
@@ -61,6 +61,12 @@ def test_the_published_space_is_counted() -> None:
         ({"cutoffs": [100, 50]}, "wanted increasing numbers"),
         ({"cutoffs": [1000]}, "cutoffs: got [1000], wanted a list of token numbers below 300"),
         ({"n_token": 1.5}, "n_token: got 1.5"),
+        ({"n_layer": 2.0}, "n_layer: got 2.0, wanted a whole number"),
+        ({"div_val": 1.0}, "div_val: got 1.0, wanted one of 1, 2, 4"),
+        ({"div_val": True}, "div_val: got True, wanted one of 1, 2, 4"),
+        ({"n_head": [2, 1.0]}, "n_head[1]: got 1.0, wanted a whole number"),
+        ({"d_inner": [True, 9]}, "d_inner[0]: got True, wanted a whole number"),
+        ({"cutoffs": [100.0]}, "cutoffs: got [100.0], wanted a list of token numbers"),
         ({"colour": 1}, "colour: unknown field"),
     ],
 )

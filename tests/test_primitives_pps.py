@@ -46,7 +46,7 @@ KEEPS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda r: r.name)
 def test_each_rule_refuses_what_it_is_made_for(rule: object) -> None:
     for text in BREAKS[rule.name]:  # type: ignore[attr-defined]
         assert rule in violations(parse(text)), text  # type: ignore[operator]
@@ -57,7 +57,7 @@ def test_good_formulas_break_no_rule(text: str) -> None:
     assert violation(parse(text)) is None
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda r: r.name)
 def test_a_rule_explains_itself(rule: object) -> None:
     assert len(rule.sentence) > 20 and not rule.sentence.endswith(".")  # type: ignore[attr-defined]
 

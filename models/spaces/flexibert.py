@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
-from models.spaces.bert_blocks import OPERATIONS, POSITIONS, VOCABULARY, BlockPlan, Encoder, embedding_parameters
+from models.spaces.bert_plans import OPERATIONS, POSITIONS, VOCABULARY, BlockPlan, embedding_parameters
 from models.spaces.space import check_choice, check_int, check_list
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["FlexibertSpace"]
 
@@ -108,6 +108,10 @@ class FlexibertSpace:
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """An `Encoder` whose every weight comes from the architecture's own generator."""
+        import torch
+
+        from models.spaces.bert_blocks import Encoder
+
         plans = self.plans(architecture.config, build)
         with torch.device("meta"):
             model = Encoder(plans, projected_loss=build != "as_published")

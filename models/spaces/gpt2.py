@@ -5,20 +5,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Any
-
-import torch
-from torch import nn
-from torch.nn import functional as F
-from transformers import GPT2Config
-from transformers.models.gpt2.modeling_gpt2 import GPT2Block
+from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
-from models.spaces.space import BlockTaps, WeightTap, check_choice, check_int, check_list
+from models.spaces.space import check_choice, check_int, check_list
+from storage.datum import is_whole
 
-__all__ = ["Gpt2Space"]
+if TYPE_CHECKING:
+    from torch import nn
 
-INIT_STD = 0.02  # Radford et al. 2019; residual projections are scaled by 1/sqrt(2 L)
+__all__ = ["Gpt2Space", "clusters", "projection_widths", "untied_widths"]
 
 
 class Gpt2Space:
@@ -54,9 +50,7 @@ class Gpt2Space:
         d_embed = check_int(config, "d_embed", 1, 16384)
         div_val = check_choice(config, "div_val", (1, 2, 4))
         cutoffs = config.get("cutoffs", ())
-        if not isinstance(cutoffs, list | tuple) or not all(
-            isinstance(c, int) and not isinstance(c, bool) and 0 < c < n_token for c in cutoffs
-        ):
+        if not isinstance(cutoffs, list | tuple) or not all(is_whole(c) and 0 < c < n_token for c in cutoffs):
             raise BadArchitecture(f"cutoffs: got {cutoffs!r}, wanted a list of token numbers below {n_token}")
         if list(cutoffs) != sorted(set(cutoffs)):
             raise BadArchitecture(f"cutoffs: got {cutoffs!r}, wanted increasing numbers")
@@ -116,10 +110,10 @@ class Gpt2Space:
         attention = L * (4 * D * D + 4 * D)
         ffn = sum(2 * D * f + f + D for f in c["d_inner"])
         decoder = attention + ffn + (2 * L + 1) * 2 * D
-        tables = sum(size * width for size, width in _clusters(c))
-        maps = sum(D * width for width in _projection_widths(c))
+        tables = sum(size * width for size, width in clusters(c))
+        maps = sum(D * width for width in projection_widths(c))
         embedding = tables + maps + c["tgt_len"] * D
-        softmax = c["n_token"] + len(c["cutoffs"]) * (c["d_embed"] + 1) + sum(_untied_widths(c)) * D
+        softmax = c["n_token"] + len(c["cutoffs"]) * (c["d_embed"] + 1) + sum(untied_widths(c)) * D
         return ParameterCount(attention, ffn, decoder, embedding, decoder + embedding + softmax)
 
     def multiply_adds(self, architecture: Architecture, length: int, build: str | None = None) -> int:
@@ -130,6 +124,10 @@ class Gpt2Space:
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """A `Gpt2Model` whose every weight comes from the architecture's own generator."""
+        import torch
+
+        from models.spaces.gpt2_network import Gpt2Model
+
         with torch.device("meta"):
             model = Gpt2Model(architecture.config)
         model.to_empty(device="cpu")
@@ -137,7 +135,7 @@ class Gpt2Space:
         return model
 
 
-def _clusters(config: Mapping[str, Any]) -> list[tuple[int, int]]:
+def clusters(config: Mapping[str, Any]) -> list[tuple[int, int]]:
     """(number of tokens, embedding width) of each table; a single one when div_val is 1."""
     if config["div_val"] == 1:
         return [(config["n_token"], config["d_embed"])]
@@ -146,148 +144,12 @@ def _clusters(config: Mapping[str, Any]) -> list[tuple[int, int]]:
     return [(high - low, width) for low, high, width in zip(ends, ends[1:], widths, strict=False)]
 
 
-def _projection_widths(config: Mapping[str, Any]) -> list[int]:
+def projection_widths(config: Mapping[str, Any]) -> list[int]:
     """Widths that need a map to d_model: all clusters if they differ, the one table only if it does."""
-    widths = [width for _, width in _clusters(config)]
+    widths = [width for _, width in clusters(config)]
     return [] if widths == [config["d_model"]] else widths
 
 
-def _untied_widths(config: Mapping[str, Any]) -> list[int]:
+def untied_widths(config: Mapping[str, Any]) -> list[int]:
     """The softmax owns the projection of its first cluster only (tie_projs is false there)."""
-    return _projection_widths(config)[:1]
-
-
-class Gpt2Model(nn.Module):
-    """Adaptive embedding -> GPT-2 blocks of Hugging Face -> adaptive softmax loss."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.config = config
-        D = config["d_model"]
-        self.ends = [0, *config["cutoffs"], config["n_token"]]
-        self.tables = nn.ParameterList(nn.Parameter(torch.empty(n, w)) for n, w in _clusters(config))
-        self.projections = nn.ParameterList(nn.Parameter(torch.empty(D, w)) for w in _projection_widths(config))
-        self.positions = nn.Parameter(torch.empty(config["tgt_len"], D))
-        self.h = nn.ModuleList(
-            GPT2Block(_block_config(config, heads, inner), layer_idx=i)
-            for i, (heads, inner) in enumerate(zip(config["n_head"], config["d_inner"], strict=True))
-        )
-        self.ln_f = nn.LayerNorm(D)
-        self.untied = nn.ParameterList(nn.Parameter(torch.empty(D, w)) for w in _untied_widths(config))
-        self.token_bias = nn.Parameter(torch.empty(config["n_token"]))
-        self.cluster_weight = nn.Parameter(torch.empty(len(config["cutoffs"]), config["d_embed"]))
-        self.cluster_bias = nn.Parameter(torch.empty(len(config["cutoffs"])))
-
-    @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> None:
-        """Normal(0, 0.02) matrices, residual projections scaled by 1/sqrt(2 L), biases 0, LayerNorm gains 1."""
-        for name, parameter in self.named_parameters():
-            if name.endswith("bias"):
-                parameter.zero_()
-            elif ".ln_" in f".{name}":
-                parameter.fill_(1.0)
-            else:
-                depth_scale = (2 * len(self.h)) ** -0.5 if name.endswith("c_proj.weight") else 1.0
-                parameter.normal_(0.0, INIT_STD * depth_scale, generator=generator)
-
-    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T) -> (B, T, D): table of the token's cluster, projected, scaled by sqrt(D), plus position."""
-        if len(self.tables) == 1:
-            x = F.embedding(tokens, self.tables[0])
-            x = F.linear(x, self.projections[0]) if len(self.projections) else x
-        else:
-            x = self.positions.new_zeros((*tokens.shape, self.config["d_model"]))
-            for i, (low, high) in enumerate(zip(self.ends, self.ends[1:], strict=False)):
-                inside = (tokens >= low) & (tokens < high)
-                if inside.any():
-                    x = x.masked_scatter(
-                        inside.unsqueeze(-1),
-                        F.linear(F.embedding(tokens[inside] - low, self.tables[i]), self.projections[i]),
-                    )
-        return x * self.config["d_model"] ** 0.5 + self.positions[: tokens.shape[1]]
-
-    def hidden(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T) -> (B, T, D): output of the final LayerNorm."""
-        T = tokens.shape[1]
-        causal = torch.full((T, T), torch.finfo(torch.float32).min, device=tokens.device).triu(1)
-        x = self.embed(tokens)
-        for block in self.h:
-            x = block(x, attention_mask=causal)
-        return self.ln_f(x)
-
-    def loss(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy (nats) of predicting tokens[:, 1:] from tokens[:, :-1]."""
-        hidden = self.hidden(tokens)[:, :-1].reshape(-1, self.config["d_model"])
-        return self.adaptive_nll(hidden, tokens[:, 1:].reshape(-1)).mean()
-
-    def adaptive_nll(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """(n, D), (n,) -> (n,): the first cluster and one slot per tail, then the tails that occur
-        (Grave et al. 2017, arXiv 1609.04309, with the weights of the embedding)."""
-        shortlist = self.ends[1]
-        head = self._cluster_logits(x, 0)
-        if self.config["cutoffs"]:
-            tails = F.linear(self._project(x, 0), self.cluster_weight, self.cluster_bias)
-            head = torch.cat([head, tails], dim=1)
-        slot = target.clone()
-        for i, (low, high) in enumerate(zip(self.ends[1:], self.ends[2:], strict=False)):
-            slot[(target >= low) & (target < high)] = shortlist + i
-        nll = F.cross_entropy(head, slot, reduction="none")
-        for i, (low, high) in enumerate(zip(self.ends[1:], self.ends[2:], strict=False), start=1):
-            inside = (target >= low) & (target < high)
-            if inside.any():
-                tail = F.cross_entropy(self._cluster_logits(x[inside], i), target[inside] - low, reduction="none")
-                nll = nll.masked_scatter(inside, nll[inside] + tail)
-        return nll
-
-    def _project(self, x: torch.Tensor, cluster: int) -> torch.Tensor:
-        """(n, D) -> (n, width of the cluster's table)."""
-        if not len(self.projections):
-            return x
-        table = 0 if len(self.tables) == 1 else cluster
-        return x @ (self.untied[0] if table == 0 else self.projections[table])
-
-    def _cluster_logits(self, x: torch.Tensor, cluster: int) -> torch.Tensor:
-        low, high = self.ends[cluster], self.ends[cluster + 1]
-        table = self.tables[0][low:high] if len(self.tables) == 1 else self.tables[cluster]
-        return F.linear(self._project(x, cluster), table, self.token_bias[low:high])
-
-    def taps(self) -> tuple[BlockTaps, ...]:
-        """Where A, J, G, H, W and S of each block are found."""
-        blocks: list[Any] = list(self.h)
-        return tuple(
-            BlockTaps(
-                block=block,
-                activations=(block.mlp.act,),
-                heads=(block.attn.c_proj,),
-                attentions=(block.attn,),
-                weights=tuple(
-                    WeightTap(role, layer.weight, stored_in_out=True)
-                    for role, layer in (
-                        ("attn", block.attn.c_attn),
-                        ("attn", block.attn.c_proj),
-                        ("ffn", block.mlp.c_fc),
-                        ("ffn", block.mlp.c_proj),
-                    )
-                ),
-            )
-            for block in blocks
-        )
-
-
-def _block_config(config: Mapping[str, Any], heads: int, inner: int) -> GPT2Config:
-    # gelu_pytorch_tanh is GPT-2's gelu_new as one fused kernel; eager attention is the one that returns S.
-    own: dict[str, Any] = {"attn_implementation": "eager", "bos_token_id": None, "eos_token_id": None}
-    return GPT2Config(
-        n_embd=config["d_model"],
-        n_layer=config["n_layer"],
-        n_head=heads,
-        n_inner=inner,
-        n_positions=config["tgt_len"],
-        vocab_size=config["n_token"],
-        activation_function="gelu_pytorch_tanh",
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        use_cache=False,
-        **own,
-    )
+    return projection_widths(config)[:1]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
+from storage.datum import is_whole
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+T = TypeVar("T")
 
 __all__ = ["BlockTaps", "LanguageModel", "Space", "WeightTap", "check_choice", "check_int", "check_list"]
 
@@ -106,15 +110,16 @@ class Space(Protocol):
 def check_int(config: Mapping[str, Any], field: str, low: int, high: int) -> int:
     """The integer at `field` if it lies in [low, high]."""
     value = config.get(field)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+    if not is_whole(value) or not low <= value <= high:
         raise BadArchitecture(f"{field}: got {value!r}, wanted a whole number from {low} to {high}")
     return value
 
 
-def check_choice(config: Mapping[str, Any], field: str, choices: Sequence[Any]) -> Any:
-    """The value at `field` if it is one of `choices`."""
+def check_choice(config: Mapping[str, Any], field: str, choices: Sequence[T]) -> T:
+    """The value at `field` if it is one of `choices`, of their type: 1.0 and True are equal to 1 and are not 1, else
+    one network would have several digests."""
     value = config.get(field)
-    if isinstance(value, bool) or value not in choices:
+    if value not in choices or type(value) is not type(choices[0]):
         raise BadArchitecture(f"{field}: got {value!r}, wanted one of {', '.join(map(str, choices))}")
     return value
 

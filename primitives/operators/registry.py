@@ -1,19 +1,31 @@
-"""The one door of the operator tables. What is listed has been probed: pure, finite, of the promised shape."""
+"""The one door of the operator tables. What computes has been probed: pure, finite, of the promised shape.
+
+The tables are read without torch, by whoever only writes or prints formulas. So an operator is probed as it is
+registered where torch is loaded already, and otherwise before the first operator computes anything.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-import torch
-
-from primitives.frames import ExactFrame, Frame, ScalarFrame
 from storage.errors import ZcpError
+
+if TYPE_CHECKING:
+    import torch
+
+    from primitives.frames import Frame
+
+    TensorMap = Callable[[torch.Tensor, Frame], torch.Tensor]
+    Join = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 __all__ = ["BINARY", "UNARY", "BadOperator", "Binary", "Kind", "Sign", "Unary", "binary", "unary"]
 
-TensorMap = Callable[[torch.Tensor, Frame], torch.Tensor]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class BadOperator(ZcpError, ValueError):
@@ -67,63 +79,96 @@ class Binary:
     linear: bool
     commutative: bool
     formula: str
-    apply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    entries: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    apply: Join
+    entries: Join | None = None
 
 
 UNARY: dict[str, Unary] = {}
 BINARY: dict[str, Binary] = {}
-
-_PROBES = (
-    torch.zeros(2, 3),
-    torch.ones(2, 3),
-    -torch.ones(2, 3),
-    torch.full((2, 3), 1e-9),
-    torch.tensor([[0.5, -2.0, 3.0], [1.0, 0.0, -0.25]]),
-)
+_unprobed: list[Unary | Binary] = []
 
 
 def unary(name: str, kind: Kind, sign: Sign, formula: str) -> Callable[[TensorMap], TensorMap]:
-    """Register a unary operator after probing it; raise BadOperator otherwise."""
+    """The decorator that registers a unary operator; BadOperator if it fails a probe or its name is taken."""
 
     def register(apply: TensorMap) -> TensorMap:
-        _refuse_collision(name)
-        operator = Unary(name, kind, sign, formula, apply)
-        for probe in _PROBES:
-            _probe(operator, probe, ExactFrame(probe, -1))
-            _probe(operator, probe.reshape(-1)[0], ScalarFrame())
-        UNARY[name] = operator
+        _admit(Unary(name, kind, sign, formula, apply))
+        UNARY[name] = Unary(name, kind, sign, formula, _after_probes(apply))
         return apply
 
     return register
 
 
 def binary(operator: Binary) -> Binary:
-    """Register a binary operator after probing it; raise BadOperator otherwise."""
-    _refuse_collision(operator.name)
-    for x, y in zip(_PROBES, reversed(_PROBES), strict=True):
-        before = x.clone(), y.clone()
-        results = [operator.apply(x, y), *([operator.entries(x, y)] if operator.entries else [])]
-        if not all(torch.isfinite(r).all() for r in results):
-            raise BadOperator(f"{operator.name}: not finite on a probe")
-        if not (torch.equal(x, before[0]) and torch.equal(y, before[1])):
-            raise BadOperator(f"{operator.name}: changes its argument")
-    BINARY[operator.name] = operator
+    """The operator, registered; BadOperator if it fails a probe or its name is taken."""
+    _admit(operator)
+    entries = operator.entries and _after_probes(operator.entries)
+    BINARY[operator.name] = replace(operator, apply=_after_probes(operator.apply), entries=entries)
     return operator
 
 
-def _refuse_collision(name: str) -> None:
-    if name in UNARY or name in BINARY:
-        raise BadOperator(f"{name}: an operator of that name exists; choose another name")
+def _admit(operator: Unary | Binary) -> None:
+    if operator.name in UNARY or operator.name in BINARY:
+        raise BadOperator(f"{operator.name}: an operator of that name exists; choose another name")
+    _unprobed.append(operator)
+    if "torch" in sys.modules:
+        _probe_all()
 
 
-def _probe(operator: Unary, x: torch.Tensor, frame: Frame) -> None:
-    before = x.clone()
-    result = operator.apply(x, frame)
-    if not torch.equal(x, before):
-        raise BadOperator(f"{operator.name}: changes its argument")
-    if not torch.isfinite(result).all():
-        raise BadOperator(f"{operator.name}: not finite on {x.flatten().tolist()}")
-    wanted = torch.Size() if operator.kind is Kind.REDUCE else x.shape
-    if result.shape != wanted:
-        raise BadOperator(f"{operator.name}: got shape {tuple(result.shape)}, wanted {tuple(wanted)}")
+def _after_probes(compute: Callable[P, T]) -> Callable[P, T]:
+    def probed(*args: P.args, **kwargs: P.kwargs) -> T:
+        if _unprobed:
+            _probe_all()
+        return compute(*args, **kwargs)
+
+    return probed
+
+
+def _probe_all() -> None:
+    """Probe what has not been; the first faulty operator leaves its table and is named by the error."""
+    while _unprobed:
+        operator = _unprobed.pop()
+        try:
+            _probe_unary(operator) if isinstance(operator, Unary) else _probe_binary(operator)
+        except BadOperator:
+            UNARY.pop(operator.name, None)
+            BINARY.pop(operator.name, None)
+            raise
+
+
+def _probes() -> tuple[torch.Tensor, ...]:
+    import torch
+
+    mixed = torch.tensor([[0.5, -2.0, 3.0], [1.0, 0.0, -0.25]])
+    return torch.zeros(2, 3), torch.ones(2, 3), -torch.ones(2, 3), torch.full((2, 3), 1e-9), mixed
+
+
+def _probe_unary(operator: Unary) -> None:
+    from primitives.frames import ExactFrame, ScalarFrame
+
+    for probe in _probes():
+        for x, frame in ((probe, ExactFrame(probe, -1)), (probe.reshape(-1)[0], ScalarFrame())):
+            before = x.clone()
+            result = operator.apply(x, frame)
+            _check(operator, result, (x,), (before,))
+            wanted = () if operator.kind is Kind.REDUCE else tuple(x.shape)
+            if tuple(result.shape) != wanted:
+                raise BadOperator(f"{operator.name}: got shape {tuple(result.shape)}, wanted {wanted}")
+
+
+def _probe_binary(operator: Binary) -> None:
+    for x, y in zip(_probes(), reversed(_probes()), strict=True):
+        before = x.clone(), y.clone()
+        for join in (operator.apply, operator.entries):
+            if join is not None:
+                _check(operator, join(x, y), (x, y), before)
+
+
+def _check(
+    operator: Unary | Binary, result: torch.Tensor, given: tuple[torch.Tensor, ...], before: tuple[torch.Tensor, ...]
+) -> None:
+    if not all(x.equal(old) for x, old in zip(given, before, strict=True)):
+        raise BadOperator(f"{operator.name}: changes its argument; return a new tensor")
+    if not result.isfinite().all():
+        shown = " and ".join(str(x.flatten().tolist()) for x in given)
+        raise BadOperator(f"{operator.name}: not finite on {shown}; define it there")

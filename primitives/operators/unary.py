@@ -5,22 +5,24 @@ Entries are float32 inside tensors; every reduction is float64. A function takes
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from primitives.frames import Frame
 from primitives.operators.registry import Kind, Sign, unary
 
-Tensor = torch.Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from primitives.frames import Frame
 
 
 @unary("log", Kind.ENTRY, Sign.ANY, r"\ln x \text{ where } x > 0 \text{ else } 0")
 def log(x: Tensor, frame: Frame) -> Tensor:
-    return torch.where(x > 0, x, 1.0).log()
+    return x.where(x > 0, 1.0).log()
 
 
 @unary("abslog", Kind.ENTRY, Sign.ANY, r"\ln |x| \text{ where } x \neq 0 \text{ else } 0")
 def abslog(x: Tensor, frame: Frame) -> Tensor:
-    return torch.where(x != 0, x, 1.0).abs().log()
+    return x.where(x != 0, 1.0).abs().log()
 
 
 @unary("abs", Kind.ENTRY, Sign.NONNEGATIVE, r"|x|")
@@ -33,17 +35,17 @@ def pow2(x: Tensor, frame: Frame) -> Tensor:
     return x * x
 
 
-@unary("exp", Kind.ENTRY, Sign.NONNEGATIVE, r"e^x")
+@unary("exp", Kind.ENTRY, Sign.NONNEGATIVE, r"e^{x}")
 def exp(x: Tensor, frame: Frame) -> Tensor:
     return x.exp()
 
 
-@unary("normalize", Kind.WHOLE, Sign.ANY, r"(x - \bar x) / \sigma_x")
+@unary("normalize", Kind.WHOLE, Sign.ANY, r"(x - \overline{x}) / \sigma_{x}")
 def normalize(x: Tensor, frame: Frame) -> Tensor:
     centred = x - frame.mean(x).to(x.dtype)
     deviation = frame.mean(centred * centred).sqrt().to(x.dtype)
     # A constant tensor leaves nothing but the rounding of its mean: its z-score is 0.
-    return torch.where(frame.high(x) > frame.low(x), centred / deviation.clamp_min(1e-38), torch.zeros_like(x))
+    return (centred / deviation.clamp_min(1e-38)).where(frame.high(x) > frame.low(x), 0.0)
 
 
 @unary("relu", Kind.ENTRY, Sign.NONNEGATIVE, r"\max(x, 0)")
@@ -56,22 +58,22 @@ def invert(x: Tensor, frame: Frame) -> Tensor:
     return 1.0 / (x + 1e-9)
 
 
-@unary("frobenius_norm", Kind.REDUCE, Sign.NONNEGATIVE, r"\sqrt{\textstyle\sum x^2}")
+@unary("frobenius_norm", Kind.REDUCE, Sign.NONNEGATIVE, r"\sqrt{\sum x^2}")
 def frobenius_norm(x: Tensor, frame: Frame) -> Tensor:
     return (frame.size() * frame.mean(x * x)).sqrt()
 
 
-@unary("normalized_sum", Kind.REDUCE, Sign.KEEP, r"\textstyle\sum x / n")
+@unary("normalized_sum", Kind.REDUCE, Sign.KEEP, r"\sum x / n")
 def normalized_sum(x: Tensor, frame: Frame) -> Tensor:
     return frame.mean(x)
 
 
-@unary("l1_norm", Kind.REDUCE, Sign.NONNEGATIVE, r"\textstyle\sum |x| / n")
+@unary("l1_norm", Kind.REDUCE, Sign.NONNEGATIVE, r"\sum |x| / n")
 def l1_norm(x: Tensor, frame: Frame) -> Tensor:
     return frame.mean(x.abs())
 
 
-@unary("softmax", Kind.LINE, Sign.NONNEGATIVE, r"e^{x} / \textstyle\sum_{line} e^{x}")
+@unary("softmax", Kind.LINE, Sign.NONNEGATIVE, r"e^{x} / \sum_{\mathrm{line}} e^{x}")
 def softmax(x: Tensor, frame: Frame) -> Tensor:
     powers = (x - frame.line_high(x)).exp()
     return powers / (frame.line_size() * frame.line_mean(powers)).to(x.dtype)
@@ -82,7 +84,7 @@ def sigmoid(x: Tensor, frame: Frame) -> Tensor:
     return x.sigmoid()
 
 
-@unary("logsoftmax", Kind.LINE, Sign.NONPOSITIVE, r"x - \ln \textstyle\sum_{line} e^{x}")
+@unary("logsoftmax", Kind.LINE, Sign.NONPOSITIVE, r"x - \ln \sum_{\mathrm{line}} e^{x}")
 def logsoftmax(x: Tensor, frame: Frame) -> Tensor:
     shifted = x - frame.line_high(x)
     return shifted - (frame.line_size() * frame.line_mean(shifted.exp())).log().to(x.dtype)
@@ -101,15 +103,15 @@ def revert(x: Tensor, frame: Frame) -> Tensor:
 @unary("min_max", Kind.WHOLE, Sign.NONNEGATIVE, r"(x - \min x) / (\max x - \min x)")
 def min_max(x: Tensor, frame: Frame) -> Tensor:
     low, high = frame.low(x), frame.high(x)
-    return torch.where(high > low, (x - low) / (high - low).clamp_min(1e-38), torch.zeros_like(x))
+    return ((x - low) / (high - low).clamp_min(1e-38)).where(high > low, 0.0)
 
 
-@unary("to_mean", Kind.REDUCE, Sign.KEEP, r"\bar x")
+@unary("to_mean", Kind.REDUCE, Sign.KEEP, r"\overline{x}")
 def to_mean(x: Tensor, frame: Frame) -> Tensor:
     return frame.mean(x)
 
 
-@unary("to_std", Kind.REDUCE, Sign.NONNEGATIVE, r"\sigma_x")
+@unary("to_std", Kind.REDUCE, Sign.NONNEGATIVE, r"\sigma_{x}")
 def to_std(x: Tensor, frame: Frame) -> Tensor:
     centred = x - frame.mean(x).to(x.dtype)
     return frame.mean(centred * centred).sqrt()
