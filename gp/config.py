@@ -7,16 +7,17 @@ from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
-from fitness.evaluation import OBJECTIVES
+from fitness.objectives import OBJECTIVES
+from gp.evolution.algorithms import ALGORITHMS
+from gp.evolution.variation import MUTATED, MUTATIONS
 from primitives.grammar import MAX_CHAIN
 from primitives.inputs import EXTENDED, INPUTS
 from primitives.operators import AGGREGATION
 from primitives.proxy import MAX_BRANCHES
 from storage.errors import ZcpError
 
-__all__ = ["ALGORITHM_NAMES", "JOINS", "BadConfig", "SearchConfig"]
+__all__ = ["JOINS", "BadConfig", "SearchConfig"]
 
-ALGORITHM_NAMES = ("lpzero", "random", "nsga2")
 JOINS = ("inside", "outside")
 _MILLION = 1_000_000
 
@@ -36,10 +37,10 @@ class SearchConfig:
 
     `n_unary` operators stand in each branch; `crossover` and `mutation` are probabilities; parents come from
     the best `selection_ratio` of the population; `inputs`, `aggregates` and `joins` say what the grammar may
-    use; `pps` switches the validity rules; after the search the best `beam` formulas grow up to `branches` branches
-    (none with beam 0, or where joins outside are not allowed), or coarse formulas take their place, each level of
-    which is shared by at least `coarse` of the architectures (never with 0); a formula that fails is varied again at
-    most `tries` times.
+    use, `mutations` which ones are drawn, all alike; `pps` switches the validity rules; after the search the best
+    `beam` formulas grow up to `branches` branches (none with beam 0, or where joins outside are not allowed), or
+    coarse formulas take their place, each level of which is shared by at least `coarse` of the architectures (never
+    with 0); a formula that fails is varied again at most `tries` times.
     """
 
     seed: int = 42
@@ -60,6 +61,7 @@ class SearchConfig:
     coarse: float = 0.1
     hall_size: int = 10
     tries: int = 50
+    mutations: tuple[str, ...] = MUTATED
 
     def __post_init__(self) -> None:
         self._check_integer("seed", 0, 2**63 - 1)
@@ -77,10 +79,11 @@ class SearchConfig:
         if self.selection_ratio == 0:
             raise BadConfig("selection_ratio", self.selection_ratio, "more than 0")
         self._check_choice("objective", OBJECTIVES)
-        self._check_choice("algorithm", ALGORITHM_NAMES)
+        self._check_choice("algorithm", ALGORITHMS)
         self._check_names("aggregates", AGGREGATION)
         self._check_names("joins", JOINS)
         self._check_names("inputs", INPUTS)
+        self._check_names("mutations", MUTATIONS)
         if not isinstance(self.pps, bool):
             raise BadConfig("pps", self.pps, "true or false")
 
@@ -90,8 +93,9 @@ class SearchConfig:
         return self.beam > 0 and "outside" in self.joins
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        """Plain data for JSON. Fields that are younger than the schema are there only if they say something."""
+        plain = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        return {name: v for name, v in plain.items() if name not in _YOUNG or getattr(self, name) != _YOUNG[name]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SearchConfig:
@@ -129,6 +133,9 @@ class SearchConfig:
                 raise BadConfig(field, name, _one_of(name, known))
         if len(set(value)) < len(value):
             raise BadConfig(field, value, "each name once")
+
+
+_YOUNG = {"mutations": SearchConfig.mutations}
 
 
 def _one_of(name: object, known: Collection[str], prefix: str = "") -> str:

@@ -16,49 +16,44 @@ from math import comb
 import numpy as np
 from joblib import Parallel, delayed
 
-from fitness.evaluation import ranking_key
+from fitness.evaluation import Evaluation, ranking_key
 from fitness.ranking import RankTarget
 from fitness.tables.branches import BranchTable
 from fitness.tables.chains import chains_of
 from fitness.tables.pairs import PairTable
+from gp.hall_of_fame import HallOfFame
 from primitives.inputs import PAPER
 from primitives.operators import BINARY, UNARY
 from primitives.proxy import Branch, Proxy
 
-__all__ = ["Enumerated", "Survey", "exhaust", "trees_in"]
+__all__ = ["Survey", "exhaust", "trees_in"]
 
 BINS = 100_000  # of |rho|, so quantiles are known to 1e-5
-
-
-@dataclass(frozen=True)
-class Enumerated:
-    """A formula of the space, its fitness |rho| on the search split and its sign there."""
-
-    proxy: Proxy
-    fitness: float
-    sign: int
 
 
 @dataclass
 class Survey:
     """What an enumeration has seen so far; all counts are of trees, `formulas` of different ones.
 
-    `top` are the best formulas, no two of which rank the architectures alike. `above[i]` trees are better than
-    `marks[i]`. Memory does not grow with the space.
+    `hall` holds the best formulas (found_at: trees seen until then); `above[i]` trees are better than `marks[i]`.
+    Memory does not grow with the space.
     """
 
     marks: np.ndarray
-    size: int
+    hall: HallOfFame
     trees: int = 0
     formulas: int = 0
     invalid: Counter[str] = field(default_factory=Counter)
     histogram: np.ndarray = field(default_factory=lambda: np.zeros(BINS + 1, dtype=np.int64))
     above: np.ndarray = field(init=False)
-    top: list[Enumerated] = field(default_factory=list)
-    _rankings: dict[bytes, Enumerated] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.above = np.zeros(len(self.marks), dtype=np.int64)
+
+    @property
+    def top(self) -> tuple[Evaluation, ...]:
+        """The best formulas, best first."""
+        return self.hall.champions
 
     @property
     def valid(self) -> int:
@@ -86,24 +81,13 @@ class Survey:
         if len(self.marks):
             better = fitness[:, None] > self.marks + 1e-9
             self.above += weights @ better
-        least = self.top[-1].fitness if len(self.top) == self.size else 0.0
-        for row in np.flatnonzero(fitness >= least):
-            self._offer(Enumerated(name(int(row)), float(fitness[row]), 1 if rho[row] >= 0 else -1), scores[row])
-
-    def _offer(self, found: Enumerated, scores: np.ndarray) -> None:
-        if len(self.top) == self.size and _order(found) >= _order(self.top[-1]):
-            return
-        key = ranking_key(found.sign * scores)
-        if key in self._rankings and _order(self._rankings[key]) <= _order(found):
-            return
-        self._rankings[key] = found
-        kept = sorted(self._rankings.items(), key=lambda item: _order(item[1]))[: self.size]
-        self._rankings = dict(kept)
-        self.top = [entry for _, entry in kept]
-
-
-def _order(found: Enumerated) -> tuple[float, int, str]:
-    return -found.fitness, found.proxy.complexity, found.proxy.text
+        for row in np.argsort(-fitness, kind="stable"):
+            worst = self.top[-1].fitness if len(self.top) == self.hall.size else 0.0
+            if fitness[row] < worst:
+                break
+            sign = 1 if rho[row] >= 0 else -1
+            key = ranking_key(sign * scores[row])
+            self.hall.offer(Evaluation(name(int(row)), float(fitness[row]), sign, key), self.trees)
 
 
 def trees_in(n_unary: int, inputs: Sequence[str] = PAPER) -> int:
@@ -123,7 +107,7 @@ def exhaust(
     progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Score and rank every proxy `aggregate[ binary( left, right ) ]` over pairs of different inputs."""
-    survey = Survey(np.array(marks, dtype=float), top)
+    survey = Survey(np.array(marks, dtype=float), HallOfFame(top))
     chains = chains_of(n_unary)
     spellings = np.array([comb(n_unary, len(chain)) for chain in chains])  # where the no_ops stand
     pruned = len(UNARY) ** n_unary - int(spellings.sum())

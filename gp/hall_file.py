@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fitness.evaluation import Evaluation
 from primitives.grammar import from_genotype, read_proxy
 from primitives.proxy import BadProxy, Proxy
 from storage.datum import Datum
@@ -54,17 +55,24 @@ class SplitIds:
 
 @dataclass(frozen=True)
 class HallProxy:
-    """One formula. `fitness` is the objective on the search split, by exact scores; the figures are what was
-    measured afterwards, None where nothing was; `fidelity` compares sketch and exact scores."""
+    """One formula and what its search says of it, fitness by exact scores on the search split; and what was measured
+    afterwards, None where nothing was; `fidelity` compares sketch and exact scores."""
 
-    proxy: Proxy
-    sign: int
-    fitness: float
-    found_at: int
+    formula: Evaluation
     search: Figures | None = None
     holdout: Figures | None = None
     all: Figures | None = None
     fidelity: float | Figures | None = None
+
+    @property
+    def proxy(self) -> Proxy:
+        """The formula itself."""
+        return self.formula.proxy
+
+    @property
+    def sign(self) -> int:
+        """What its scores are multiplied with."""
+        return self.formula.sign
 
 
 @dataclass(frozen=True)
@@ -128,11 +136,6 @@ class HallDocument:
         if self.ending is not None:
             data["ending"] = dict(vars(self.ending))
         return data
-
-    @classmethod
-    def create(cls, **content: Any) -> HallDocument:
-        """The document with that content, plain data in the layout of the file; BadHall if it is bad."""
-        return cls.from_dict({"schema": SCHEMA, **content})
 
     @classmethod
     def from_dict(cls, data: Any, where: str = "hall of fame") -> HallDocument:
@@ -223,14 +226,15 @@ def _ending(item: Datum) -> Ending:
 
 
 def _proxy_to_dict(entry: HallProxy) -> dict[str, Any]:
+    formula = entry.formula
     figures = {name: getattr(entry, name) for name in ("search", "holdout", "all", "fidelity")}
     return {
-        "text": entry.proxy.text,
-        "genotype": entry.proxy.to_genotype(),
-        "complexity": entry.proxy.complexity,
-        "sign": entry.sign,
-        "fitness": entry.fitness,
-        "found_at": entry.found_at,
+        "text": formula.proxy.text,
+        "genotype": formula.proxy.to_genotype(),
+        "complexity": formula.proxy.complexity,
+        "sign": formula.sign,
+        "fitness": formula.fitness,
+        "found_at": formula.found_at,
     } | figures
 
 
@@ -244,11 +248,9 @@ def _proxy(item: Datum) -> HallProxy:
     if described != proxy:
         raise BadHall(f"{item.where}: got {proxy} as text and {described} as genotype, wanted them to agree")
     item["complexity"].integer()  # for readers without this code; ours is computed
+    sign, fitness, found_at = item["sign"].sign(), item["fitness"].number(), item["found_at"].integer()
     return HallProxy(
-        proxy=proxy,
-        sign=item["sign"].sign(),
-        fitness=item["fitness"].number(),
-        found_at=item["found_at"].integer(),
+        Evaluation(proxy, fitness, sign, found_at=found_at),
         search=_figures(item["search"]),
         holdout=_figures(item["holdout"]),
         all=_figures(item["all"]),

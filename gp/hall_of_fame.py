@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 
 from fitness.evaluation import Evaluation
-from primitives.proxy import Proxy
 
-__all__ = ["Champion", "HallOfFame"]
-
-
-@dataclass(frozen=True)
-class Champion:
-    """A formula (canonical), the sign that was fixed on the search split, its fitness there, and the number
-    of evaluations after which it was found. `ranking` is the sha256 of the ranking it gives."""
-
-    proxy: Proxy
-    sign: int
-    fitness: float
-    found_at: int
-    ranking: str
-
-    @property
-    def order(self) -> tuple[float, int, str]:
-        """Best first: fitness, then the simpler formula, then the text."""
-        return -self.fitness, self.proxy.complexity, self.proxy.text
+__all__ = ["HallOfFame"]
 
 
 class HallOfFame:
-    """At most `size` champions, best first. What it holds does not depend on the order of the offers."""
+    """At most `size` evaluations, best first. What it holds does not depend on the order of the offers."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._by_ranking: dict[str, Champion] = {}
-        self._sorted: tuple[Champion, ...] = ()
+        self._by_ranking: dict[str, Evaluation] = {}
+        self._sorted: tuple[Evaluation, ...] = ()
 
     @property
-    def champions(self) -> tuple[Champion, ...]:
+    def champions(self) -> tuple[Evaluation, ...]:
         """Best first."""
         return self._sorted
 
     @property
-    def best(self) -> Champion | None:
+    def best(self) -> Evaluation | None:
         """The champion, once there is one."""
         return self._sorted[0] if self._sorted else None
 
@@ -53,12 +34,11 @@ class HallOfFame:
             return False
         if len(self._sorted) == self.size and evaluation.fitness < self._sorted[-1].fitness:
             return False
-        ranking = hashlib.sha256(evaluation.ranking).hexdigest()
-        proxy = evaluation.proxy.canonical()
-        return self.keep(Champion(proxy, evaluation.sign, evaluation.fitness, found_at, ranking))
+        return self.keep(replace(evaluation, proxy=evaluation.proxy.canonical(), found_at=found_at))
 
-    def keep(self, new: Champion) -> bool:
-        """Keep a champion if it is among the best; of two with one text or one ranking the better stays."""
+    def keep(self, new: Evaluation) -> bool:
+        """Keep a valid, canonical formula if it is among the best; of two with one text or one ranking the better
+        stays."""
         rivals = [c for c in self._sorted if c.ranking == new.ranking or c.proxy == new.proxy]
         if any(rival.order <= new.order for rival in rivals):
             return False

@@ -25,7 +25,9 @@ def _evaluation(proxy: Proxy) -> Evaluation:
     if digest[0] < 16:
         return Evaluation.refuse(proxy, Invalid.NON_FINITE)
     bucket = int.from_bytes(digest[1:5], "big") % BUCKETS
-    return Evaluation(proxy, bucket / BUCKETS, 1 if digest[5] % 2 else -1, bucket.to_bytes(4, "big"))
+    return Evaluation(
+        proxy, bucket / BUCKETS, 1 if digest[5] % 2 else -1, hashlib.sha256(bucket.to_bytes(4, "big")).hexdigest()
+    )
 
 
 def search(**settings: object) -> SearchResult:

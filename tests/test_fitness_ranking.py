@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from fitness.evaluation import evaluate_scores, split_groups
+from fitness.evaluation import split_groups
+from fitness.objectives import evaluate_scores
 from fitness.ranking import RankTarget, bootstrap_interval, kendall, narrowest, paired_p_value, rarest, spearman
 from primitives.grammar import parse
 from primitives.invalid import Invalid

@@ -4,7 +4,7 @@ import json
 import pytest
 from landscape import fingerprint, search
 
-from gp.config import ALGORITHM_NAMES, BadConfig, SearchConfig
+from gp.config import BadConfig, SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
 from primitives.inputs import EXTENDED, PAPER
 
@@ -15,8 +15,15 @@ def test_the_defaults_are_the_published_settings():
     assert (config.crossover, config.mutation, config.selection_ratio) == (0.5, 0.5, 0.1)
 
 
-def test_the_names_of_the_algorithms_are_those_of_the_table():
-    assert set(ALGORITHM_NAMES) == set(ALGORITHMS)
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_algorithm_of_the_table_is_a_setting(name):
+    assert SearchConfig(algorithm=name).algorithm == name
+
+
+def test_settings_younger_than_the_schema_are_written_only_where_they_say_something():
+    assert "mutations" not in SearchConfig().to_dict()
+    config = SearchConfig(mutations=("replace",))
+    assert SearchConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_a_configuration_survives_json():
@@ -96,6 +103,7 @@ CHANGES = {
     "seed": 7, "iterations": 50, "population": 12, "n_unary": 1, "crossover": 0.1, "mutation": 0.9,
     "selection_ratio": 0.9, "algorithm": "random", "aggregates": ("mean",), "joins": ("inside",),
     "inputs": PAPER, "pps": False, "hall_size": 3, "tries": 1,
+    "mutations": ("replace",),
 }  # fmt: skip
 READ_BY_EVALUATE = {"objective"}
 READ_BY_GROWTH = {"branches", "beam", "coarse"}  # tests/test_gp_growth.py

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from landscape import evaluate, fingerprint, search
 
-from gp.config import ALGORITHM_NAMES, SearchConfig
+from gp.config import SearchConfig
+from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.evolve import Stop, evolve
 from gp.evolution.state import SearchState
 from gp.evolution.variation import Exhausted
@@ -25,7 +26,7 @@ def as_json(state):
 
 
 @pytest.mark.parametrize("pps", [True, False])
-@pytest.mark.parametrize("algorithm", ALGORITHM_NAMES)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_evaluates_as_much_as_it_may(algorithm, pps):
     batches = []
 
@@ -87,7 +88,7 @@ def test_evolution_finds_better_formulas_than_chance_where_there_is_something_to
     assert all(mean_fitness("lpzero", seed) > mean_fitness("random", seed) for seed in range(3))
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHM_NAMES)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_seed_decides_everything(algorithm):
     one = fingerprint(search(seed=1, algorithm=algorithm))
     assert one == fingerprint(search(seed=1, algorithm=algorithm))
@@ -112,12 +113,12 @@ def test_another_process_with_another_hash_seed_finds_the_same():
 
 def test_the_global_generators_are_untouched():
     before, numpy_before = random.getstate(), np.random.get_state()[1].tolist()
-    for algorithm in ALGORITHM_NAMES:
+    for algorithm in ALGORITHMS:
         search(algorithm=algorithm)
     assert random.getstate() == before and np.random.get_state()[1].tolist() == numpy_before
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHM_NAMES)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_with_pps_no_violating_and_no_repeated_formula_is_evaluated(algorithm):
     seen = []
 
@@ -171,7 +172,8 @@ def test_progress_says_how_it_stands():
     )
     assert last.rejections == dict(result.state.rejections) and last.rejections != records[0].rejections
     fitness = [i.fitness.values[0] for i in result.state.population if np.isfinite(i.fitness.values[0])]
-    assert last.mean_fitness == pytest.approx(np.mean(fitness))
+    assert last.statistics == {"mean_fitness": pytest.approx(np.mean(fitness))}
+    assert last.record()["mean_fitness"] == last.statistics["mean_fitness"] and "state" not in last.record()
 
 
 def test_the_search_stops_when_asked_and_continues_to_the_same_end():
@@ -181,7 +183,7 @@ def test_the_search_stops_when_asked_and_continues_to_the_same_end():
     assert fingerprint(evolve(config, evaluate, state=stopped.state)) == fingerprint(evolve(config, evaluate))
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHM_NAMES)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("pps", [True, False])
 def test_a_search_interrupted_at_any_iteration_and_reloaded_from_json_ends_equal(algorithm, pps):
     config, checkpoints = SearchConfig(**SHORT, algorithm=algorithm, pps=pps), []

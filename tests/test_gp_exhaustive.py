@@ -7,9 +7,9 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from fitness.evaluation import evaluate_scores
 from fitness.features.bank import sketch_features
 from fitness.features.collect import collect
+from fitness.objectives import evaluate_scores
 from fitness.ranking import RankTarget
 from fitness.tables.branches import BranchTable
 from gp.exhaustive import Survey, exhaust, trees_in

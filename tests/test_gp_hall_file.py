@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fitness.evaluation import Evaluation
 from gp.hall_file import (
     BadHall,
     Baseline,
@@ -30,9 +31,9 @@ DOCUMENT = HallDocument(
     feature_key="cd" * 32,
     config={"search": {"population": 80}, "corpus": None},
     proxies=(
-        HallProxy(PUBLISHED, -1, 0.97, 12, FIGURES, FIGURES, FIGURES, 0.99),
-        HallProxy(parse("product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )"), 1, 0.9, 700),
-        HallProxy(parse("mean[ exp(abs(J)) ]"), 1, 0.8, 3, fidelity={"spearman": 0.99}),
+        HallProxy(Evaluation(PUBLISHED, 0.97, -1, found_at=12), FIGURES, FIGURES, FIGURES, 0.99),
+        HallProxy(Evaluation(parse("product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )"), 0.9, 1, found_at=700)),
+        HallProxy(Evaluation(parse("mean[ exp(abs(J)) ]"), 0.8, 1, found_at=3), fidelity={"spearman": 0.99}),
     ),
     baselines=(Baseline("#params", FIGURES, FIGURES, FIGURES), Baseline("depth")),
     evaluations=1080,
@@ -78,11 +79,6 @@ def test_the_same_document_gives_the_same_bytes(tmp_path):
 def test_no_temporary_file_is_left(tmp_path):
     save_hall(tmp_path / "hall.json", DOCUMENT)
     assert [path.name for path in tmp_path.iterdir()] == ["hall.json"]
-
-
-def test_a_document_can_be_made_from_plain_data():
-    parts = {key: value for key, value in DATA.items() if key != "schema"}
-    assert HallDocument.create(**parts) == DOCUMENT
 
 
 def test_a_file_written_by_hand_needs_no_digest(tmp_path):

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitness.evaluation import Evaluation
-from gp.hall_of_fame import Champion, HallOfFame
+from gp.hall_of_fame import HallOfFame
 from primitives.grammar import parse
 from primitives.invalid import Invalid
 
 
 def offer(hall, text, fitness, ranking, found_at=1):
-    return hall.offer(Evaluation(parse(text), fitness, 1, ranking.encode()), found_at)
+    return hall.offer(Evaluation(parse(text), fitness, 1, ranking), found_at)
 
 
 def texts(hall):
@@ -60,14 +60,14 @@ def test_a_fitness_that_is_no_number_never_enters(fitness):
 def test_an_invalid_evaluation_never_enters(reason):
     hall = HallOfFame(5)
     assert not hall.offer(Evaluation.refuse(parse("mean[ W ]"), reason), 1)
-    assert not hall.offer(Evaluation(parse("mean[ W ]"), 0.9, 1, b"a", reason), 1)
+    assert not hall.offer(Evaluation(parse("mean[ W ]"), 0.9, 1, "a", reason), 1)
     assert hall.champions == ()
 
 
 def test_a_champion_remembers_its_sign_and_cannot_be_changed():
     hall = HallOfFame(1)
-    hall.offer(Evaluation(parse("mean[ W ]"), 0.5, -1, b"a"), 7)
-    assert (hall.best.sign, hall.best.found_at, len(hall.best.ranking)) == (-1, 7, 64)
+    hall.offer(Evaluation(parse("mean[ W ]"), 0.5, -1, "a"), 7)
+    assert (hall.best.sign, hall.best.found_at, hall.best.ranking) == (-1, 7, "a")
     with pytest.raises(dataclasses.FrozenInstanceError):
         hall.best.sign = 1
 
@@ -97,6 +97,6 @@ def test_what_the_hall_holds_does_not_depend_on_the_order_of_the_offers(drawn, s
 
 
 def test_keep_takes_a_champion_as_it_was_written_down():
-    hall, champion = HallOfFame(2), Champion(parse("mean[ W ]"), 1, 0.5, 3, "0" * 64)
+    hall, champion = HallOfFame(2), Evaluation(parse("mean[ W ]"), 0.5, 1, "0" * 64, found_at=3)
     assert hall.keep(champion) and hall.champions == (champion,)
     assert not hall.keep(champion)

@@ -8,7 +8,7 @@ import pytest
 from landscape import evaluate
 
 from gp.config import BadConfig, SearchConfig
-from gp.evolution.evolve import Progress, Stop, evolve
+from gp.evolution.evolve import Step, Stop, evolve
 from gp.evolution.state import SearchState
 from gp.runs.limits import Limits, idle_iterations
 
@@ -48,7 +48,7 @@ def test_the_time_is_that_since_the_limits_were_made() -> None:
     limits = Limits(seconds=5, clock=lambda: now[0])
     steps: list[int] = []
 
-    def on_iteration(progress: Progress) -> None:
+    def on_iteration(progress: Step) -> None:
         steps.append(progress.iteration)
         now[0] += 1
 

@@ -10,7 +10,7 @@ import pytest
 from landscape import evaluate
 
 from gp.config import SearchConfig
-from gp.evolution.evolve import Progress, SearchResult, Stop, evolve
+from gp.evolution.evolve import SearchResult, Step, Stop, evolve
 from gp.evolution.state import BadState
 from gp.runs.files import RunFiles
 from gp.runs.settings import BadRun, RunSettings
@@ -18,7 +18,7 @@ from storage.files import BadFile, dump_json, sealed
 
 
 def settings(**search: object) -> RunSettings:
-    return RunSettings("b", "loss", "d" * 64, SearchConfig.from_dict({"iterations": 60, "population": 12, **search}))
+    return RunSettings("b", "loss", "d" * 64, SearchConfig.from_dict({"iterations": 60, "population": 12, **search}), "e" * 64)
 
 
 def go_on(files: RunFiles, until: int) -> SearchResult:
@@ -26,7 +26,7 @@ def go_on(files: RunFiles, until: int) -> SearchResult:
     state = files.load_state()
     with files.journal(state) as journal:
 
-        def on_iteration(progress: Progress) -> None:
+        def on_iteration(progress: Step) -> None:
             journal(progress)
             files.save_state(progress.state)
 

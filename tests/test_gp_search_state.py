@@ -37,18 +37,6 @@ def test_an_invalid_member_is_stored_as_null():
     assert "Infinity" not in json.dumps(state.to_dict())
 
 
-def test_draws_are_taken_back_after_an_error():
-    state = SearchState.start(CONFIG)
-    before = state.rng.getstate()
-    with pytest.raises(KeyError), state.undone_on_error():
-        state.rng.random()
-        raise KeyError
-    assert state.rng.getstate() == before
-    with state.undone_on_error():
-        state.rng.random()
-    assert state.rng.getstate() != before
-
-
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [

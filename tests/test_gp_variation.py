@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gp.config import SearchConfig
+from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import arguments_of, primitive_set
 from gp.evolution.variation import (
@@ -15,7 +16,6 @@ from gp.evolution.variation import (
     generate,
     make_toolbox,
     mutate,
-    select_parents,
     vary,
 )
 from primitives.grammar import parse
@@ -73,7 +73,7 @@ def varied(how, rng, first, second):
 
 def valid_population(count):
     rng, toolbox = random.Random(0), make_toolbox(PSET, Guard(PSET, 50))
-    return [toolbox.generate(rng) for _ in range(count)]
+    return [toolbox.individual(rng) for _ in range(count)]
 
 
 def test_10_000_generated_and_varied_trees_keep_the_form_and_score_without_a_shape_error():
@@ -126,14 +126,16 @@ def test_mutation_changes_inputs_operators_joins_and_aggregations():
 
 def test_parents_are_two_different_members_of_the_best_tenth():
     population, rng = some(80), random.Random(5)
-    pairs = [select_parents(rng, population, 0.1) for _ in range(500)]
+    pairs = [ALGORITHMS["lpzero"].select(rng, population, 2, SearchConfig()) for _ in range(500)]
     best = {id(individual) for individual in population[:8]}
     assert {id(parent) for pair in pairs for parent in pair} == best
     assert all(first is not second for first, second in pairs)
 
 
 def test_a_small_population_still_has_two_parents():
-    assert len({id(parent) for parent in select_parents(random.Random(0), some(3), 0.01)}) == 2
+    config = SearchConfig(selection_ratio=0.01)
+    parents = ALGORITHMS["lpzero"].select(random.Random(0), some(3), 2, config)
+    assert len({id(parent) for parent in parents}) == 2
 
 
 def test_crossover_and_mutation_follow_their_probabilities():
@@ -163,11 +165,11 @@ def test_an_operator_of_probability_zero_is_never_used(rates, used):
     assert set(calls) == {used}
 
 
-@pytest.mark.parametrize("name", ["generate", "mate", "mutate", "mate_and_mutate"])
+@pytest.mark.parametrize("name", ["individual", "mate", "mutate", "mate_and_mutate"])
 def test_pps_never_lets_a_violating_formula_through(name):
     parents, guard, rng = valid_population(40), Guard(PSET, 50), random.Random(7)
     toolbox, plain = make_toolbox(PSET, guard), make_toolbox(PSET, None)
-    arguments = {"generate": 0, "mutate": 1}.get(name, 2)
+    arguments = {"individual": 0, "mutate": 1}.get(name, 2)
     pairs = [(parents[i % 40], parents[(i * 7 + 1) % 40])[:arguments] for i in range(400)]
     assert all(violation(getattr(toolbox, name)(rng, *pair).to_proxy()) is None for pair in pairs)
     assert any(violation(getattr(plain, name)(rng, *pair).to_proxy()) for pair in pairs)
@@ -201,7 +203,7 @@ def test_a_predictive_rule_is_asked_once_per_formula_and_counted_every_time():
 
     guard, rng = Guard(PSET, 50, predict), random.Random(8)
     toolbox = make_toolbox(PSET, guard)
-    assert not any("softmax" in toolbox.generate(rng).canonical.text for _ in range(200))
+    assert not any("softmax" in toolbox.individual(rng).canonical.text for _ in range(200))
     assert guard.rejections["probe_noise"] > 20 and set(asked.values()) == {1}
 
 
@@ -213,7 +215,7 @@ def test_a_static_rule_comes_before_a_predictive_one():
 def test_nothing_left_is_said_after_a_bounded_number_of_tries():
     toolbox = make_toolbox(PSET, Guard(PSET, 2, lambda proxy: "probe_constant"))
     with pytest.raises(Exhausted, match="probe_constant"):
-        toolbox.generate(random.Random(0))
+        toolbox.individual(random.Random(0))
 
 
 def test_the_global_generators_are_untouched():

@@ -1,4 +1,4 @@
-"""The search: one iteration is one step from state to state, and `evolve` repeats it.
+"""The evolution: `ask` gives the formulas to evaluate next, `tell` takes what they are worth, `evolve` repeats both.
 
 It knows nothing of networks or benchmarks: `evaluate` takes a batch of formulas and gives their evaluations.
 """
@@ -6,20 +6,26 @@ It knows nothing of networks or benchmarks: `evaluate` takes a batch of formulas
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from deap import base, tools
 
 from fitness.evaluation import Evaluate, Evaluation
 from gp.config import SearchConfig
-from gp.evolution.algorithms import ALGORITHMS, Nursery
-from gp.evolution.individual import Individual
+from gp.evolution.algorithms import ALGORITHMS
+from gp.evolution.breeder import Breeder, Population
+from gp.evolution.individual import worth
 from gp.evolution.primitive_set import primitive_set
 from gp.evolution.state import SearchState
 from gp.evolution.variation import Exhausted, Guard, Predict, make_toolbox
-from gp.hall_of_fame import Champion, HallOfFame
+from gp.hall_of_fame import HallOfFame
+from primitives.proxy import Proxy
 
-__all__ = ["Progress", "SearchResult", "Searcher", "Stop", "evolve"]
+__all__ = ["Evolution", "SearchResult", "Step", "Stop", "evolve", "population_statistics"]
 
 
 class Stop(StrEnum):
@@ -34,11 +40,11 @@ class Stop(StrEnum):
 
 
 @dataclass(frozen=True)
-class Progress:
+class Step:
     """Where a search stands after a step.
 
-    `best_*` is None until something valid was found; `mean_fitness` is over the valid members of the
-    population; `state` is the live state, to be written down (`to_dict`) and not to be changed.
+    `best_*` is None until something valid was found; `statistics` are those of the population; `state` is the live
+    state, to be written down (`to_dict`) and not to be changed.
     """
 
     iteration: int
@@ -46,9 +52,14 @@ class Progress:
     best_fitness: float | None
     best_text: str | None
     best_found_at: int | None
-    mean_fitness: float | None
     rejections: dict[str, int]
+    statistics: dict[str, Any]
     state: SearchState = field(repr=False, compare=False)
+
+    def record(self) -> dict[str, Any]:
+        """Plain data: a line of generations.jsonl, an entry of a logbook."""
+        plain = {name: value for name, value in vars(self).items() if name not in ("state", "statistics")}
+        return plain | self.statistics
 
 
 @dataclass(frozen=True)
@@ -64,89 +75,83 @@ class SearchResult:
         return self.state.hall
 
     @property
-    def champion(self) -> Champion | None:
+    def champion(self) -> Evaluation | None:
         """The best formula, if any was valid."""
         return self.state.hall.best
 
 
-def evolve(
-    config: SearchConfig,
-    evaluate: Evaluate,
-    predict: Predict | None = None,
-    on_iteration: Callable[[Progress], None] | None = None,
-    state: SearchState | None = None,
-    should_stop: Callable[[Progress], Stop | bool | None] | None = None,
-) -> SearchResult:
-    """Search until the iterations of `config` are done, `should_stop` says so, or the space is exhausted.
+def population_statistics() -> tools.Statistics:
+    """DEAP's statistics over the members of a population: their mean fitness, None where none is valid."""
+    statistics = tools.Statistics(key=worth)
+    statistics.register("mean_fitness", _mean_of_valid)
+    return statistics
 
-    Without `state` it starts anew; with one it continues, and ends as if it had never stopped. `on_iteration`
-    is called after the initial population (iteration 0) and after each step: one offspring for lpzero, a
-    population of them for random and nsga2. `should_stop` is asked then, and before a search continues; it may
-    name its reason, a Stop, and True is Stop.ASKED. An error or interrupt inside `evaluate` leaves `state` as it
-    was before the step. Raises Exhausted if the rules leave not even two formulas to start with.
+
+def _mean_of_valid(fitnesses: Sequence[float]) -> float | None:
+    valid = [f for f in fitnesses if math.isfinite(f)]
+    return math.fsum(valid) / len(valid) if valid else None
+
+
+class Evolution:
+    """A search between two batches of formulas.
+
+    `state` holds all that changes and may be one that was restored; the rest stays: settings, rules, the algorithm
+    and a DEAP toolbox of individual, mate, mutate and select, each of which `toolbox` may replace (`make_toolbox`).
     """
-    searcher = Searcher(config, evaluate, predict)
-    state = SearchState.start(config) if state is None else state
-    if not state.population:
-        searcher.begin(state)
-        stop = _report(state, on_iteration, should_stop)
-    else:
-        stop = _report(state, None, should_stop)
-    if stop:
-        return SearchResult(state, stop)
-    while state.iteration < config.iterations:
-        try:
-            searcher.step(state)
-        except Exhausted:
-            return SearchResult(state, Stop.EXHAUSTED)
-        if stop := _report(state, on_iteration, should_stop):
-            return SearchResult(state, stop)
-    return SearchResult(state, Stop.FINISHED)
 
-
-class Searcher:
-    """What stays the same from step to step: settings, evaluation, rules and operators."""
-
-    def __init__(self, config: SearchConfig, evaluate: Evaluate, predict: Predict | None = None) -> None:
-        self.config, self.evaluate = config, evaluate
+    def __init__(
+        self, config: SearchConfig, predict: Predict | None = None, state: SearchState | None = None,
+        toolbox: base.Toolbox | None = None,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.state = SearchState.start(config) if state is None else state
         self.algorithm = ALGORITHMS[config.algorithm]
-        self.pset = primitive_set(config)
-        self.guard = Guard(self.pset, config.tries, predict) if config.pps else None
-        self.toolbox = make_toolbox(self.pset, self.guard)
+        pset = primitive_set(config)
+        self.guard = Guard(pset, config.tries, predict) if config.pps else None
+        self.toolbox = make_toolbox(pset, self.guard, toolbox, config.mutations)
+        select = getattr(toolbox, "select", None) or partial(self.algorithm.select, config=config)
+        self.toolbox.register("select", select)
+        self._asked: Population = []
+        self._before = self.state.rng.getstate()
 
-    def begin(self, state: SearchState) -> None:
-        """Make and evaluate the initial population, in one batch."""
-        with state.undone_on_error():
-            nursery = self._nursery(state)
-            newborn = nursery.many(nursery.newborn, self.config.population)
-            if len(newborn) < 2:
-                raise Exhausted("the rules leave one formula; allow more inputs, operators or aggregations")
-            evaluations = self._evaluate(newborn)
-        self._commit(state, newborn, evaluations)
+    @property
+    def finished(self) -> bool:
+        """Whether all iterations are done."""
+        return bool(self.state.population) and self.state.iteration >= self.config.iterations
 
-    def step(self, state: SearchState) -> None:
-        """Make the next offspring, evaluate it and let the best survive."""
-        left = self.config.iterations - state.iteration
-        with state.undone_on_error():
-            offspring = self.algorithm.offspring(self._nursery(state), state.population, left)
-            evaluations = self._evaluate(offspring)
-        self._commit(state, offspring, evaluations)
-        state.iteration += len(offspring)
+    def ask(self) -> list[Proxy]:
+        """The formulas to evaluate next, the same ones until `tell` or `forget`; none when all iterations are done.
 
-    def _nursery(self, state: SearchState) -> Nursery:
+        Raises Exhausted if the rules leave no new formula, or not even two to start with.
+        """
+        if not self._asked and not self.finished:
+            self._before = self.state.rng.getstate()
+            try:
+                self._asked = self._next()
+            except BaseException:
+                self.state.rng.setstate(self._before)
+                raise
+        return [individual.canonical for individual in self._asked]
+
+    def _next(self) -> Population:
         if self.guard is not None:
-            self.guard.open(state.seen)
-        return Nursery(self.config, state.rng, self.toolbox, self.guard)
+            self.guard.open(self.state.seen)
+        breeder = Breeder(self.config, self.state.rng, self.toolbox, self.guard)
+        if self.state.population:
+            left = self.config.iterations - self.state.iteration
+            return self.algorithm.offspring(breeder, self.state.population, left)
+        newborn = breeder.many(breeder.newborn, self.config.population)
+        if len(newborn) < 2:
+            raise Exhausted("the rules leave one formula; allow more inputs, operators or aggregations")
+        return newborn
 
-    def _evaluate(self, newborn: list[Individual]) -> list[Evaluation]:
-        evaluations = list(self.evaluate([individual.canonical for individual in newborn]))
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Take the evaluations of what was asked, in its order, and let the best survive: done or not done."""
+        newborn, state = self._asked, self.state
         if len(evaluations) != len(newborn):
             got, wanted = len(evaluations), len(newborn)
             raise ValueError(f"evaluate: got {got} evaluations, wanted {wanted}, one per formula in order")
-        return evaluations
-
-    def _commit(self, state: SearchState, newborn: list[Individual], evaluations: list[Evaluation]) -> None:
-        """Nothing here can fail half-way: a step is done or not done."""
+        self._asked = []
         for individual, evaluation in zip(newborn, evaluations, strict=True):
             state.evaluations += 1
             state.seen[individual.canonical.text] = None
@@ -154,36 +159,88 @@ class Searcher:
             fitness = evaluation.fitness if valid else float("-inf")
             individual.fitness.values = fitness, individual.canonical.complexity
             state.hall.offer(evaluation, state.evaluations)
+        state.iteration += len(newborn) if state.population else 0
         state.population = self.algorithm.survivors(state.population, newborn, self.config.population)
         if self.guard is not None:
             state.rejections.update(self.guard.rejections)
 
+    def forget(self) -> None:
+        """Take back what was asked: the state is that of before."""
+        if self._asked:
+            self._asked = []
+            self.state.rng.setstate(self._before)
 
-def _report(
-    state: SearchState,
-    on_iteration: Callable[[Progress], None] | None,
-    should_stop: Callable[[Progress], Stop | bool | None] | None,
-) -> Stop | None:
-    """Tell how it stands; say whether to stop, and why."""
-    if on_iteration is None and should_stop is None:
-        return None
-    progress = _progress(state)
-    if on_iteration is not None:
-        on_iteration(progress)
-    answer = should_stop(progress) if should_stop is not None else None
-    return answer if isinstance(answer, Stop) else Stop.ASKED if answer else None
+    def step(self, evaluate: Evaluate) -> None:
+        """Ask, evaluate, tell; an error or interrupt leaves the state as it was before."""
+        try:
+            self.tell(list(evaluate(self.ask())))
+        except BaseException:
+            self.forget()
+            raise
 
 
-def _progress(state: SearchState) -> Progress:
-    best = state.hall.best
-    valid = [f for f in (i.fitness.values[0] for i in state.population) if math.isfinite(f)]
-    return Progress(
-        iteration=state.iteration,
-        evaluations=state.evaluations,
-        best_fitness=best.fitness if best else None,
-        best_text=best.proxy.text if best else None,
-        best_found_at=best.found_at if best else None,
-        mean_fitness=math.fsum(valid) / len(valid) if valid else None,
-        rejections=dict(sorted(state.rejections.items())),
-        state=state,
-    )
+def evolve(
+    config: SearchConfig,
+    evaluate: Evaluate,
+    predict: Predict | None = None,
+    on_iteration: Callable[[Step], None] | None = None,
+    state: SearchState | None = None,
+    should_stop: Callable[[Step], Stop | bool | None] | None = None,
+    toolbox: base.Toolbox | None = None,
+    statistics: tools.Statistics | None = None,
+) -> SearchResult:
+    """Search until the iterations of `config` are done, `should_stop` says so, or the space is exhausted.
+
+    Without `state` it starts anew; with one it continues, and ends as if it had never stopped. `on_iteration`
+    is called after the initial population (iteration 0) and after each step: one offspring for lpzero, a
+    population of them for random and nsga2. `should_stop` is asked then, and before a search continues; it may
+    name its reason, a Stop, and True is Stop.ASKED. An error or interrupt inside `evaluate` leaves `state` as it
+    was before the step. `toolbox` replaces operators (`Evolution`), `statistics` those of the population, for
+    `Step.record`. Raises Exhausted if the rules leave not even two formulas to start with.
+    """
+    evolution = Evolution(config, predict, state, toolbox)
+    report = _Report(evolution.state, statistics or population_statistics(), should_stop)
+    if not evolution.state.population:
+        evolution.step(evaluate)
+        stop = report(on_iteration)
+    else:
+        stop = report(None)
+    while not stop and not evolution.finished:
+        try:
+            evolution.step(evaluate)
+        except Exhausted:
+            stop = Stop.EXHAUSTED
+        else:
+            stop = report(on_iteration)
+    return SearchResult(evolution.state, stop or Stop.FINISHED)
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What is told after a step, and the answer to whether to stop, and why."""
+
+    state: SearchState
+    statistics: tools.Statistics
+    should_stop: Callable[[Step], Stop | bool | None] | None
+
+    def __call__(self, on_iteration: Callable[[Step], None] | None) -> Stop | None:
+        if on_iteration is None and self.should_stop is None:
+            return None
+        step = self._step()
+        if on_iteration is not None:
+            on_iteration(step)
+        answer = self.should_stop(step) if self.should_stop is not None else None
+        return answer if isinstance(answer, Stop) else Stop.ASKED if answer else None
+
+    def _step(self) -> Step:
+        state, best = self.state, self.state.hall.best
+        return Step(
+            iteration=state.iteration,
+            evaluations=state.evaluations,
+            best_fitness=best.fitness if best else None,
+            best_text=best.proxy.text if best else None,
+            best_found_at=best.found_at if best else None,
+            rejections=dict(sorted(state.rejections.items())),
+            statistics=self.statistics.compile(state.population),
+            state=state,
+        )

@@ -14,7 +14,7 @@ from gp.evolution.primitive_set import ProxySet, Role
 from primitives.proxy import Branch, Proxy
 from storage.errors import ZcpError
 
-__all__ = ["Individual", "Misfit", "Worth"]
+__all__ = ["Individual", "Misfit", "Worth", "worth"]
 
 
 class Misfit(ZcpError, ValueError):
@@ -72,6 +72,11 @@ class Individual(deap_gp.PrimitiveTree):
         if proxy.binary is None or proxy.right is None:
             proxy = Proxy(proxy.aggregate, proxy.left, "sum", Branch(pset.inputs[0], ("prune",)))
         return cls(_Speller(proxy, pset).tree(), pset)
+
+
+def worth(individual: Individual) -> float:
+    """The fitness of an evaluated individual, -inf for an invalid one."""
+    return float(individual.fitness.values[0])
 
 
 _BUILD: dict[Role, Callable[..., Any]] = {

@@ -20,13 +20,15 @@ from enum import Enum
 from functools import lru_cache
 from itertools import accumulate
 from math import prod
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deap import gp as deap_gp
 
-from gp.config import SearchConfig
 from primitives.inputs import INPUTS
 from primitives.operators import BINARY, UNARY, Kind
+
+if TYPE_CHECKING:
+    from gp.config import SearchConfig
 
 __all__ = ["Meaning", "ProxySet", "Role", "arguments_of", "draw", "primitive_set"]
 

@@ -11,15 +11,15 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fitness.evaluation import Evaluation
 from gp.config import SearchConfig
 from gp.evolution.individual import Individual, Misfit
 from gp.evolution.primitive_set import ProxySet, primitive_set
-from gp.hall_of_fame import Champion, HallOfFame
+from gp.hall_of_fame import HallOfFame
 from primitives.grammar import read_proxy
 from storage.datum import Datum
 from storage.errors import ZcpError
@@ -52,16 +52,6 @@ class SearchState:
         """Nothing evaluated yet."""
         # Seeding by text goes through sha512, so it is the same in every process.
         return cls(random.Random(f"search:{config.seed}"), HallOfFame(config.hall_size))
-
-    @contextmanager
-    def undone_on_error(self) -> Iterator[None]:
-        """Draws made inside are taken back if an error or an interrupt leaves the block."""
-        before = self.rng.getstate()
-        try:
-            yield
-        except BaseException:
-            self.rng.setstate(before)
-            raise
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` restores the state exactly."""
@@ -103,7 +93,7 @@ def _individual_to_dict(individual: Individual) -> dict[str, Any]:
     return {"text": str(individual), "fitness": fitness if math.isfinite(fitness) else None}
 
 
-def _champion_to_dict(champion: Champion) -> dict[str, Any]:
+def _champion_to_dict(champion: Evaluation) -> dict[str, Any]:
     return {
         "text": champion.proxy.text,
         "sign": champion.sign,
@@ -113,13 +103,13 @@ def _champion_to_dict(champion: Champion) -> dict[str, Any]:
     }
 
 
-def _champion(item: Datum) -> Champion:
+def _champion(item: Datum) -> Evaluation:
     item.only("text", "sign", "fitness", "found_at", "ranking")
     ranking = item["ranking"].text()
     if not re.fullmatch("[0-9a-f]{64}", ranking):
         raise item["ranking"].refuse("a sha256 in hexadecimal")
     proxy, sign, fitness = read_proxy(item["text"]), item["sign"].sign(), item["fitness"].number()
-    return Champion(proxy, sign, fitness, item["found_at"].integer(), ranking)
+    return Evaluation(proxy, fitness, sign, ranking, found_at=item["found_at"].integer())
 
 
 def _individual(item: Datum, pset: ProxySet) -> Individual:

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache, wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deap import base
 
-from gp.config import SearchConfig
 from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import ProxySet, arguments_of, draw
 from primitives.pps import violation
 from primitives.proxy import Proxy
 from storage.errors import ZcpError
 
+if TYPE_CHECKING:
+    from gp.config import SearchConfig
+
 __all__ = [
-    "SEEN", "Exhausted", "Guard", "Predict", "Varied", "crossover", "generate", "make_toolbox", "mutate",
-    "select_parents", "vary",
+    "MUTATIONS", "SEEN", "BadMutation", "Exhausted", "Guard", "Predict", "Varied", "crossover", "generate",
+    "make_toolbox", "mutate", "mutation", "vary",
 ]  # fmt: skip
 
 Predict = Callable[[Proxy], str | None]
@@ -33,8 +35,8 @@ Predict = Callable[[Proxy], str | None]
 Varied = Callable[..., Individual]
 """An operator that makes an individual from a generator and any number of parents."""
 
-Again = Callable[[random.Random, Individual], Individual]
-"""An operator that makes the next attempt out of one that failed."""
+Mutate = Callable[[random.Random, Individual], Individual]
+"""An operator that makes an individual from a generator and one parent, which it leaves as it is."""
 
 SEEN = "seen"
 """The rule that a formula that was evaluated already breaks."""
@@ -46,14 +48,37 @@ class Exhausted(ZcpError, RuntimeError):
     """The rules leave no new formula, as far as a bounded number of tries can tell."""
 
 
+class BadMutation(ZcpError, ValueError):
+    """A mutation that cannot be registered; the message says why."""
+
+
+MUTATIONS: dict[str, Mutate] = {}
+"""The mutations by name, in the order of registration."""
+
+MUTATED = ("regrow", "replace")
+"""The mutations that are drawn by default."""
+
+
+def mutation(name: str) -> Callable[[Mutate], Mutate]:
+    """Register a mutation, for `SearchConfig(mutations=...)` to name; BadMutation if the name is taken."""
+
+    def register(mutate: Mutate) -> Mutate:
+        if name in MUTATIONS:
+            raise BadMutation(f"mutation {name!r}: the name is taken; choose another")
+        MUTATIONS[name] = mutate
+        return mutate
+
+    return register
+
+
 def generate(rng: random.Random, pset: ProxySet) -> Individual:
     """An individual; every tree of the typed space is equally likely."""
     return Individual(_grow(rng, pset, pset.network), pset)
 
 
-def mutate(rng: random.Random, parent: Individual) -> Individual:
-    """One subtree grown anew, or one node replaced by another of its type; each half of the time."""
-    return (_regrow if rng.random() < 0.5 else _replace_node)(rng, parent)
+def mutate(rng: random.Random, parent: Individual, names: Sequence[str] = MUTATED) -> Individual:
+    """One of the named mutations, each as likely as the others."""
+    return MUTATIONS[draw(rng, names)](rng, parent)
 
 
 def crossover(rng: random.Random, first: Individual, second: Individual) -> Individual:
@@ -73,14 +98,6 @@ def crossover(rng: random.Random, first: Individual, second: Individual) -> Indi
     return _graft(first, at, second[second.searchSubtree(donor)])
 
 
-def select_parents(rng: random.Random, population: list[Individual], ratio: float) -> tuple[Individual, Individual]:
-    """Two different members of the best `ratio` of a population sorted best first (arXiv 2410.04808)."""
-    top = population[: max(2, round(ratio * len(population)))]
-    first = draw(rng, range(len(top)))
-    second = draw(rng, [i for i in range(len(top)) if i != first])
-    return top[first], top[second]
-
-
 def vary(
     rng: random.Random, toolbox: base.Toolbox, config: SearchConfig, first: Individual, second: Individual
 ) -> Individual:
@@ -92,22 +109,43 @@ def vary(
     return toolbox.mate(rng, first, second) if at < p else toolbox.mutate(rng, first)
 
 
-def make_toolbox(pset: ProxySet, guard: Guard | None) -> base.Toolbox:
-    """DEAP's toolbox of generate, mate, mutate and mate_and_mutate, each behind `guard` if there is one."""
+def make_toolbox(
+    pset: ProxySet, guard: Guard | None, own: base.Toolbox | None = None, mutations: Sequence[str] = MUTATED
+) -> base.Toolbox:
+    """DEAP's toolbox of individual, mate, mutate and mate_and_mutate, each behind `guard` if there is one.
+
+    What `own` registers under these names takes the place of ours. Its operators get the search's random.Random
+    first, then copies of the parents; what they give back is an individual or, as DEAP's do, a tuple of which the
+    first one counts.
+    """
+    toolbox = base.Toolbox()
+    toolbox.register("individual", generate, pset=pset)
+    toolbox.register("mate", crossover)
+    toolbox.register("mutate", mutate, names=tuple(mutations))
+    for name in ("individual", "mate", "mutate"):
+        if hasattr(own, name):
+            toolbox.register(name, _on_copies(getattr(own, name), pset))
+    mate, change, individual = toolbox.mate, toolbox.mutate, toolbox.individual
 
     def mate_and_mutate(rng: random.Random, first: Individual, second: Individual) -> Individual:
-        return mutate(rng, crossover(rng, first, second))
+        return change(rng, mate(rng, first, second))
 
-    toolbox = base.Toolbox()
-    toolbox.register("generate", generate, pset=pset)
-    toolbox.register("mate", crossover)
-    toolbox.register("mutate", mutate)
     toolbox.register("mate_and_mutate", mate_and_mutate)
     if guard is not None:
-        toolbox.decorate("generate", guard.limit(lambda rng, failed: generate(rng, pset)))
+        toolbox.decorate("individual", guard.limit(lambda rng, failed: individual(rng)))
         for name in ("mate", "mutate", "mate_and_mutate"):
-            toolbox.decorate(name, guard.limit(mutate))
+            toolbox.decorate(name, guard.limit(change))
     return toolbox
+
+
+def _on_copies(operator: Callable[..., Any], pset: ProxySet) -> Varied:
+    """A foreign operator, which may change its arguments in place and give back several individuals."""
+
+    def operate(rng: random.Random, *parents: Individual) -> Individual:
+        made = operator(rng, *(Individual(parent, pset) for parent in parents))
+        return Individual(made[0] if isinstance(made, tuple) else made, pset)
+
+    return operate
 
 
 class Guard:
@@ -128,7 +166,7 @@ class Guard:
         self.pending: set[str] = set()
         self.rejections: Counter[str] = Counter()
 
-    def limit(self, again: Again) -> Callable[[Varied], Varied]:
+    def limit(self, again: Mutate) -> Callable[[Varied], Varied]:
         """The decorator; `again` varies what failed."""
 
         def decorate(operator: Varied) -> Varied:
@@ -190,15 +228,19 @@ def _grow(rng: random.Random, pset: ProxySet, wanted: type) -> list[Any]:
     return nodes
 
 
-def _regrow(rng: random.Random, parent: Individual) -> Individual:
+@mutation("regrow")
+def regrow(rng: random.Random, parent: Individual) -> Individual:
+    """One subtree grown anew."""
     at = draw(rng, range(len(parent)))
     return _graft(parent, at, _grow(rng, parent.pset, _slot_types(parent)[at]))
 
 
-def _replace_node(rng: random.Random, parent: Individual) -> Individual:
+@mutation("replace")
+def replace_node(rng: random.Random, parent: Individual) -> Individual:
+    """One node replaced by another of its type."""
     places = [i for i, node in enumerate(parent) if parent.pset.twins(node)]
     if not places:
-        return _regrow(rng, parent)
+        return regrow(rng, parent)
     at = draw(rng, places)
     node = draw(rng, parent.pset.twins(parent[at]))
     return Individual([*parent[:at], node, *parent[at + 1 :]], parent.pset)

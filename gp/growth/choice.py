@@ -11,18 +11,16 @@ coarse  single branches with few levels, each of them shared by many networks, w
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
-from fitness.evaluation import OBJECTIVES, Evaluate, Evaluation
-from fitness.ranking import RankTarget, narrowest, rarest
-from fitness.tables.branches import BranchTable
+from fitness.evaluation import Evaluation
+from fitness.ranking import narrowest, rarest
 from gp.config import SearchConfig
-from gp.evolution.variation import Predict
-from gp.growth.beams import Field, Singles, beams, first_allowed
+from gp.growth.beams import BeamSearch
 from primitives.proxy import Proxy
 from primitives.scoring import RESOLUTION, resolved
 
@@ -44,34 +42,18 @@ class Growth:
     coarse: bool = False
 
 
-def grow(
-    table: BranchTable,
-    target: RankTarget,
-    evaluate: Evaluate,
-    config: SearchConfig,
-    hall: Sequence[Proxy],
-    predict: Predict | None = None,
-    jobs: int = 1,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Growth:
-    """All beams but the first, which holds nothing new; or the best coarse formulas.
-
-    `table`, `target` and `evaluate` are of the search split. Formulas that break a rule of PPS or of `predict` are left
-    out unless `config.pps` is off. Raises Interrupted when `should_stop` says so.
-    """
-    singles = Singles.of(table, config, jobs, should_stop)
-    if not singles.proxies:
+def grow(search: BeamSearch, hall: Sequence[Proxy] = ()) -> Growth:
+    """All beams but the first, which holds nothing new; or the best coarse formulas. Raises Interrupted when the
+    search should stop."""
+    compared = len(search.singles.proxies)
+    if not compared:
         return Growth((), 0)
-    field = Field(table, singles, target, np.arange(table.count), evaluate, jobs, should_stop)
-    compared = len(singles.proxies)
-    branches, coarse = _what_pays(field, config)
-    if coarse:
-        found = first_allowed(_coarse(field, config), config.beam, field, config, predict)
-        if found:
-            near = [e for e in found if e.fitness >= NEAR * found[0].fitness]
-            return Growth(tuple(near), compared, coarse=True)
+    branches, coarse = _what_pays(search)
+    if coarse and (found := search.first_allowed(_coarse(search), search.config.beam)):
+        near = [e for e in found if e.fitness >= NEAR * found[0].fitness]
+        return Growth(tuple(near), compared, coarse=True)
     grown = list[Evaluation]()
-    for beam, tried in islice(beams(field, config, hall, predict), branches - 1):
+    for beam, tried in islice(search.beams(hall), branches - 1):
         grown += beam
         compared += tried
     return Growth(tuple(grown), compared)
@@ -85,17 +67,17 @@ def is_coarse(scores: np.ndarray, config: SearchConfig) -> np.ndarray:
     return (shared >= max(2, config.coarse * count)) & (shared < count) & (narrowest(scores) >= CLEAR)
 
 
-def _coarse(field: Field, config: SearchConfig) -> Iterator[Proxy]:
+def _coarse(search: BeamSearch) -> Iterator[Proxy]:
     """Coarse branches, the best first."""
-    scores = resolved(field.singles.values)
-    places = np.flatnonzero(is_coarse(scores, config))
-    worth = np.abs(OBJECTIVES[config.objective](field.target, scores[places])).round(12)
-    proxies = [field.singles.proxies[place] for place in places]
-    order = sorted(range(len(places)), key=lambda i: (-worth[i], proxies[i].complexity, proxies[i].text))
-    return (proxies[i] for i in order)
+    scores = resolved(search.singles.values)
+    places = np.flatnonzero(is_coarse(scores, search.config))
+    worth = np.abs(search.problem.agreement(scores[places]))
+    proxies = [search.singles.proxies[place] for place in places]
+    found = [Evaluation(proxy, value, 1) for proxy, value in zip(proxies, worth, strict=True)]
+    return (evaluation.proxy for evaluation in sorted(found, key=lambda evaluation: evaluation.order))
 
 
-def _what_pays(field: Field, config: SearchConfig) -> tuple[int, bool]:
+def _what_pays(search: BeamSearch) -> tuple[int, bool]:
     """How many branches fine formulas should have, and whether coarse ones are better than those, by cross-validation.
 
     A kind's worth is the agreement with the ground truth, on a fifth of the search split, of formulas that were chosen
@@ -103,30 +85,29 @@ def _what_pays(field: Field, config: SearchConfig) -> tuple[int, bool]:
     ones the first alone, because there are few and the tenth is much worse. The mean over FOLDS decides, of equals the
     earlier kind: two branches, three, coarse.
     """
-    counts = range(2, config.branches + 1)
+    config, counts = search.config, range(2, search.config.branches + 1)
     if len(counts) == 1 and config.coarse == 0:
         return counts[0], False
-    order = list(range(field.table.count))
+    order = list(range(search.problem.table.count))
     random.Random(f"folds:{config.seed}").shuffle(order)
-    narrow = replace(config, beam=max(1, config.beam // 2))
     worth = np.zeros((FOLDS, len(counts) + 1))
     for fold in range(FOLDS):
         left_out = np.zeros(len(order), dtype=bool)
         left_out[order[fold::FOLDS]] = True
-        part = field.only(np.flatnonzero(~left_out), config.objective)
-        kinds = [beam[:BEST] for beam, _ in islice(beams(part, narrow), len(counts))]
-        kinds.append(first_allowed(_coarse(part, config), 1, part, config, None) if config.coarse else [])
-        worth[fold] = [_worth(kind, field, left_out) for kind in kinds]
+        part = search.only(np.flatnonzero(~left_out))
+        kinds = [beam[:BEST] for beam, _ in islice(part.beams(), len(counts))]
+        kinds.append(part.first_allowed(_coarse(part), 1) if config.coarse else [])
+        worth[fold] = [_worth(kind, search, left_out) for kind in kinds]
     means = worth.mean(0).round(12)
     return counts[int(np.argmax(means[:-1]))], bool(np.argmax(means) == len(counts))
 
 
-def _worth(found: Sequence[Evaluation], field: Field, left_out: np.ndarray) -> float:
+def _worth(found: Sequence[Evaluation], search: BeamSearch, left_out: np.ndarray) -> float:
     """The mean of the formulas' agreements; the least there is, -1, where there is no formula."""
     if not found:
         return -1.0
-    scores = field.table.scores([e.proxy for e in found]) * [[e.sign] for e in found]
-    return float(np.mean([_agreement(row, field.target.values, left_out) for row in scores]))
+    scores = search.problem.scores([e.proxy for e in found]) * [[e.sign] for e in found]
+    return float(np.mean([_agreement(row, search.problem.target.values, left_out) for row in scores]))
 
 
 def _agreement(scores: np.ndarray, quality: np.ndarray, left_out: np.ndarray) -> float:

@@ -1,109 +1,87 @@
-"""Ground: what a search walks on, from the features of its split; how it grows there and who wins."""
+"""SearchProblem: what a search is about: branch table, target and objective of the architectures that it sees."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import EllipsisType
 
 import numpy as np
 
-from engine.crew import one_thread
-from fitness.evaluation import Evaluate, Evaluation, Split, evaluate_scores
-from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.evaluation import Evaluation
+from fitness.features.bank import FeatureBank
 from fitness.features.soundness import overflowing
-from fitness.features.workshop import Progress as Extracting
-from fitness.features.workshop import Workshop
+from fitness.features.workshop import Progress, Workshop
+from fitness.objectives import OBJECTIVES, evaluate_scores
 from fitness.ranking import RankTarget
-from fitness.replay import branch_table
 from fitness.tables.branches import BranchTable
 from fitness.tables.probes import Probes
+from fitness.tables.table_file import branch_table
 from gp.config import SearchConfig
-from gp.growth.choice import grow, is_coarse
-from gp.hall_of_fame import HallOfFame
+from gp.evolution.variation import Predict
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
 from primitives.proxy import Proxy
 
-__all__ = ["Finalists", "Ground", "prepare"]
+__all__ = ["SearchProblem"]
 
-FINALISTS = 3  # times the size of the hall of fame
 PROBE_COUNT = 8  # architectures of the search split that are initialised twice
 
 
-@dataclass(frozen=True)
-class Finalists:
-    """Formulas of which exact scores make the hall of fame, how many were compared to find them, and whether coarse
-    ones were preferred."""
+@dataclass(frozen=True, eq=False)
+class SearchProblem:
+    """The search problem: branches of N architectures, the ground truth and the objective of those that count.
 
-    hall: HallOfFame
-    evaluations: int
-    coarse: bool = False
+    `places` are the columns of the table that count, all of them by default; `target` is of these. `predict` names the
+    probe rule that a formula breaks; it is None without PPS. `jobs` threads give the same numbers as one.
+    `architectures` are those of the table, where they are known.
+    """
 
-
-@dataclass(frozen=True)
-class Ground:
-    """What a search walks on: the architectures of its split, their branches and ground truth, the evaluation by
-    them, and the probe rules (None without PPS)."""
-
-    workshop: Workshop
-    seen: Sequence[Architecture]
     table: BranchTable
     target: RankTarget
-    evaluate: Evaluate
-    predict: Callable[[Proxy], str | None] | None
+    objective: str = "both"
+    predict: Predict | None = None
+    jobs: int = 1
+    places: np.ndarray | EllipsisType = ...
+    architectures: Sequence[Architecture] = ()
 
-    def grow(
-        self, config: SearchConfig, hall: HallOfFame, evaluations: int, jobs: int = 1,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> Finalists:  # fmt: skip
-        """`hall` and what grows from it, or the coarse formulas that take its place; `hall` itself if nothing may
-        grow. `evaluations` is the number of formulas that were compared before."""
-        if not config.grows:
-            return Finalists(hall, evaluations)
-        seeds = [champion.proxy for champion in hall.champions]
-        with one_thread():
-            growth = grow(self.table, self.target, self.evaluate, config, seeds, self.predict, jobs, should_stop)
-        grown = HallOfFame(FINALISTS * config.hall_size)
-        for champion in () if growth.coarse else hall.champions:
-            grown.keep(champion)
-        for evaluation in growth.evaluations:
-            grown.offer(evaluation, evaluations + growth.compared)
-        return Finalists(grown, evaluations + growth.compared, growth.coarse)
+    @classmethod
+    def open(
+        cls, benchmark: Benchmark, seen: Sequence[int], workshop: Workshop, config: SearchConfig,
+        progress: Progress | None = None, jobs: int = 1,
+    ) -> SearchProblem:  # fmt: skip
+        """The problem of ranking the architectures `seen` (indices into the benchmark) like their quality; what the
+        bank lacks of them is extracted, that of their probes a second time."""
+        architectures = [benchmark.architectures[i] for i in seen]
+        table = branch_table(architectures, workshop, progress)
+        target = RankTarget.create(benchmark.quality[list(seen)])
+        predict = _probes(architectures, workshop, progress).violation if config.pps else None
+        return cls(table, target, config.objective, predict, jobs, architectures=architectures)
 
-    def judge(self, finalists: Finalists, config: SearchConfig, progress: Extracting | None = None) -> HallOfFame:
-        """The hall of fame: the best finalists by their exact scores on the search split, which have the last word.
-        Of coarse ones only those that are coarse by these too, if there are any."""
-        champions = finalists.hall.champions
-        proxies = [champion.proxy for champion in champions]
-        scores = self.workshop.exact_scores(proxies, self.seen, progress)
-        kept = is_coarse(scores, config) if finalists.coarse else np.ones(len(champions), dtype=bool)
-        hall = HallOfFame(config.hall_size)
-        evaluations = evaluate_scores(proxies, scores, self.target, config.objective)
-        for champion, evaluation, keep in zip(champions, evaluations, kept | ~kept.any(), strict=True):
-            if keep:
-                hall.offer(evaluation, champion.found_at)
-        return hall
+    def scores(self, proxies: Sequence[Proxy]) -> np.ndarray:
+        """(P, n) on the architectures that count; not finite where a formula has no score."""
+        return self.table.scores(proxies, self.jobs)[:, self.places]
+
+    def evaluate(self, proxies: Sequence[Proxy]) -> list[Evaluation]:
+        """What formulas are worth."""
+        return evaluate_scores(proxies, self.scores(proxies), self.target, self.objective)
+
+    def agreement(self, scores: np.ndarray) -> np.ndarray:
+        """The objective, signed, of finite scores (P, n); rounded, because the last bit of a dot product may depend
+        on how many rows there are."""
+        return OBJECTIVES[self.objective](self.target, scores).round(12)
+
+    def only(self, places: np.ndarray) -> SearchProblem:
+        """The problem as if there were no other architectures, and no probes."""
+        return replace(self, target=RankTarget.create(self.target.values[places]), predict=None, places=places)
 
 
-def prepare(
-    benchmark: Benchmark, workshop: Workshop, split: Split, config: SearchConfig,
-    progress: Extracting | None = None, jobs: int = 1,
-) -> Ground:  # fmt: skip
-    """Extract the search split, and its probes a second time; the held-out part is not touched."""
-    seen = [benchmark.architectures[i] for i in split.search]
-    table = branch_table(seen, workshop, progress)
-    target = RankTarget.create(benchmark.quality[list(split.search)])
-
-    def evaluate(proxies: Sequence[Proxy]) -> list[Evaluation]:
-        return evaluate_scores(proxies, table.scores(proxies, jobs), target, config.objective)
-
-    if not config.pps:
-        return Ground(workshop, seen, table, target, evaluate, None)
+def _probes(seen: Sequence[Architecture], workshop: Workshop, progress: Progress | None) -> Probes:
+    """A few of the architectures under two initialisations; those that overflow under the second are left out."""
     key = workshop.bank.key
-    second = FeatureKey(**{**key.__dict__, "init_seed": key.init_seed + 1})
-    retest = Workshop(FeatureBank(workshop.bank.folder, second), workshop.batch, workshop.devices)
+    second = FeatureBank(workshop.bank.folder, replace(key, init_seed=key.init_seed + 1))
+    retest = replace(workshop, bank=second)
     chosen = seen[:: max(1, len(seen) // PROBE_COUNT)][:PROBE_COUNT]
     bad = overflowing(chosen, retest, progress)
     chosen = [architecture for architecture in chosen if architecture.id not in bad]
-    probes = Probes(branch_table(chosen, workshop), branch_table(chosen, retest))
-    return Ground(workshop, seen, table, target, evaluate, probes.violation)
+    return Probes(branch_table(chosen, workshop), branch_table(chosen, retest))

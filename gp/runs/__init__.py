@@ -1,0 +1,1 @@
+"""A search in a directory that describes itself and survives kills."""

@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gp.evolution.evolve import Progress
+from gp.evolution.evolve import Step
 from gp.evolution.state import SearchState
 from gp.runs.settings import BadRun, RunSettings
 from storage.files import BadFile, dump_json, load_json, parse_json, sealed, unsealed, write_atomic
@@ -127,7 +127,7 @@ class RunFiles:
         return SearchState.from_dict(data, search)
 
     @contextmanager
-    def journal(self, state: SearchState | None) -> Iterator[Callable[[Progress], None]]:
+    def journal(self, state: SearchState | None) -> Iterator[Callable[[Step], None]]:
         """Append a line per step to generations.jsonl, and write a checkpoint now and then. Lines after the
         checkpoint that a run continues from are dropped, because these steps are done again."""
         path = self.folder / "generations.jsonl"
@@ -136,13 +136,13 @@ class RunFiles:
         # Unbuffered, so that a full disk is met here and not when the file is closed.
         with path.open("ab", buffering=0) as file:
 
-            def on_iteration(progress: Progress) -> None:
-                record = {k: v for k, v in progress.__dict__.items() if k != "state"}
+            def on_iteration(step: Step) -> None:
+                record = step.record()
                 _append(file, (json.dumps(record, sort_keys=True, allow_nan=False) + "\n").encode(), path)
                 if pace.due():
                     os.fsync(file.fileno())
                     with pace.measured():
-                        self.save_state(progress.state)
+                        self.save_state(step.state)
 
             yield on_iteration
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gp.config import BadConfig
-from gp.evolution.evolve import Progress, Stop
+from gp.evolution.evolve import Step, Stop
 
 __all__ = ["Limits"]
 
@@ -37,19 +37,19 @@ class Limits:
             raise BadConfig("target", self.target, "a correlation from 0 to 1")
         object.__setattr__(self, "begun", self.clock())
 
-    def reached(self, progress: Progress) -> Stop | None:
+    def reached(self, step: Step) -> Stop | None:
         """The first limit that the search has reached."""
-        if self.target is not None and (progress.best_fitness or 0.0) >= self.target:
+        if self.target is not None and (step.best_fitness or 0.0) >= self.target:
             return Stop.TARGET
-        if self.patience is not None and idle_iterations(progress) >= self.patience:
+        if self.patience is not None and idle_iterations(step) >= self.patience:
             return Stop.PATIENCE
         if self.seconds is not None and self.clock() - self.begun >= self.seconds:
             return Stop.TIME
         return None
 
 
-def idle_iterations(progress: Progress) -> int:
+def idle_iterations(step: Step) -> int:
     """Iterations since the champion was found; the initial population counts as one moment."""
-    if progress.best_found_at is None:
-        return progress.iteration
-    return min(progress.iteration, progress.evaluations - progress.best_found_at)
+    if step.best_found_at is None:
+        return step.iteration
+    return min(step.iteration, step.evaluations - step.best_found_at)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from fitness.features.workshop import Workshop
 from gp.config import BadConfig, SearchConfig
+from models.benchmarks.benchmark import Benchmark
 from storage.datum import Datum
 from storage.errors import ZcpError
 
@@ -24,14 +27,16 @@ class BadRun(ZcpError, ValueError):
 class RunSettings:
     """What a run depends on besides the search itself; all of it decides the result.
 
-    `on_invalid` says what becomes of an architecture whose network overflows: `fail` ends the run with its id,
-    `drop` leaves it out of everything.
+    `benchmark` is a name, or a path that is kept absolute; `tokens` the digest of the token batch. `on_invalid` says
+    what becomes of an architecture whose network overflows: `fail` ends the run with its id, `drop` leaves it out of
+    everything. BadRun if a number could not be read back.
     """
 
     benchmark: str
     metric: str
     benchmark_digest: str
     search: SearchConfig
+    tokens: str
     search_size: int = 50
     init_seed: int = 0
     batch: int = 4
@@ -39,6 +44,25 @@ class RunSettings:
     corpus: str | None = None
     build: str | None = None
     on_invalid: str = "fail"
+
+    def __post_init__(self) -> None:
+        if os.sep in self.benchmark or self.benchmark.startswith("."):
+            object.__setattr__(self, "benchmark", os.path.abspath(self.benchmark))
+        whole = Datum("settings", vars(self), BadRun)
+        for name, (low, high) in _RANGES.items():
+            whole[name].integer(low, high)
+
+    def check(self, benchmark: Benchmark, workshop: Workshop) -> None:
+        """Refuse another content than the run began with; BadRun says of what."""
+        if benchmark.digest != self.benchmark_digest:
+            raise BadRun(f"{benchmark.name}: its content changed since the run began; restore it or start a new run")
+        if workshop.batch.digest != self.tokens:
+            text = self.corpus or "the built-in passage"
+            raise BadRun(f"{text}: the text changed since the run began; restore it or start a new run")
+
+    def recorded(self) -> dict[str, Any]:
+        """What a hall of fame keeps of it: the tokens are in its feature key."""
+        return {name: value for name, value in self.to_dict().items() if name != "tokens"}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for config.json."""
@@ -57,9 +81,9 @@ class RunSettings:
         except BadConfig as fault:
             raise BadRun(f"{where}: search: {fault}; restore the file or start a new run") from None
         values: dict[str, Any] = {name: whole[name].integer(low, high) for name, (low, high) in _RANGES.items()}
-        values |= {name: whole[name].text(_MAX_PATH) for name in ("benchmark", "metric", "benchmark_digest")}
+        values |= {name: whole[name].text(_MAX_PATH) for name in ("benchmark", "metric", "benchmark_digest", "tokens")}
         values |= {name: whole[name].optional_text(_MAX_PATH) for name in ("corpus", "build")}
         return cls(search=search, on_invalid=on_invalid.value, **values)
 
 
-_RANGES = {"search_size": (1, 10**6), "init_seed": (0, 2**63 - 1), "batch": (1, 4096), "seq_len": (2, 4096)}
+_RANGES = {"search_size": (1, 10**6), "init_seed": (0, 2**63 - 2), "batch": (1, 4096), "seq_len": (2, 4096)}

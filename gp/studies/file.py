@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gp.studies.trials import Trial
+from gp.studies.plan import Trial
 from storage.files import BadFile, dump_json, load_json, sealed, unsealed, write_atomic
 
 __all__ = ["Finished", "OtherStudy"]

@@ -1,0 +1,76 @@
+"""Objectives: what a search maximises, and its one door: a function with the decorator `objective` is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fitness.evaluation import Evaluation, ranking_key
+from fitness.ranking import RankTarget
+from primitives.invalid import Invalid
+from primitives.proxy import Proxy
+from storage.errors import ZcpError
+
+__all__ = ["OBJECTIVES", "BadObjective", "Objective", "evaluate_scores", "objective"]
+
+
+class BadObjective(ZcpError, ValueError):
+    """An objective that cannot be registered; the message says why."""
+
+
+Objective = Callable[[RankTarget, np.ndarray], np.ndarray]
+"""What a search maximises: signed agreement (P,) with a target of the finite scores (P, N), nan where all are equal."""
+
+OBJECTIVES: dict[str, Objective] = {}
+"""The objectives by name."""
+
+
+def objective(name: str) -> Callable[[Objective], Objective]:
+    """Register an objective; BadObjective if the name is taken, or if it does not know a ranking from its reverse."""
+
+    def register(measure: Objective) -> Objective:
+        probe = np.arange(4.0)
+        if name in OBJECTIVES:
+            raise BadObjective(f"objective {name!r}: the name is taken; choose another")
+        same, reverse = measure(RankTarget.create(probe), np.stack([probe, -probe]))
+        if not reverse < 0 < same:
+            got = f"got {same:.3g} for the target itself and {reverse:.3g} for its reverse"
+            raise BadObjective(f"objective {name!r}: {got}, wanted more and less than 0; correct it")
+        OBJECTIVES[name] = measure
+        return measure
+
+    return register
+
+
+objective("spearman")(RankTarget.spearman)
+objective("kendall")(RankTarget.kendall)
+
+
+@objective("both")
+def both(target: RankTarget, scores: np.ndarray) -> np.ndarray:
+    """The mean of rho and tau-b."""
+    return (target.spearman(scores) + target.kendall(scores)) / 2
+
+
+def evaluate_scores(
+    proxies: Sequence[Proxy], scores: np.ndarray, target: RankTarget, objective: str = "spearman"
+) -> list[Evaluation]:
+    """Evaluations of score vectors (P, N); the sign is chosen here, on these architectures only."""
+    finite = np.isfinite(scores).all(-1)
+    constant = finite & (scores.max(-1) == scores.min(-1))
+    usable = finite & ~constant
+    fitness = np.full(len(proxies), -np.inf)
+    if usable.any():
+        # A dot product's last bit may depend on how many rows there are; selection compares exactly.
+        fitness[usable] = OBJECTIVES[objective](target, scores[usable]).round(12)
+    result = []
+    for proxy, row, value, is_finite, is_constant in zip(proxies, scores, fitness, finite, constant, strict=True):
+        if not is_finite:
+            result.append(Evaluation.refuse(proxy, Invalid.NON_FINITE))
+        elif is_constant:
+            result.append(Evaluation.refuse(proxy, Invalid.CONSTANT))
+        else:
+            sign = 1 if value >= 0 else -1
+            result.append(Evaluation(proxy, float(abs(value)), sign, ranking_key(sign * row)))
+    return result

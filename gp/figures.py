@@ -1,0 +1,70 @@
+"""What a search found, measured: exact scores on every architecture of its benchmark, beside the naive baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fitness.evaluation import Split
+from fitness.features.soundness import screen
+from fitness.features.workshop import Workshop
+from fitness.protocol import baselines
+from fitness.ranking import RankTarget
+from fitness.replay import replay
+from gp.evolution.evolve import Stop
+from gp.hall_file import Baseline, BenchmarkRef, Ending, HallDocument, HallProxy, SplitIds
+from gp.benchmark_search import Found, Reporter
+from models.benchmarks.benchmark import Benchmark
+
+__all__ = ["fidelity", "measure"]
+
+EARLY = (Stop.TIME, Stop.PATIENCE, Stop.TARGET)
+
+
+def measure(
+    found: Found, workshop: Workshop, settings: Mapping[str, Any] | None = None, reporter: Reporter | None = None,
+    on_invalid: str = "fail",
+) -> HallDocument:  # fmt: skip
+    """The hall of fame with its figures, ready for `save_hall`; `settings` are recorded as what it was made with."""
+    reporter, formulas = reporter or Reporter(), found.hall.champions
+    benchmark = found.screened.benchmark
+    reporter.stage(f"exact scores of the hall of fame on all {len(benchmark)} architectures")
+    # One visit per network makes its exact scores and its sketch, which says whether it is sound.
+    workshop.exact_scores([f.proxy for f in formulas], benchmark.architectures, reporter.networks)
+    left = reporter.screened(screen(benchmark, workshop, found.screened.split, on_invalid))
+    benchmark, split, key = left.benchmark, left.split or Split((), ()), workshop.bank.key
+    return HallDocument(
+        space=benchmark.space,
+        build=key.build,
+        benchmark=BenchmarkRef(benchmark.name, benchmark.digest, benchmark.metric, benchmark.higher_is_better),
+        split=SplitIds(*(tuple(benchmark.architectures[i].id for i in part) for part in (split.search, split.holdout))),
+        seed=found.config.seed,
+        feature_key=key.digest,
+        config=settings or {"search": found.config.to_dict()},
+        proxies=_measured(found, benchmark, split, workshop),
+        baselines=tuple(Baseline(**row) for row in baselines(benchmark, split, key.build)),
+        evaluations=found.evaluations,
+        rejections=dict(found.result.state.rejections),
+        dropped=found.screened.dropped + left.dropped,
+        ending=Ending(str(found.result.stop), found.result.state.iteration, found.result.stop in EARLY),
+    )
+
+
+def _measured(found: Found, benchmark: Benchmark, split: Split, workshop: Workshop) -> tuple[HallProxy, ...]:
+    formulas = found.hall.champions
+    exact = replay(formulas, benchmark, workshop, split)
+    quick = replay(formulas, benchmark, workshop, split, sketch=True)
+    return tuple(
+        HallProxy(formula, **row.correlations, fidelity=fidelity(row.scores, sketched.scores))
+        for formula, row, sketched in zip(formulas, exact, quick, strict=True)
+    )
+
+
+def fidelity(exact: np.ndarray, sketch: np.ndarray) -> float | None:
+    """Spearman's rho between exact and sketch scores over the architectures where both exist."""
+    both = np.isfinite(exact) & np.isfinite(sketch)
+    if both.sum() < 3 or np.ptp(exact[both]) == 0 or np.ptp(sketch[both]) == 0:
+        return None
+    return round(float(RankTarget.create(exact[both]).spearman(sketch[None, both])[0]), 6)

@@ -1,0 +1,123 @@
+"""The plan of a study: the same search under several settings and seeds, to see what each part contributes.
+
+`search`, `pps`, `population` and `unary` repeat the ablations of LPZero (Dong et al. 2024, arXiv 2410.04808, figures 6
+and 7, table 5); the others are ours. They are of the evolution alone, but for `growth`. All settings of a seed search
+on the same split and are tested on the same held-out architectures, so they can be compared seed by seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fitness.evaluation import Split, split_groups
+from fitness.features.workshop import Workshop
+from fitness.objectives import OBJECTIVES
+from gp.config import SearchConfig
+from models.benchmarks.benchmark import Benchmark
+from primitives.inputs import EXTENDED, PAPER
+from primitives.operators import AGGREGATION
+from storage.errors import ZcpError
+
+__all__ = ["STUDIES", "BadStudy", "Setting", "Study", "Trial", "plan"]
+
+
+class BadStudy(ZcpError, ValueError):
+    """A study that this benchmark is too small for."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """`changes` to the default SearchConfig; `search_size` None is the one asked for."""
+
+    label: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    search_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is varied; differences are taken to the setting `reference`, the default where there is one."""
+
+    name: str
+    title: str
+    reference: str
+    settings: tuple[Setting, ...]
+
+
+def _aggregations() -> tuple[Setting, ...]:
+    """As published, ours, both, and everything the table has if that is more."""
+    sets: dict[str, tuple[str, ...]] = {"mean": ("mean",), "sum": ("sum",), "mean and sum": ("mean", "sum")}
+    sets["all"] = tuple(AGGREGATION)
+    return tuple(Setting(label, {"aggregates": names}) for label, names in sets.items())
+
+
+_WITH, _WITHOUT = Setting("evolution with PPS"), Setting("evolution without PPS", {"pps": False})
+_RANDOM = (
+    Setting("random with PPS", {"algorithm": "random"}),
+    Setting("random without PPS", {"algorithm": "random", "pps": False}),
+)
+_POPULATIONS = tuple(Setting(f"population {n}", {"population": n}) for n in (80, 100, 200))
+_UNARY = tuple(Setting(f"{n} unary", {"n_unary": n}) for n in range(1, 6))
+_INPUTS = (Setting("paper", {"inputs": PAPER}), Setting("extended", {"inputs": EXTENDED}))
+_OBJECTIVES = tuple(Setting(name, {"objective": name}) for name in OBJECTIVES)
+_BEAM = SearchConfig().beam
+_GROWTH = (
+    Setting("evolution alone"),
+    Setting("two branches", {"beam": _BEAM, "branches": 2, "coarse": 0}),
+    Setting("or three", {"beam": _BEAM, "coarse": 0}),
+    Setting("or coarse", {"beam": _BEAM}),
+)
+_SIZES = tuple(Setting(f"n = {n}", search_size=n) for n in (20, 30, 50, 100, 150))
+
+STUDIES: dict[str, Study] = {
+    s.name: s
+    for s in (
+        Study("search", "evolution and random search, with and without PPS", _WITH.label, (_WITH, _WITHOUT, *_RANDOM)),
+        Study("pps", "what the pruning rules save", _WITHOUT.label, (_WITH, _WITHOUT)),
+        Study("population", "size of the population", "population 80", _POPULATIONS),
+        Study("unary", "unary operators in a branch", "2 unary", _UNARY),
+        Study("aggregate", "aggregations that a formula may use", "all", _aggregations()),
+        Study("inputs", "inputs that a formula may use", "extended", _INPUTS),
+        Study("objective", "what the search maximises", "both", _OBJECTIVES),
+        Study("growth", "what growth adds to the evolution", _GROWTH[0].label, _GROWTH),
+        Study("sample", "n, the architectures that the search sees", "n = 50", _SIZES),
+    )
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One search to be done: setting number `place` of its study; `holdout` are the architectures that no setting of
+    this seed searches on."""
+
+    benchmark: Benchmark
+    workshop: Workshop
+    place: int
+    label: str
+    config: SearchConfig
+    split: Split
+    holdout: tuple[int, ...]
+
+
+def plan(
+    study: Study, benchmark: Benchmark, workshop: Workshop, seeds: Sequence[int], iterations: int, search_size: int = 50
+) -> list[Trial]:
+    """Every setting with every seed, the slow ones first; settings that leave fewer than 10 architectures held out
+    are left out, and BadStudy is raised where fewer than two remain."""
+    most = len(benchmark) - 10
+    kept = [s for s in study.settings if (s.search_size or search_size) <= most]
+    if len(kept) < 2:
+        raise BadStudy(
+            f"{benchmark.name}: has {len(benchmark)} architectures, too few for the study {study.name} "
+            "(10 are held out, and two settings are the least); take a larger benchmark or a smaller --search-size"
+        )
+    trials = []
+    for seed in seeds:
+        splits = {s.label: split_groups(benchmark.groups, s.search_size or search_size, seed) for s in kept}
+        common = tuple(sorted(set.intersection(*(set(split.holdout) for split in splits.values()))))
+        for place, setting in enumerate(kept):
+            config = SearchConfig(**{"seed": seed, "iterations": iterations, "beam": 0, **setting.changes})
+            trials.append(Trial(benchmark, workshop, place, setting.label, config, splits[setting.label], common))
+    return sorted(trials, key=lambda trial: -trial.config.n_unary)
