@@ -5,7 +5,9 @@ Data goes to stdout, talk and progress to stderr. Exit codes: 0 ok, 1 failed, 2 
 
 from __future__ import annotations
 
+import io
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,27 +21,45 @@ from commands.evolve import evolve
 from commands.exhaust import exhaust
 from commands.extract import extract
 from commands.leaderboard import leaderboard
-from commands.options import Commands
+from commands.options import Commands, examples
+from commands.output import program_name
 from commands.plot import plot
 from commands.replay import replay
 from commands.show import show
+from commands.tables import literal
 from storage.errors import ZcpError
 
-__all__ = ["main", "one_line", "program"]
+__all__ = ["VERSION", "main", "one_line", "program", "script"]
 
-
+VERSION = "0.1.0"
 MAX_MESSAGE = 1000  # characters
+
+
+def script() -> None:
+    """The program as a process of its own."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name may hold what this terminal cannot show
+    code = main()
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is said and saved: a late Ctrl-C must not end in a traceback
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; a user's mistake becomes one line on stderr and an exit code."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here is ever downloaded by Hugging Face code
+    asked = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        outcome = program.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        outcome = program.main(args=asked, standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except click.Abort:  # the command has said what to type next
+        return _fail("interrupted", 130)
+    except KeyboardInterrupt:
+        print(f"next: {program_name()} {shlex.join(asked)}", file=sys.stderr)
         return _fail("interrupted", 130)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
@@ -60,11 +80,14 @@ def _fail(message: str, code: int) -> int:
 def one_line(message: str) -> str:
     """A message may quote a file: nothing in it may steer a terminal or fill it."""
     line = " ".join(message.split())
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line[:MAX_MESSAGE])
-    return shown if len(line) <= MAX_MESSAGE else f"{shown}..."
+    return literal(line[:MAX_MESSAGE]) + ("..." if len(line) > MAX_MESSAGE else "")
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("evolve --space gpt2", "replay proxies/gpt2-mini.json"),
+)  # fmt: skip
+@click.version_option(VERSION, prog_name="zcp", message="%(prog)s %(version)s")
 def program() -> None:
     """Evolve zero-cost proxies that rank transformer architectures without training them."""
 
@@ -74,7 +97,4 @@ for command in (evolve, replay, exhaust, leaderboard, ablate, plot, extract, sho
 
 
 if __name__ == "__main__":
-    code = main()
-    for number in (signal.SIGINT, signal.SIGTERM):  # all is said and saved: a late Ctrl-C must not end in a traceback
-        signal.signal(number, signal.SIG_IGN)
-    sys.exit(code)
+    script()

@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from commands.live import live
-from commands.options import FORMAT, Name, feature_options, load_named, open_workshop
-from commands.output import direction, emit, say
+from commands.options import (
+    BENCHMARK,
+    FORMAT,
+    METRIC,
+    WHERE,
+    FeatureOptions,
+    Name,
+    examples,
+    feature_options,
+    load_named,
+)  # fmt: skip
+from commands.output import direction, emit, say, say_next
+from commands.tables import Interval, Row
 
-NAMES = ("search", "pps", "population", "unary", "aggregate", "inputs", "objective", "growth", "sample")
+if TYPE_CHECKING:
+    from gp.studies.file import Finished
+    from gp.studies.plan import Trial
 
 
-@click.command()
-@click.option("--benchmark", "name", required=True, help="Name or path.")
-@click.option("--study", type=Name(*NAMES), required=True, help="What is varied.")
-@click.option("--metric", help="Which measured value is the target (default: the benchmark's own).")
+def _studies() -> Iterable[str]:
+    from gp.studies.plan import STUDIES
+
+    return STUDIES
+
+
+@click.command(epilog=examples("ablate --benchmark gpt2-mini --study pps --seeds 3"))
+@BENCHMARK
+@click.option("--study", type=Name(table=_studies), required=True, help="What is varied.")
+@METRIC
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="The first one.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=5, show_default=True, help="How many, one split each.")
-@click.option("--iterations", type=click.IntRange(0), default=1000, show_default=True)
+@click.option("--iterations", type=click.IntRange(0), default=1000, show_default=True, help="Of each search.")
 @click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Architectures it may see.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder (default: runs/STUDY-BENCHMARK-TIME).")
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes.")
@@ -31,7 +50,7 @@ NAMES = ("search", "pps", "population", "unary", "aggregate", "inputs", "objecti
 @feature_options
 def ablate(
     name: str, study: str, metric: str | None, seed: int, seeds: int, iterations: int, search_size: int,
-    out: Path | None, jobs: int, form: str, **features: Any,
+    out: Path | None, jobs: int, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
     """Repeat a search under several settings and seeds, and say what each setting contributes.
 
@@ -49,32 +68,18 @@ def ablate(
     Held-out values are of sketch scores; the protocol with exact scores is that of evolve. An interrupted study goes
     on where it was when it is asked for again with the same --out.
     """
-    from gp.studies.trials import STUDIES, plan, run_study
-    from report import draw_study, save_figure
+    from gp.studies.plan import STUDIES, plan
+    from report import draw_study, save_figure, study_document
     from storage.files import dump_json, write_atomic
 
     benchmark = load_named(name, metric)
-    stem = f"{study}-{Path(benchmark.name).stem}"
-    folder = out or Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    path = folder / f"{stem}.json"
-    if path.exists():
-        raise click.UsageError(f"--out: {path} exists and is never overwritten; choose another folder, or move it away")
-    workshop = open_workshop(benchmark.space, **features)
+    path = _new_file(out, f"{study}-{Path(benchmark.name).stem}")
+    workshop = features.open(benchmark.space)
     trials = plan(STUDIES[study], benchmark, workshop, range(seed, seed + seeds), iterations, search_size)
-    start = time.monotonic()
-    finished = _finished(path, trials)
-    with live(0) as reporter:
-        tell = _teller(len(trials), finished, reporter.should_stop)
-        try:
-            records = run_study(trials, jobs, reporter.networks, tell, dict(finished.records))
-        except KeyboardInterrupt:
-            if finished.records:
-                say(
-                    f"next: the same command with --out {folder}, which keeps the {len(finished.records)} searches done"
-                )
-            raise
+    finished, start = _finished(path, trials), time.monotonic()
+    records = _searched(trials, finished, jobs, path.parent)
     seconds = time.monotonic() - start
-    document = _document(study, benchmark, workshop, trials, records)
+    document = study_document(STUDIES[study], benchmark, workshop, trials, records)
     document |= {"wall_seconds": round(seconds, 1), "jobs": jobs}
     write_atomic(path, dump_json(document, None))
     save_figure(draw_study(document), path.with_suffix(".png"))
@@ -82,10 +87,18 @@ def ablate(
     _show(document, form, f"{benchmark.name}: correlation with {direction(benchmark)}")
     say(f"{len(trials)} searches in {seconds:.1f} s; held-out values are of sketch scores")
     say(f"written: {path} and {path.with_suffix('.png')}")
-    say(f"next: python cli.py plot {path} --out FIGURE.svg")
+    say_next("plot", path, "--out", "FIGURE.svg")
 
 
-def _finished(path: Path, trials: Sequence[Any]) -> Any:
+def _new_file(out: Path | None, stem: str) -> Path:
+    """Where the document will lie; nothing may lie there yet."""
+    path = (out or Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}") / f"{stem}.json"
+    if path.exists():
+        raise click.UsageError(f"--out: {path} exists and is never overwritten; choose another folder, or move it away")
+    return path
+
+
+def _finished(path: Path, trials: Sequence[Trial]) -> Finished:
     """The searches that an interrupted study did; a damaged file of them is replaced, with a sentence."""
     from gp.studies.file import Finished, OtherStudy
     from storage.files import BadFile
@@ -103,10 +116,30 @@ def _finished(path: Path, trials: Sequence[Any]) -> Any:
     return finished
 
 
-def _teller(total: int, finished: Any, should_stop: Any) -> Any:
+def _searched(trials: Sequence[Trial], finished: Finished, jobs: int, folder: Path) -> Sequence[Mapping[str, Any]]:
+    """The records of all trials; what is done when the user interrupts is kept."""
+    from gp.studies.trials import run_study
+
+    with live(0) as reporter:
+        tell = _teller(len(trials), finished, reporter.should_stop)
+        try:
+            return run_study(trials, jobs, reporter.networks, tell, dict(finished.records))
+        except KeyboardInterrupt:
+            say(f"{len(finished.records)} of {len(trials)} searches are done and kept")
+            given = ("name", "study", "metric", "seed", "seeds", "iterations", "search_size", "jobs", "form")
+            say_next("ablate", "--out", folder, keep=(*given, *FEATURES, *WHERE))
+            raise click.Abort from None
+
+
+FEATURES = ("build", "batch", "seq_len", "corpus", "init_seed")
+
+
+def _teller(
+    total: int, finished: Finished, should_stop: Callable[[], bool]
+) -> Callable[[Trial, Mapping[str, Any]], None]:
     """Keeps each search and says how it ended, and leaves between two of them when asked to."""
 
-    def tell(trial: Any, record: Mapping[str, Any]) -> None:
+    def tell(trial: Trial, record: Mapping[str, Any]) -> None:
         finished.add(trial, record)
         done = len(finished.records)
         last = record["curve"][-1] if record["curve"] else {"fitness": None, "holdout_spearman": None}
@@ -121,30 +154,6 @@ def _teller(total: int, finished: Any, should_stop: Any) -> Any:
     return tell
 
 
-def _document(
-    study: str, benchmark: Any, workshop: Any, trials: Sequence[Any], records: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """All that the table and the figure are made of, and what it takes to repeat it."""
-    from gp.runs.run import environment
-    from gp.studies.summary import levels, rejections, summarise
-    from gp.studies.trials import STUDIES
-
-    reference = STUDIES[study].reference
-    return {
-        "schema": 1, "kind": "study", "study": study, "title": STUDIES[study].title, "reference": reference,
-        "benchmark": {"name": benchmark.name, "digest": benchmark.digest, "metric": benchmark.metric,
-                      "higher_is_better": benchmark.higher_is_better, "architectures": len(benchmark)},
-        "feature_key": workshop.bank.key.digest, "build": workshop.bank.key.build, "environment": environment(),
-        "settings": {t.label: _without_seed(t.config) for t in sorted(trials, key=lambda t: t.place)},
-        "trials": list(records), "summary": summarise(records, reference), "levels": levels(records),
-        "rejections": rejections(records), "held_out_scores": "sketch",
-    }  # fmt: skip
-
-
-def _without_seed(config: Any) -> dict[str, Any]:
-    return {name: value for name, value in config.to_dict().items() if name != "seed"}
-
-
 def _show(document: Mapping[str, Any], form: str, title: str) -> None:
     if form == "json":
         print(json.dumps(document, sort_keys=True, allow_nan=False))
@@ -154,7 +163,7 @@ def _show(document: Mapping[str, Any], form: str, title: str) -> None:
         return
     seeds = document["summary"][0]["seeds"]
     heading = f"{title}; study {document['study']}: {document['title']}; mean and 95% interval over {seeds} seeds"
-    emit([_columns(row) for row in document["summary"]], form, heading)
+    emit([_cells(row) for row in document["summary"]], form, heading)
     print(f"difference: to {document['reference']}, seed by seed; wins: share of seeds, pairs: of comparisons")
     if document["study"] in ("search", "pps"):
         print()
@@ -165,24 +174,22 @@ def _show(document: Mapping[str, Any], form: str, title: str) -> None:
         emit(_rules(document["rejections"]), form, "rejections by rule, mean of a search")
 
 
-def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    """One line of the table; headings of intervals differ in blanks only."""
+def _cells(row: Mapping[str, Any]) -> Row:
+    """One line of the table."""
     cells: dict[str, Any] = {"setting": row["setting"]}
-    heading = "95%"
     for key, label in (
-        ("best", "best fitness"), ("difference_best", "difference"), ("holdout_spearman", "held-out rho"),
-        ("difference_holdout_spearman", "difference "), ("holdout_kendall", "held-out tau"),
+        ("best", "best fitness"), ("difference_best", "best, difference"), ("holdout_spearman", "held-out rho"),
+        ("difference_holdout_spearman", "held-out rho, difference"), ("holdout_kendall", "held-out tau"),
     ):  # fmt: skip
         figures = row[key] or {"mean": None, "low": None}
         cells[label] = figures["mean"]
-        cells[heading] = None if figures["low"] is None else f"{figures['low']:.3f}..{figures['high']:.3f}"
-        heading += " "
+        cells[f"{label} ci95"] = None if figures["low"] is None else Interval(figures["low"], figures["high"])
     cells |= {"wins best": row["wins_search"]["best"], "wins held-out": row["wins_holdout"]["best"]}
     cells |= {"pairs held-out": row["wins_holdout"]["pairs"], "valid": f"{row['holdout_spearman']['n']}/{row['seeds']}"}
-    return cells | {"evaluations": f"{row['evaluations']:.0f}", "cpu s": row["seconds"]["mean"]}
+    return cells | {"evaluations": round(row["evaluations"]), "cpu s": row["seconds"]["mean"]}
 
 
-def _wide(row: Mapping[str, Any]) -> dict[str, Any]:
+def _wide(row: Mapping[str, Any]) -> Row:
     """The whole row with a column per number, for machines."""
     cells: dict[str, Any] = {}
     for name, value in row.items():
@@ -195,14 +202,14 @@ def _wide(row: Mapping[str, Any]) -> dict[str, Any]:
     return cells
 
 
-def _level(row: Mapping[str, Any]) -> dict[str, Any]:
+def _level(row: Mapping[str, Any]) -> Row:
     return {
         "share": f"{row['level']:.0%}", "setting": row["setting"], "reached": f"{row['reached']}/{row['seeds']}",
-        "evaluations": None if row["evaluations"] is None else f"{row['evaluations']:.0f}", "cpu s": row["seconds"],
+        "evaluations": None if row["evaluations"] is None else round(row["evaluations"]), "cpu s": row["seconds"],
     }  # fmt: skip
 
 
-def _rules(counts: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+def _rules(counts: Mapping[str, Mapping[str, float]]) -> list[Row]:
     return [
         {"setting": setting, "rule": rule, "count": f"{count:.1f}"}
         for setting, rules in counts.items()

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from commands.live import live
-from commands.options import FORMAT, Commands, Name, load_named
-from commands.output import emit, say
+from commands.options import FORMAT, Commands, Name, examples, load_named
+from commands.output import emit, say, say_next
+from commands.tables import Row
+
+if TYPE_CHECKING:
+    from models.training.campaign import Progress
 
 
-@click.group(cls=Commands)
+def _trained() -> Iterable[str]:
+    from models.benchmarks.origins import ORIGINS
+
+    return [name for name, origin in ORIGINS.items() if origin.embedded]
+
+
+@click.group(cls=Commands, epilog=examples("benchmarks list", "benchmarks fetch gpt2-wt103"))
 def benchmarks() -> None:
     """Architectures with measured quality."""
 
 
-@benchmarks.command("list")
+@benchmarks.command("list", epilog=examples("benchmarks list --format json"))
 @FORMAT
 def list_benchmarks(form: str) -> None:
     """Every known benchmark and where its data lie."""
     from models.benchmarks.origins import ORIGINS, locate
 
-    rows = []
+    rows: list[Row] = []
     for origin in ORIGINS.values():
         place = locate(origin.name)
         ceiling = load_named(origin.name).header.get("noise_ceiling") if place and origin.embedded else None
@@ -33,7 +44,7 @@ def list_benchmarks(form: str) -> None:
     emit(rows, form, "benchmarks")
 
 
-@benchmarks.command("fetch")
+@benchmarks.command("fetch", epilog=examples("benchmarks fetch flexibert-glue"))
 @click.argument("name")
 def fetch_benchmark(name: str) -> None:
     """Download a published benchmark at its pinned commit into data/."""
@@ -43,11 +54,11 @@ def fetch_benchmark(name: str) -> None:
         print(fetch(name, reporter.networks))
 
 
-@benchmarks.command("verify")
+@benchmarks.command("verify", epilog=examples("benchmarks verify gpt2-mini", "benchmarks verify gpt2-mini --sample 3"))
 @click.argument("name")
 @click.option("--sample", type=click.IntRange(1), help="Train that many architectures again and compare the losses.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which ones are drawn.")
-@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True)
+@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes that train.")
 def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int:
     """Read every record and compare the content with the pinned digest; train some again if asked to."""
     from models.benchmarks.origins import find, verify
@@ -68,8 +79,8 @@ def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int
     return 0 if found.agrees else 1
 
 
-@benchmarks.command("train")
-@click.argument("name", type=Name("gpt2-mini"))
+@benchmarks.command("train", epilog=examples("benchmarks train gpt2-mini --out mine.jsonl --jobs 8"))
+@click.argument("name", type=Name(table=_trained))
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write (default: where the toolkit looks).")
 @click.option("--resume", is_flag=True, help="Continue an interrupted training; finished runs are not repeated.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
@@ -85,13 +96,13 @@ def train_benchmark(name: str, out: Path | None, resume: bool, jobs: int, nicene
     partial = path.parent / f"{path.stem}.partial.jsonl"
     if partial.exists() and not resume:
         raise click.UsageError(f"{partial} holds a training that was begun; continue it with --resume, or remove it")
-
-    def show(progress: Any) -> None:
-        left = "" if progress.seconds_left is None else f", {progress.seconds_left / 60:.0f} min left"
-        say(f"{progress.done}/{progress.total} {progress.id} seed {progress.seed}: loss {progress.loss:.4f}{left}")
-
     try:
-        print(train(path, jobs=jobs, niceness=niceness, on_progress=show))
+        print(train(path, jobs=jobs, niceness=niceness, on_progress=_show))
     except KeyboardInterrupt:
-        say(f"next: python cli.py benchmarks train {name} --resume" + (f" --out {out}" if out else ""))
-        raise
+        say_next("benchmarks", "train", name, "--resume", keep=("out", "jobs", "niceness"))
+        raise click.Abort from None
+
+
+def _show(progress: Progress) -> None:
+    left = "" if progress.seconds_left is None else f", {progress.seconds_left / 60:.0f} min left"
+    say(f"{progress.done}/{progress.total} {progress.id} seed {progress.seed}: loss {progress.loss:.4f}{left}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from commands.options import FORMAT
-from commands.output import emit
+from commands.options import FORMAT, examples
+from commands.output import emit, program_name
+from commands.tables import Row
 
 
-@click.command()
+@click.command(epilog=examples("doctor", "doctor --format json"))
 @FORMAT
 def doctor(form: str) -> None:
     """Versions, devices, data found, disk; and what to do if something is missing."""
@@ -19,7 +20,7 @@ def doctor(form: str) -> None:
     from gp.runs.run import environment
     from models.benchmarks.origins import ORIGINS, locate
 
-    rows = [{"what": name, "found": str(value), "advice": ""} for name, value in environment().items()]
+    rows: list[Row] = [{"what": name, "found": str(value), "advice": ""} for name, value in environment().items()]
     cuda = torch.cuda.device_count()
     rows.append({"what": "CUDA devices", "found": str(cuda), "advice": "" if cuda else "none needed: --devices cpu"})
     free = shutil.disk_usage(".").free / 2**30
@@ -27,6 +28,6 @@ def doctor(form: str) -> None:
     rows.append({"what": "free disk", "found": f"{free:.1f} GiB", "advice": advice})
     for origin in ORIGINS.values():
         place = locate(origin.name)
-        advice = "" if place else f"python cli.py benchmarks fetch {origin.name}, or set ZCP_DATA"
+        advice = "" if place else f"{program_name()} benchmarks fetch {origin.name}, or set ZCP_DATA"
         rows.append({"what": origin.name, "found": str(place or "no"), "advice": advice})
     emit(rows, form, "doctor")

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import click
 
 from commands.live import live
-from commands.options import ON_INVALID, feature_options, load_named, open_workshop
+from commands.options import BENCHMARK, ON_INVALID, FeatureOptions, examples, feature_options, load_named
 from commands.output import say
 
 
-@click.command()
-@click.option("--benchmark", "name", required=True, help="Name or path.")
+@click.command(epilog=examples("extract --benchmark gpt2-mini --devices cpu,cpu"))
+@BENCHMARK
 @ON_INVALID
 @feature_options
-def extract(name: str, on_invalid: str, **features: Any) -> None:
+def extract(name: str, on_invalid: str, features: FeatureOptions) -> None:
     """Fill the feature bank ahead of time."""
     from fitness.features.soundness import screen
 
     benchmark = load_named(name)
-    workshop = open_workshop(benchmark.space, **features)
+    workshop = features.open(benchmark.space)
     start = time.monotonic()
     with live(0) as reporter:
         visited = workshop.extract(benchmark.architectures, reporter.networks)

@@ -4,48 +4,55 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import TimeRemainingColumn as TimeLeft
+from rich.table import Column
+from rich.text import Text
 
 from commands.output import say, talk
 
+if TYPE_CHECKING:
+    from gp.benchmark_search import Reporter
+    from gp.evolution.evolve import Step
+
+EVERY = 50  # networks or iterations between two plain lines
+
 
 @contextmanager
-def live(iterations: int) -> Iterator[Any]:
+def live(iterations: int) -> Iterator[Reporter]:
     """A reporter: a live display on a terminal, plain lines elsewhere. Ctrl-C and SIGTERM ask it to stop: a search
     after the current evaluation, anything else after the current network, whose features are kept."""
-    from gp.runs.run import Reporter
+    from gp.benchmark_search import Reporter
 
     stop: list[int] = []
 
-    def ask(number: int, frame: Any) -> None:
+    def ask(number: int, frame: FrameType | None) -> None:
         if stop:
             raise KeyboardInterrupt
         stop.append(number)
         say("stopping after the current step; press Ctrl-C again to leave at once")
-
-    def stoppable(show: Callable[[int, int], None]) -> Callable[[int, int], None]:
-        def networks(done: int, total: int) -> None:
-            show(done, total)
-            if stop and done < total:
-                raise KeyboardInterrupt
-
-        return networks
 
     warnings = Warnings()
     log = logging.getLogger("zcp")
     log.addHandler(warnings)
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with _bars() if talk.is_terminal else nullcontext() as bars:
-            shown = _bar_callbacks(bars, iterations) if bars else _line_callbacks(iterations)
-            shown["networks"] = stoppable(shown["networks"])
-            yield Reporter(**shown, should_stop=lambda: bool(stop))
+        with progress_bars(talk) if talk.is_terminal else nullcontext() as bars:
+            display = Bars(bars, iterations) if bars else Lines(iterations)
+
+            def networks(done: int, total: int) -> None:
+                display.networks(done, total)
+                if stop and done < total:
+                    raise KeyboardInterrupt
+
+            yield Reporter(display.stage, networks, display.iteration, lambda: bool(stop))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -59,51 +66,79 @@ class Warnings(logging.Handler):
         say(f"warning: {record.getMessage()}")
 
 
-def _bars() -> Progress:
+class Note(ProgressColumn):
+    """The end of a progress line, which gives way where there is no room."""
+
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=False, ratio=1))
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
+
+
+def progress_bars(console: Console) -> Progress:
+    """Progress lines whose bar and count keep their room."""
     return Progress(
-        TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"), console=talk, transient=True,
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(24, table_column=Column(no_wrap=True, min_width=24)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)), TimeLeft(table_column=Column(no_wrap=True)), Note(),
+        console=console, transient=True, expand=True,
     )  # fmt: skip
 
 
-def _bar_callbacks(bars: Progress, iterations: int) -> dict[str, Any]:
-    state: dict[str, Any] = {"stage": "networks", "task": None, "start": None}
+class Bars:
+    """What a terminal shows: a bar for each stage that visits networks, and one for the search."""
 
-    def stage(text: str) -> None:
-        state.update(stage=text, task=None)
+    def __init__(self, bars: Progress, iterations: int) -> None:
+        self._bars, self._iterations = bars, iterations
+        self._visits: TaskID | None = None
+        self._search: TaskID | None = None
+        self._start = time.monotonic()
+
+    def stage(self, text: str) -> None:
+        """Another part of the work begins."""
+        self._visits = None
         say(text)
 
-    def networks(done: int, total: int) -> None:
-        if state["task"] is None or done == 1:
-            state["task"] = bars.add_task("networks", total=total, note="")
-        bars.update(state["task"], completed=done)
+    def networks(self, done: int, total: int) -> None:
+        """Another network is done."""
+        if self._visits is None or done == 1:
+            self._visits = self._bars.add_task("networks", total=total, note="")
+        self._bars.update(self._visits, completed=done)
 
-    def iteration(progress: Any) -> None:
-        if state["start"] is None:
-            state["start"], state["search"] = time.monotonic(), bars.add_task("search", total=iterations, note="")
-        bars.update(state["search"], completed=progress.iteration, note=_note(progress, state["start"]))
-
-    return {"stage": stage, "networks": networks, "iteration": iteration}
-
-
-def _line_callbacks(iterations: int) -> dict[str, Any]:
-    start = time.monotonic()
-
-    def networks(done: int, total: int) -> None:
-        if done == total or done % 50 == 0:
-            print(f"networks {done}/{total}, {time.monotonic() - start:.0f} s", file=sys.stderr)
-
-    def iteration(progress: Any) -> None:
-        if progress.iteration % 50 == 0:
-            print(f"iteration {progress.iteration}/{iterations}: {_note(progress, start)}", file=sys.stderr)
-
-    return {"stage": lambda text: print(text, file=sys.stderr), "networks": networks, "iteration": iteration}
+    def iteration(self, step: Step) -> None:
+        """Another iteration is done."""
+        if self._search is None:
+            self._start = time.monotonic()
+            self._search = self._bars.add_task("search", total=self._iterations, note="")
+        self._bars.update(self._search, completed=step.iteration, note=_note(step, self._start))
 
 
-def _note(progress: Any, start: float) -> str:
-    best = "none" if progress.best_fitness is None else f"{progress.best_fitness:.4f}"
-    pace = progress.evaluations / max(time.monotonic() - start, 1e-3)
-    top = sorted(progress.rejections.items(), key=lambda item: -item[1])[:4]
+class Lines:
+    """What a file or a pipe gets: a line now and then."""
+
+    def __init__(self, iterations: int) -> None:
+        self._iterations, self._start = iterations, time.monotonic()
+
+    def stage(self, text: str) -> None:
+        """Another part of the work begins."""
+        say(text)
+
+    def networks(self, done: int, total: int) -> None:
+        """Another network is done."""
+        if done == total or done % EVERY == 0:
+            say(f"networks {done}/{total}, {time.monotonic() - self._start:.0f} s")
+
+    def iteration(self, step: Step) -> None:
+        """Another iteration is done."""
+        if step.iteration % EVERY == 0:
+            say(f"iteration {step.iteration}/{self._iterations}: {_note(step, self._start)}")
+
+
+def _note(step: Step, start: float) -> str:
+    best = "none" if step.best_fitness is None else f"{step.best_fitness:.4f}"
+    pace = step.evaluations / max(time.monotonic() - start, 1e-3)
+    top = sorted(step.rejections.items(), key=lambda item: -item[1])[:4]
     refused = ", ".join(f"{rule} {count}" for rule, count in top)
-    total = sum(progress.rejections.values())
+    total = sum(step.rejections.values())
     return f"best {best}, {pace:.0f} evaluations/s, PPS refused {total}" + (f" ({refused})" if top else "")

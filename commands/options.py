@@ -1,18 +1,36 @@
-"""What several commands ask for: names with a suggestion, the feature options, a benchmark."""
+"""What several commands ask for: names from tables, the feature options, a benchmark, a split."""
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from commands.output import program_name, say, was_given
+
+if TYPE_CHECKING:
+    from fitness.evaluation import Split
+    from fitness.features.workshop import Workshop
+    from gp.hall_file import HallDocument
+    from models.benchmarks.benchmark import Benchmark
+
+Command = Callable[..., Any]
+
 
 class Commands(click.Group):
-    """A group that suggests the nearest command."""
+    """A group that suggests the nearest command, and shows its help where none is given."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
@@ -23,26 +41,27 @@ class Commands(click.Group):
 
 
 class Name(click.ParamType):
-    """One of a few names, with a suggestion when it is misspelt."""
+    """One of a few names, with a suggestion when it is misspelt; names of a table are read when they are needed."""
 
-    def __init__(self, *names: str) -> None:
-        self.names, self.name = names, "|".join(names)
+    name = "name"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        if value in self.names:
-            return value
-        near = get_close_matches(str(value), self.names, 1)
+    def __init__(self, *names: str, table: Callable[[], Iterable[str]] = tuple) -> None:
+        self._names, self._table = names, table
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self._names, *self._table())
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(self.names)}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        names = self.names
+        if value in names:
+            return str(value)
+        near = get_close_matches(str(value), names, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise click.BadParameter(f"got {value!r}, wanted one of {', '.join(self.names)}{hint}", ctx, param)
-
-
-FORMAT = click.option("--format", "form", type=Name("table", "json", "csv"), default="table", show_default=True)
-
-
-ON_INVALID = click.option(
-    "--on-invalid", type=Name("fail", "drop"), default="fail", show_default=True,
-    help="An architecture whose network overflows: end with its id, or leave it out.",
-)  # fmt: skip
+        raise click.BadParameter(f"got {value!r}, wanted one of {', '.join(names)}{hint}", ctx, param)
 
 
 class Duration(click.ParamType):
@@ -50,63 +69,173 @@ class Duration(click.ParamType):
 
     name = "time"
     units: ClassVar = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+    longest: ClassVar = 3650 * 86400
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
         match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd]?)", str(value).strip())
-        if match is None or float(match[1]) == 0:
-            raise click.BadParameter(f"got {value!r}, wanted a time such as 90s, 30m, 2h or 1d", ctx, param)
-        return float(match[1]) * self.units[match[2]]
+        seconds = float(match[1]) * self.units[match[2]] if match else 0.0
+        if not 0 < seconds <= self.longest:
+            wanted = "a time of at most 3650d, such as 90s, 30m, 2h or 1d"
+            raise click.BadParameter(f"got {value!r}, wanted {wanted}", ctx, param)
+        return seconds
 
 
-def feature_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What the features depend on, and where they are made."""
-    for option in (
-        click.option("--build", default=None, help="Which reading of the space to build (default: its first)."),
-        click.option("--batch", type=click.IntRange(1, 4096), default=4, show_default=True, help="Sequences."),
-        click.option("--seq-len", type=click.IntRange(2, 4096), default=64, show_default=True, help="Bytes each."),
-        click.option("--corpus", type=click.Path(path_type=Path), help="Your own text instead of the passage."),
-        click.option("--init-seed", type=click.IntRange(0), default=0, show_default=True, help="Of the weights."),
-        click.option("--devices", default="auto", show_default=True, help="cpu | cpu,cpu | cuda:0,cuda:1 | auto."),
-        click.option("--bank", type=click.Path(path_type=Path), default=Path(".cache/bank"), show_default=True),
-    ):
-        command = option(command)
-    return command
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {program_name()} {line}" for line in lines)
 
 
-def open_workshop(
-    space: str,
-    build: str | None,
-    batch: int,
-    seq_len: int,
-    corpus: Path | None,
-    init_seed: int,
-    devices: str,
-    bank: Path,
-) -> Any:
-    """The workshop that the feature options describe."""
-    from engine.crew import check_devices
-    from fitness.features.bank import FeatureBank, FeatureKey
-    from fitness.features.workshop import Workshop
-    from models.tokens import TokenBatch
+def gathered(name: str, make: Callable[..., Any], *options: Command) -> Callable[[Command], Command]:
+    """Options that reach a command as one argument: what `make` makes of them."""
 
-    check_build(space, build)
-    tokens = TokenBatch.from_file(corpus, batch, seq_len) if corpus else TokenBatch.from_passage(batch, seq_len)
-    key = FeatureKey.create(space, tokens.digest, init_seed, build)
-    return Workshop(FeatureBank(bank, key), tokens, check_devices(devices))
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def call(**given: Any) -> Any:
+            mine = {option: given.pop(option) for option in names}
+            return command(**given, **{name: make(**mine)})
+
+        before = len(getattr(call, "__click_params__", ()))
+        for option in reversed(options):
+            option(call)
+        names = [parameter.name for parameter in call.__click_params__[before:]]  # type: ignore[attr-defined]
+        return call
+
+    return decorate
 
 
-def check_build(space: str, build: str | None) -> None:
-    """Refuse a build that the space does not have."""
-    from models.spaces import SPACES
+BENCHMARK = click.option("--benchmark", "name", required=True, metavar="NAME|PATH", help="Whose architectures.")
+METRIC = click.option("--metric", help="Which measured value is the target (default: the benchmark's own).")
+SPLIT_SEED = click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the split.")
+FORMAT = click.option(
+    "--format", "form", type=Name("table", "json", "csv"), default="table", show_default=True,
+    help="How results are printed.",
+)  # fmt: skip
+ON_INVALID = click.option(
+    "--on-invalid", type=Name("fail", "drop"), default="fail", show_default=True,
+    help="An architecture whose network overflows: end with its id, or leave it out.",
+)  # fmt: skip
+WHERE = ("devices", "bank")  # the options that a next command needs to find what this one has made
 
-    if build is not None and build not in SPACES[space].builds:
-        raise click.UsageError(f"--build: got {build!r}, wanted one of {', '.join(SPACES[space].builds)}")
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """What the features depend on, and where they are made and kept."""
+
+    build: str | None = None
+    batch: int = 4
+    seq_len: int = 64
+    corpus: Path | None = None
+    init_seed: int = 0
+    devices: str = "auto"
+    bank: Path = Path(".cache/bank")
+
+    def open(self, space: str) -> Workshop:
+        """The workshop that they describe."""
+        from fitness.features.workshop import Workshop
+
+        return Workshop.open(
+            space, build=self.build, batch=self.batch, length=self.seq_len, corpus=self.corpus,
+            init_seed=self.init_seed, devices=self.devices, bank=self.bank,
+        )  # fmt: skip
+
+    def of_run(self, hall: HallDocument, space: str) -> FeatureOptions:
+        """Those of the run behind a hall of fame, where the user gives none; differences are said."""
+        recorded = _recorded_features(hall, space)
+        other = {name: value for name, value in recorded.items() if value != getattr(self, name)}
+        overruled = {name for name in other if was_given(name)}
+        for name in sorted(overruled):
+            say(f"{_flag(name)}: {getattr(self, name)} here, {other[name]} in the run, so these are other features")
+        taken = {name: value for name, value in other.items() if name not in overruled}
+        if taken:
+            say("features as in the run: " + " ".join(f"{_flag(name)} {value}" for name, value in taken.items()))
+        return replace(self, **taken)
 
 
-def load_named(name: str, metric: str | None = None) -> Any:
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _recorded_features(hall: HallDocument, space: str) -> dict[str, Any]:
+    """The feature settings that a hall of fame records, checked; the build only for its own space."""
+    from gp.hall_file import BadHall
+    from storage.datum import Datum
+
+    config = Datum("hall of fame: config", dict(hall.config), BadHall)
+    found: dict[str, Any] = {}
+    for name, low, high in (("batch", 1, 4096), ("seq_len", 2, 4096), ("init_seed", 0, 2**63 - 2)):
+        if name in hall.config:
+            found[name] = config[name].integer(low, high)
+    if hall.config.get("corpus") is not None:
+        found["corpus"] = Path(config["corpus"].text(4096))
+    if hall.build is not None and hall.space == space and hall.config.get("build") is not None:
+        found["build"] = hall.build
+    return found
+
+
+feature_options = gathered(
+    "features",
+    FeatureOptions,
+    click.option("--build", help="Which reading of the space to build (default: its first)."),
+    click.option("--batch", type=click.IntRange(1, 4096), default=4, show_default=True, help="Sequences of text."),
+    click.option("--seq-len", type=click.IntRange(2, 4096), default=64, show_default=True, help="Bytes of each."),
+    click.option("--corpus", type=click.Path(path_type=Path), help="Your own text instead of the passage."),
+    click.option(
+        "--init-seed", type=click.IntRange(0, 2**63 - 2), default=0, show_default=True, help="Of the weights."
+    ),
+    click.option("--devices", default="auto", show_default=True, help="cpu | cpu,cpu | cuda:0,cuda:1 | auto."),
+    click.option(
+        "--bank",
+        type=click.Path(path_type=Path),
+        default=Path(".cache/bank"),
+        show_default=True,
+        help="Folder where features and scores are kept.",
+    ),
+)
+
+
+def load_named(name: str, metric: str | None = None) -> Benchmark:
     """A benchmark by name or path."""
     from models.benchmarks.origins import load
 
     return load(name, metric)
+
+
+def load_for(hall: HallDocument, name: str | None, metric: str | None) -> Benchmark:
+    """The benchmark a hall was evolved on, or the named one; of the same benchmark the run's metric is the default."""
+    place = str(hall.config.get("benchmark", hall.benchmark.name)) if name is None else name
+    benchmark, wanted = load_named(place, metric), hall.benchmark.metric
+    if benchmark.digest != hall.benchmark.digest or benchmark.metric == wanted:
+        return benchmark
+    if metric is not None:
+        say(f"--metric: {metric} here, {wanted} in the run, so this is another target")
+        return benchmark
+    say(f"metric as in the run: {wanted}")
+    return load_named(place, wanted)
+
+
+def split_of(hall: HallDocument, benchmark: Benchmark) -> Split | None:
+    """The split a hall was evolved on, as indices into its benchmark; None on another one."""
+    from fitness.replay import recorded_split
+
+    if hall.benchmark.digest != benchmark.digest:
+        return None
+    return recorded_split(hall.split.search, hall.split.holdout, benchmark)
+
+
+def draw_split(benchmark: Benchmark, search_size: int, seed: int) -> Split:
+    """A search split that leaves 10 architectures held out."""
+    from fitness.evaluation import split_groups
+
+    check_search_size(benchmark, search_size)
+    return split_groups(benchmark.groups, search_size, seed)
+
+
+def check_search_size(benchmark: Benchmark, search_size: int) -> None:
+    """Refuse a search split that leaves too few architectures."""
+    if search_size > len(benchmark) - 10:
+        raise click.UsageError(
+            f"--search-size: got {search_size}, wanted at most {len(benchmark) - 10}, "
+            "so that 10 architectures are held out"
+        )

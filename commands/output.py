@@ -1,99 +1,139 @@
-"""What a command says: data on stdout as a table, JSON or CSV; talk on stderr."""
+"""What a command says: data on stdout as a table, JSON, CSV or Markdown; talk on stderr."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-talk = Console(stderr=True, highlight=False)
-page = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+from commands.tables import Cell, Formula, Interval, Row, is_number, literal, names_of, plain, table
+
+if TYPE_CHECKING:
+    from models.benchmarks.benchmark import Benchmark
+
+talk = Console(stderr=True, highlight=False, markup=False, emoji=False)
+WIDTH = 100  # characters of a line where nothing tells the width of the page
+PARTS = (("search", "search"), ("holdout", "held-out"), ("all", "all"))
+STATISTICS = (("spearman", "rho"), ("kendall", "tau"))
 
 
 def say(text: str) -> None:
     """Talk to the user on stderr, unbroken, so that what it shows can be copied."""
-    talk.print(text, soft_wrap=True, markup=False)
+    talk.print(Text(literal(text)), soft_wrap=True)
 
 
-def say_ceiling(benchmark: Any) -> None:
-    """What a perfect oracle would reach, where the benchmark has measured its noise."""
-    if text := ceiling_of(benchmark):
-        say(text)
+def program_name() -> str:
+    """How the user calls this program."""
+    return "zcp" if Path(sys.argv[0]).name == "zcp" else "python cli.py"
 
 
-def ceiling_of(benchmark: Any) -> str | None:
-    """The same as a sentence; None where the noise was not measured."""
+def say_next(*words: object, keep: Sequence[str] = (), label: str = "next") -> None:
+    """The next command to type, quoted for a shell, with those options named in `keep` that were given to this one."""
+    parts = [str(word) for word in words]
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in keep and was_given(str(parameter.name)):
+            parts += [parameter.opts[0], str(context.params[str(parameter.name)])]
+    say(f"{label}: {program_name()} {shlex.join(parts)}")
+
+
+def was_given(name: str) -> bool:
+    """Whether the user gave an option of the running command, instead of leaving it at its default."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def ceiling_of(benchmark: Benchmark) -> str | None:
+    """What a perfect oracle would reach; None where the benchmark has not measured its noise."""
     ceiling = benchmark.header.get("noise_ceiling")
     if not ceiling:
         return None
     return f"noise ceiling (a perfect oracle): rho {ceiling['spearman']:.3f}, tau {ceiling['kendall']:.3f}"
 
 
-def direction(benchmark: Any) -> str:
+def say_ceiling(benchmark: Benchmark) -> None:
+    """The same as talk."""
+    if text := ceiling_of(benchmark):
+        say(text)
+
+
+def direction(benchmark: Benchmark) -> str:
+    """The target of all correlations: the metric, turned so that more is better."""
     return f"{'' if benchmark.higher_is_better else '-'}{benchmark.metric}"
 
 
-def columns_of(record: Mapping[str, Any]) -> dict[str, Any]:
+def columns_of(record: Mapping[str, Any]) -> dict[str, Cell]:
     """Search rho, held-out rho and tau with intervals, all rho and tau, as far as the record has them."""
-    columns: dict[str, Any] = {}
-    if record.get("search"):
-        columns["search rho"] = record["search"]["spearman"]
-    for part, label in (("holdout", "held-out"), ("all", "all")):
-        if record.get(part):
-            columns[f"{label} rho"] = record[part]["spearman"]
-            if part == "holdout" and record[part].get("ci95_spearman"):
-                columns["95%"] = "{:.3f}..{:.3f}".format(*record[part]["ci95_spearman"])
-            columns[f"{label} tau"] = record[part]["kendall"]
-            if part == "holdout" and record[part].get("ci95_kendall"):
-                columns["95% "] = "{:.3f}..{:.3f}".format(*record[part]["ci95_kendall"])
+    columns: dict[str, Cell] = {}
+    for part, label in PARTS:
+        for statistic, letter in STATISTICS[: 1 if part == "search" else 2]:
+            if record.get(part):
+                columns[f"{label} {letter}"] = record[part][statistic]
+                if part == "holdout":
+                    columns[f"{label} {letter} ci95"] = Interval.of(record[part].get(f"ci95_{statistic}"))
     return columns
 
 
-def emit(rows: Sequence[Mapping[str, Any]], form: str, title: str) -> None:
+def emit(rows: Sequence[Row], form: str, title: str) -> None:
     """Rows as a table, as JSON, CSV or Markdown, on stdout."""
+    print(rendered(rows, form, title), end="")
+
+
+def rendered(rows: Sequence[Row], form: str, title: str) -> str:
+    """The text that `emit` prints; a table is as wide as the terminal."""
     if form == "json":
-        print(json.dumps(list(rows), indent=2, allow_nan=False))
-        return
-    names = list(dict.fromkeys(name for row in rows for name in row))
+        return json.dumps(flat(rows), indent=2, allow_nan=False) + "\n"
     if form == "csv":
-        sink = io.StringIO()
-        writer = csv.DictWriter(sink, names)
-        writer.writeheader()
-        writer.writerows(rows)
-        print(sink.getvalue(), end="")
-        return
-    numbers = {name for name in names if any(isinstance(row.get(name), float) for row in rows)}
+        return _csv(rows)
     if form == "markdown":
-        print(f"{title}\n\n| {' | '.join(names)} |")
-        print(f"|{'|'.join('---:' if name in numbers else '---' for name in names)}|")
-        for row in rows:
-            print(f"| {' | '.join(_plain(row.get(name)) for name in names)} |")
-        return
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        numeric = name in numbers
-        table.add_column(
-            name.strip(),
-            justify="right" if numeric else "left",
-            overflow="fold",
-            no_wrap=numeric or not page.is_terminal,
-        )
+        return _markdown(rows, title)
+    return table(rows, title, page_width())
+
+
+def page_width() -> int:
+    """How many characters a line on stdout may have."""
+    return shutil.get_terminal_size((WIDTH, 0)).columns
+
+
+def flat(rows: Sequence[Row]) -> list[Row]:
+    """The rows for machines: no two columns of one name, an interval as its two ends, a formula as text and sign."""
+    intervals = {name for row in rows for name, cell in row.items() if isinstance(cell, Interval)}
+    records = []
     for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in names))
-    page.print(table)
+        record: Row = {}
+        for name, cell in row.items():
+            if name in intervals:
+                low, high = cell if isinstance(cell, Interval) else (None, None)
+                record |= {f"{name} low": low, f"{name} high": high}
+            elif isinstance(cell, Formula):
+                record |= {name: cell.text, "sign": cell.sign}
+            elif not isinstance(cell, Interval):
+                record[name] = cell
+        records.append(record)
+    return records
 
 
-def _cell(value: Any) -> str:
-    return _plain(value).replace("[", "\\[")
+def _csv(rows: Sequence[Row]) -> str:
+    records = flat(rows)
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, names_of(records), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: literal(v) if isinstance(v, str) else v for k, v in record.items()} for record in records)
+    return sink.getvalue()
 
 
-def _plain(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+def _markdown(rows: Sequence[Row], title: str) -> str:
+    names = names_of(rows)
+    rules = ["---:" if is_number(rows, name) else "---" for name in names]
+    lines = [names, rules, *([plain(row.get(name)).replace("|", r"\|") for name in names] for row in rows)]
+    return f"{literal(title)}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -4,21 +4,48 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from commands.live import live
-from commands.options import FORMAT, ON_INVALID, feature_options, load_named, open_workshop
+from commands.options import (
+    FORMAT,
+    ON_INVALID,
+    FeatureOptions,
+    examples,
+    feature_options,
+    load_for,
+    load_named,
+    split_of,
+)  # fmt: skip
 from commands.output import columns_of, direction, emit, say, say_ceiling
+from commands.tables import Formula, Row
+
+if TYPE_CHECKING:
+    from fitness.evaluation import Evaluation, Split
+    from fitness.features.workshop import Workshop
+    from fitness.replay import ReplayRow
+    from gp.hall_file import HallDocument
+    from models.benchmarks.benchmark import Benchmark
+
+DEFAULT = "gpt2-mini"
+COMPARED = 5  # formulas whose figures inside groups are shown
+TOLERATED = 5e-4  # of a correlation, to the one on record
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "replay proxies/gpt2-mini.json",
+        "replay proxies/gpt2-mini.json --benchmark gpt2-wt103",
+        "replay --proxy 'sum[ product( abs(W), abs(G) ) ]' --benchmark gpt2-mini --sketch",
+    )
+)
 @click.argument("hall", type=click.Path(path_type=Path), required=False)
-@click.option("--benchmark", "name", help="Name or path (default: the one the hall was evolved on).")
-@click.option("--metric", help="Which measured value is the target.")
+@click.option("--benchmark", "name", metavar="NAME|PATH", help="Whose architectures (default: those of the hall).")
+@click.option("--metric", help="Which measured value is the target (default: that of the hall).")
 @click.option("--proxy", "text", help="A formula instead of a file.")
 @click.option("--committee", "size", type=click.IntRange(2), help="Show the first K formulas as one scorer too.")
 @click.option("--sketch", is_flag=True, help="Score sketches instead of all entries: faster, nearly equal.")
@@ -27,9 +54,12 @@ from commands.output import columns_of, direction, emit, say, say_ceiling
 @feature_options
 def replay(
     hall: Path | None, name: str | None, metric: str | None, text: str | None, size: int | None, sketch: bool,
-    on_invalid: str, form: str, **features: Any,
+    on_invalid: str, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
-    """Score saved formulas on every architecture of a benchmark."""
+    """Score saved formulas on every architecture of a benchmark.
+
+    Metric and features are those of the hall's run, unless they are given.
+    """
     from fitness.features.soundness import screen
     from fitness.protocol import baselines
     from fitness.replay import committee
@@ -37,101 +67,152 @@ def replay(
 
     if (hall is None) == (text is None):
         raise click.UsageError("wanted a hall of fame file or --proxy 'TEXT', one of them")
-    candidates, recorded = _candidates(hall, text)
-    if size is not None and size > len(candidates):
-        raise click.UsageError(f"--committee: got {size}, wanted at most {len(candidates)}, the number of formulas")
-    name = name or (str(recorded.config.get("benchmark", recorded.benchmark.name)) if recorded else "gpt2-mini")
-    benchmark = load_named(name, metric)
-    same = recorded is not None and recorded.benchmark.digest == benchmark.digest
-    split = recorded_split(recorded, benchmark) if same else None
-    if recorded is not None and not same:
-        say(f"transfer: evolved on {recorded.benchmark.name} ({recorded.space}), replayed on {benchmark.name}")
-    workshop = open_workshop(benchmark.space, **features)
-    if not (same and recorded.feature_key == workshop.bank.key.digest):
-        candidates = [type(c)(c.proxy, c.sign) for c in candidates]  # other features: nothing to compare with
+    asked = name, metric, features
+    source = _Source.of_text(str(text), *asked) if hall is None else _Source.of_hall(hall, *asked)
+    formulas = source.formulas
+    if size is not None and size > len(formulas):
+        raise click.UsageError(f"--committee: got {size}, wanted at most {len(formulas)}, the number of formulas")
+    workshop = source.features.open(source.benchmark.space)
+    _say_visits(source, workshop, sketch)
     with live(0) as reporter:
         if not sketch:
-            workshop.exact_scores([c.proxy for c in candidates], benchmark.architectures, reporter.networks)
-        screened = screen(benchmark, workshop, split, on_invalid, reporter.networks)
+            workshop.exact_scores([f.proxy for f in formulas], source.benchmark.architectures, reporter.networks)
+        screened = screen(source.benchmark, workshop, source.split, on_invalid, reporter.networks)
         benchmark, split = screened.benchmark, screened.split
-        rows = run(candidates, benchmark, workshop, split, sketch, reporter.networks)
+        known = source.recorded(workshop.bank.key.digest)
+        rows = run(formulas, benchmark, workshop, split, sketch, reporter.networks, known)
     if screened.report:
         say(screened.report)
     together = [committee(rows, size, benchmark, split)] if size else []
     naive = baselines(benchmark, split, workshop.bank.key.build, detail=True)
     if form == "json":
-        plain = {"benchmark": benchmark.name, "exact": not sketch, "transfer": bool(recorded and not same),
+        plain = {"benchmark": benchmark.name, "exact": not sketch, "transfer": source.transfer,
                  "dropped": list(screened.dropped), "proxies": [row.to_dict() for row in rows],
                  "committee": together[0] if together else None, "baselines": naive}  # fmt: skip
         print(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
         return
-    figures = [_figures(str(i), row.to_dict()) for i, row in enumerate(rows, start=1)]
-    figures += [_figures("", record) for record in together + naive]
+    _show([*(row.to_dict() for row in rows), *together, *naive], form, source.title(benchmark))
+    if form == "table":
+        say_ceiling(benchmark)
+        _say_notes(rows, sketch)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is replayed where: formulas, the figures that a file has of them, a benchmark and feature options."""
+
+    formulas: Sequence[Evaluation]
+    benchmark: Benchmark
+    features: FeatureOptions
+    hall: HallDocument | None = None
+    split: Split | None = None
+
+    @classmethod
+    def of_text(cls, text: str, name: str | None, metric: str | None, features: FeatureOptions) -> _Source:
+        """One formula, by default on the embedded benchmark; says what will be visited."""
+        from fitness.evaluation import Evaluation
+        from primitives.grammar import parse
+
+        formula = Evaluation(parse(text), 0.0, 1)
+        benchmark = load_named(DEFAULT if name is None else name, metric)
+        if name is None:
+            say(f"no benchmark given: {DEFAULT} is taken")
+        return cls([formula], benchmark, features)
+
+    @classmethod
+    def of_hall(cls, path: Path, name: str | None, metric: str | None, features: FeatureOptions) -> _Source:
+        """The formulas of a hall of fame, on its benchmark with its features if no others are given."""
+        from gp.hall_file import load_hall
+
+        hall = load_hall(path)
+        benchmark = load_for(hall, name, metric)
+        split = split_of(hall, benchmark)
+        if hall.benchmark.digest != benchmark.digest:
+            say(f"transfer: evolved on {hall.benchmark.name} ({hall.space}), replayed on {benchmark.name}")
+        formulas = [record.formula for record in hall.proxies]
+        return cls(formulas, benchmark, features.of_run(hall, benchmark.space), hall, split)
+
+    @property
+    def transfer(self) -> bool:
+        """Whether the formulas were evolved on another benchmark."""
+        return self.hall is not None and self.hall.benchmark.digest != self.benchmark.digest
+
+    def recorded(self, feature_key: str) -> list[Mapping[str, Any]]:
+        """The figures that the hall of fame has of its formulas; none where other features or labels were used."""
+        if self.hall is None or self.transfer or self.hall.benchmark.metric != self.benchmark.metric:
+            return []
+        return [vars(record) for record in self.hall.proxies] if self.hall.feature_key == feature_key else []
+
+    def title(self, benchmark: Benchmark) -> str:
+        title = f"{benchmark.name}: correlation with {direction(benchmark)}, n = {len(benchmark)}"
+        if self.hall is not None and self.transfer:
+            title += f"; transfer of formulas that were evolved on {self.hall.benchmark.name}"
+        return title
+
+
+def _say_visits(source: _Source, workshop: Workshop, sketch: bool) -> None:
+    """How much there is to do, before it starts."""
+    from fitness.features.figures import formula_scores
+    from fitness.features.visit import SketchTaker
+
+    taker = SketchTaker() if sketch else formula_scores([formula.proxy.text for formula in source.formulas])
+    architectures = {a.digest: a for a in source.benchmark.architectures}.values()
+    if lacking := sum(taker.lacks(workshop.bank, architecture) for architecture in architectures):
+        say(f"{source.benchmark.name}: {lacking} of {len(architectures)} networks to visit, the rest is in the bank")
+
+
+def _show(records: Sequence[Mapping[str, Any]], form: str, title: str) -> None:
+    """Formulas, committee and baselines as a table, and how they do inside groups; in one table for machines."""
+    figures = [_figures(record) for record in records]
     if form == "csv":
-        wide = [f | {group: r["spearman"] for group, r in f["inside"].items()} for f in figures]
-        emit([{k: v for k, v in f.items() if k != "inside"} for f in wide], form, "")
+        emit([f | _inside(r) for f, r in zip(figures, records, strict=True)], form, "")
         return
-    title = f"{benchmark.name}: correlation with {direction(benchmark)}, n = {len(benchmark)}"
-    if recorded is not None and not same:
-        title += f"; transfer of formulas that were evolved on {recorded.benchmark.name}"
-    emit([{k: v for k, v in f.items() if k != "inside"} for f in figures], form, title)
+    emit(figures, form, title)
     print()
-    emit(_inside_rows(figures), form, "rho inside one depth and inside one width")
-    say_ceiling(benchmark)
-    for row in rows:
-        if row.rules:
-            say(f"PPS would refuse {row.candidate.proxy}: {_sentences(row.rules)}")
-        if row.deviation is not None and row.deviation > 5e-4:
-            say(f"differs from the record by {row.deviation:.6f}: {row.candidate.proxy}")
-    deviations = [row.deviation for row in rows if row.deviation is not None]
-    if deviations:
-        say(f"agreement with the record: largest difference of a correlation {max(deviations):.2g}")
+    emit(_inside_rows(records), form, "rho inside one depth and inside one width")
 
 
-def _candidates(hall: Path | None, text: str | None) -> tuple[list[Any], Any]:
-    from fitness.replay import Candidate
-    from gp.hall_file import load_hall
-    from primitives.grammar import parse
-
-    if hall is None:
-        return [Candidate(parse(str(text)))], None
-    document = load_hall(hall)
-    return [Candidate(p.proxy, p.sign, vars(p)) for p in document.proxies], document
-
-
-def recorded_split(document: Any, benchmark: Any) -> Any:
-    """The split a hall was evolved on, as indices into the benchmark; None if that lacks an architecture."""
-    from fitness.evaluation import Split
-
-    place = {a.id: i for i, a in enumerate(benchmark.architectures)}
-    with suppress(KeyError):
-        return Split(
-            tuple(place[id] for id in document.split.search), tuple(place[id] for id in document.split.holdout)
-        )
-    return None
-
-
-def _figures(number: str, record: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(record: Mapping[str, Any]) -> Row:
     """One row of the replay table. tau-a counts ties as neither, so a count with few values gets less than its tau-b;
     `near-size tau` is over pairs whose #params differ by at most 10%."""
-    row = {"#": number, "proxy": record.get("text") or f"({record['name']})", "sign": f"{record.get('sign', 1):+d}"}
-    row |= {**columns_of(record), "all tau-a": record["all"]["kendall_a"]}
-    return {**row, "near-size tau": record["near_pairs"]["kendall"], "inside": record["inside"]}
+    text = record.get("text")
+    scorer = Formula(text or f"({record['name']})", record.get("sign", 1), text is not None)
+    more: Row = {"all tau-a": record["all"]["kendall_a"], "near-size tau": record["near_pairs"]["kendall"]}
+    return {"proxy": scorer, **columns_of(record), **more}
 
 
-def _inside_rows(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Groups down, formulas (the first five) and baselines across."""
-    shown = {f"#{f['#']}" if f["#"] else f["proxy"].strip("()"): f["inside"] for f in figures}
-    shown = {name: inside for name, inside in shown.items() if name[1:] in "12345" or not name[1:].isdigit()}
-    groups = next(iter(shown.values()))
+def _inside(record: Mapping[str, Any]) -> Row:
+    return {group: found["spearman"] for group, found in record["inside"].items()}
+
+
+def _inside_rows(records: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Groups down, the first formulas and the baselines across."""
+    formulas = [record for record in records if "text" in record]
+    shown = {f"#{place}": record for place, record in enumerate(formulas[:COMPARED], start=1)}
+    shown |= {record["name"]: record for record in records if "text" not in record}
+    groups = records[0]["inside"]
     return [
-        {"group": group, "n": str(groups[group]["n"])}
-        | {name: inside[group]["spearman"] for name, inside in shown.items()}
+        {"group": group, "n": groups[group]["n"]} | {name: _inside(record)[group] for name, record in shown.items()}
         for group in groups
     ]
 
 
-def _sentences(names: Sequence[str]) -> str:
+def _say_notes(rows: Sequence[ReplayRow], sketch: bool) -> None:
+    """Which rules the formulas break, and how far the figures are from those on record."""
     from primitives.pps import RULES
 
-    return "; ".join(f"{rule.name} ({rule.sentence})" for rule in RULES if rule.name in names)
+    for row in rows:
+        if row.rules:
+            broken = "; ".join(f"{rule.name} ({rule.sentence})" for rule in RULES.values() if rule.name in row.rules)
+            say(f"PPS would refuse {row.formula.proxy}: {broken}")
+    deviations = {str(row.formula.proxy): row.deviation for row in rows if row.deviation is not None}
+    if not deviations:
+        return
+    largest = max(deviations.values())
+    if sketch:
+        say(f"figures of sketches; those on record are exact, the largest difference of a correlation is {largest:.2g}")
+        return
+    for text, deviation in deviations.items():
+        if deviation > TOLERATED:
+            say(f"differs from the record by {deviation:.6f}: {text}")
+    say(f"agreement with the record: largest difference of a correlation {largest:.2g}")

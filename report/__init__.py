@@ -1,9 +1,12 @@
-"""Figures of halls of fame, leaderboards and studies; the only library folder that imports matplotlib."""
+"""Figures of halls of fame, leaderboards and studies; the only library folder that imports matplotlib.
 
-from report.board import BOARD, draw_board
-from report.documents import check
-from report.hall import Landscape, draw_hall
-from report.ink import save_figure
-from report.study import STUDY, draw_study
+draw_hall, landscape_of, Landscape    how a champion ranks the architectures, and how it was found
+draw_board, board_document, BOARD     a leaderboard as bars, as plain data, and the shape of that
+draw_study, study_document, STUDY     a study as curves or intervals, as plain data, and the shape of that
+load_document, Document, check        a file that has a figure, and the check of its shape
+save_figure                           a PNG or SVG, whole or not at all
+"""
 
-__all__ = ["BOARD", "STUDY", "Landscape", "check", "draw_board", "draw_hall", "draw_study", "save_figure"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,17 +1,22 @@
-"""The figure of a leaderboard: every proxy as a bar, against the number of parameters (LPZero, figure 1)."""
+"""Leaderboards: the document with all their scores, and their figure, every proxy as a bar against the number of
+parameters (LPZero, figure 1)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from fitness.evaluation import Split
+from fitness.features.bank import FeatureKey
+from gp.runs.files import environment
+from models.benchmarks.benchmark import Benchmark
 from report.documents import check
 from report.ink import blank, style
 
-__all__ = ["BOARD", "draw_board"]
+__all__ = ["BOARD", "board_document", "draw_board"]
 
 BOARD = {
     "benchmark": str,
@@ -22,6 +27,19 @@ BOARD = {
 _FIGURES = {"kendall": (int, float), "ci95_kendall": [(int, float)]}
 _KINDS = {"evolved": ("0.15", ""), "hand-made": ("0.85", ""), "naive": ("0.97", "////")}
 REFERENCE = "#params"
+
+
+def board_document(
+    rows: Sequence[Mapping[str, Any]], benchmark: Benchmark, split: Split, key: FeatureKey
+) -> dict[str, Any]:
+    """All that a leaderboard is made of, with the scores of every architecture, as plain data."""
+    return {
+        "environment": environment(), "noise_ceiling": benchmark.header.get("noise_ceiling"),
+        "benchmark": benchmark.name, "digest": benchmark.digest, "metric": benchmark.metric,
+        "feature_key": key.digest, "build": key.build,
+        "architectures": [a.id for a in benchmark.architectures], "quality": benchmark.quality.tolist(),
+        "split": {part: list(getattr(split, part)) for part in ("search", "holdout")}, "rows": list(rows),
+    }  # fmt: skip
 
 
 def draw_board(document: Mapping[str, Any]) -> Figure:

@@ -1,21 +1,45 @@
-"""The shape that a document must have before it is drawn, written down as a pattern of plain data."""
+"""The files that have a figure: which kind a JSON document is, and the shape it must have before it is drawn."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from storage.files import BadFile
+from storage.files import BadFile, load_json
 
-__all__ = ["FIGURES", "NUMBER", "NUMBER_OR_NONE", "check"]
+__all__ = ["FIGURES", "NUMBER", "NUMBER_OR_NONE", "Document", "check", "load_document"]
 
+MAX_BYTES = 64 << 20
 NUMBER = (int, float)
 NUMBER_OR_NONE = (int, float, type(None))
 FIGURES = {"n": NUMBER, "mean": NUMBER_OR_NONE, "low": NUMBER_OR_NONE, "high": NUMBER_OR_NONE}
 _WORDS = {dict: "an object", list: "a list", str: "text", int: "a number", float: "a number", type(None): "null"}
+_KINDS = {"hall of fame": {"proxies", "split"}, "study": {"study", "trials"}, "leaderboard": {"rows", "split"}}
+_WANTED = "a hall of fame, the JSON of leaderboard --format json, or that of ablate"
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain data of a file, and what its fields say it is: a hall of fame, a study or a leaderboard."""
+
+    kind: str
+    data: Mapping[str, Any]
+
+
+def load_document(path: Path) -> Document:
+    """The document of a file; BadFile if it is none that can be drawn."""
+    data = load_json(path, MAX_BYTES, _WANTED)
+    names = set(data) if isinstance(data, dict) else set()
+    for kind, wanted in _KINDS.items():
+        if wanted <= names:
+            return Document(kind, data)
+    raise BadFile(f"{path}: got another kind of file, wanted {_WANTED}")
 
 
 def check(value: Any, pattern: Any, where: str) -> None:
-    """Refuse a value that does not have the pattern; BadFile names the place.
+    """The refusal of a value that does not have the pattern; BadFile names the place.
 
     A pattern is a dict of patterns (more fields are allowed, `...` stands for any name), a list with the one pattern of
     every item, a type, or a tuple of types.
@@ -40,3 +64,5 @@ def _demand(value: Any, types: tuple[type, ...], where: str) -> None:
         shown = _WORDS.get(type(value), repr(value)[:60])
         wanted = " or ".join(dict.fromkeys(_WORDS[t] for t in types))
         raise BadFile(f"{where}: got {shown}, wanted {wanted}; give a file as the command wrote it")
+    if isinstance(value, str) and not value.isprintable():
+        raise BadFile(f"{where}: got text with control characters or halves of characters, wanted what can be shown")

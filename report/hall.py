@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +15,14 @@ from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
 from fitness.evaluation import Split
+from fitness.features.workshop import Progress, Workshop
 from fitness.ranking import kendall, spearman
+from fitness.replay import recorded_split
+from gp.hall_file import HallDocument
 from models.benchmarks.benchmark import Benchmark
 from report.ink import SERIES, blank, legend_below, style
 
-__all__ = ["Landscape", "draw_hall"]
+__all__ = ["Landscape", "draw_hall", "landscape_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +36,32 @@ class Landscape:
     benchmark: Benchmark
     split: Split | None = None
     generations: Sequence[Mapping[str, Any]] = ()
+
+
+def landscape_of(
+    hall: HallDocument, benchmark: Benchmark, workshop: Workshop, journal: Path, progress: Progress | None = None
+) -> Landscape:
+    """The champion's exact scores on its own benchmark, with the evolution that `journal` tells of, or on another."""
+    champion = hall.proxies[0]
+    scores = champion.sign * workshop.exact_scores([champion.proxy], benchmark.architectures, progress)[0]
+    if hall.benchmark.digest != benchmark.digest:
+        return Landscape(champion.proxy.text, champion.sign, scores, benchmark)
+    split = recorded_split(hall.split.search, hall.split.holdout, benchmark)
+    return Landscape(champion.proxy.text, champion.sign, scores, benchmark, split, _generations(journal))
+
+
+def _generations(path: Path) -> list[dict[str, Any]]:
+    """The lines of a run's journal; none if it is absent, up to the first that is broken otherwise."""
+    lines: list[dict[str, Any]] = []
+    if not path.is_file():
+        return lines
+    with suppress(ValueError, KeyError, TypeError, OSError, RecursionError), path.open(encoding="utf-8") as file:
+        for text in file:
+            line = json.loads(text)
+            figures = {key: line[key] for key in ("best_fitness", "mean_fitness")}
+            known = {key: None if value is None else float(value) for key, value in figures.items()}
+            lines.append({"evaluations": int(line["evaluations"]), **known})
+    return lines
 
 
 def draw_hall(landscape: Landscape) -> Figure:

@@ -1,8 +1,9 @@
-"""How everything is drawn: readable without colour and at 800 pixels width."""
+"""The look of every figure: readable without colour and at 800 pixels width."""
 
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ SERIES = (
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Settings of matplotlib that hold inside the block; the same input gives the same SVG."""
+    """The settings of matplotlib inside the block; the same input gives the same SVG."""
     small: dict[Any, Any] = {
         "font.size": 9,
         "axes.titlesize": 9.5,
@@ -63,6 +64,7 @@ def style() -> Iterator[None]:
         "axes.spines.right": False,
         "axes.axisbelow": True,
         "svg.hashsalt": "zcp",
+        "text.parse_math": False,  # a name from a file is no formula
     }
     with mpl.rc_context():
         mpl.rcParams.update({k: v for k, v in mpl.rcParamsDefault.items() if k != "backend"})
@@ -83,12 +85,13 @@ def legend_below(figure: Figure, axes: Iterable[Any], columns: int) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG or SVG, whole or not at all; BadFile for another ending."""
+    """A figure as PNG or SVG file, whole or not at all; BadFile for another ending."""
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise BadFile(f"{path}: got the ending {path.suffix!r}, wanted {' or '.join(KINDS)}")
     metadata = {"Date": None} if kind == ".svg" else {"Software": None}
     content = io.BytesIO()
-    with style():
+    with style(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name may hold what the font has no picture of
         figure.savefig(content, format=kind[1:], dpi=DPI, metadata=metadata)
     write_atomic(path, content.getvalue())

@@ -1,4 +1,5 @@
-"""The figure of a study: curves over evaluations (LPZero, figures 6 and 7), or one interval per setting (table 5)."""
+"""Studies: the document of what they found, and their figure, curves over evaluations (LPZero, figures 6 and 7) or one
+interval per setting (table 5)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,13 @@
+from .board import BOARD as BOARD
+from .board import board_document as board_document
+from .board import draw_board as draw_board
+from .documents import Document as Document
+from .documents import check as check
+from .documents import load_document as load_document
+from .findings import study_document as study_document
+from .hall import Landscape as Landscape
+from .hall import draw_hall as draw_hall
+from .hall import landscape_of as landscape_of
+from .ink import save_figure as save_figure
+from .study import STUDY as STUDY
+from .study import draw_study as draw_study
