@@ -15,16 +15,11 @@ def as_latex(proxy: Proxy) -> str:
     if (third := proxy.extension) is not None:
         return _joined(third.binary, as_latex(proxy.base), _over_blocks(third.aggregate, _branch(third.branch)))
     if proxy.right is not None and proxy.right_aggregate is not None:
-        left, right = (_over_blocks(a, _branch(b)) for a, b in _sides(proxy))
-        return _joined(str(proxy.binary), left, right)
+        left = _over_blocks(proxy.aggregate, _branch(proxy.left))
+        return _joined(str(proxy.binary), left, _over_blocks(proxy.right_aggregate, _branch(proxy.right)))
     if proxy.right is None:
         return _over_blocks(proxy.aggregate, _branch(proxy.left))
     return _over_blocks(proxy.aggregate, _joined(str(proxy.binary), _branch(proxy.left), _branch(proxy.right)))
-
-
-def _sides(proxy: Proxy) -> list[tuple[str, Branch]]:
-    aggregates = (proxy.aggregate, proxy.right_aggregate or proxy.aggregate)
-    return list(zip(aggregates, proxy.branches, strict=False))
 
 
 def _over_blocks(aggregate: str, inner: str) -> str:
@@ -92,7 +87,7 @@ def as_python(proxy: Proxy) -> str:
     if proxy.right is not None:
         where = "after each is averaged and aggregated" if proxy.right_aggregate else "per tensor"
         lines.append(f"x = {_join(proxy.binary, 'y')}  # {where}")
-    aggregates = " and ".join(a for a, _ in _sides(proxy.base))
+    aggregates = " and ".join(name for name in (proxy.aggregate, proxy.right_aggregate) if name)
     lines.append(f"x = x.mean()  # one number per tensor; then {aggregates} over the tensors and blocks")
     if (third := proxy.extension) is not None:
         lines.append(f"x = {_join(third.binary, 'z')}  # after z is averaged; then {third.aggregate} over it")

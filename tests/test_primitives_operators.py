@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,13 +45,20 @@ GOLDEN = {
 }
 
 
-def test_there_are_21_unary_and_4_binary_operators() -> None:
-    assert set(UNARY) == set(GOLDEN) and len(UNARY) == 21
-    assert list(BINARY) == ["sum", "difference", "product", "matmul"]
+PUBLISHED = [
+    "log", "abslog", "abs", "pow2", "exp", "normalize", "relu", "invert", "frobenius_norm", "normalized_sum", "l1_norm",
+    "softmax", "sigmoid", "logsoftmax", "sqrt", "revert", "min_max", "to_mean", "to_std", "no_op", "prune",
+]  # fmt: skip
+JOINS = {"sum": 1, "difference": 5, "product": -6, "matmul": -6}  # of 3 and -2
+
+
+def test_the_21_unary_and_4_binary_operators_of_the_paper_come_first() -> None:
+    assert list(UNARY)[:21] == PUBLISHED and list(BINARY)[:4] == list(JOINS)
 
 
 @pytest.mark.parametrize("name", UNARY)
 def test_unary_operator_equals_numpy(name: str) -> None:
+    assert name in GOLDEN, f"{name} has no golden value; add one to GOLDEN"
     assert torch.allclose(
         UNARY[name].apply(X, ExactFrame(X, -1)).double(), torch.tensor(GOLDEN[name], dtype=torch.float64), rtol=2e-6
     )
@@ -93,7 +104,7 @@ def test_a_pair_called_equivalent_has_the_value_of_its_short_form(pair: tuple[st
 @pytest.mark.parametrize("name", BINARY)
 def test_binary_operator_on_numbers(name: str) -> None:
     x, y = torch.tensor(3.0), torch.tensor(-2.0)
-    assert BINARY[name].apply(x, y) == {"sum": 1, "difference": 5, "product": -6, "matmul": -6}[name]
+    assert BINARY[name].apply(x, y) == JOINS[name]
 
 
 def test_matmul_mean_is_that_of_the_full_matrix() -> None:
@@ -108,6 +119,59 @@ def test_aggregation_gives_one_finite_weight_per_block(name: str) -> None:
     for depth in (1, 2, 7):
         weights = AGGREGATION[name].weights(depth)
         assert weights.shape == (depth,) and np.isfinite(weights).all() and np.abs(weights).sum() > 0
+
+
+PLUGIN = """
+from primitives import Kind, Sign, unary
+
+@unary("cube", Kind.ENTRY, Sign.KEEP, "x^3")
+def cube(x, frame):
+    return x * x * x
+
+import test_primitives_operators as tests
+tests.GOLDEN["cube"] = tests.N**3
+"""
+
+
+def test_another_operator_passes_all_tests_once_it_has_a_golden_value(tmp_path: Path) -> None:
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    folder = Path(__file__).parent
+    modules = [
+        folder / f"test_{name}.py" for name in ("primitives_operators", "primitives_rendering", "fitness_branches")
+    ]
+    chosen = "cube or paper or mathtext"
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "plugin", "-k", chosen, *map(str, modules)],
+        cwd=folder.parent, env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, folder, folder.parent)))},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
+
+
+NO_TORCH = """
+import sys
+from primitives.operators import UNARY, BadOperator, Kind, Sign
+from primitives.operators.registry import unary
+unary("faulty", Kind.ENTRY, Sign.ANY, "x")(lambda x, frame: x.log())
+assert "torch" not in sys.modules and "faulty" in UNARY
+import torch
+from primitives.frames import ScalarFrame
+try:
+    UNARY["abs"].apply(torch.tensor(-1.0), ScalarFrame())
+except BadOperator as error:
+    assert "faulty: not finite on" in str(error), error
+else:
+    raise SystemExit("a faulty operator was not noticed")
+assert "faulty" not in UNARY
+assert UNARY["abs"].apply(torch.tensor(-1.0), ScalarFrame()) == 1
+"""
+
+
+def test_an_operator_registered_without_torch_is_probed_before_anything_computes() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", NO_TORCH], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_the_door_refuses_a_known_name() -> None:

@@ -1,0 +1,84 @@
+"""Formulas as LaTeX that compiles, checked with matplotlib's TeX-math parser, and as torch code that says the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from matplotlib.mathtext import MathTextParser
+from test_primitives_grammar import proxies
+
+from primitives.grammar import MAX_CHAIN, parse
+from primitives.operators import AGGREGATION, BINARY, UNARY
+from primitives.proxy import Branch, Proxy
+from primitives.rendering import as_latex, as_python
+
+PARSER = MathTextParser("path")
+
+
+def compiles(latex: str) -> bool:
+    PARSER.parse(f"${latex}$")  # ValueError otherwise
+    return True
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_a_unary_operator_is_mathtext_on_an_input_and_on_a_long_argument(name: str) -> None:
+    assert compiles(UNARY[name].formula)
+    for branch in (Branch("W", (name,)), Branch("W.attn", (name,)), Branch("S", ("exp", name, name))):
+        assert compiles(as_latex(Proxy("sum", branch))), as_latex(Proxy("sum", branch))
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_a_binary_operator_is_mathtext_inside_and_outside(name: str) -> None:
+    assert compiles(BINARY[name].formula)
+    for text in (f"sum[ {name}( W, exp(G.ffn) ) ]", f"{name}( {name}( sum[ W ], mean[ exp(A) ] ), last[ J ] )"):
+        assert compiles(as_latex(parse(text))), text
+
+
+@pytest.mark.parametrize("name", AGGREGATION)
+def test_an_aggregation_is_mathtext(name: str) -> None:
+    assert compiles(AGGREGATION[name].formula) and AGGREGATION[name].formula in as_latex(parse(f"{name}[ W ]"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(proxies)
+def test_every_formula_is_mathtext(proxy: Proxy) -> None:
+    assert compiles(as_latex(proxy))
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_a_long_chain_makes_no_long_latex(name: str) -> None:
+    assert len(as_latex(Proxy("sum", Branch("W.attn", (name,) * MAX_CHAIN)))) < 2000
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("sum[ to_std(exp(W)) ]", r"\sum_{l} \overline{\sigma_{\left(e^{W}\right)}}"),
+        ("mean[ to_mean(W.attn) ]", r"\frac{1}{L} \sum_{l} \overline{\overline{W_{\mathrm{attn}}}}"),
+        ("last[ min_max(exp(J)) ]", r"\sum_{l=L} \overline{\mathrm{min\_max} \left(e^{J}\right)}"),
+        ("first[ relu(H) ]", r"\sum_{l=1} \overline{\max(H, 0)}"),
+        ("sum[ product( W, abs(G) ) ]", r"\sum_{l} \overline{\left(W\right) \odot \left(|G|\right)}"),
+        (
+            "difference( sum[ W ], mean[ A ] )",
+            r"\left(\sum_{l} \overline{W}\right) - \left(\frac{1}{L} \sum_{l} \overline{A}\right)",
+        ),
+    ],
+)
+def test_latex_of_a_formula(text: str, latex: str) -> None:
+    assert as_latex(parse(text)) == latex
+
+
+@pytest.mark.parametrize("name", [name for name, operator in UNARY.items() if operator.kind.name != "DROP"])
+def test_python_names_every_step(name: str) -> None:
+    lines = as_python(Proxy("sum", Branch("W.ffn", (name,)))).splitlines()
+    assert lines[0] == f"# sum[ {name}(W.ffn) ]" and lines[1] == "x = W_ffn" and "x" in lines[2].split(" = ")[1]
+
+
+def test_python_of_three_branches() -> None:
+    assert as_python(parse("product( sum[ matmul( softmax(J), H ) ], last[ S ] )")).splitlines() == [
+        "# product( sum[ matmul( softmax(J), H ) ], last[ S ] )",
+        "x = J", "x = x.softmax(-2)", "y = H", "z = S",
+        "x = x @ y.mT  # per tensor",
+        "x = x.mean()  # one number per tensor; then sum over the tensors and blocks",
+        "x = x * z  # after z is averaged; then last over it",
+    ]  # fmt: skip
