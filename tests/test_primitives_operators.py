@@ -15,7 +15,6 @@ import torch
 from primitives.frames import ExactFrame, ScalarFrame
 from primitives.operators import AGGREGATION, BINARY, UNARY, BadOperator, Kind, Sign
 from primitives.operators.registry import Binary, binary, unary
-from primitives.pps import EQUIVALENT
 
 X = torch.tensor([[0.5, -1.0, 2.0], [0.0, 3.0, -0.25]])
 N = X.double().numpy()
@@ -91,14 +90,6 @@ def test_the_stated_sign_of_a_result_is_true(name: str) -> None:
     x = torch.randn(50, 8, generator=torch.Generator().manual_seed(1)) * 4
     result = UNARY[name].apply(x, ExactFrame(x, -1))
     assert (result >= 0).all() if UNARY[name].sign is Sign.NONNEGATIVE else (result <= 0).all()
-
-
-@pytest.mark.parametrize("pair", EQUIVALENT, ids=lambda p: f"{p[1]} of {p[0]}")
-def test_a_pair_called_equivalent_has_the_value_of_its_short_form(pair: tuple[str, str]) -> None:
-    x = torch.randn(9, 7, generator=torch.Generator().manual_seed(3))
-    frame = ExactFrame(x, -1)
-    long = UNARY[pair[1]].apply(UNARY[pair[0]].apply(x, frame), frame)
-    assert torch.allclose(long, UNARY[EQUIVALENT[pair]].apply(x, frame), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", BINARY)
