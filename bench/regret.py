@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench.seeds import SETTINGS
-from engine.crew import one_thread
+from engine.threads import one_thread
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
 from fitness.protocol import correlation

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from bench.extraction import high_water
-from engine.crew import one_thread
+from engine.threads import one_thread
 from fitness.features.bank import SketchEntry, sketch_features
 from fitness.features.visit import Visited
 from fitness.tables.branches import BranchTable, stream_scores

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.extraction import high_water
 from bench.seeds import SETTINGS
-from engine.crew import one_thread
+from engine.threads import one_thread
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
 from fitness.ranking import RankTarget

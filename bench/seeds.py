@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.crew import one_thread
+from engine.threads import one_thread
 from fitness.evaluation import Split, split_groups
 from fitness.features.workshop import Workshop
 from fitness.protocol import correlation, inside_groups

@@ -1,170 +1,202 @@
-"""One worker process per device, work stealing, one retry after a crash; results do not depend on any of it."""
+"""The crew: tasks in, (task, result) out as they finish, one worker process per device, one retry after a lost worker.
+
+Results depend on neither the number of workers nor who does what. Workers are fresh interpreters that talk to their
+owner through a pipe each; there is no queue and no semaphore that a killed owner could leave behind.
+"""
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-import torch
-
+from engine.threads import one_thread
 from storage.errors import ZcpError
 
-__all__ = ["BadDevice", "WorkerCrash", "check_devices", "map_on_devices", "one_thread"]
-
-_SPAWN = multiprocessing.get_context("spawn")
+__all__ = ["WorkerCrash", "map_on_devices"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-
-class BadDevice(ZcpError, ValueError):
-    """A device that this machine does not have."""
+_SPAWN = multiprocessing.get_context("spawn")
+_UNGUARDED = 86  # exit code of a worker that would have started workers while it imported its owner's script
 
 
 class WorkerCrash(ZcpError, RuntimeError):
-    """A worker process died twice on the same task."""
-
-
-def check_devices(text: str) -> tuple[str, ...]:
-    """Device names from a comma-separated list such as "cpu", "cpu,cpu" or "cuda:0,cuda:1", or "auto"."""
-    if text == "auto":
-        return _all_devices()
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not names:
-        raise BadDevice(f"devices: got {text!r}, wanted a list such as cpu,cpu or cuda:0,cuda:1")
-    for name in names:
-        kind, _, index = name.partition(":")
-        known = kind in ("cpu", "cuda") and (not index or index.isdigit())
-        if not known or (kind == "cpu" and index):
-            raise BadDevice(f"devices: got {name!r}, wanted cpu or cuda:NUMBER")
-        if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-            raise BadDevice(f"devices: got {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices; use cpu")
-    return names
-
-
-def _all_devices() -> tuple[str, ...]:
-    """Every CUDA device, or else one process per core, at most eight (each holds one network)."""
-    if count := torch.cuda.device_count():
-        return tuple(f"cuda:{i}" for i in range(count))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ("cpu",) * min(cores, 8)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One torch thread, because the number of threads can change the last bits of a sum."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    """A task that cannot be done: its worker died twice, or no worker can begin."""
 
 
 def map_on_devices(
-    function: Callable[[Task, str], Result], tasks: Iterable[Task], devices: Sequence[str]
+    function: Callable[[Task, str], Result], tasks: Iterable[Task], devices: Sequence[str], niceness: int = 0
 ) -> Iterator[tuple[Task, Result]]:
-    """Yield (task, function(task, device)) as they finish. A single device works in this process.
+    """The pairs (task, function(task, device)) as they finish. A single device works in this process, unless its
+    work is to be nicer than this process.
 
-    `function` must be importable (a worker is a fresh interpreter). Raises WorkerCrash when a task kills its worker
-    twice; any exception of the function itself is raised as it is.
+    `function` must be importable. Raises WorkerCrash when a task kills its worker twice; any exception of the
+    function itself is raised as it is.
     """
-    if len(devices) == 1:
+    if len(devices) == 1 and not niceness:
         with one_thread():
             for task in tasks:
                 yield task, function(task, devices[0])
         return
-    with _Crew(devices) as crew:
+    with _Crew(devices, niceness) as crew:
         yield from crew.run(function, tasks)
 
 
-class _Crew:
-    """One single-worker pool per device; a broken pool is replaced. Workers leave when their owner does, even when it
-    is killed: they hold the other end of a pipe that closes with it."""
+@dataclass(eq=False)
+class _Job(Generic[Task]):
+    """A task, and whether a worker was lost on it."""
 
-    def __init__(self, devices: Sequence[str]) -> None:
-        self.devices = list(devices)
-        self.pools: list[ProcessPoolExecutor] = []
-        self.theirs, self.ours = _SPAWN.Pipe(duplex=False)
+    task: Task
+    lost: bool = False
+
+
+class _Worker:
+    """A process on one device that does one job at a time and leaves with its owner."""
+
+    job: _Job[Any]
+
+    def __init__(self, device: str, niceness: int) -> None:
+        self.device = device
+        self.connection, theirs = _SPAWN.Pipe()
+        self.process = _SPAWN.Process(target=_work, args=(theirs, niceness))
+        with _interrupts_blocked():  # the worker inherits the mask
+            self.process.start()
+        theirs.close()
+
+    def begin(self, function: Callable[[Any, str], Any], job: _Job[Any]) -> None:
+        """Send the job; a worker that is gone is noticed when its answer is read."""
+        self.job = job
+        with contextlib.suppress(BrokenPipeError):
+            self.connection.send((function, job.task, self.device))
+
+    def leave(self, busy: bool) -> None:
+        """Wait for the end of the current job, whose result nobody needs, and of the process."""
+        with contextlib.suppress(EOFError, OSError):
+            if busy:
+                self.connection.recv_bytes()
+        self.connection.close()
+        self.process.join()
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+
+class _Crew:
+    """The workers of one list of tasks: a lost one is replaced, and none is left after the block."""
+
+    def __init__(self, devices: Sequence[str], niceness: int) -> None:
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            os._exit(_UNGUARDED)  # this process is a worker that imports the script of its owner
+        self.vacant, self.niceness = list(devices), niceness
+        self.idle: list[_Worker] = []
+        self.busy: list[_Worker] = []
 
     def __enter__(self) -> _Crew:
-        self.pools = [self._pool() for _ in self.devices]
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
-        if kind is KeyboardInterrupt:  # leave at once; otherwise networks in progress are finished, for the bank
-            self.ours.close()
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
-            for pool in self.pools:
-                pool.shutdown(wait=True, cancel_futures=True)
+            if kind is not KeyboardInterrupt:  # otherwise what is in progress is finished, for the bank
+                for worker in self.idle:
+                    worker.leave(busy=False)
+                for worker in self.busy:
+                    worker.leave(busy=True)
         finally:
-            self.ours.close()
-            self.theirs.close()
-
-    def _pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, mp_context=_SPAWN, initializer=_start_worker, initargs=(self.theirs,))
+            for worker in self.idle + self.busy:
+                worker.kill()
 
     def run(self, function: Callable[[Task, str], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
         """Keep every device busy with one task until none is left."""
-        waiting, retried = iter(tasks), set[int]()
-        running: dict[Future[Result], tuple[int, Task]] = {}
-        idle = list(range(len(self.devices)))
-        again: list[Task] = []
+        waiting, again = map(_Job[Task], tasks), list[_Job[Task]]()
         while True:
-            for task in itertools.chain(again, waiting) if idle else ():
-                worker = idle.pop()
-                with _interrupts_blocked():  # a worker starts here, and inherits the mask
-                    future = self.pools[worker].submit(function, task, self.devices[worker])
-                running[future] = worker, task
-                again = again[1:]
-                if not idle:
+            while self.idle or self.vacant:
+                if (job := again.pop() if again else next(waiting, None)) is None:
                     break
-            if not running:
+                self._begin(function, job)
+            if not self.busy:
                 return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                worker, task = running.pop(future)
-                idle.append(worker)
+            ready = wait_for([worker.connection for worker in self.busy])
+            for worker in [worker for worker in self.busy if worker.connection in ready]:
+                self.busy.remove(worker)
                 try:
-                    result = future.result()
-                except BrokenProcessPool:
-                    self.pools[worker] = self._pool()
-                    if id(task) in retried:
-                        raise WorkerCrash(
-                            "a worker process died twice on one architecture; free memory or use fewer devices"
-                        ) from None
-                    retried.add(id(task))
-                    again.append(task)
-                else:
-                    yield task, result
+                    finished, result = worker.connection.recv()
+                except (EOFError, OSError):
+                    again.append(self._lost(worker))
+                    continue
+                self.idle.append(worker)
+                if not finished:
+                    raise result
+                yield worker.job.task, result
+
+    def _begin(self, function: Callable[[Task, str], Result], job: _Job[Task]) -> None:
+        worker = self.idle.pop() if self.idle else _Worker(self.vacant.pop(), self.niceness)
+        self.busy.append(worker)
+        worker.begin(function, job)
+
+    def _lost(self, worker: _Worker) -> _Job[Any]:
+        """The job of a worker that died, to be done again; WorkerCrash if that makes no sense."""
+        worker.leave(busy=False)
+        code = worker.process.exitcode or 0
+        if code == _UNGUARDED:
+            raise WorkerCrash(
+                "the script starts workers while it is imported, and every worker imports it; put what it does "
+                'under if __name__ == "__main__":'
+            ) from None
+        if worker.job.lost:
+            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            raise WorkerCrash(
+                f"a worker process died twice on one task ({how}); free memory or use fewer workers, then "
+                "resume: what is finished is kept"
+            ) from None
+        self.vacant.append(worker.device)
+        worker.job.lost = True
+        return worker.job
 
 
-def _start_worker(lifeline: Connection) -> None:
-    torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides
+def _work(connection: Connection, niceness: int) -> None:
+    """The life of a worker: a job, its answer, until the owner closes the pipe."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the owner decides
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_leave_with, args=(lifeline,), daemon=True).start()
+    os.nice(niceness)
+    threading.Thread(target=_leave_with_owner, daemon=True).start()
+    with one_thread(), contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            connection.send(_answer(*connection.recv()))
 
 
-def _leave_with(lifeline: Connection) -> None:
-    """End this process when the other end of the pipe closes, on purpose or because its owner was killed."""
-    wait_for([lifeline])
-    os._exit(1)
+def _answer(function: Callable[[Any, str], Any], task: Any, device: str) -> tuple[bool, Any]:
+    """Whether the function returned, and what it returned or raised."""
+    try:
+        return True, function(task, device)
+    except Exception as error:  # noqa: BLE001 - the owner raises it
+        error.add_note(f"in a worker process:\n{traceback.format_exc()}")
+        return False, error
+
+
+def _leave_with_owner() -> None:
+    """End this process when its owner is gone, even when that was killed."""
+    if (owner := multiprocessing.parent_process()) is not None:
+        wait_for([owner.sentinel])
+        os._exit(1)
 
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Ctrl-C reaches the whole process group, but the parent alone decides; one that comes meanwhile is kept."""
+    """Ctrl-C reaches the whole process group, but the owner alone decides; one that comes meanwhile is kept."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

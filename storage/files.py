@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from storage.errors import ZcpError
 from storage.locks import temporary
 
 __all__ = [
-    "BadFile", "digest_of", "dump_json", "load_json", "parse_json", "read_limited", "sealed", "unsealed",
+    "BadFile", "digest_of", "dump_json", "load_json", "opened", "parse_json", "read_limited", "sealed", "unsealed",
     "write_atomic",
 ]  # fmt: skip
 
@@ -75,14 +76,23 @@ def dump_json(value: Any, indent: int | None = 2) -> bytes:
     return (json.dumps(value, indent=indent, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
-def read_limited(path: Path, limit: int, what: str) -> bytes:
-    """The bytes of a file of at most `limit` bytes; BadFile says what is wrong otherwise."""
+def opened(path: Path, what: str) -> BinaryIO:
+    """A regular file, open for reading; BadFile for anything else, at once: nobody waits for a pipe to be written."""
     try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # a path may hold what no file name can
         reason = getattr(error, "strerror", None) or str(error)
         raise BadFile(f"{path}: cannot be read ({reason}); give the path of {what}") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise BadFile(f"{path}: cannot be read (it is no regular file); give the path of {what}")
+    return os.fdopen(handle, "rb")
+
+
+def read_limited(path: Path, limit: int, what: str) -> bytes:
+    """The bytes of a file of at most `limit` bytes; BadFile says what is wrong otherwise."""
+    with opened(path, what) as file:
+        content = file.read(limit + 1)
     if len(content) > limit:
         raise BadFile(f"{path}: larger than {limit:,} bytes, which {what} never is; give the right file")
     return content

@@ -1,90 +1,126 @@
-"""An append-only file of finished work that survives a kill at any moment: only whole lines count."""
+"""RecordLog: finished work in a file that only grows and survives a kill at any moment."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from io import FileIO
+from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
-from storage.files import BadFile, parse_json
+from storage.files import BadFile, opened, parse_json, sealed, unsealed, write_atomic
+from storage.locks import held
 
-__all__ = ["RunLog"]
+__all__ = ["OtherTask", "RecordLog"]
+
+MAX_LINE = 1 << 20  # bytes
+Record = dict[str, Any]
 
 
-class RunLog:
-    """JSON lines: a header that names the task, then one record a line. `with RunLog(path, header) as log:`
+class OtherTask(BadFile):
+    """A sound log, but of another task."""
 
-    Opening repairs (a torn last line is cut off), refuses a file of another task, and locks out a second
-    writer; BadFile says which. `records` is what the file holds; `append` returns when the record is on the disk.
+
+class RecordLog:
+    """JSON lines, a record each. Where a header names the task, it is the first line, and every line carries its
+    digest; a log without a header is plain.
+
+    `records` are what the file held when it was opened, `dropped` counts its lines that were damaged, a torn last one
+    included: they are removed, so that their work is done again.
     """
 
-    def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
-        self.path = path
-        self.header = dict(header)
-        self.records: list[dict[str, Any]] = []
-        self._file: BinaryIO | None = None
+    def __init__(self, path: Path, file: FileIO, is_sealed: bool, records: list[Record], dropped: int) -> None:
+        self.path, self.records, self.dropped = path, records, dropped
+        self._file, self._is_sealed = file, is_sealed
 
-    def __enter__(self) -> RunLog:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("a+b")
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        path: Path,
+        header: Mapping[str, Any] | None = None,
+        *,
+        most: int,
+        wanted: Callable[[Record], bool] = lambda record: True,
+    ) -> Iterator[RecordLog]:
+        """The log at `path`, locked for this process, with at most `most` records, and only the `wanted` ones.
+
+        OtherTask if its header differs; BadFile if that is damaged, or another process writes the log.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(_locked(path))
+            lines = _lines(path, most + (header is not None)) if path.exists() else []
+            first = [_begun(lines, header, path)] if header is not None else []
+            found = [(line, _trusted(line, path, header is not None)) for line in lines[len(first) :]]
+            kept = [(line, record) for line, record in found if record is not None and wanted(record)]
+            content = b"".join([*first, *(line for line, _ in kept)])
+            if not path.exists() or path.stat().st_size != len(content):
+                write_atomic(path, content)
+            file = stack.enter_context(path.open("ab", buffering=0))  # a full disk is met by the line that it refuses
+            yield cls(
+                path,
+                file,
+                header is not None,
+                [record for _, record in kept],
+                sum(record is None for _, record in found),
+            )
+
+    def append(self, record: Mapping[str, Any], wait: bool = True) -> None:
+        """Add one record, and wait until the disk has all of them, unless told not to."""
+        line = _line(record, self._is_sealed)
         try:
-            self._lock(self._file)
-            self._restore(self._file)
-        except BaseException:
-            self._file.close()
-            raise
-        return self
+            written = self._file.write(line)
+            if written != len(line):  # the disk took a part: the rest tells why
+                self._file.write(line[written:])
+            if wait:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise BadFile(f"{self.path}: cannot be written ({error.strerror}); free space and resume") from error
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()  # releases the lock as well
 
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Add one record and wait until the disk has it."""
-        self._write(record)
-        self.records.append(dict(record))
-
-    def _lock(self, file: BinaryIO) -> None:
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BadFile(f"{self.path}: another process writes it; wait for that one or stop it") from None
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mine = stack.enter_context(held(path.parent / f".{path.name}.lock"))
+        except OSError as error:
+            raise BadFile(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+        if not mine:
+            raise BadFile(f"{path}: another process writes it; wait for that one or stop it")
+        yield
 
-    def _restore(self, file: BinaryIO) -> None:
-        """Read what is there, cut a torn last line, check the header or write it."""
-        file.seek(0)
-        lines = file.read().splitlines(keepends=True)
-        if lines and not _is_whole(lines[-1]):
-            file.truncate(sum(map(len, lines[:-1])))
-            lines.pop()
-        if not lines:
-            self._write(self.header)
-            return
-        header, *self.records = (
-            parse_json(line, f"{self.path}, line {i}", "a finished run") for i, line in enumerate(lines, 1)
-        )
-        if differs := sorted(k for k in self.header if header.get(k) != self.header[k]):
+
+def _lines(path: Path, most: int) -> list[bytes]:
+    with opened(path, "a log") as file:
+        return list(islice(iter(partial(file.readline, MAX_LINE), b""), most))
+
+
+def _begun(lines: list[bytes], header: Mapping[str, Any], path: Path) -> bytes:
+    """The header line; that of a new log where not even this line is whole."""
+    if lines and (len(lines) > 1 or lines[0].endswith(b"\n")):
+        if (found := _trusted(lines[0], path, True)) is None:
+            raise BadFile(
+                f"{path}: line 1 is damaged, so nobody can tell whose work this is; restore or remove the file"
+            )
+        if differs := sorted(key for key in header if found.get(key) != header[key]):
             what = ", ".join(differs)
-            raise BadFile(f"{self.path}: begun with another {what}; restore that or remove the file")
-
-    def _write(self, value: Mapping[str, Any]) -> None:
-        if self._file is None:
-            raise BadFile(f"{self.path}: not open, wanted `with RunLog(...)`")
-        self._file.write((json.dumps(value, sort_keys=True, allow_nan=False) + "\n").encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+            raise OtherTask(f"{path}: begun with another {what}; restore that or remove the file")
+    return _line(header, True)
 
 
-def _is_whole(line: bytes) -> bool:
-    if not line.endswith(b"\n"):
-        return False
+def _trusted(line: bytes, path: Path, is_sealed: bool) -> Record | None:
+    """The record in a line; None if it is not whole or not as it was written."""
     try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
+        record = parse_json(line, str(path), "a record") if line.endswith(b"\n") else None
+        return unsealed(record, str(path), required=is_sealed)
+    except BadFile:
+        return None
+
+
+def _line(record: Mapping[str, Any], is_sealed: bool) -> bytes:
+    return (json.dumps(sealed(record) if is_sealed else record, sort_keys=True, allow_nan=False) + "\n").encode()

@@ -23,7 +23,7 @@ from models.training.learning import Budget, train_one, training_loss, validatio
 from models.training.noise import noise_ceiling
 from models.training.sampling import DEPTHS, HEADS, LEVELS, WIDTHS, sample_architectures
 from storage.files import BadFile
-from storage.log import RunLog
+from storage.log import OtherTask
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = Budget(steps=3, batch=2, length=16, checkpoints=3, curve_windows=2, final_windows=4)
@@ -170,46 +170,8 @@ def test_resuming_a_finished_training_trains_nothing(trained: Path) -> None:
 
 
 def test_a_partial_file_of_another_budget_is_refused_by_name(trained: Path) -> None:
-    with pytest.raises(BadFile, match="begun with another budget; restore that or remove the file"):
+    with pytest.raises(OtherTask, match="begun with another budget; restore that or remove the file"):
         train(trained, **{**ARGUMENTS, "budget": Budget(steps=4)})
-
-
-@pytest.mark.parametrize("torn", [b'{"run": 2', b'{"run": 2}', b"\xff\n", b"[]\n"])
-def test_a_torn_last_line_is_cut_and_the_log_goes_on(tmp_path: Path, torn: bytes) -> None:
-    path = tmp_path / "log.jsonl"
-    with RunLog(path, {"task": 1}) as log:
-        log.append({"run": 1})
-    with path.open("ab") as file:
-        file.write(torn)
-    with RunLog(path, {"task": 1}) as log:
-        assert log.records == [{"run": 1}]
-        log.append({"run": 3})
-    assert path.read_text() == '{"task": 1}\n{"run": 1}\n{"run": 3}\n'
-
-
-def test_a_log_with_a_torn_header_starts_again(tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-    path.write_bytes(b'{"ta')
-    with RunLog(path, {"task": 1}) as log:
-        assert log.records == []
-    assert path.read_text() == '{"task": 1}\n'
-
-
-def test_a_log_damaged_in_the_middle_is_refused_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-    path.write_text('{"task": 1}\n{"ru\n{"run": 2}\n')
-    with pytest.raises(BadFile, match="line 2"), RunLog(path, {"task": 1}):
-        pass
-
-
-def test_a_second_writer_of_a_log_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-    with (
-        RunLog(path, {"task": 1}),
-        pytest.raises(BadFile, match="another process writes it"),
-        RunLog(path, {"task": 1}),
-    ):
-        pass
 
 
 def test_noise_ceiling_is_one_without_noise_and_falls_with_it() -> None:

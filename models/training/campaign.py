@@ -14,21 +14,39 @@ from typing import Any
 
 import torch
 
+from engine.crew import map_on_devices
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.training.corpus import bigram_loss, load_corpus
-from models.training.learning import Budget, Run, validation_windows
+from models.training.learning import Budget, Run, train_one, validation_windows
 from models.training.noise import NoiseCeiling, noise_ceiling
 from models.training.sampling import sample_architectures
-from models.training.worker_pool import DIGITS, Task, TrainingError, run_all
 from storage.files import BadFile, parse_json, read_limited, write_atomic
-from storage.log import RunLog
+from storage.log import RecordLog
 
-__all__ = ["Budget", "Check", "Progress", "TrainingError", "Verification", "noise_ceiling", "train", "verify"]
+__all__ = ["Budget", "Check", "Progress", "Verification", "noise_ceiling", "train", "verify"]
 
 TRUTH_SEED = 0  # the seed whose loss is the ground truth of every architecture
 TOLERATED_SDS = 4.0
 MAX_FILE = 16 << 20  # bytes
+DIGITS = 6  # decimals of recorded losses
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run to be done."""
+
+    architecture: Architecture
+    seed: int
+    budget: Budget
+
+
+def _work(task: Task, device: str) -> tuple[Run, float]:
+    """One run, rounded as it will be recorded, and its wall-clock seconds."""
+    start = time.perf_counter()
+    run = train_one(task.architecture, task.seed, task.budget, load_corpus())
+    rounded = Run(round(run.loss, DIGITS), tuple(round(value, DIGITS) for value in run.curve))
+    return rounded, time.perf_counter() - start
 
 
 @dataclass(frozen=True)
@@ -91,15 +109,17 @@ def train(
     budget, work = budget or Budget(), work or path.parent
     architectures = sample_architectures(count)
     task = _task_header(budget, count, replicated, seeds)
+    total = count + min(replicated, count) * (seeds - 1)
     with (
-        RunLog(work / f"{path.stem}.partial.jsonl", task) as log,
-        RunLog(work / f"{path.stem}.seconds.jsonl", {"unit": "seconds of one process"}) as clock,
+        RecordLog.open(work / f"{path.stem}.partial.jsonl", task, most=total) as log,
+        RecordLog.open(
+            work / f"{path.stem}.seconds.jsonl", {"unit": "seconds of one process"}, most=2 * total
+        ) as clock,
     ):
-        total = count + min(replicated, count) * (seeds - 1)
         campaign = _Campaign(log, clock, total, on_progress)
-        campaign.finish([(a, TRUTH_SEED) for a in architectures], jobs, niceness, budget)
+        campaign.finish([Task(a, TRUTH_SEED, budget) for a in architectures], jobs, niceness)
         chosen = _spread_over_quality(architectures, campaign.runs, replicated)
-        campaign.finish([(a, s) for a in chosen for s in range(seeds)], jobs, niceness, budget)
+        campaign.finish([Task(a, s, budget) for a in chosen for s in range(seeds)], jobs, niceness)
         write_atomic(path, _assemble(path.stem, architectures, chosen, seeds, campaign.runs, task))
     return path
 
@@ -107,19 +127,21 @@ def train(
 class _Campaign:
     """Which runs are finished, and what happens when another one is."""
 
-    def __init__(self, log: RunLog, clock: RunLog, total: int, on_progress: Callable[[Progress], None] | None) -> None:
+    def __init__(
+        self, log: RecordLog, clock: RecordLog, total: int, on_progress: Callable[[Progress], None] | None
+    ) -> None:
         self.runs = {(r["architecture"], r["seed"]): Run(r["loss"], tuple(r["curve"])) for r in log.records}
         self._log, self._clock, self._total, self._on_progress = log, clock, total, on_progress
         self._start, self._new = time.monotonic(), 0
 
-    def finish(self, tasks: Sequence[Task], jobs: int, niceness: int, budget: Budget) -> None:
+    def finish(self, tasks: Sequence[Task], jobs: int, niceness: int) -> None:
         """Run what is not finished yet, in an order that mixes sizes, so that the time left is telling."""
-        open_tasks = [(a, s) for a, s in tasks if (a.digest, s) not in self.runs]
-        random.Random(0).shuffle(open_tasks)
-        run_all(open_tasks, jobs, niceness, budget, self._record)
+        left = [task for task in tasks if (task.architecture.digest, task.seed) not in self.runs]
+        random.Random(0).shuffle(left)
+        for task, (run, seconds) in map_on_devices(_work, left, ("cpu",) * jobs, niceness):
+            self._record(task.architecture, task.seed, run, seconds)
 
-    def _record(self, task: Task, run: Run, seconds: float) -> None:
-        architecture, seed = task
+    def _record(self, architecture: Architecture, seed: int, run: Run, seconds: float) -> None:
         self._new += 1
         name = {"architecture": architecture.digest, "id": architecture.id, "seed": seed}
         self._clock.append({**name, "seconds": round(seconds, 3)})
@@ -218,12 +240,11 @@ def verify(path: Path, sample: int = 5, seed: int = 0, *, jobs: int = 2) -> Veri
     by_digest = {a.digest: (a, r) for r in drawn for a in [_architecture_of(header, r)]}
     checks: dict[str, Check] = {}
 
-    def compare(task: Task, run: Run, seconds: float) -> None:
-        record = by_digest[task[0].digest][1]
+    tasks = [Task(a, r["seed"], budget) for a, r in by_digest.values()]
+    for task, (run, _) in map_on_devices(_work, tasks, ("cpu",) * jobs):
+        record = by_digest[task.architecture.digest][1]
         allowed = float(TOLERATED_SDS * ceiling.sd_at(record["loss"]))
         checks[record["id"]] = Check(record["id"], record["loss"], run.loss, allowed)
-
-    run_all([(a, r["seed"]) for a, r in by_digest.values()], jobs, 0, budget, compare)
     matches = header["corpus"]["digest"] == load_corpus().digest
     return Verification(matches, tuple(checks[id] for id in sorted(checks)))
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
+from engine.threads import one_thread
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.training.corpus import Corpus
 from storage.errors import ZcpError
 
-__all__ = ["Budget", "DivergedError", "Run", "one_thread", "train_one", "training_loss", "validation_windows"]
+__all__ = ["Budget", "DivergedError", "Run", "train_one", "training_loss", "validation_windows"]
 
 CLIP = 1.0  # largest norm of the gradient
 EVALUATION_BATCH = 32  # windows
@@ -70,7 +69,7 @@ class Run:
 
 def train_one(architecture: Architecture, seed: int, budget: Budget, corpus: Corpus) -> Run:
     """Train from scratch; the result depends on the arguments alone, not on worker, order or other runs."""
-    with one_thread():
+    with one_thread(flush_denormals=True):
         model = SPACES[architecture.space].build(architecture, seed).eval()  # no dropout anywhere
         optimiser = _optimiser(model, budget)
         # All architectures of one seed see the same windows in the same order: differences are their own.
@@ -85,19 +84,6 @@ def train_one(architecture: Architecture, seed: int, budget: Budget, corpus: Cor
         final = _validate(model, validation_windows(corpus, budget.final_windows, budget.length))
         _check_finite(final, architecture, seed, budget.steps)
     return Run(final, tuple(curve))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One torch thread, because sums in another order are other numbers, and no denormals, which are slow."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(False)
 
 
 def training_loss(model: Any, tokens: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,40 @@
+"""Devices: the names of what work runs on, checked against this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import torch
+
+from storage.errors import ZcpError
+
+__all__ = ["BadDevice", "check_devices"]
+
+
+class BadDevice(ZcpError, ValueError):
+    """A device that this machine does not have."""
+
+
+def check_devices(text: str) -> tuple[str, ...]:
+    """Device names from a comma-separated list such as "cpu", "cpu,cpu" or "cuda:0,cuda:1", or "auto"."""
+    if text == "auto":
+        return _all_devices()
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise BadDevice(f"devices: got {text!r}, wanted a list such as cpu,cpu or cuda:0,cuda:1")
+    for name in names:
+        known = re.fullmatch(r"cpu|cuda(?::([0-9]{1,4}))?", name)
+        if known is None:
+            raise BadDevice(f"devices: got {name!r}, wanted cpu or cuda:NUMBER")
+        if name != "cpu" and int(known[1] or 0) >= torch.cuda.device_count():
+            raise BadDevice(f"devices: got {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices; use cpu")
+    return names
+
+
+def _all_devices() -> tuple[str, ...]:
+    """Every CUDA device, or else one process per core, at most eight (each holds one network)."""
+    if count := torch.cuda.device_count():
+        return tuple(f"cuda:{i}" for i in range(count))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ("cpu",) * min(cores, 8)

@@ -1,0 +1,26 @@
+"""Threads: what keeps the last bits of a sum the same on every machine and under any load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["one_thread"]
+
+
+@contextmanager
+def one_thread(flush_denormals: bool = False) -> Iterator[None]:
+    """One torch thread, because sums in another order are other numbers; where asked for, no denormals, which are
+    slow."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    if flush_denormals:
+        torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        if flush_denormals:
+            torch.set_flush_denormal(False)
