@@ -1,0 +1,16 @@
+"""What a formula is worth.
+
+evaluation.py   a formula with its fitness and sign; the split it is measured on
+objectives.py   what a search maximises
+ranking.py      rank statistics
+protocol.py     what is reported of scores on search split, held-out and all architectures
+replay.py       formulas scored on a benchmark; committees
+leaderboard.py  hand-made, naive and evolved proxies in one table
+features/       networks are visited: sketches, exact scores, the bank that keeps them
+tables/         branches of many architectures, from sketches
+zoo/            hand-made proxies, a file per family, and naive baselines
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

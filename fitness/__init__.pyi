@@ -1,0 +1,13 @@
+from .evaluation import Evaluation as Evaluation
+from .evaluation import Split as Split
+from .evaluation import split_groups as split_groups
+from .features.soundness import screen as screen
+from .features.workshop import Workshop as Workshop
+from .leaderboard import contenders as contenders
+from .objectives import evaluate_scores as evaluate_scores
+from .objectives import objective as objective
+from .protocol import report as report
+from .replay import committee as committee
+from .tables.branches import BranchTable as BranchTable
+from .tables.table_file import branch_table as branch_table
+from .zoo.registry import hand_made as hand_made
