@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here is ever downloaded by Hugging Face code
     asked = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        outcome = program.main(args=asked, standalone_mode=False)
+        outcome = program.main(args=asked, prog_name=program_name(), standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code

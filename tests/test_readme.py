@@ -1,0 +1,67 @@
+"""What README.md promises: it is short, its Python block runs, its output block and files are real."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def prose(text: str) -> list[str]:
+    """Paragraphs and list items, without code and tables."""
+    text = re.sub(r"```.*?```", "", text, flags=re.S)
+    lines = "\n".join(line for line in text.splitlines() if not line.startswith("|"))
+    return [part for block in lines.split("\n\n") for part in re.split(r"\n(?=- )", block) if part.strip()]
+
+
+def python_block() -> str:
+    found = re.search(r"<!-- python -->\n```python\n(.*?)```", README, re.S)
+    assert found
+    return found[1]
+
+
+def test_readme_is_short_and_has_two_set_up_commands() -> None:
+    assert len(README.splitlines()) <= 110
+    assert max(len(part) for part in prose(README)) <= 500
+    assert len(re.findall(r"^```sh$", README, re.M)) == 2
+    assert len(python_block().splitlines()) <= 12
+
+
+def test_what_readme_prints_fits_a_page_of_100_columns() -> None:
+    printed = re.search(r"## What it prints.*?```\n(.*?)```", README, re.S)
+    assert printed
+    table = printed[1].split("\nnoise ceiling")[0]
+    assert "held-out rho" in table and max(map(len, table.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_a_page_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_every_command_is_in_the_table_and_no_other() -> None:
+    named = {name for row in README.splitlines() if row.startswith("| `") for name in re.findall(r"^\| `(\w+)", row)}
+    assert set(cli.program.commands) <= named
+
+
+def test_the_python_block_runs_as_a_script(tiny_benchmark: Path, tmp_path: Path) -> None:
+    small = "SearchConfig(iterations=20, population=12, beam=8, inputs=('W', 'G', 'J'))"
+    text = python_block().replace('"gpt2-mini"', repr(str(tiny_benchmark))).replace("50, seed", "16, seed")
+    script = tmp_path / "example.py"
+    script.write_text(text.replace("SearchConfig()", small))
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\w+[\[(].*[\])]", done.stdout.strip()), done.stdout
