@@ -26,6 +26,7 @@ from commands.output import direction, emit, say, say_next
 from commands.tables import Interval, Row
 
 if TYPE_CHECKING:
+    from gp.benchmark_search import Reporter
     from gp.studies.file import Finished
     from gp.studies.plan import Trial
 
@@ -68,6 +69,7 @@ def ablate(
     Held-out values are of sketch scores; the protocol with exact scores is that of evolve. An interrupted study goes
     on where it was when it is asked for again with the same --out.
     """
+    from gp.studies.file import Finished
     from gp.studies.plan import STUDIES, plan
     from report import draw_study, save_figure, study_document
     from storage.files import dump_json, write_atomic
@@ -76,14 +78,15 @@ def ablate(
     path = _new_file(out, f"{study}-{Path(benchmark.name).stem}")
     workshop = features.open(benchmark.space)
     trials = plan(STUDIES[study], benchmark, workshop, range(seed, seed + seeds), iterations, search_size)
-    finished, start = _finished(path, trials), time.monotonic()
-    records = _searched(trials, finished, jobs, path.parent)
-    seconds = time.monotonic() - start
-    document = study_document(STUDIES[study], benchmark, workshop, trials, records)
-    document |= {"wall_seconds": round(seconds, 1), "jobs": jobs}
-    write_atomic(path, dump_json(document, None))
-    save_figure(draw_study(document), path.with_suffix(".png"))
-    finished.remove()
+    start = time.monotonic()
+    with live(0) as reporter, Finished.open(path.with_suffix(".trials.jsonl"), trials) as finished:
+        records = _searched(trials, finished, jobs, path.parent, reporter)
+        seconds = time.monotonic() - start
+        document = study_document(STUDIES[study], benchmark, workshop, trials, records)
+        document |= {"wall_seconds": round(seconds, 1), "jobs": jobs}
+        write_atomic(path, dump_json(document, None))
+        save_figure(draw_study(document), path.with_suffix(".png"))
+        finished.remove()
     _show(document, form, f"{benchmark.name}: correlation with {direction(benchmark)}")
     say(f"{len(trials)} searches in {seconds:.1f} s; held-out values are of sketch scores")
     say(f"written: {path} and {path.with_suffix('.png')}")
@@ -98,37 +101,22 @@ def _new_file(out: Path | None, stem: str) -> Path:
     return path
 
 
-def _finished(path: Path, trials: Sequence[Trial]) -> Finished:
-    """The searches that an interrupted study did; a damaged file of them is replaced, with a sentence."""
-    from gp.studies.file import Finished, OtherStudy
-    from storage.files import BadFile
-
-    place = path.with_suffix(".trials.json")
-    try:
-        finished = Finished.open(place, trials)
-    except OtherStudy:
-        raise
-    except BadFile as error:
-        say(f"{error}; all searches are done again")
-        return Finished.begin(place, trials)
-    if finished.records:
-        say(f"{len(finished.records)} of {len(trials)} searches were done already")
-    return finished
-
-
-def _searched(trials: Sequence[Trial], finished: Finished, jobs: int, folder: Path) -> Sequence[Mapping[str, Any]]:
+def _searched(
+    trials: Sequence[Trial], finished: Finished, jobs: int, folder: Path, reporter: Reporter
+) -> Sequence[Mapping[str, Any]]:
     """The records of all trials; what is done when the user interrupts is kept."""
     from gp.studies.trials import run_study
 
-    with live(0) as reporter:
-        tell = _teller(len(trials), finished, reporter.should_stop)
-        try:
-            return run_study(trials, jobs, reporter.networks, tell, dict(finished.records))
-        except KeyboardInterrupt:
-            say(f"{len(finished.records)} of {len(trials)} searches are done and kept")
-            given = ("name", "study", "metric", "seed", "seeds", "iterations", "search_size", "jobs", "form")
-            say_next("ablate", "--out", folder, keep=(*given, *FEATURES, *WHERE))
-            raise click.Abort from None
+    if finished.records:
+        say(f"{len(finished.records)} of {len(trials)} searches were done already")
+    tell = _teller(len(trials), finished, reporter.should_stop)
+    try:
+        return run_study(trials, jobs, reporter.networks, tell, dict(finished.records))
+    except KeyboardInterrupt:
+        say(f"{len(finished.records)} of {len(trials)} searches are done and kept")
+        given = ("name", "study", "metric", "seed", "seeds", "iterations", "search_size", "jobs", "form")
+        say_next("ablate", "--out", folder, keep=(*given, *FEATURES, *WHERE))
+        raise click.Abort from None
 
 
 FEATURES = ("build", "batch", "seq_len", "corpus", "init_seed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,10 @@ from storage.locks import held
 __all__ = ["OtherTask", "RecordLog"]
 
 MAX_LINE = 1 << 20  # bytes
+
+log = logging.getLogger("zcp.log")
+log.addHandler(logging.NullHandler())  # silent, unless the program that uses it listens
+
 Record = dict[str, Any]
 
 
@@ -29,12 +34,12 @@ class RecordLog:
     """JSON lines, a record each. Where a header names the task, it is the first line, and every line carries its
     digest; a log without a header is plain.
 
-    `records` are what the file held when it was opened, `dropped` counts its lines that were damaged, a torn last one
-    included: they are removed, so that their work is done again.
+    `records` are what the file held when it was opened. Lines that are damaged are left out with a warning, a torn
+    last one without: that is what a kill leaves.
     """
 
-    def __init__(self, path: Path, file: FileIO, is_sealed: bool, records: list[Record], dropped: int) -> None:
-        self.path, self.records, self.dropped = path, records, dropped
+    def __init__(self, path: Path, file: FileIO, is_sealed: bool, records: list[Record]) -> None:
+        self.path, self.records = path, records
         self._file, self._is_sealed = file, is_sealed
 
     @classmethod
@@ -49,25 +54,24 @@ class RecordLog:
     ) -> Iterator[RecordLog]:
         """The log at `path`, locked for this process, with at most `most` records, and only the `wanted` ones.
 
-        OtherTask if its header differs; BadFile if that is damaged, or another process writes the log.
+        OtherTask if its header differs; BadFile if another process writes the log. A log whose header is damaged is
+        put aside, with a warning.
         """
         with ExitStack() as stack:
             stack.enter_context(_locked(path))
             lines = _lines(path, most + (header is not None)) if path.exists() else []
-            first = [_begun(lines, header, path)] if header is not None else []
+            first = [] if header is None else [_line(header, True)]
+            if first and not _is_begun(lines, dict(header or {}), path):
+                lines = first
             found = [(line, _trusted(line, path, header is not None)) for line in lines[len(first) :]]
+            if damaged := sum(record is None and line.endswith(b"\n") for line, record in found):
+                log.warning("%s: %d damaged lines are left out", path, damaged)
             kept = [(line, record) for line, record in found if record is not None and wanted(record)]
             content = b"".join([*first, *(line for line, _ in kept)])
             if not path.exists() or path.stat().st_size != len(content):
                 write_atomic(path, content)
             file = stack.enter_context(path.open("ab", buffering=0))  # a full disk is met by the line that it refuses
-            yield cls(
-                path,
-                file,
-                header is not None,
-                [record for _, record in kept],
-                sum(record is None for _, record in found),
-            )
+            yield cls(path, file, header is not None, [record for _, record in kept])
 
     def append(self, record: Mapping[str, Any], wait: bool = True) -> None:
         """Add one record, and wait until the disk has all of them, unless told not to."""
@@ -100,17 +104,17 @@ def _lines(path: Path, most: int) -> list[bytes]:
         return list(islice(iter(partial(file.readline, MAX_LINE), b""), most))
 
 
-def _begun(lines: list[bytes], header: Mapping[str, Any], path: Path) -> bytes:
-    """The header line; that of a new log where not even this line is whole."""
-    if lines and (len(lines) > 1 or lines[0].endswith(b"\n")):
-        if (found := _trusted(lines[0], path, True)) is None:
-            raise BadFile(
-                f"{path}: line 1 is damaged, so nobody can tell whose work this is; restore or remove the file"
-            )
-        if differs := sorted(key for key in header if found.get(key) != header[key]):
-            what = ", ".join(differs)
-            raise OtherTask(f"{path}: begun with another {what}; restore that or remove the file")
-    return _line(header, True)
+def _is_begun(lines: list[bytes], header: Record, path: Path) -> bool:
+    """Whether the log is one of this task; not even a whole line is none at all."""
+    if not lines or (len(lines) == 1 and not lines[0].endswith(b"\n")):
+        return False
+    if (found := _trusted(lines[0], path, True)) is None:
+        os.replace(path, path.with_suffix(".damaged"))
+        log.warning("%s: damaged in its first line, put aside; what it held is done again", path)
+        return False
+    if differs := sorted(key for key in header if found.get(key) != header[key]):
+        raise OtherTask(f"{path}: begun with other values of {', '.join(differs)}; restore them, or remove the file")
+    return True
 
 
 def _trusted(line: bytes, path: Path, is_sealed: bool) -> Record | None:

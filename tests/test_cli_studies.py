@@ -12,7 +12,7 @@ import pytest
 from test_cli import ROOT, SMALL, zcp
 
 import cli
-from gp.studies.trials import STUDIES
+from gp.studies.plan import STUDIES
 from primitives.operators import AGGREGATION
 from storage.files import dump_json, sealed
 
@@ -85,8 +85,8 @@ def test_a_killed_study_goes_on_where_it_was(study: Path, tiny_benchmark: Path, 
         assert process.poll() is None
     process.kill()
     process.communicate()
-    kept = tmp_path / "pps-tiny.trials.json"
-    assert len(json.loads(kept.read_text())["trials"]) >= 2
+    kept = tmp_path / "pps-tiny.trials.jsonl"
+    assert len(kept.read_text().splitlines()) >= 3
     done = zcp(*asked)
     assert done.returncode == 0 and "of 4 searches were done already" in done.stderr and not kept.exists()
     found, before = json.loads((tmp_path / "pps-tiny.json").read_text()), json.loads(study.read_text())
@@ -102,16 +102,17 @@ def test_kept_searches_that_cannot_be_trusted_are_not_used(
 ) -> None:
     few = ["--seeds", "1", "--iterations", "5", "--search-size", "15", "--jobs", "1"]
     asked = ["ablate", "--benchmark", tiny_benchmark, "--study", "inputs", *few, *FEATURES, "--bank", bank]
-    content = {"bytes": b"\x00{", "digest": b'{"asked": "", "trials": [], "digest": "no"}'}
-    other = dump_json(sealed({"asked": "of another study", "trials": []}))
-    (tmp_path / "inputs-tiny.trials.json").write_bytes(content.get(damage, other))
+    content = {"bytes": b"\x00{\n", "digest": b'{"settings": "", "digest": "no"}\n'}
+    other = dump_json(sealed({"settings": "of another study"}), None)
+    (tmp_path / "inputs-tiny.trials.jsonl").write_bytes(content.get(damage, other))
     done = zcp(*asked, "--out", tmp_path)
     assert "Traceback" not in done.stderr
     if damage == "settings":
-        assert done.returncode == 1 and "other settings; choose another folder" in done.stderr
+        assert done.returncode == 1 and "begun with other values of settings" in done.stderr
     else:
-        assert done.returncode == 0 and "all searches are done again" in done.stderr
-        assert {path.name for path in tmp_path.iterdir()} == {"inputs-tiny.json", "inputs-tiny.png"}
+        assert done.returncode == 0 and "put aside; what it held is done again" in done.stderr
+        left = {"inputs-tiny.json", "inputs-tiny.png", "inputs-tiny.trials.damaged"}
+        assert {path.name for path in tmp_path.iterdir()} == left
 
 
 def test_settings_side_by_side_have_a_figure(

@@ -170,7 +170,7 @@ def test_resuming_a_finished_training_trains_nothing(trained: Path) -> None:
 
 
 def test_a_partial_file_of_another_budget_is_refused_by_name(trained: Path) -> None:
-    with pytest.raises(OtherTask, match="begun with another budget; restore that or remove the file"):
+    with pytest.raises(OtherTask, match="begun with other values of budget; restore them, or remove the file"):
         train(trained, **{**ARGUMENTS, "budget": Budget(steps=4)})
 
 

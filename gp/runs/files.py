@@ -7,31 +7,29 @@ lost is time.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gp.evolution.evolve import Step
 from gp.evolution.state import SearchState
 from gp.runs.settings import BadRun, RunSettings
-from storage.files import BadFile, dump_json, load_json, parse_json, sealed, unsealed, write_atomic
+from storage.datum import is_whole
+from storage.files import BadFile, dump_json, load_json, sealed, unsealed, write_atomic
 from storage.locks import held, sweep
+from storage.log import RecordLog
 
 __all__ = ["RunFiles", "environment"]
 
 CHECKPOINT_SECONDS = 1.0  # at most this much work, or 20 times what writing it takes, is repeated after a crash
 CHECKPOINT_SHARE = 20.0
 MAX_CONFIG = 1 << 20  # bytes
-MAX_LINE = 1 << 16
 MAX_CHECKPOINT = 1 << 30
 LOCK = ".run.lock"
 
@@ -130,17 +128,17 @@ class RunFiles:
     def journal(self, state: SearchState | None) -> Iterator[Callable[[Step], None]]:
         """Append a line per step to generations.jsonl, and write a checkpoint now and then. Lines after the
         checkpoint that a run continues from are dropped, because these steps are done again."""
-        path = self.folder / "generations.jsonl"
-        write_atomic(path, b"".join(_lines_until(path, state.iteration if state else -1)))
-        pace = _Pace()
-        # Unbuffered, so that a full disk is met here and not when the file is closed.
-        with path.open("ab", buffering=0) as file:
+        last, pace = state.iteration if state else -1, _Pace()
+
+        def is_done(record: dict[str, Any]) -> bool:
+            return is_whole(at := record.get("iteration")) and at <= last
+
+        with RecordLog.open(self.folder / "generations.jsonl", most=last + 1, wanted=is_done) as lines:
 
             def on_iteration(step: Step) -> None:
-                record = step.record()
-                _append(file, (json.dumps(record, sort_keys=True, allow_nan=False) + "\n").encode(), path)
-                if pace.due():
-                    os.fsync(file.fileno())
+                due = pace.due()
+                lines.append(step.record(), wait=due)
+                if due:
                     with pace.measured():
                         self.save_state(step.state)
 
@@ -162,30 +160,6 @@ class _Pace:
         yield
         end = time.monotonic()
         self.next = end + max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * (end - start))
-
-
-def _append(file: Any, line: bytes, path: Path) -> None:
-    try:
-        written = file.write(line)
-        if written != len(line):  # the disk took a part: the rest tells why
-            file.write(line[written:])
-    except OSError as error:
-        raise BadFile(f"{path}: cannot be written ({error.strerror}); free space and resume the run") from error
-
-
-def _lines_until(path: Path, iteration: int) -> Iterator[bytes]:
-    """The whole lines of a journal up to an iteration."""
-    if iteration < 0 or not path.is_file():
-        return
-    with path.open("rb") as file:
-        for line in islice(iter(partial(file.readline, MAX_LINE), b""), iteration + 2):
-            try:
-                record = parse_json(line, str(path), "a step of a search")
-            except BadFile:
-                continue
-            at = record.get("iteration") if isinstance(record, dict) else None
-            if line.endswith(b"\n") and isinstance(at, int) and at <= iteration:
-                yield line
 
 
 def _warn(faults: list[str], consequence: str) -> None:
