@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def measure(
         baselines=tuple(Baseline(**row) for row in baselines(benchmark, split, key.build)),
         evaluations=found.evaluations,
         rejections=dict(found.result.state.rejections),
-        dropped=found.screened.dropped + left.dropped,
+        dropped=replace(left, whole=found.screened.whole).dropped,
         ending=Ending(str(found.result.stop), found.result.state.iteration, found.result.stop in EARLY),
     )
 

@@ -25,16 +25,22 @@ class Unsound(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class Screened:
-    """What is left of a benchmark and its split, and the ids that were dropped."""
+    """What is left of the `whole` benchmark and of its split."""
 
+    whole: Benchmark
     benchmark: Benchmark
     split: Split | None
-    dropped: tuple[str, ...]
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The ids that are left out, in the order of the benchmark."""
+        left = {a.id for a in self.benchmark.architectures}
+        return tuple(a.id for a in self.whole.architectures if a.id not in left)
 
     @property
     def report(self) -> str:
         """A sentence on what was dropped; empty if nothing was."""
-        return f"dropped {_counted(self.dropped, len(self.benchmark) + len(self.dropped))}" if self.dropped else ""
+        return f"dropped {_counted(self.dropped, len(self.whole))}" if self.dropped else ""
 
 
 def overflowing(
@@ -61,7 +67,7 @@ def screen(
     chosen = benchmark.architectures if part is None else [benchmark.architectures[i] for i in part]
     bad = overflowing(chosen, workshop, progress)
     if not bad:
-        return Screened(benchmark, split, ())
+        return Screened(benchmark, benchmark, split)
     if on_invalid != "drop":
         raise Unsound(f"{benchmark.name}: {_counted(bad, len(chosen))}; correct them, or use --on-invalid drop")
     kept = [i for i, a in enumerate(benchmark.architectures) if a.id not in bad]
@@ -73,7 +79,7 @@ def screen(
         architectures=tuple(benchmark.architectures[i] for i in kept),
         ground_truth=benchmark.ground_truth[kept],
     )
-    return Screened(smaller, left, bad)
+    return Screened(benchmark, smaller, left)
 
 
 def _only(split: Split | None, kept: Sequence[int]) -> Split | None:
