@@ -1,20 +1,15 @@
 """The language of formulas: what is read from a network, what is computed from it, and what it is worth.
 
-parse          the proxy that a text spells; str(proxy) is that text
-Proxy          an immutable formula of one to three branches; its text is its identity
-Branch         an input followed by a chain of unary operators
-BadProxy       a text that is not a formula; the message points at the place
-INPUTS         the inputs by name: A, J, G, H, W, S and their parts
-UNARY, BINARY  the operators by name; `unary` and `binary` register another one
-Unary, Binary  an operator: its kind, its sign, its formula and the function that computes it
-Kind, Sign     what an operator needs and returns, and what is known of the sign of its results
-AGGREGATION    the aggregations by name: one number per tensor becomes one per network
-RULES          the rules of predictive pruning by name; `rule` registers another one
-violation      the first rule that a formula breaks
-score          the value of a formula on the features of one network
-Invalid        every reason why there is no score, as a sentence
-as_latex       a formula for a paper
-as_python      a formula as torch statements, to read
+inputs.py     INPUTS: the letters A, J, G, H, W, S and their parts, by name
+operators/    UNARY, BINARY, AGGREGATION by name; `unary` and `binary` register another operator, Unary and Binary are
+              what they register, Kind and Sign say what it needs and what is known of its results
+frames.py     how sums over a tensor are taken, so that one operator serves tensors, sketches and numbers
+proxy.py      Proxy: a formula of one to three Branches, whose text is its identity; BadProxy: what is none
+grammar.py    parse: the proxy that a text spells; str(proxy) is that text
+pps.py        RULES of predictive pruning by name; `rule` registers another one, violation is the first one broken
+scoring.py    score: the value of a formula on the features of one network
+invalid.py    Invalid: every reason why there is no score, as a sentence
+rendering.py  as_latex, as_python: a formula for a paper, and as torch statements to read
 """
 
 import lazy_loader

@@ -1,4 +1,14 @@
-"""The table of spaces: `SPACES["gpt2"]` checks, samples, counts and builds architectures of that family."""
+"""SPACES: the spaces by name; `SPACES["gpt2"]` checks, samples, counts and builds architectures of that family.
+
+space.py          Space: what every space offers, and the taps on what it builds
+gpt2.py           pre-LayerNorm decoders with a width and a head count per block
+gpt2_network.py   the networks of gpt2, and their initialisation
+flexibert.py      BERT-like encoders in two builds: what was trained, what was scored
+bert_plans.py     the sizes of a flexibert network
+bert_blocks.py    the networks of flexibert: six ways to mix tokens
+
+Descriptions need no torch; a space imports its networks when it builds one.
+"""
 
 from models.spaces.flexibert import FlexibertSpace
 from models.spaces.gpt2 import Gpt2Space
