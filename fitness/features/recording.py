@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from models.spaces.space import BlockTaps
 
@@ -29,53 +30,37 @@ class Recording:
 def recording(taps: Sequence[BlockTaps]) -> Iterator[Recording]:
     """Hook every tap while the block of code runs; the hooks are gone afterwards, error or not."""
     record = Recording()
-    handles: list[Any] = []
-    try:
+    with ExitStack() as hooks:
         for index, tap in enumerate(taps):
-            handles.append(tap.block.register_forward_pre_hook(_keep_input(record.inputs, index)))
-            for modules, store in ((tap.activations, record.activations), (tap.heads, record.heads)):
+            hooks.enter_context(tap.block.register_forward_pre_hook(partial(_keep_input, record.inputs, index)))
+            for store, modules, watch in (
+                (record.activations, tap.activations, _watch_output),
+                (record.heads, tap.heads, _watch_input),
+                (record.attentions, tap.attentions, _watch_attention),
+            ):
                 kept = store.setdefault(index, [])
                 for module in modules:
-                    hook = _append_output(kept) if store is record.activations else None
-                    handles.append(
-                        module.register_forward_hook(hook)
-                        if hook
-                        else module.register_forward_pre_hook(_append_input(kept))
-                    )
-            kept = record.attentions.setdefault(index, [])
-            handles.extend(module.register_forward_hook(_append_attention(kept)) for module in tap.attentions)
+                    hooks.enter_context(watch(module, kept))
         yield record
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def _keep_input(store: dict[int, torch.Tensor], index: int) -> Any:
-    def hook(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-        store[index] = args[0]
-
-    return hook
+def _keep_input(store: dict[int, torch.Tensor], index: int, module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+    store[index] = given[0]
 
 
-def _append_input(store: list[torch.Tensor]) -> Any:
-    def hook(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-        store.append(args[0].detach())
-
-    return hook
+def _watch_input(module: nn.Module, kept: list[torch.Tensor]) -> RemovableHandle:
+    return module.register_forward_pre_hook(lambda module, given: kept.append(given[0].detach()))
 
 
-def _append_output(store: list[torch.Tensor]) -> Any:
-    def hook(module: nn.Module, args: Any, output: torch.Tensor) -> None:
-        store.append(output.detach())
-
-    return hook
+def _watch_output(module: nn.Module, kept: list[torch.Tensor]) -> RemovableHandle:
+    return module.register_forward_hook(lambda module, given, output: kept.append(output.detach()))
 
 
-def _append_attention(store: list[torch.Tensor]) -> Any:
-    def hook(module: nn.Module, args: Any, output: Any) -> None:
-        # Other attention implementations return None here without an error; features.py checks for it.
+def _watch_attention(module: nn.Module, kept: list[torch.Tensor]) -> RemovableHandle:
+    def hook(module: nn.Module, given: object, output: object) -> None:
+        # Other attention implementations return None here without an error; `collect` checks for it.
         weights = output[1] if isinstance(output, tuple) and len(output) > 1 else None
         if weights is not None:
-            store.append(weights.detach())
+            kept.append(weights.detach())
 
-    return hook
+    return module.register_forward_hook(hook)

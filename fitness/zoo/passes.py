@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -15,13 +15,10 @@ __all__ = ["activation_gradients", "forward_hooks", "preactivations"]
 @contextmanager
 def forward_hooks(modules: Iterable[nn.Module], hook: Callable[..., Any]) -> Iterator[None]:
     """`hook(module, inputs, output)` after each of the modules runs, while the block of code runs."""
-    handles: list[Any] = []
-    try:
-        handles.extend(module.register_forward_hook(hook) for module in modules)
+    with ExitStack() as hooks:
+        for module in modules:
+            hooks.enter_context(module.register_forward_hook(hook))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def activation_gradients(model: nn.Module, tokens: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
