@@ -9,8 +9,11 @@ from pathlib import Path
 import torch
 
 from storage.errors import ZcpError
+from storage.files import opened
 
 __all__ = ["BadCorpus", "TokenBatch"]
+
+MAX_TEXT = 64 << 20  # bytes; no batch needs more
 
 # Written for this project, so that no data set has to be shipped or fetched to feed a network.
 PASSAGE = """\
@@ -66,10 +69,6 @@ class TokenBatch:
 
     @classmethod
     def from_file(cls, path: Path, batch: int = 4, length: int = 64) -> TokenBatch:
-        """A user's own text file, read as bytes."""
-        try:
-            with path.open("rb") as file:
-                text = file.read(64 << 20)  # no batch needs more than the first 64 MiB
-        except OSError as error:
-            raise BadCorpus(f"{path}: cannot be read ({error.strerror}); give a readable text file") from error
-        return cls.from_text(text, batch, length, str(path))
+        """A user's own text file, read as bytes; BadFile if it is none."""
+        with opened(path, "a text file") as file:
+            return cls.from_text(file.read(MAX_TEXT), batch, length, str(path))
