@@ -31,7 +31,7 @@ from fitness.features.bank import FeatureBank, FeatureKey, sketch_features
 from fitness.features.collect import collect
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
-from models.benchmarks.origins import load
+from models.benchmarks.origins import load_benchmark
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--peak", choices=("bare", "full"), help=argparse.SUPPRESS)
     o = parser.parse_args()
-    everyone = list(load(o.benchmark).architectures)
+    everyone = list(load_benchmark(o.benchmark).architectures)
     chosen = random.Random(0).sample(everyone, o.count)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -27,7 +27,7 @@ from gp.evolution.variation import Guard, make_toolbox
 from gp.growth.problem import prepare
 from gp.runs.run import fidelity
 from models.benchmarks.benchmark import Benchmark
-from models.benchmarks.origins import load
+from models.benchmarks.origins import load_benchmark
 from primitives.proxy import Proxy
 
 
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
-    benchmark = load(o.benchmark)
+    benchmark = load_benchmark(o.benchmark)
     count = min(o.networks, len(benchmark))
     chosen = [benchmark.architectures[i] for i in sorted(random.Random(1).sample(range(len(benchmark)), count))]
     shops = [Workshop.open(benchmark.space, init_seed=init_seed, bank=o.bank) for init_seed in (0, 1)]

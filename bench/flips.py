@@ -28,7 +28,7 @@ from fitness.tables.branches import BranchTable
 from fitness.tables.table_file import branch_table, load_branches, save_branches, table_key
 from gp.hall_file import load_hall
 from gp.runs.files import RunFiles
-from models.benchmarks.layouts import load_benchmark
+from models.benchmarks.layouts import read_benchmark
 from models.tokens import TokenBatch
 from storage.files import BadFile
 
@@ -41,7 +41,7 @@ def targets(folder: Path) -> dict[str, tuple[Path, Loader]]:
     run = evolve_here(table, folder / "bank", folder / "run", "--iterations", "30")
     bank = FeatureBank(folder / "bank", FeatureKey.create("gpt2", TokenBatch.from_passage(2, 24).digest))
     scores = formula_scores([])
-    chosen = next(a for a in load_benchmark(table).architectures if scores.load(bank, a))
+    chosen = next(a for a in read_benchmark(table).architectures if scores.load(bank, a))
 
     def sketch() -> Any:
         entry = bank.load_sketch(chosen)
@@ -56,7 +56,7 @@ def targets(folder: Path) -> dict[str, tuple[Path, Loader]]:
         loaded = files.load_state()
         return loaded and loaded.to_dict()
 
-    architectures = load_benchmark(table).architectures[:4]
+    architectures = read_benchmark(table).architectures[:4]
     branches = branch_table(architectures, Workshop(bank, TokenBatch.from_passage(2, 24)))
     branches.fill("W", [("abs",), ("exp", "to_std")])
     save_branches(branches, bank, architectures)

@@ -38,7 +38,7 @@ from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.figures import formula_scores
 from fitness.tables.branches import BranchTable
 from gp.runs.files import RunFiles
-from models.benchmarks.layouts import load_benchmark
+from models.benchmarks.layouts import read_benchmark
 from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.inputs import INPUTS
@@ -70,7 +70,7 @@ class Fuzz:
         self.yaml = write_yaml(folder / "yaml")
         self.glue = write_glue(folder / "glue.json")
         self.run = evolve_here(self.table, folder / "bank", folder / "run", "--iterations", "30")
-        self.first = load_benchmark(self.table).architectures[0]
+        self.first = read_benchmark(self.table).architectures[0]
         self.bank = FeatureBank(folder / "bank", FeatureKey.create("gpt2", TokenBatch.from_passage(2, 24).digest))
         self.entry = self.bank.entry(self.first)
         self.proxies = [parse(f"mean[ softmax(abs({name})) ]") for name in INPUTS]
@@ -161,7 +161,7 @@ class Fuzz:
     def _verify(self, path: str) -> object:
         accepted = self._cli("benchmarks", "verify", path)
         if accepted:
-            say_ceiling(load_benchmark(Path(path)))
+            say_ceiling(read_benchmark(Path(path)))
         return accepted
 
     def _jsonl(self, content: bytes) -> object:

@@ -18,7 +18,7 @@ import numpy as np
 
 from fitness.protocol import baselines
 from fitness.ranking import kendall, spearman
-from models.benchmarks.origins import ORIGINS, load
+from models.benchmarks.origins import ORIGINS, load_benchmark
 
 NAME = "gpt2-mini"
 
@@ -54,7 +54,7 @@ def facts(header: dict[str, Any], records: list[dict[str, Any]]) -> None:
 
 def counting() -> None:
     print(f"\n{'baseline':20} {'rho':>7} {'tau-b':>7} {'tau on pairs within 10% of #params':>36}")
-    for record in baselines(load(NAME), None, detail=True):
+    for record in baselines(load_benchmark(NAME), None, detail=True):
         near = record["near_pairs"]
         print(
             f"{record['name']:20} {record['all']['spearman']:7.3f} {record['all']['kendall']:7.3f} "

@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 
 from fitness.evaluation import split_groups
 from fitness.ranking import kendall, spearman
-from models.benchmarks.origins import load
+from models.benchmarks.origins import load_benchmark
 
 NONE = 2.0  # the stack of a block that is not there: between 1 and 3
 
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--search-size", type=int, default=50)
     parser.add_argument("--penalty", type=float, default=1.0)
     o = parser.parse_args()
-    benchmark = load("flexibert-glue")
+    benchmark = load_benchmark("flexibert-glue")
     rows = [properties(architecture.config) for architecture in benchmark.architectures]
     table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     splits = [split_groups(benchmark.groups, o.search_size, seed) for seed in o.seeds]

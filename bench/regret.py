@@ -27,7 +27,7 @@ from gp.evolution.evolve import evolve
 from gp.exhaustive import exhaust
 from gp.growth.problem import prepare
 from models.benchmarks.benchmark import Benchmark
-from models.benchmarks.origins import load
+from models.benchmarks.origins import load_benchmark
 from primitives.proxy import Proxy
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
-    benchmark = load(o.benchmark)
+    benchmark = load_benchmark(o.benchmark)
     workshop = Workshop.open(benchmark.space, bank=o.bank)
     rows = []
     for seed in o.seeds:

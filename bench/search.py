@@ -26,7 +26,7 @@ from gp.config import SearchConfig
 from gp.evolution.evolve import evolve
 from gp.exhaustive import exhaust
 from gp.growth.problem import prepare
-from models.benchmarks.origins import load
+from models.benchmarks.origins import load_benchmark
 
 
 def formulas_per_second(table: BranchTable, target: RankTarget) -> float:
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
-    benchmark = load(o.benchmark)
+    benchmark = load_benchmark(o.benchmark)
     workshop = Workshop.open(benchmark.space, bank=o.bank)
     split = split_groups(benchmark.groups, 50, 42)
     seen = [benchmark.architectures[i] for i in split.search]

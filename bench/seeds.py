@@ -30,7 +30,7 @@ from gp.evolution.evolve import evolve
 from gp.growth.problem import prepare
 from gp.hall_of_fame import Champion
 from models.benchmarks.benchmark import Benchmark
-from models.benchmarks.origins import load
+from models.benchmarks.origins import load_benchmark
 from primitives.inputs import PAPER
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help="also inside each depth and each width")
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
-    benchmark = load(o.benchmark)
+    benchmark = load_benchmark(o.benchmark)
     workshop = Workshop.open(benchmark.space, bank=o.bank)
     found = [search(benchmark, workshop, setting, o, seed) for setting in o.settings for seed in o.seeds]
     proxies = list(dict.fromkeys(c.proxy for f in found for c in f.champions))

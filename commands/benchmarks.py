@@ -14,7 +14,7 @@ from commands.output import emit, say, say_next
 from commands.tables import Row
 
 if TYPE_CHECKING:
-    from models.training.campaign import Progress
+    from models.training.campaign import FinishedRun
 
 
 def _trained() -> Iterable[str]:
@@ -68,9 +68,9 @@ def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int
     print(f"{benchmark.name}: {len(benchmark)} architectures, {distinct} distinct, digest {benchmark.digest}")
     if sample is None:
         return 0
-    from models.training import campaign as training
+    from models.training import verify_by_training
 
-    found = training.verify(find(name), sample, seed, jobs=jobs)
+    found = verify_by_training(find(name), sample, seed, jobs=jobs)
     if not found.corpus_matches:
         say("another text: this Python's standard library differs from the one trained on, so losses may too")
     for check in found.checks:
@@ -103,6 +103,6 @@ def train_benchmark(name: str, out: Path | None, resume: bool, jobs: int, nicene
         raise click.Abort from None
 
 
-def _show(progress: Progress) -> None:
+def _show(progress: FinishedRun) -> None:
     left = "" if progress.seconds_left is None else f", {progress.seconds_left / 60:.0f} min left"
     say(f"{progress.done}/{progress.total} {progress.id} seed {progress.seed}: loss {progress.loss:.4f}{left}")

@@ -197,9 +197,9 @@ feature_options = gathered(
 
 def load_named(name: str, metric: str | None = None) -> Benchmark:
     """A benchmark by name or path."""
-    from models.benchmarks.origins import load
+    from models.benchmarks.origins import load_benchmark
 
-    return load(name, metric)
+    return load_benchmark(name, metric)
 
 
 def load_for(hall: HallDocument, name: str | None, metric: str | None) -> Benchmark:

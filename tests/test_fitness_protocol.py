@@ -12,7 +12,7 @@ from fitness.protocol import correlation, inside_groups, near_pairs, report
 from fitness.replay import ReplayRow, committee
 from fitness.zoo.naive import naive_scores
 from models.benchmarks.benchmark import Benchmark
-from models.benchmarks.origins import load
+from models.benchmarks.origins import load_benchmark
 from models.spaces import SPACES
 from primitives.grammar import parse
 
@@ -38,7 +38,7 @@ def test_where_there_is_no_ranking_there_is_no_figure(scores: np.ndarray) -> Non
 
 
 def test_parts_of_a_report_are_those_of_the_split(tiny_benchmark: Path) -> None:
-    benchmark = load(str(tiny_benchmark))
+    benchmark = load_benchmark(str(tiny_benchmark))
     half = len(benchmark) // 2
     split = Split(tuple(range(half)), tuple(range(half, len(benchmark))))
     scores = benchmark.quality.copy()
@@ -49,7 +49,7 @@ def test_parts_of_a_report_are_those_of_the_split(tiny_benchmark: Path) -> None:
 
 
 def published_benchmark(published: Path, name: str) -> Benchmark:
-    return load(str(published / name))
+    return load_benchmark(str(published / name))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_groups_hold_one_depth_or_one_width(published: Path) -> None:
 
 
 def test_near_pairs_are_those_of_like_size(tiny_benchmark: Path) -> None:
-    data = load(str(tiny_benchmark))
+    data = load_benchmark(str(tiny_benchmark))
     sizes = [SPACES[a.space].parameters(a).total for a in data.architectures]
     pairs = [
         (i, j)
@@ -97,7 +97,7 @@ def test_near_pairs_are_those_of_like_size(tiny_benchmark: Path) -> None:
 
 
 def test_a_committee_is_the_mean_of_its_members_ranks(tiny_benchmark: Path) -> None:
-    data = load(str(tiny_benchmark))
+    data = load_benchmark(str(tiny_benchmark))
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(3, len(data))) + 0.5 * data.quality
     rows = [ReplayRow(Evaluation(parse("sum[ W ]"), 0.0, 1), row, {}, {}, {}, (), None) for row in scores]

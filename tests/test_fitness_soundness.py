@@ -21,7 +21,7 @@ from fitness.features.figures import Figure, formula_scores
 from fitness.features.soundness import Unsound, overflowing, screen
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
-from models.benchmarks.layouts import load_benchmark
+from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES
 from models.spaces.gpt2 import Gpt2Space
 from models.tokens import TokenBatch
@@ -64,7 +64,7 @@ def workshop_of(path: Path, folder: Path) -> Workshop:
 
 
 def test_it_is_found_and_has_no_exact_score_of_any_formula(loud: Path, tmp_path: Path) -> None:
-    workshop, benchmark = workshop_of(loud, tmp_path), load_benchmark(loud)
+    workshop, benchmark = workshop_of(loud, tmp_path), read_benchmark(loud)
     proxies = [parse("sum[ abs(W) ]"), parse("mean[ no_op(J) ]")]
     bad = np.array([a.id in BAD for a in benchmark.architectures])
     assert (np.isnan(workshop.exact_scores(proxies, benchmark.architectures)) == bad).all()
@@ -113,7 +113,7 @@ def test_too_few_sound_architectures_are_refused(loud: Path, tmp_path: Path) -> 
         record["config"]["tgt_len"] = 65
     loud.write_text("\n".join(json.dumps(line) for line in (header, *records)))
     with pytest.raises(Unsound, match="too few are left"):
-        screen(load_benchmark(loud), workshop_of(loud, tmp_path), None, "drop")
+        screen(read_benchmark(loud), workshop_of(loud, tmp_path), None, "drop")
 
 
 def test_damaged_entries_are_made_again_with_one_warning(

@@ -8,20 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from bench.small import write_yaml
 from models.benchmarks.benchmark import BadBenchmark
-from models.benchmarks.layouts import load_benchmark
+from models.benchmarks.layouts import read_benchmark
 from models.benchmarks.origins import ORIGINS, fetch, find, verify
 from storage.files import BadFile
 
 
 def test_the_published_folder_is_read_whole(published: Path) -> None:
-    benchmark = load_benchmark(published / "gpt2-wt103")
+    benchmark = read_benchmark(published / "gpt2-wt103")
     assert len(benchmark) == 200 and benchmark.metric == "valid_ppl" and not benchmark.higher_is_better
     assert benchmark.architectures[0].id == "config_0_j0"
     assert benchmark.ground_truth[0] == pytest.approx(45.022968707221274)
     assert np.array_equal(benchmark.quality, -benchmark.ground_truth)
-    assert load_benchmark(published / "gpt2-wt103", metric="test_ppl").ground_truth[0] == pytest.approx(
+    assert read_benchmark(published / "gpt2-wt103", metric="test_ppl").ground_truth[0] == pytest.approx(
         45.11893898899607
     )
 
@@ -52,15 +54,26 @@ def test_a_bad_record_is_named(copy: Path, file: str, old: str, new: str, messag
     path.chmod(0o644)
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(BadBenchmark) as caught:
-        load_benchmark(copy)
+        read_benchmark(copy)
     assert message in str(caught.value)
+
+
+def test_one_number_stands_for_all_blocks_and_minus_one_for_the_width(tmp_path: Path) -> None:
+    folder = write_yaml(tmp_path / "plain")
+    path = folder / "config_3" / "j0" / "model_config.yaml"
+    config = yaml.safe_load(path.read_text()) | {"n_layer": 3, "d_model": 48}
+    path.write_text(yaml.safe_dump({**config, "d_embed": 48, "n_head": [4] * 3, "d_inner": [64] * 3}))
+    written_out = read_benchmark(folder).architectures[3]
+    path.write_text(yaml.safe_dump({**config, "d_embed": -1, "d_head": -1, "n_head": 4, "d_inner": 64}))
+    assert read_benchmark(folder).architectures[3] == written_out
+    assert written_out.config["d_embed"] == 48 and written_out.config["d_inner"] == (64, 64, 64)
 
 
 def test_a_missing_or_truncated_file_is_named(copy: Path) -> None:
     (copy / "config_3" / "j3").chmod(0o755)
     (copy / "config_3" / "j3" / "model_config.yaml").unlink()
     with pytest.raises(BadFile, match=r"config_3/j3/model_config.yaml: cannot be read"):
-        load_benchmark(copy)
+        read_benchmark(copy)
 
 
 def rewrite(source: Path, target: Path, index: int, change: dict) -> Path:
@@ -84,7 +97,7 @@ def rewrite(source: Path, target: Path, index: int, change: dict) -> Path:
 )
 def test_a_bad_line_is_named(tiny_benchmark: Path, tmp_path: Path, index: int, change: dict, message: str) -> None:
     with pytest.raises(BadBenchmark) as caught:
-        load_benchmark(rewrite(tiny_benchmark, tmp_path / "bad.jsonl", index, change))
+        read_benchmark(rewrite(tiny_benchmark, tmp_path / "bad.jsonl", index, change))
     assert message in str(caught.value)
 
 
@@ -94,14 +107,14 @@ def test_nan_and_torn_json_are_refused(tiny_benchmark: Path, tmp_path: Path) -> 
     (tmp_path / "torn.jsonl").write_text(text[:-30])
     for name, message in (("nan", "NaN is not a JSON number"), ("torn", "line 31: not valid JSON")):
         with pytest.raises(BadFile, match=message):
-            load_benchmark(tmp_path / f"{name}.jsonl")
+            read_benchmark(tmp_path / f"{name}.jsonl")
 
 
 def test_exact_repeats_share_a_group(tiny_benchmark: Path, tmp_path: Path) -> None:
     lines = tiny_benchmark.read_text().splitlines()
     lines.append(json.dumps({**json.loads(lines[1]), "id": "again"}))
     (tmp_path / "twice.jsonl").write_text("\n".join(lines))
-    groups = load_benchmark(tmp_path / "twice.jsonl").groups
+    groups = read_benchmark(tmp_path / "twice.jsonl").groups
     assert groups[0] == groups[-1] and len(set(groups.tolist())) == 30
 
 

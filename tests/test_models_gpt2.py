@@ -11,7 +11,7 @@ import yaml
 from conftest import tiny_config
 
 from models.architecture import Architecture, BadArchitecture
-from models.benchmarks.layouts import load_benchmark
+from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES
 from models.spaces.gpt2_network import Gpt2Model
 
@@ -19,7 +19,7 @@ SPACE = SPACES["gpt2"]
 
 
 def test_counts_equal_the_published_ones_for_200_of_200(published: Path) -> None:
-    benchmark = load_benchmark(published / "gpt2-wt103")
+    benchmark = read_benchmark(published / "gpt2-wt103")
     with (published / "gpt2-wt103" / "params_summary.yaml").open() as file:
         summary = yaml.safe_load(file)
     assert len(benchmark) == 200

@@ -11,8 +11,8 @@ import pytest
 from bench.small import write_yaml
 from models.benchmarks import origins
 from models.benchmarks.benchmark import BadBenchmark
-from models.benchmarks.layouts import load_benchmark
-from models.benchmarks.origins import ORIGINS, fetch, find, load
+from models.benchmarks.layouts import read_benchmark
+from models.benchmarks.origins import ORIGINS, fetch, find, load_benchmark
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> origins.Origin:
     source = write_yaml(tmp_path / "source")
     files = tuple(str(path.relative_to(source)) for path in sorted(source.rglob("*.yaml")))
     made = replace(ORIGINS["gpt2-wt103"], name="far", base=f"{source.as_uri()}/", files=files,
-                   digest=load_benchmark(source, "far").digest)  # fmt: skip
+                   digest=read_benchmark(source, "far").digest)  # fmt: skip
     monkeypatch.setattr(origins, "PROJECT", tmp_path / "project")
     monkeypatch.delenv("ZCP_DATA", raising=False)
     monkeypatch.setitem(ORIGINS, "far", made)
@@ -35,7 +35,7 @@ def left(tmp_path: Path) -> list[str]:
 
 def test_what_is_pinned_arrives(origin: origins.Origin, tmp_path: Path) -> None:
     (tmp_path / "project" / "data" / ".far.killed.part").mkdir(parents=True)
-    assert fetch("far") == tmp_path / "project" / "data" / "far" and len(load("far")) == 12
+    assert fetch("far") == tmp_path / "project" / "data" / "far" and len(load_benchmark("far")) == 12
     assert left(tmp_path) == ["far"] and fetch("far").is_dir()
 
 
@@ -71,7 +71,7 @@ def test_a_file_that_is_too_large_is_refused(
 )
 def test_a_name_reaches_no_other_folder(name: str) -> None:
     with pytest.raises(BadBenchmark):
-        load(name)
+        load_benchmark(name)
     with pytest.raises(BadBenchmark, match="cannot be fetched"):
         fetch(name)
 
@@ -90,7 +90,7 @@ def test_yaml_that_grows_or_runs_is_refused(tmp_path: Path, content: str, messag
     folder = write_yaml(tmp_path / "source")
     (folder / "config_3" / "j0" / "model_config.yaml").write_text(content)
     with pytest.raises(BadBenchmark, match=message):
-        load(str(find(str(folder))))
+        load_benchmark(str(find(str(folder))))
     assert not Path("pwned").exists()
 
 
@@ -101,4 +101,4 @@ def test_a_fetched_archive_is_unpacked(
     archive = Path(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "source"))
     monkeypatch.setitem(ORIGINS, "far", replace(origin, base=f"{tmp_path.as_uri()}/", files=(archive.name,)))
     place = fetch("far")
-    assert len(load("far")) == 12 and not (place / archive.name).exists()
+    assert len(load_benchmark("far")) == 12 and not (place / archive.name).exists()

@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from models.benchmarks.layouts import load_benchmark
+from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES
-from models.training.campaign import train, verify
+from models.training.campaign import train
 from models.training.corpus import bigram_loss, load_corpus
-from models.training.learning import Budget, train_one, training_loss, validation_windows
+from models.training.learning import Budget, DivergedError, train_one, training_loss, validation_windows
 from models.training.noise import noise_ceiling
 from models.training.sampling import DEPTHS, HEADS, LEVELS, WIDTHS, sample_architectures
+from models.training.verification import verify_by_training
+from storage.errors import ZcpError
 from storage.files import BadFile
 from storage.log import OtherTask
 
@@ -29,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = Budget(steps=3, batch=2, length=16, checkpoints=3, curve_windows=2, final_windows=4)
 ARGUMENTS = {"count": 12, "replicated": 3, "seeds": 2, "jobs": 1, "budget": TINY}
 LAUNCH = (
-    "import sys; from pathlib import Path; from models.training.campaign import Budget, train; "
+    "import sys; from pathlib import Path; from models.training import Budget, train; "
     f"train(Path(sys.argv[1]), count=12, replicated=3, seeds=2, jobs=1, budget={TINY!r})"
 )
 
@@ -125,7 +127,7 @@ def test_budget_names_a_field_below_one(field: str) -> None:
 
 
 def test_the_trained_file_is_a_benchmark_with_replicates_and_parameters(trained: Path) -> None:
-    benchmark = load_benchmark(trained)
+    benchmark = read_benchmark(trained)
     assert len(benchmark) == 12 and not benchmark.higher_is_better
     header, *records = map(json.loads, trained.read_text().splitlines())
     assert header["corpus"]["digest"] == load_corpus().digest and 1 < header["bigram_loss"] < 5
@@ -214,7 +216,7 @@ def test_noise_ceiling_is_unknown_without_replicates() -> None:
 def test_verify_agrees_exactly_on_the_same_machine_and_catches_one_false_loss(trained: Path, tmp_path: Path) -> None:
     header, *records = map(json.loads, trained.read_text().splitlines())
     records[4]["loss"] = round(records[4]["loss"] - 0.5, 6)
-    result = verify(_written(tmp_path / "forged.jsonl", header, records), sample=12, jobs=1)
+    result = verify_by_training(_written(tmp_path / "forged.jsonl", header, records), sample=12, jobs=1)
     assert result.corpus_matches and not result.agrees and len(result.checks) == 12
     assert [check.id for check in result.checks if not check.agrees] == [records[4]["id"]]
     assert sum(check.measured == check.recorded for check in result.checks) == 11
@@ -223,14 +225,55 @@ def test_verify_agrees_exactly_on_the_same_machine_and_catches_one_false_loss(tr
 def test_verify_tells_that_the_text_of_another_python_differs(trained: Path, tmp_path: Path) -> None:
     header, *records = map(json.loads, trained.read_text().splitlines())
     header["corpus"]["digest"] = "of another Python"
-    assert not verify(_written(tmp_path / "other.jsonl", header, records), sample=0).corpus_matches
+    assert not verify_by_training(_written(tmp_path / "other.jsonl", header, records), sample=0).corpus_matches
+
+
+def test_verify_says_that_a_budget_diverges(trained: Path, tmp_path: Path) -> None:
+    header, *records = map(json.loads, trained.read_text().splitlines())
+    header["budget"] |= {"learning_rate": 1e30, "warmup": 0.0}
+    with pytest.raises(DivergedError, match="mini-.*, seed 0, step .*lower the learning rate"):
+        verify_by_training(_written(tmp_path / "far.jsonl", header, records), sample=1, jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        ("budget more", 1, "budget: got the field 'more'"),
+        ("budget steps", 0, "budget: steps: got 0, wanted a whole number from 1"),
+        ("budget steps", "3", "budget: steps: got '3', wanted a whole number"),
+        ("budget steps", True, "budget: steps: got True, wanted a whole number"),
+        ("budget length", 4096, "reads 128 tokens of 256, wanted 4096"),
+        ("budget warmup", 1e308, "warmup: got 1e.308, wanted a number from 0 to 1"),
+        ("budget learning_rate", -1, "learning_rate: got -1.0, wanted"),
+        ("budget weight_decay", None, "budget: weight_decay: got None, wanted a number"),
+        ("budget", [], "budget: got a list, wanted an object"),
+        ("corpus", None, "corpus: got None, wanted an object"),
+        ("corpus digest", ["x"], "corpus: digest: got a list, wanted a text"),
+        ("noise_ceiling", None, "noise_ceiling: not measured, wanted replicates"),
+        ("noise_ceiling", {"kendall": 1.0}, "noise_ceiling: spearman is missing"),
+        ("space", ["gpt2"], "space: got a list, wanted gpt2"),
+        ("space", "flexibert", "space: got 'flexibert', wanted gpt2"),
+        ("0 seed", None, "line 2: seed: got None, wanted a whole number"),
+        ("0 loss", "low", "line 2: loss: got 'low', wanted a number"),
+        ("0 config", [], "line 2: config: got a list, wanted an object"),
+    ],
+)
+def test_verify_names_what_is_wrong_in_a_file(
+    trained: Path, tmp_path: Path, where: str, value: object, message: str
+) -> None:
+    header, *records = map(json.loads, trained.read_text().splitlines())
+    *path, field = where.split()
+    place = records[0] if path == ["0"] else header[path[0]] if path else header
+    place[field] = value
+    with pytest.raises(ZcpError, match=message):
+        verify_by_training(_written(tmp_path / "bad.jsonl", header, records), sample=12, jobs=1)
 
 
 def test_verify_refuses_a_file_without_a_budget(tmp_path: Path) -> None:
     path = tmp_path / "other.jsonl"
     path.write_text('{"schema": 1}\n')
     with pytest.raises(BadFile, match="no training budget"):
-        verify(path)
+        verify_by_training(path)
 
 
 def _lines(path: Path) -> list[bytes]:

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from models.benchmarks.archives import is_archive, unpack
 from models.benchmarks.benchmark import BadBenchmark, Benchmark
-from models.benchmarks.layouts import load_benchmark
+from models.benchmarks.layouts import read_benchmark
 from storage.locks import held
 
-__all__ = ["ORIGINS", "Origin", "default_benchmark", "fetch", "find", "load", "locate", "verify"]
+__all__ = ["ORIGINS", "Origin", "default_benchmark", "fetch", "find", "load_benchmark", "locate", "verify"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 MAX_DOWNLOAD = 16 << 20  # bytes per file
@@ -127,15 +127,15 @@ def default_benchmark(space: str) -> str:
     return next((name for name in names if locate(name)), names[0])
 
 
-def load(name_or_path: str, metric: str | None = None) -> Benchmark:
+def load_benchmark(name_or_path: str, metric: str | None = None) -> Benchmark:
     """Find and read a benchmark."""
     path = find(name_or_path)
-    return load_benchmark(path, name_or_path if name_or_path in ORIGINS else path.stem, metric)
+    return read_benchmark(path, name_or_path if name_or_path in ORIGINS else path.stem, metric)
 
 
 def verify(name: str) -> Benchmark:
     """Read a known benchmark and compare its content with the pinned digest; BadBenchmark if it differs."""
-    benchmark = load(name)
+    benchmark = load_benchmark(name)
     pinned = ORIGINS[name].digest if name in ORIGINS else ""
     if pinned and benchmark.digest != pinned:
         raise BadBenchmark(
@@ -184,7 +184,7 @@ def _fill(staging: Path, origin: Origin, progress: Callable[[int, int], None] | 
             path.unlink()
         if progress:
             progress(done, len(origin.files))
-    got = load_benchmark(staging, origin.name).digest
+    got = read_benchmark(staging, origin.name).digest
     if got != origin.digest:
         raise BadBenchmark(
             f"{origin.name}: fetched content has digest {got[:16]}, wanted {origin.digest[:16]}; nothing was kept"

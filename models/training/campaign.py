@@ -1,4 +1,4 @@
-"""The embedded benchmark: sample, train in worker processes, resume after any interruption, verify."""
+"""The embedded benchmark: sample, train in worker processes, resume after any interruption."""
 
 from __future__ import annotations
 
@@ -18,17 +18,15 @@ from engine.crew import map_on_devices
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.training.corpus import bigram_loss, load_corpus
-from models.training.learning import Budget, Run, train_one, validation_windows
-from models.training.noise import NoiseCeiling, noise_ceiling
+from models.training.learning import Budget, Learned, train_one, validation_windows
+from models.training.noise import noise_ceiling
 from models.training.sampling import sample_architectures
-from storage.files import BadFile, parse_json, read_limited, write_atomic
+from storage.files import write_atomic
 from storage.log import RecordLog
 
-__all__ = ["Budget", "Check", "Progress", "Verification", "noise_ceiling", "train", "verify"]
+__all__ = ["FinishedRun", "Task", "train", "work"]
 
 TRUTH_SEED = 0  # the seed whose loss is the ground truth of every architecture
-TOLERATED_SDS = 4.0
-MAX_FILE = 16 << 20  # bytes
 DIGITS = 6  # decimals of recorded losses
 
 
@@ -41,17 +39,17 @@ class Task:
     budget: Budget
 
 
-def _work(task: Task, device: str) -> tuple[Run, float]:
+def work(task: Task, device: str) -> tuple[Learned, float]:
     """One run, rounded as it will be recorded, and its wall-clock seconds."""
     start = time.perf_counter()
     run = train_one(task.architecture, task.seed, task.budget, load_corpus())
-    rounded = Run(round(run.loss, DIGITS), tuple(round(value, DIGITS) for value in run.curve))
+    rounded = Learned(round(run.loss, DIGITS), tuple(round(value, DIGITS) for value in run.curve))
     return rounded, time.perf_counter() - start
 
 
 @dataclass(frozen=True)
-class Progress:
-    """`done` of `total` runs are on the disk; `seconds_left` is an estimate (None before the first run)."""
+class FinishedRun:
+    """A finished run: `done` of `total` are on the disk; `seconds_left` is an estimate (None before the first run)."""
 
     done: int
     total: int
@@ -60,32 +58,6 @@ class Progress:
     loss: float
     seconds: float
     seconds_left: float | None
-
-
-@dataclass(frozen=True)
-class Check:
-    """One architecture trained again: |measured - recorded| must not exceed `allowed`, nats per byte."""
-
-    id: str
-    recorded: float
-    measured: float
-    allowed: float
-
-    @property
-    def agrees(self) -> bool:
-        return abs(self.measured - self.recorded) <= self.allowed
-
-
-@dataclass(frozen=True)
-class Verification:
-    """`corpus_matches` is False under another Python version, whose text, and so whose losses, differ."""
-
-    corpus_matches: bool
-    checks: tuple[Check, ...]
-
-    @property
-    def agrees(self) -> bool:
-        return all(check.agrees for check in self.checks)
 
 
 def train(
@@ -98,7 +70,7 @@ def train(
     replicated: int = 30,
     seeds: int = 5,
     budget: Budget | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[FinishedRun], None] | None = None,
 ) -> Path:
     """Train `count` architectures, `replicated` of them with `seeds` seeds; write the benchmark to `path`.
 
@@ -128,9 +100,9 @@ class _Campaign:
     """Which runs are finished, and what happens when another one is."""
 
     def __init__(
-        self, log: RecordLog, clock: RecordLog, total: int, on_progress: Callable[[Progress], None] | None
+        self, log: RecordLog, clock: RecordLog, total: int, on_progress: Callable[[FinishedRun], None] | None
     ) -> None:
-        self.runs = {(r["architecture"], r["seed"]): Run(r["loss"], tuple(r["curve"])) for r in log.records}
+        self.runs = {(r["architecture"], r["seed"]): Learned(r["loss"], tuple(r["curve"])) for r in log.records}
         self._log, self._clock, self._total, self._on_progress = log, clock, total, on_progress
         self._start, self._new = time.monotonic(), 0
 
@@ -138,10 +110,10 @@ class _Campaign:
         """Run what is not finished yet, in an order that mixes sizes, so that the time left is telling."""
         left = [task for task in tasks if (task.architecture.digest, task.seed) not in self.runs]
         random.Random(0).shuffle(left)
-        for task, (run, seconds) in map_on_devices(_work, left, ("cpu",) * jobs, niceness):
+        for task, (run, seconds) in map_on_devices(work, left, ("cpu",) * jobs, niceness):
             self._record(task.architecture, task.seed, run, seconds)
 
-    def _record(self, architecture: Architecture, seed: int, run: Run, seconds: float) -> None:
+    def _record(self, architecture: Architecture, seed: int, run: Learned, seconds: float) -> None:
         self._new += 1
         name = {"architecture": architecture.digest, "id": architecture.id, "seed": seed}
         self._clock.append({**name, "seconds": round(seconds, 3)})
@@ -149,11 +121,11 @@ class _Campaign:
         self.runs[architecture.digest, seed] = run
         if self._on_progress is not None:
             left = (time.monotonic() - self._start) / self._new * (self._total - len(self.runs))
-            self._on_progress(Progress(len(self.runs), self._total, architecture.id, seed, run.loss, seconds, left))
+            self._on_progress(FinishedRun(len(self.runs), self._total, architecture.id, seed, run.loss, seconds, left))
 
 
 def _spread_over_quality(
-    architectures: Sequence[Architecture], runs: Mapping[tuple[str, int], Run], replicated: int
+    architectures: Sequence[Architecture], runs: Mapping[tuple[str, int], Learned], replicated: int
 ) -> list[Architecture]:
     """Architectures at evenly spaced ranks of the loss, the best and the worst included."""
     ranked = sorted(architectures, key=lambda a: (runs[a.digest, TRUTH_SEED].loss, a.id))
@@ -178,7 +150,7 @@ def _assemble(
     architectures: Sequence[Architecture],
     chosen: Sequence[Architecture],
     seeds: int,
-    runs: Mapping[tuple[str, int], Run],
+    runs: Mapping[tuple[str, int], Learned],
     task: Mapping[str, Any],
 ) -> bytes:
     """The benchmark's bytes: header, then one record per architecture in the order of sampling."""
@@ -190,7 +162,7 @@ def _assemble(
     return "".join(json.dumps(line, sort_keys=True, allow_nan=False) + "\n" for line in lines).encode()
 
 
-def _record_of(architecture: Architecture, run: Run) -> dict[str, Any]:
+def _record_of(architecture: Architecture, run: Learned) -> dict[str, Any]:
     return {
         "id": architecture.id,
         "config": dict(architecture.config),
@@ -226,43 +198,3 @@ def _header_of(name: str, records: Sequence[Mapping[str, Any]], task: Mapping[st
         "bigram_loss": round(bigram_loss(corpus, windows), DIGITS),
         "noise_ceiling": ceiling.as_dict() if ceiling else None,
     }
-
-
-def verify(path: Path, sample: int = 5, seed: int = 0, *, jobs: int = 2) -> Verification:
-    """Train `sample` architectures of the benchmark again, drawn by `seed`, and compare within the noise.
-
-    A difference of 4 standard deviations of the replicate noise is allowed: on the same machine it is 0,
-    elsewhere rounding differs and training amplifies it. BadFile if the file states no noise.
-    """
-    header, records = _read(path)
-    ceiling, budget = _stated_noise(header, path), Budget(**header["budget"])
-    drawn = random.Random(seed).sample(records, min(sample, len(records)))
-    by_digest = {a.digest: (a, r) for r in drawn for a in [_architecture_of(header, r)]}
-    checks: dict[str, Check] = {}
-
-    tasks = [Task(a, r["seed"], budget) for a, r in by_digest.values()]
-    for task, (run, _) in map_on_devices(_work, tasks, ("cpu",) * jobs):
-        record = by_digest[task.architecture.digest][1]
-        allowed = float(TOLERATED_SDS * ceiling.sd_at(record["loss"]))
-        checks[record["id"]] = Check(record["id"], record["loss"], run.loss, allowed)
-    matches = header["corpus"]["digest"] == load_corpus().digest
-    return Verification(matches, tuple(checks[id] for id in sorted(checks)))
-
-
-def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    lines = read_limited(path, MAX_FILE, "a trained benchmark").splitlines()
-    values = [parse_json(line, f"{path}, line {i}", "a JSON object") for i, line in enumerate(lines, 1)]
-    if not values or "budget" not in values[0]:
-        raise BadFile(f"{path}: no training budget in line 1, wanted a benchmark trained by this toolkit")
-    return values[0], values[1:]
-
-
-def _stated_noise(header: Mapping[str, Any], path: Path) -> NoiseCeiling:
-    if not header.get("noise_ceiling"):
-        raise BadFile(f"{path}: states no noise ceiling, wanted replicates of at least two architectures")
-    return NoiseCeiling(**header["noise_ceiling"])
-
-
-def _architecture_of(header: Mapping[str, Any], record: Mapping[str, Any]) -> Architecture:
-    space = SPACES[header["space"]]
-    return Architecture.create(record["id"], space.name, space.check(record["config"]))

@@ -15,7 +15,7 @@ from models.spaces import SPACES
 from models.training.corpus import Corpus
 from storage.errors import ZcpError
 
-__all__ = ["Budget", "DivergedError", "Run", "train_one", "training_loss", "validation_windows"]
+__all__ = ["BadBudget", "Budget", "DivergedError", "Learned", "train_one", "training_loss", "validation_windows"]
 
 CLIP = 1.0  # largest norm of the gradient
 EVALUATION_BATCH = 32  # windows
@@ -24,6 +24,10 @@ REFERENCE_WIDTH = 64
 
 class DivergedError(ZcpError, RuntimeError):
     """A loss that is not a finite number; the message names the architecture, the seed and the step."""
+
+
+class BadBudget(ZcpError, ValueError):
+    """A budget that no run can spend; the message names the field."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,10 @@ class Budget:
     def __post_init__(self) -> None:
         for field in ("steps", "batch", "length", "checkpoints", "curve_windows", "final_windows"):
             if getattr(self, field) < 1:
-                raise ValueError(f"{field}: got {getattr(self, field)}, wanted at least 1")
+                raise BadBudget(f"{field}: got {getattr(self, field)}, wanted at least 1")
+        for field, most in (("learning_rate", math.inf), ("warmup", 1.0), ("weight_decay", math.inf)):
+            if not 0 <= getattr(self, field) <= most:
+                raise BadBudget(f"{field}: got {getattr(self, field)}, wanted a number from 0 to {most}")
 
     def rate(self, step: int, width: int) -> float:
         """Learning rate of a step: linear warm-up, then a cosine down to zero (Loshchilov & Hutter 2017). Its
@@ -60,14 +67,14 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run found: `curve` (checkpoints,) on a few, `loss` on all validation windows, nats per byte."""
+class Learned:
+    """What a training run found: `curve` (checkpoints,) on a few, `loss` on all validation windows, nats per byte."""
 
     loss: float
     curve: tuple[float, ...]
 
 
-def train_one(architecture: Architecture, seed: int, budget: Budget, corpus: Corpus) -> Run:
+def train_one(architecture: Architecture, seed: int, budget: Budget, corpus: Corpus) -> Learned:
     """Train from scratch; the result depends on the arguments alone, not on worker, order or other runs."""
     with one_thread(flush_denormals=True):
         model = SPACES[architecture.space].build(architecture, seed).eval()  # no dropout anywhere
@@ -83,7 +90,7 @@ def train_one(architecture: Architecture, seed: int, budget: Budget, corpus: Cor
                 curve.append(_validate(model, probe))
         final = _validate(model, validation_windows(corpus, budget.final_windows, budget.length))
         _check_finite(final, architecture, seed, budget.steps)
-    return Run(final, tuple(curve))
+    return Learned(final, tuple(curve))
 
 
 def training_loss(model: Any, tokens: torch.Tensor) -> torch.Tensor:

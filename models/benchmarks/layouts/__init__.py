@@ -9,10 +9,10 @@ from models.benchmarks.layouts.glue import GLUE_FILE, load_glue_json
 from models.benchmarks.layouts.jsonl import load_jsonl
 from models.benchmarks.layouts.perplexity import SUMMARY, load_perplexity_folder
 
-__all__ = ["load_benchmark"]
+__all__ = ["read_benchmark"]
 
 
-def load_benchmark(path: Path, name: str | None = None, metric: str | None = None) -> Benchmark:
+def read_benchmark(path: Path, name: str | None = None, metric: str | None = None) -> Benchmark:
     """Read a folder of a published layout, a `.json` file of the GLUE layout, or a `.jsonl` file of our own."""
     name = name or path.stem
     if path.is_file() and path.suffix == ".jsonl":

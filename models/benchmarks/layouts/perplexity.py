@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 from models.benchmarks.benchmark import BadBenchmark, Benchmark, as_mapping, choose_metric, finish
+from models.benchmarks.layouts.gpt2_fields import for_all_blocks
+from storage.datum import is_whole
 from storage.files import digest_of, read_limited
 
 __all__ = ["SUMMARY", "load_perplexity_folder"]
@@ -66,10 +68,13 @@ def _check_plain(content: bytes, loader: Any, path: Path) -> None:
 
 
 def _from_published(published: Mapping[str, Any]) -> dict[str, Any]:
-    """Our configuration from a published model_config.yaml; cutoffs beyond the vocabulary have no tokens."""
+    """Our configuration from a published model_config.yaml: -1 is the model's width, one number for `n_head` or
+    `d_inner` is that of every block, and cutoffs beyond the vocabulary have no tokens."""
     fields = ("n_layer", "d_model", "d_embed", "div_val", "n_head", "d_inner", "n_token", "tgt_len")
     config = {key: published.get(key) for key in fields}
+    if config["d_embed"] == -1:
+        config["d_embed"] = config["d_model"]
     cutoffs, n_token = published.get("cutoffs", []), published.get("n_token")
-    if isinstance(cutoffs, list) and isinstance(n_token, int):
-        cutoffs = [c for c in cutoffs if not isinstance(c, int) or c < n_token]
-    return {**config, "cutoffs": cutoffs}
+    if isinstance(cutoffs, list) and is_whole(n_token):
+        cutoffs = [c for c in cutoffs if not is_whole(c) or c < n_token]
+    return for_all_blocks({**config, "cutoffs": cutoffs})

@@ -1,0 +1,106 @@
+"""A benchmark checked against its own claim: some of its architectures are trained again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from engine.crew import map_on_devices
+from models.architecture import Architecture
+from models.spaces import SPACES
+from models.training.campaign import Task, work
+from models.training.corpus import load_corpus
+from models.training.learning import Budget
+from models.training.noise import NoiseCeiling
+from storage.datum import Datum, is_whole
+from storage.files import BadFile, parse_json, read_limited
+
+__all__ = ["Check", "Verification", "verify_by_training"]
+
+TOLERATED_SDS = 4.0
+MAX_FILE = 16 << 20  # bytes
+SPACE = "gpt2"  # whose architectures `train_one` trains
+
+
+@dataclass(frozen=True)
+class Check:
+    """One architecture trained again: |measured - recorded| must not exceed `allowed`, nats per byte."""
+
+    id: str
+    recorded: float
+    measured: float
+    allowed: float
+
+    @property
+    def agrees(self) -> bool:
+        return abs(self.measured - self.recorded) <= self.allowed
+
+
+@dataclass(frozen=True)
+class Verification:
+    """`corpus_matches` is False under another Python version, whose text, and so whose losses, differ."""
+
+    corpus_matches: bool
+    checks: tuple[Check, ...]
+
+    @property
+    def agrees(self) -> bool:
+        return all(check.agrees for check in self.checks)
+
+
+def verify_by_training(path: Path, sample: int = 5, seed: int = 0, *, jobs: int = 2) -> Verification:
+    """`sample` architectures of the benchmark trained again, drawn by `seed`, and compared within the noise.
+
+    A difference of 4 standard deviations of the replicate noise is allowed: on the same machine it is 0,
+    elsewhere rounding differs and training amplifies it. BadFile if the file does not say how it was trained.
+    """
+    header, records = _read(path)
+    budget, ceiling = _budget(header["budget"]), _noise(header["noise_ceiling"])
+    corpus = header["corpus"]["digest"].text()
+    drawn = random.Random(seed).sample(records, min(sample, len(records)))
+    recorded = {architecture.digest: record for record in drawn for architecture in [_architecture(record, budget)]}
+    tasks = [Task(_architecture(r, budget), r["seed"].integer(), budget) for r in recorded.values()]
+    checks = []
+    for task, (run, _) in map_on_devices(work, tasks, ("cpu",) * jobs):
+        loss = recorded[task.architecture.digest]["loss"].number()
+        checks.append(Check(task.architecture.id, loss, run.loss, float(TOLERATED_SDS * ceiling.sd_at(loss))))
+    return Verification(corpus == load_corpus().digest, tuple(sorted(checks, key=lambda check: check.id)))
+
+
+def _read(path: Path) -> tuple[Datum, list[Datum]]:
+    lines = read_limited(path, MAX_FILE, "a trained benchmark").splitlines()
+    places = [(f"{path}, line {i}", line) for i, line in enumerate(lines, start=1) if i == 1 or line.strip()]
+    values = [Datum(where, parse_json(line, where, "a JSON object"), BadFile) for where, line in places]
+    if not values or "budget" not in values[0].mapping():
+        raise BadFile(f"{path}: no training budget in line 1, wanted a benchmark trained by this toolkit")
+    if values[0]["space"].value != SPACE:
+        raise values[0]["space"].refuse(f"{SPACE}, the space whose architectures can be trained here")
+    return values[0], values[1:]
+
+
+def _budget(stated: Datum) -> Budget:
+    stated.only(*(field.name for field in fields(Budget)))
+    values: dict[str, Any] = {
+        field.name: stated[field.name].integer(1, 10**6) if is_whole(field.default) else stated[field.name].number()
+        for field in fields(Budget)
+    }
+    return Budget(**values)
+
+
+def _noise(stated: Datum) -> NoiseCeiling:
+    if stated.value is None:
+        raise BadFile(f"{stated.where}: not measured, wanted replicates of at least two architectures")
+    figures = {name: stated[name].number() for name in ("kendall", "spearman", "sd", "slope", "center")}
+    return NoiseCeiling(**figures, replicated=stated["replicated"].integer(), seeds=stated["seeds"].integer())
+
+
+def _architecture(record: Datum, budget: Budget) -> Architecture:
+    architecture = SPACES[SPACE].architecture(record["id"].text(), record["config"].mapping())
+    length, vocabulary = SPACES[SPACE].limits(architecture)
+    if length < budget.length or vocabulary < 256:
+        raise BadFile(
+            f"{record.where}: reads {length} tokens of {vocabulary}, wanted {budget.length} of 256, all bytes"
+        )
+    return architecture
