@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
 from models.spaces.bert_plans import OPERATIONS, POSITIONS, VOCABULARY, BlockPlan, embedding_parameters
-from models.spaces.space import check_choice, check_int, check_list
+from models.spaces.space import check_choice, check_fields, check_int, check_list, initialised
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,9 +41,7 @@ class FlexibertSpace:
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The normalised configuration; BadArchitecture names the first bad field."""
-        known = {"hidden_size", "operation", "heads", "ffn_dim", "ffn_stack"}
-        if unknown := sorted(set(config) - known):
-            raise BadArchitecture(f"{unknown[0]}: unknown field, wanted only {', '.join(sorted(known))}")
+        check_fields(config, "hidden_size", "operation", "heads", "ffn_dim", "ffn_stack")
         hidden_size = check_int(config, "hidden_size", 4, 16384)
         operation = config.get("operation")
         if not isinstance(operation, list | tuple) or not 1 <= len(operation) <= 128:
@@ -108,16 +106,10 @@ class FlexibertSpace:
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """An `Encoder` whose every weight comes from the architecture's own generator."""
-        import torch
-
         from models.spaces.bert_blocks import Encoder
 
-        plans = self.plans(architecture.config, build)
-        with torch.device("meta"):
-            model = Encoder(plans, projected_loss=build != "as_published")
-        model.to_empty(device="cpu")
-        model.initialise(torch.Generator().manual_seed(architecture.seed(init_seed)))
-        return model
+        plans, projected_loss = self.plans(architecture.config, build), build != "as_published"
+        return initialised(lambda: Encoder(plans, projected_loss), architecture.seed(init_seed))
 
     def plans(self, config: Mapping[str, Any], build: str | None = None) -> tuple[BlockPlan, ...]:
         """What each block of a build is made of; ValueError for an unknown build."""

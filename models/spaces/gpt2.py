@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
-from models.spaces.space import check_choice, check_int, check_list
+from models.spaces.space import check_choice, check_fields, check_int, check_list, initialised
 from storage.datum import is_whole
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class Gpt2Space:
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The normalised configuration; BadArchitecture names the first bad field."""
-        known = {"n_layer", "d_model", "d_embed", "div_val", "n_head", "d_inner", "n_token", "tgt_len", "cutoffs"}
-        if unknown := sorted(set(config) - known):
-            raise BadArchitecture(f"{unknown[0]}: unknown field, wanted only {', '.join(sorted(known))}")
+        check_fields(
+            config, "n_layer", "d_model", "d_embed", "div_val", "n_head", "d_inner", "n_token", "tgt_len", "cutoffs"
+        )
         n_layer = check_int(config, "n_layer", 1, 128)
         d_model = check_int(config, "d_model", 4, 16384)
         n_head = check_list(config, "n_head", n_layer, 1, d_model)
@@ -124,15 +124,9 @@ class Gpt2Space:
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """A `Gpt2Model` whose every weight comes from the architecture's own generator."""
-        import torch
-
         from models.spaces.gpt2_network import Gpt2Model
 
-        with torch.device("meta"):
-            model = Gpt2Model(architecture.config)
-        model.to_empty(device="cpu")
-        model.initialise(torch.Generator().manual_seed(architecture.seed(init_seed)))
-        return model
+        return initialised(lambda: Gpt2Model(architecture.config), architecture.seed(init_seed))
 
 
 def clusters(config: Mapping[str, Any]) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["BlockTaps", "LanguageModel", "Space", "WeightTap", "check_choice", "check_int", "check_list"]
+__all__ = [
+    "BlockTaps", "LanguageModel", "Space", "WeightTap", "check_choice", "check_fields", "check_int", "check_list",
+    "initialised",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,12 @@ class Space(Protocol):
         ...
 
 
+def check_fields(config: Mapping[str, Any], *known: str) -> None:
+    """Refuse a configuration with fields beyond the `known` ones."""
+    if unknown := sorted(set(config) - set(known)):
+        raise BadArchitecture(f"{unknown[0]}: unknown field, wanted only {', '.join(sorted(known))}")
+
+
 def check_int(config: Mapping[str, Any], field: str, low: int, high: int) -> int:
     """The integer at `field` if it lies in [low, high]."""
     value = config.get(field)
@@ -131,3 +140,14 @@ def check_list(config: Mapping[str, Any], field: str, length: int, low: int, hig
         got = f"{len(value)} entries" if isinstance(value, list | tuple) else repr(value)
         raise BadArchitecture(f"{field}: got {got}, wanted a list of {length}, one per block")
     return tuple(check_int({f"{field}[{i}]": entry}, f"{field}[{i}]", low, high) for i, entry in enumerate(value))
+
+
+def initialised(network: Callable[[], Any], seed: int) -> nn.Module:
+    """The network that `network` makes, on the CPU, every weight drawn by `initialise` from a generator of its own."""
+    import torch
+
+    with torch.device("meta"):  # no memory and no draws for weights that are replaced at once
+        model = network()
+    model.to_empty(device="cpu")
+    model.initialise(torch.Generator().manual_seed(seed))
+    return model
