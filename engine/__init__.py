@@ -1,10 +1,9 @@
 """Where work runs, and nothing about what the work is.
 
-map_on_devices   a function on every task, one worker process per device, one retry after a lost worker
-WorkerCrash      a task whose worker died twice, or a script that lets no worker begin
-check_devices    the device names in a text such as "cpu,cpu" or "auto"
-BadDevice        a device that this machine does not have
-one_thread       a block in which torch uses one thread, so that sums have the same last bits everywhere
+crew.py     `map_on_devices`: a function on every task, a worker process per device, one retry after a lost worker;
+            `WorkerCrash` when that is not enough
+devices.py  `check_devices`: the devices in a text such as "cpu,cpu" or "auto"; `BadDevice` for one that is not there
+threads.py  `one_thread`: a block in which sums have the same last bits on every machine
 """
 
 import lazy_loader

@@ -1,12 +1,10 @@
 """Architectures, the networks they describe, and the benchmarks that say how good those are once they are trained.
 
-load_benchmark   a benchmark by name (gpt2-mini, gpt2-wt103, flexibert-glue) or by path
-Benchmark        architectures of one space with their measured quality
-BadBenchmark     a benchmark that cannot be used; the message names the record
-Architecture     a frozen description of a transformer
-BadArchitecture  a description that its space cannot build
-SPACES           the spaces by name; each checks, samples, counts and builds its architectures
-TokenBatch       the text that untrained networks are shown
+architecture.py  `Architecture`: a frozen description of a transformer; `BadArchitecture` for one that cannot be built
+spaces/          `SPACES` by name; each checks, samples, counts and builds its architectures
+tokens.py        `TokenBatch`: the text that untrained networks are shown
+benchmarks/      `load_benchmark` by name or path; `Benchmark`: architectures with their quality; `BadBenchmark`
+training/        the embedded benchmark: small architectures trained here, and how noisy what they reach is
 """
 
 import lazy_loader

@@ -1,12 +1,11 @@
 """What lasts: files that are whole or absent, locks that no dead process holds, logs and shelves that notice damage.
 
-ZcpError      the root of all errors that carry advice
-BadFile       a file that cannot be trusted or written
-Datum         a value inside plain data that knows its place; what comes from a file passes through it
-RecordLog     an append-only log of finished work that survives a kill at any moment
-OtherTask     a sound log, but of another task
-write_atomic  a file written whole or not at all
-held          a lock file, let go of by the kernel when its process dies
+errors.py  `ZcpError`: the root of all errors that carry advice
+files.py   `write_atomic` and reading with a limit; `BadFile` for a file that cannot be trusted or written
+datum.py   `Datum`: a value inside plain data that knows its place; what comes from a file passes through it
+locks.py   `held`: a lock that the kernel opens when its process dies; temporary files that are swept
+log.py     `RecordLog`: finished work, a line each, that survives a kill; `OtherTask` for somebody else's
+shelf.py   `Shelf` of records and `ArrayShelf`: sealed entries by key
 """
 
 import lazy_loader

@@ -5,3 +5,5 @@ from .files import write_atomic as write_atomic
 from .locks import held as held
 from .log import OtherTask as OtherTask
 from .log import RecordLog as RecordLog
+from .shelf import ArrayShelf as ArrayShelf
+from .shelf import Shelf as Shelf

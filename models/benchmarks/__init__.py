@@ -1,12 +1,10 @@
 """Architectures with measured quality: where they come from, and the layouts they are read from.
 
-load_benchmark  a benchmark by name or by path
-read_benchmark  the benchmark in a file or folder, whatever its layout
-Benchmark       architectures of one space with their measured quality
-BadBenchmark    a benchmark that cannot be used; the message names the record
-ORIGINS         the known benchmarks by name: what they hold, their licence, where they are fetched from
-fetch           download a known benchmark at its pinned commit
-verify          read a known benchmark and compare it with its pinned digest
+benchmark.py  `Benchmark`: architectures of one space with their quality; `BadBenchmark` names the bad record
+origins.py    `ORIGINS`, the known benchmarks; `load_benchmark` by name or path; `fetch` and `verify`
+layouts/      `read_benchmark`: what is in a file or folder, a layout a file
+archives.py   a fetched zip or tar file, unpacked without trusting it
+data/         the embedded table
 """
 
 import lazy_loader

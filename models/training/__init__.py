@@ -1,13 +1,11 @@
 """The embedded benchmark: small architectures, trained here, and how noisy what they reach is.
 
-train                 sample, train and write a benchmark; stopped at any moment, it goes on where it was
-verify_by_training    train some of a benchmark's architectures again and compare
-Budget                what every training run spends
-train_one             one training run
-DivergedError         a loss that is not a finite number
-noise_ceiling         how well a perfect oracle could rank a benchmark, from replicated runs
-sample_architectures  the architectures of the embedded benchmark
-load_corpus           the text they are trained on: the source of Python's standard library
+campaign.py      `train`: sample, train and write a benchmark; stopped at any moment, it goes on where it was
+verification.py  `verify_by_training`: some of a benchmark's architectures trained again
+learning.py      `train_one`: one run on a `Budget`; `DivergedError` when its loss is no number
+sampling.py      `sample_architectures`: those of the embedded benchmark
+corpus.py        `load_corpus`: the text, the source of Python's standard library
+noise.py         `noise_ceiling`: how well a perfect oracle could rank, from replicated runs
 """
 
 import lazy_loader
