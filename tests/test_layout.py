@@ -90,3 +90,12 @@ def test_every_module_and_public_name_says_what_it_is(path: Path) -> None:
     defined = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     for name in public & set(defined):
         assert ast.get_docstring(defined[name]), f"{name} has no docstring"
+
+
+def test_the_page_of_the_rooms_names_places_that_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    table = page.split("## Where would it go?")[1].split("## ")[0]
+    places = [line.split("|")[2].strip(" `") for line in table.splitlines() if line.startswith("|")][2:]
+    assert len(places) >= 10 and all((ROOT / place).exists() for place in places), places
+    rooms = {folder.name for folder in ROOT.iterdir() if (folder / "__init__.py").exists()}
+    assert all(f"{room}/" in page for room in rooms), rooms

@@ -1,0 +1,142 @@
+"""What a DEAP user plugs in: a toolbox, statistics, ask and tell, and things that one decorator registers."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from deap import base, tools
+from deap import gp as deap_gp
+from landscape import evaluate, fingerprint
+
+from fitness.objectives import OBJECTIVES, BadObjective, objective
+from gp.config import BadConfig, SearchConfig
+from gp.evolution.algorithms import ALGORITHMS, BadAlgorithm, algorithm
+from gp.evolution.evolve import Evolution, SearchResult, Stop, evolve
+from gp.evolution.individual import Individual
+from gp.evolution.variation import MUTATIONS, BadMutation, mutation
+
+ROOT = Path(__file__).resolve().parent.parent
+SHORT = SearchConfig(iterations=40, population=16)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_ask_and_tell_by_hand_is_the_same_search(name: str) -> None:
+    config = SearchConfig(iterations=40, population=16, algorithm=name)
+    evolution = Evolution(config)
+    while proxies := evolution.ask():
+        evolution.tell(evaluate(proxies))
+    assert evolution.finished
+    by_hand = SearchResult(evolution.state, Stop.FINISHED)
+    assert fingerprint(by_hand) == fingerprint(evolve(config, evaluate))
+
+
+def test_what_is_asked_stays_until_it_is_told_or_forgotten() -> None:
+    evolution = Evolution(SHORT)
+    first = evolution.ask()
+    assert evolution.ask() == first and evolution.state.evaluations == 0
+    evolution.forget()
+    assert evolution.ask() == first  # the same draws again
+    with pytest.raises(ValueError, match="got 1 evaluations, wanted 16"):
+        evolution.tell(evaluate(first[:1]))
+    evolution.tell(evaluate(first))
+    assert evolution.state.evaluations == 16 and evolution.ask() != first
+
+
+def test_the_operators_of_a_toolbox_are_really_called() -> None:
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, operator: object) -> object:
+        def call(*arguments: object) -> object:
+            calls[name] += 1
+            return operator(*arguments)  # type: ignore[operator]
+
+        return call
+
+    toolbox = base.Toolbox()
+    toolbox.register("mate", counted("mate", lambda rng, a, b: deap_gp.cxOnePoint(a, b)))  # in place, and a pair
+    toolbox.register("mutate", counted("mutate", MUTATIONS["replace"]))
+    toolbox.register("select", counted("select", lambda rng, population, k: rng.sample(population, k)))
+    result = evolve(SHORT, evaluate, toolbox=toolbox)
+    assert set(calls) == {"mate", "mutate", "select"} and calls["select"] == 40
+    assert result.state.iteration == 40 and result.champion is not None
+
+
+def test_parents_are_as_they_were_after_an_operator_that_works_in_place() -> None:
+    toolbox = base.Toolbox()
+
+    def spoil(rng: random.Random, first: Individual, second: Individual) -> tuple[Individual, Individual]:
+        first[0 : len(first)], second[0 : len(second)] = list(second), list(first)
+        return first, second
+
+    toolbox.register("mate", spoil)
+    evolution = Evolution(SHORT, toolbox=toolbox)
+    evolution.step(evaluate)
+    before = [list(individual) for individual in evolution.state.population]
+    for _ in range(5):
+        first, second = evolution.state.population[:2]
+        evolution.toolbox.mate(random.Random(1), first, second)
+    assert [list(individual) for individual in evolution.state.population] == before
+
+
+def test_statistics_of_the_population_fill_a_logbook_and_the_journal() -> None:
+    statistics = tools.Statistics(key=lambda individual: individual.canonical.complexity)
+    statistics.register("mean", np.mean)
+    logbook = tools.Logbook()
+    evolve(SHORT, evaluate, on_iteration=lambda step: logbook.record(**step.record()), statistics=statistics)
+    assert logbook.select("iteration") == list(range(41)) and min(logbook.select("mean")) > 1
+
+
+def test_a_registered_mutation_is_used_when_it_is_named() -> None:
+    used = []
+    try:
+
+        @mutation("test-mutation")
+        def again(rng: random.Random, parent: Individual) -> Individual:
+            used.append(parent)
+            return MUTATIONS["regrow"](rng, parent)
+
+        evolve(SHORT, evaluate)
+        assert not used
+        evolve(SearchConfig(iterations=40, population=16, mutations=("test-mutation",)), evaluate)
+        assert used
+        with pytest.raises(BadMutation, match="taken"):
+            mutation("test-mutation")(again)
+    finally:
+        MUTATIONS.pop("test-mutation", None)
+    with pytest.raises(BadConfig, match="test-mutation"):
+        SearchConfig(mutations=("test-mutation",))
+
+
+def test_an_algorithm_without_a_method_or_with_a_taken_name_is_refused() -> None:
+    with pytest.raises(BadAlgorithm, match="no method select"):
+        algorithm("test-algorithm")(object)
+    with pytest.raises(BadAlgorithm, match="taken"):
+        algorithm("lpzero")(type(ALGORITHMS["lpzero"]))
+    assert "test-algorithm" not in ALGORITHMS
+
+
+def test_an_objective_that_does_not_know_a_ranking_from_its_reverse_is_refused() -> None:
+    with pytest.raises(BadObjective, match="reverse"):
+        objective("test-objective")(lambda target, scores: np.abs(target.spearman(scores)))
+    with pytest.raises(BadObjective, match="taken"):
+        objective("both")(OBJECTIVES["both"])
+    assert "test-objective" not in OBJECTIVES
+
+
+def test_the_example_plugs_in_an_algorithm_and_an_objective(tiny_benchmark: Path, tmp_path: Path) -> None:
+    source = ROOT / "examples" / "plug_in.py"
+    assert len(source.read_text().splitlines()) < 40
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        [sys.executable, source, tiny_benchmark], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    fitness, formula = ran.stdout.split(maxsplit=1)
+    assert float(fitness) > 0.5 and "[" in formula
