@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -29,21 +30,45 @@ class BadFile(ZcpError, ValueError):
 def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> None:
     """Write to a temporary name in the same folder, flush to disk, rename; whoever reads sees all or nothing.
 
-    What was at `path` before is kept as `previous`, if a name for it is given.
+    What was at `path` before is kept as `previous`, if a name for it is given. A terminal, /dev/null or a pipe that
+    somebody reads is written to as it is; a folder or a socket is refused, and a link is followed.
     """
+    mode = path.stat().st_mode if path.exists() else stat.S_IFREG
+    through = stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+    if not through and not stat.S_ISREG(mode):
+        raise BadFile(f"{path}: is a {'folder' if stat.S_ISDIR(mode) else 'socket'}; give the name of a file")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary(path.parent, path.name) as (handle, place):
-            with os.fdopen(os.dup(handle), "wb") as file:
-                file.write(content)
-            os.fsync(handle)
-            os.fchmod(handle, 0o644)
-            if previous is not None and path.exists():
-                os.replace(path, previous)
-            os.replace(place, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
+        if through:
+            _write_through(path, content)
+        else:
+            _replace(Path(os.path.realpath(path)), content, previous)
+    except (OSError, ValueError) as error:  # a path may hold what no file name can
+        reason = "nobody reads it" if getattr(error, "errno", 0) == errno.ENXIO else _reason(error)
         raise BadFile(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _replace(path: Path, content: bytes, previous: Path | None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary(path.parent, path.name) as (handle, place):
+        with os.fdopen(os.dup(handle), "wb") as file:
+            file.write(content)
+        os.fsync(handle)
+        os.fchmod(handle, 0o644)
+        if previous is not None and path.exists():
+            os.replace(path, previous)
+        os.replace(place, path)
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    """Into a device or a pipe; one that nobody reads is not waited for."""
+    handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    os.set_blocking(handle, True)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
 
 
 def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,8 +106,7 @@ def opened(path: Path, what: str) -> BinaryIO:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # a path may hold what no file name can
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadFile(f"{path}: cannot be read ({reason}); give the path of {what}") from error
+        raise BadFile(f"{path}: cannot be read ({_reason(error)}); give the path of {what}") from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise BadFile(f"{path}: cannot be read (it is no regular file); give the path of {what}")

@@ -1,0 +1,83 @@
+"""Files: whole or absent, and nothing that is no file is replaced by one or waited for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from models.benchmarks import load_benchmark
+from models.tokens import TokenBatch
+from storage.errors import ZcpError
+from storage.files import BadFile, load_json, read_limited, write_atomic
+
+
+def test_a_device_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    link = tmp_path / "null"
+    link.symlink_to(os.devnull)
+    for path in (Path(os.devnull), link):
+        write_atomic(path, b"x")
+        assert stat.S_ISCHR(path.stat().st_mode)
+    assert link.is_symlink()
+
+
+def test_a_pipe_that_is_read_gets_everything_and_one_that_is_not_is_refused(tmp_path: Path) -> None:
+    pipe, got = tmp_path / "pipe", list[bytes]()
+    os.mkfifo(pipe)
+    with pytest.raises(BadFile, match="pipe: cannot be written .nobody reads it."):
+        write_atomic(pipe, b"x")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(reader, True)
+    thread = threading.Thread(target=lambda: got.extend(iter(lambda: os.read(reader, 1 << 16), b"")))
+
+    content = bytes(range(256)) * 2000  # more than a pipe holds
+    writer = os.open(pipe, os.O_WRONLY)  # so that the reader does not see an end before the beginning
+    thread.start()
+    write_atomic(pipe, content)
+    os.close(writer)
+    thread.join(30)
+    os.close(reader)
+    assert b"".join(got) == content and stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_folders_and_sockets_are_refused_and_stay(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        for name in ("folder", "socket"):
+            with pytest.raises(BadFile, match=f"{name}: is a .*; give the name of a file"):
+                write_atomic(tmp_path / name, b"x")
+        assert stat.S_ISSOCK((tmp_path / "socket").stat().st_mode) and (tmp_path / "folder").is_dir()
+
+
+def test_a_link_is_followed_and_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    write_atomic(tmp_path / "link", b"1")
+    write_atomic(tmp_path / "link", b"2")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "there").read_bytes() == b"2"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadFile):
+        write_atomic(tmp_path / name, b"x")
+    with pytest.raises(BadFile):
+        read_limited(tmp_path / name, 10, "a file")
+
+
+@pytest.mark.parametrize("suffix", ["", ".json", ".jsonl", ".csv"])
+def test_a_pipe_or_a_device_where_a_file_is_expected_is_refused_at_once(tmp_path: Path, suffix: str) -> None:
+    pipe, zero = tmp_path / f"pipe{suffix}", tmp_path / f"zero{suffix}"
+    os.mkfifo(pipe)
+    zero.symlink_to("/dev/zero")
+    for path in (pipe, zero):
+        with pytest.raises(BadFile, match="it is no regular file"):
+            load_json(path, 100, "a hall of fame")
+        with pytest.raises(ZcpError, match="no regular file|no benchmark here"):
+            load_benchmark(str(path))
+        with pytest.raises(ZcpError):
+            TokenBatch.from_file(path, 2, 8)
