@@ -33,7 +33,7 @@ def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> No
     What was at `path` before is kept as `previous`, if a name for it is given. A terminal, /dev/null or a pipe that
     somebody reads is written to as it is; a folder or a socket is refused, and a link is followed.
     """
-    mode = path.stat().st_mode if path.exists() else stat.S_IFREG
+    mode = _mode(path)
     through = stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
     if not through and not stat.S_ISREG(mode):
         raise BadFile(f"{path}: is a {'folder' if stat.S_ISDIR(mode) else 'socket'}; give the name of a file")
@@ -45,6 +45,14 @@ def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> No
     except (OSError, ValueError) as error:  # a path may hold what no file name can
         reason = "nobody reads it" if getattr(error, "errno", 0) == errno.ENXIO else _reason(error)
         raise BadFile(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
+
+
+def _mode(path: Path) -> int:
+    """The kind of what lies at a path; where nothing does, or nothing can, writing will tell."""
+    try:
+        return os.stat(path).st_mode
+    except (OSError, ValueError):
+        return stat.S_IFREG
 
 
 def _reason(error: OSError | ValueError) -> str:
