@@ -88,3 +88,16 @@ def test_an_interval_covers_and_a_better_ranking_is_significant() -> None:
         low, high = bootstrap_interval(good, y, name, 200)
         assert low < measure(good, y) < high
     assert paired_p_value(good, poor, y, resamples=300) < 0.05 < paired_p_value(poor, good, y, resamples=300)
+
+
+@pytest.mark.parametrize("statistic", ["spearman", "kendall"])
+def test_a_draw_is_no_win_so_a_ranking_never_beats_itself(statistic: str) -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=30), rng.normal(size=30)
+    assert paired_p_value(x, x, y, statistic, resamples=200) == 1.0
+    assert paired_p_value(2 * x + 1, x, y, statistic, resamples=200) == 1.0
+
+
+def test_a_p_value_is_never_below_one_resample() -> None:
+    y = np.arange(30.0)
+    assert paired_p_value(y, -y, y, resamples=250) == 1 / 250

@@ -1,0 +1,78 @@
+"""Figures inside groups of like depth or width, and on pairs of like size, on benchmarks made to tell them apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fitness.protocol import correlation, inside_groups, near_pairs
+from models.benchmarks.benchmark import Benchmark
+from models.spaces import SPACES
+
+GPT2 = {"d_embed": 16, "div_val": 1, "n_token": 300, "tgt_len": 64, "cutoffs": []}
+
+
+def benchmark(shapes: list[tuple[int, int]], quality: list[float]) -> Benchmark:
+    """Architectures of these (depth, width), no two alike."""
+    space = SPACES["gpt2"]
+    rows = [
+        space.architecture(str(i), GPT2 | {"n_layer": L, "d_model": D, "n_head": [1] * L, "d_inner": [50 + i] * L})
+        for i, (L, D) in enumerate(shapes)
+    ]
+    return Benchmark("made", "gpt2", "worth", True, tuple(rows), np.array(quality, dtype=float), "0" * 64)
+
+
+def test_a_group_holds_at_least_ten_and_never_everybody() -> None:
+    shapes = [(1, 16)] * 10 + [(2, 16)] * 9
+    found = inside_groups(np.arange(19.0), benchmark(shapes, list(range(19))))
+    assert set(found) == {"depth 1"} and found["depth 1"]["n"] == 10  # nine are too few, width 16 is everybody
+
+
+def test_a_group_compares_its_own_members_only_and_without_intervals() -> None:
+    shapes = [(1, 16)] * 10 + [(1, 32)] * 11
+    quality = [*range(10), *range(100, 89, -1)]
+    found = inside_groups(np.arange(21.0), benchmark(shapes, quality))
+    assert {name: group["spearman"] for name, group in found.items()} == {"width 16": 1.0, "width 32": -1.0}
+    assert not any(key.startswith("ci95") for group in found.values() for key in group)
+
+
+def sized(*inner: int) -> Benchmark:
+    space, rest = SPACES["gpt2"], GPT2 | {"n_layer": 1, "d_model": 16, "n_head": [1]}
+    rows = tuple(space.architecture(str(i), rest | {"d_inner": [width]}) for i, width in enumerate(inner))
+    return Benchmark("made", "gpt2", "worth", True, rows, np.arange(float(len(inner))), "0" * 64)
+
+
+def test_pairs_of_like_size_differ_by_at_most_the_share_of_the_larger() -> None:
+    data = sized(100, 200, 10_000, 10_500)
+    sizes = [SPACES["gpt2"].parameters(a).total for a in data.architectures]
+    assert (sizes[3] - sizes[2]) < 0.1 * sizes[3] and (sizes[1] - sizes[0]) > 0.1 * sizes[1]
+    assert near_pairs(np.array([4.0, 3, 2, 1]), data) == {"pairs": 1, "kendall": -1.0}
+    exact = (sizes[1] - sizes[0]) / sizes[1]
+    assert near_pairs(np.arange(4.0), data, share=exact)["pairs"] == 2
+    assert near_pairs(np.arange(4.0), data, share=exact * 0.999)["pairs"] == 1
+    assert near_pairs(np.arange(4.0), data, share=0.0) == {"pairs": 0, "kendall": None}
+
+
+def test_pairs_are_counted_among_the_chosen_and_where_there_is_a_score_and_a_difference() -> None:
+    data = sized(100, 101, 102, 103)
+    assert near_pairs(np.array([0.0, 1, 2, 3]), data)["pairs"] == 6
+    assert near_pairs(np.array([0.0, 1, 2, 3]), data, [0, 2, 3]) == {"pairs": 3, "kendall": 1.0}
+    assert near_pairs(np.array([0.0, np.nan, 2, np.inf]), data) == {"pairs": 1, "kendall": 1.0}
+    assert near_pairs(np.array([0.0, 0, 1, 1]), data) == {"pairs": 6, "kendall": pytest.approx(4 / 6, abs=1e-6)}
+    tied = Benchmark("made", "gpt2", "worth", True, data.architectures, np.array([1.0, 1, 2, 2]), "0" * 64)
+    assert near_pairs(np.arange(4.0), tied) == {"pairs": 4, "kendall": 1.0}
+
+
+def test_three_networks_make_a_ranking_and_two_do_not() -> None:
+    assert correlation(np.arange(3.0), np.arange(3.0), intervals=False)["spearman"] == 1.0
+    assert correlation(np.arange(2.0), np.arange(2.0))["spearman"] is None
+    assert correlation(np.arange(9.0), np.ones(9))["kendall"] is None
+
+
+def test_intervals_hold_both_ends_of_both_statistics() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=60)
+    found = correlation(y + rng.normal(size=60), y)
+    for name in ("spearman", "kendall"):
+        low, high = found[f"ci95_{name}"]
+        assert low < found[name] < high and found[name] == round(found[name], 6)

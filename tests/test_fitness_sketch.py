@@ -1,0 +1,87 @@
+"""The sketch by its definition: strata of sorted entries, evenly spaced lines, and the reductions of its frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fitness.features.sketch import GRID, NODES, SketchFrame, grid_shape, sketch
+from primitives.inputs import INPUTS
+
+X = torch.randn(41, 53, generator=torch.Generator().manual_seed(2)) * 3 + 1
+BORDERS = (1 - np.cos(np.pi * np.arange(NODES + 1) / NODES)) / 2
+WEIGHTS = np.diff(BORDERS)
+
+
+def strata(entries: np.ndarray) -> np.ndarray:
+    """Means of the strata, from the integral of the sorted entries as a step function."""
+    ordered = np.sort(entries.ravel()).astype(np.float64)
+    integral = np.interp(BORDERS * len(ordered), np.arange(len(ordered) + 1), np.concatenate([[0], np.cumsum(ordered)]))
+    return np.diff(integral) / np.diff(BORDERS * len(ordered))
+
+
+@pytest.mark.parametrize("shape", [(41, 53), (1, 1), (2, 3), (96, 4), (7, 384)])
+def test_nodes_are_the_means_of_the_strata_to_the_last_digit_of_float32(shape: tuple[int, int]) -> None:
+    x = X.flatten().repeat(4)[: shape[0] * shape[1]].reshape(shape)
+    nodes = sketch(x, "W")[:NODES]
+    assert nodes.dtype == np.float32
+    assert np.allclose(nodes, strata(x.numpy()), rtol=3e-7, atol=3e-7)
+    assert nodes.astype(np.float64) @ WEIGHTS == pytest.approx(float(x.double().mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_the_grid_holds_entries_at_evenly_spaced_places(name: str) -> None:
+    heads, rows, columns = grid_shape(name)
+    assert heads * rows * columns == GRID
+    x = (
+        torch.arange(5 * 130 * 70).reshape(5, 130, 70).float()
+        if heads > 1
+        else torch.arange(130 * 70).reshape(1, 130, 70).float()
+    )
+    places = [
+        [int((i + 0.5) * length / count) for i in range(count)]
+        for length, count in zip(x.shape, (heads, rows, columns), strict=True)
+    ]
+    wanted = [float(x[h, r, c]) for h in places[0] for r in places[1] for c in places[2]]
+    given = x if heads > 1 else x[0]
+    assert sketch(given, name)[NODES:].tolist() == wanted
+
+
+def test_lines_along_the_softmax_axis_get_the_larger_share() -> None:
+    assert [grid_shape(name) for name in "WGJHAS"] == [(1, 32, 32)] * 2 + [(1, 64, 16)] * 3 + [(4, 8, 32)]
+    assert grid_shape("W.attn") == grid_shape("W")
+
+
+def frame_of(x: torch.Tensor, name: str) -> tuple[torch.Tensor, SketchFrame]:
+    sample = torch.from_numpy(sketch(x, name)).unsqueeze(0)
+    axis = x.shape[INPUTS[name].axis]
+    return sample, SketchFrame(name, torch.tensor([[x.numel()]]), torch.tensor([[axis]]))
+
+
+@pytest.mark.parametrize("name", ["W", "J", "S"])
+def test_a_frame_reduces_nodes_until_lines_have_changed_and_grids_afterwards(name: str) -> None:
+    x = X[:40, :50].reshape(4, 10, 50) if name == "S" else X
+    sample, frame = frame_of(x, name)
+    nodes, grid = sample[0, :NODES].double(), sample[0, NODES:]
+    assert float(frame.mean(sample)) == pytest.approx(float(nodes.numpy() @ WEIGHTS), rel=1e-12)
+    assert float(frame.low(sample)) == float(nodes.min()) and float(frame.high(sample)) == float(nodes.max())
+    changed = frame.with_lines_changed()
+    assert float(changed.mean(sample)) == pytest.approx(float(grid.double().mean()), rel=1e-12)
+    assert float(changed.low(sample)) == float(grid.min()) and float(changed.high(sample)) == float(grid.max())
+    assert frame.mean(sample).shape == changed.low(sample).shape == (1, 1)
+    assert int(changed.size()) == x.numel() and int(changed.line_size()) == x.shape[INPUTS[name].axis]
+
+
+@pytest.mark.parametrize("name", ["W", "J", "S"])
+def test_lines_are_those_of_the_grid_and_nodes_see_the_whole(name: str) -> None:
+    x = X[:40, :50].reshape(4, 10, 50) if name == "S" else X
+    sample, frame = frame_of(x, name)
+    grid, axis = sample[0, NODES:].reshape(grid_shape(name)), INPUTS[name].axis
+    for found, lines, whole in (
+        (frame.line_mean(sample), grid.double().mean(axis, keepdim=True), frame.mean(sample)),
+        (frame.line_high(sample), grid.amax(axis, keepdim=True), frame.high(sample)),
+    ):
+        assert found.shape == sample.shape
+        assert torch.equal(found[0, NODES:].reshape(grid.shape), lines.expand_as(grid).to(found.dtype))
+        assert (found[0, :NODES] == whole).all()
