@@ -20,12 +20,13 @@ from commands.options import (
     FeatureOptions,
     Name,
     check_search_size,
+    draw_split,
     examples,
     feature_options,
     gathered,
     load_named,
 )  # fmt: skip
-from commands.output import columns_of, direction, emit, say, say_ceiling, say_next, was_given
+from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals, say_next, was_given
 from commands.tables import Formula, Row
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ def _settings(
     from gp.runs.run import RunSettings
 
     name, benchmark = named
+    draw_split(benchmark, search_size, search.seed)  # what it refuses is refused before anything is made
     tokens = features.open(benchmark.space).batch.digest
     corpus = str(features.corpus.resolve()) if features.corpus else None
     return RunSettings(
@@ -226,6 +228,7 @@ def _show_outcome(outcome: Outcome, run: Run, benchmark: Benchmark, form: str) -
     else:
         emit(hall_rows(document), form, f"{benchmark.name}: correlation with {direction(benchmark)}")
     say_ceiling(benchmark)
+    say_intervals(len(document.split.holdout))
     for stage, seconds in outcome.seconds.items():
         say(f"{stage}: {seconds:.1f} s")
     say(f"{document.evaluations:,} formulas compared; PPS refused {_by_rule(document.rejections)}")

@@ -24,7 +24,7 @@ from commands.options import (
     load_named,
     split_of,
 )  # fmt: skip
-from commands.output import columns_of, direction, emit, flat, say, say_ceiling
+from commands.output import columns_of, direction, emit, flat, say, say_ceiling, say_intervals
 from commands.tables import Formula, Row
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def exhaust(
             print()
             emit(compared, form, f"{compare} beside this space; better trees are those of the space with more fitness")
         say_ceiling(benchmark)
+        say_intervals(len(split.holdout))
 
 
 def _compared(

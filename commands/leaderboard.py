@@ -107,11 +107,15 @@ def _page(rows: Sequence[Mapping[str, Any]], benchmark: Benchmark, split: Split,
         return rendered([c | {k: r[k] for k in more} | {"note": r["reason"] or c["note"]} for c, r in pairs], form, "")
     signs = f"{len(split.search)} architectures fix the signs, {len(split.holdout)} are held out"
     title = f"{benchmark.name}: correlation with {direction(benchmark)}, n = {len(benchmark)}; {signs}"
-    return rendered(cells, form, title) + "\n" + ("\n\n" if form == "markdown" else "\n").join(_notes(rows, benchmark))
+    between = "\n\n" if form == "markdown" else "\n"
+    return rendered(cells, form, title) + "\n" + between.join(_notes(rows, benchmark, split))
 
 
-def _notes(rows: Sequence[Mapping[str, Any]], benchmark: Benchmark) -> list[str]:
+def _notes(rows: Sequence[Mapping[str, Any]], benchmark: Benchmark, split: Split) -> list[str]:
+    from fitness.protocol import interval_note
+
     notes = [ceiling_of(benchmark) or "noise ceiling: not measured"]
+    notes += [note] if (note := interval_note(len(split.holdout))) else []
     notes += [f"{row['name']}: {row['formula']}" for row in rows if row["kind"] == "evolved"]
     notes += [f"{row['name']} failed: {row['reason']}" for row in rows if row["reason"]]
     notes.append("inside-depth tau: mean over the depths that at least 10 architectures share, by their number")

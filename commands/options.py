@@ -227,9 +227,12 @@ def split_of(hall: HallDocument, benchmark: Benchmark) -> Split | None:
 def draw_split(benchmark: Benchmark, search_size: int, seed: int) -> Split:
     """A search split that leaves 10 architectures held out."""
     from fitness.evaluation import split_groups
+    from fitness.protocol import check_rankable
 
     check_search_size(benchmark, search_size)
-    return split_groups(benchmark.groups, search_size, seed)
+    split = split_groups(benchmark.groups, search_size, seed)
+    check_rankable(benchmark, split)
+    return split
 
 
 def check_search_size(benchmark: Benchmark, search_size: int) -> None:

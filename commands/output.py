@@ -67,6 +67,14 @@ def say_ceiling(benchmark: Benchmark) -> None:
         say(text)
 
 
+def say_intervals(held_out: int) -> None:
+    """That the intervals are wide, where few architectures are held out."""
+    from fitness.protocol import interval_note
+
+    if note := interval_note(held_out):
+        say(note)
+
+
 def direction(benchmark: Benchmark) -> str:
     """The target of all correlations: the metric, turned so that more is better."""
     return f"{'' if benchmark.higher_is_better else '-'}{benchmark.metric}"

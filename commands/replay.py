@@ -21,7 +21,7 @@ from commands.options import (
     load_named,
     split_of,
 )  # fmt: skip
-from commands.output import columns_of, direction, emit, say, say_ceiling
+from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals
 from commands.tables import Formula, Row
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def replay(
     Metric and features are those of the hall's run, unless they are given.
     """
     from fitness.features.soundness import screen
-    from fitness.protocol import baselines
+    from fitness.protocol import baselines, check_rankable
     from fitness.replay import committee
     from fitness.replay import replay as run
 
@@ -73,6 +73,7 @@ def replay(
     if size is not None and size > len(formulas):
         raise click.UsageError(f"--committee: got {size}, wanted at most {len(formulas)}, the number of formulas")
     workshop = source.features.open(source.benchmark.space)
+    check_rankable(source.benchmark)
     _say_visits(source, workshop, sketch)
     with live(0) as reporter:
         if not sketch:
@@ -94,6 +95,8 @@ def replay(
     _show([*(row.to_dict() for row in rows), *together, *naive], form, source.title(benchmark))
     if form == "table":
         say_ceiling(benchmark)
+        if split is not None:
+            say_intervals(len(split.holdout))
         _say_notes(rows, sketch)
 
 

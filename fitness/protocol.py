@@ -13,8 +13,54 @@ from fitness.ranking import bootstrap_interval, kendall, spearman
 from fitness.zoo.naive import NAIVE, naive_scores
 from models.benchmarks.benchmark import Benchmark
 from models.spaces import SPACES
+from storage.errors import ZcpError
 
-__all__ = ["baselines", "correlation", "inside_groups", "near_pairs", "report"]
+__all__ = [
+    "Unrankable", "baselines", "check_rankable", "correlation", "inside_groups", "interval_note", "near_pairs",
+    "report",
+]  # fmt: skip
+
+FEWEST = 3  # architectures that a correlation needs
+FEW = 30  # architectures below which an interval is wide
+
+
+class Unrankable(ZcpError, ValueError):
+    """Architectures that nothing can be ranked on; the message says what would do."""
+
+
+def check_rankable(benchmark: Benchmark, split: Split | None = None) -> None:
+    """Refuse, before any network is built, too few different architectures or equal labels: in the benchmark, or on
+    either side of the split."""
+    sizes = np.sort(np.unique(benchmark.groups, return_counts=True)[1])
+    enough = int(sizes[-FEWEST:].sum())  # of any groups, this many architectures hold three
+    if len(sizes) < FEWEST:
+        raise Unrankable(f"{benchmark.name}: got {len(sizes)} different architectures, wanted {FEWEST}; add some")
+    common = int(np.unique(benchmark.quality, return_counts=True)[1].max())
+    if common == len(benchmark):
+        raise Unrankable(f"{benchmark.name}: got the same {benchmark.metric} for all, wanted a ranking; correct it")
+    if split is None:
+        return
+    most = len(benchmark) - enough
+    for what, bad, would_do in (
+        (f"fewer than {FEWEST} different architectures to search on", _kinds(benchmark, split.search) < FEWEST, enough),
+        (f"fewer than {FEWEST} different architectures held out", _kinds(benchmark, split.holdout) < FEWEST, most),
+        (f"the same {benchmark.metric} everywhere", len(set(benchmark.quality[list(split.search)])) < 2,
+         common + int(sizes[-1])),
+    ):  # fmt: skip
+        if bad:
+            hint = f"--search-size {would_do} would do" if enough <= would_do <= most else "add more different ones"
+            raise Unrankable(f"{benchmark.name}: the search split has {what}; {hint}")
+
+
+def _kinds(benchmark: Benchmark, chosen: Sequence[int]) -> int:
+    return len(set(benchmark.groups[list(chosen)]))
+
+
+def interval_note(count: int) -> str | None:
+    """A sentence on the intervals of so few architectures; None where they are enough."""
+    if count >= FEW:
+        return None
+    return f"the 95% intervals are wide: {count} architectures are held out, fewer than {FEW}"
 
 
 def correlation(scores: np.ndarray, quality: np.ndarray, intervals: bool = True) -> dict[str, Any]:

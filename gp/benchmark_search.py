@@ -18,6 +18,7 @@ from fitness.evaluation import Evaluation, Split
 from fitness.features.soundness import Screened, screen
 from fitness.features.workshop import Progress, Workshop
 from fitness.objectives import evaluate_scores
+from fitness.protocol import check_rankable
 from gp.config import SearchConfig
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
 from gp.growth.beams import BeamSearch, Interrupted
@@ -87,6 +88,7 @@ def search(
     `on_invalid` says what becomes of networks that overflow: "fail" raises Unsound with their ids, "drop" leaves them
     out. `evolution` replaces the default, which is `evolve` with nothing written down.
     """
+    check_rankable(benchmark, split)
     reporter = reporter or Reporter()
     stages = _Stages(reporter)
     with stages.timed("features", f"features of {len(split.search)} search architectures"):

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fitness.evaluation import Evaluation, Split
-from fitness.protocol import correlation, inside_groups, near_pairs, report
+import cli
+from fitness.evaluation import Evaluation, Split, split_groups
+from fitness.protocol import (
+    Unrankable,
+    check_rankable,
+    correlation,
+    inside_groups,
+    interval_note,
+    near_pairs,
+    report,
+)
 from fitness.replay import ReplayRow, committee
 from fitness.zoo.naive import naive_scores
 from models.benchmarks.benchmark import Benchmark
@@ -107,3 +119,69 @@ def test_a_committee_is_the_mean_of_its_members_ranks(tiny_benchmark: Path) -> N
     assert found["all"]["spearman"] == correlation(ranks.astype(float), data.quality)["spearman"]
     rows[0].scores[4] = np.nan
     assert committee(rows, 2, data)["all"]["invalid"] == 1
+
+
+def _benchmark(path: Path, labels: Sequence[float], kinds: Sequence[int]) -> Benchmark:
+    """A benchmark with these labels, whose architectures are repeats of a few `kinds`."""
+    data = load_benchmark(str(path))
+    chosen = tuple(
+        dataclasses.replace(data.architectures[kind], id=f"copy{i}") for i, kind in enumerate(kinds[: len(labels)])
+    )
+    return dataclasses.replace(data, architectures=chosen, ground_truth=np.array(labels, dtype=float))
+
+
+TEN = tuple(range(10))
+
+
+@pytest.mark.parametrize(
+    ("labels", "kinds", "search", "message"),
+    [
+        ([1.0] * 10, TEN, (), "got the same loss for all, wanted a ranking"),
+        (TEN, (0, 1) * 5, (), "got 2 different architectures, wanted 3"),
+        (TEN, TEN, (), "fewer than 3 different architectures to search on; --search-size 3 would do"),
+        (TEN, (0, 0, 1, 2, 3, 4, 5, 6, 7, 8), (0, 1), "to search on; --search-size 4 would do"),
+        (TEN, (0, 0, 0, 1, 1, 2, 2, 3, 4, 5), (0, 1, 2), "to search on; add more different ones"),
+        ([5, 5, 5, 5, 4, 3, 2, 1, 0, 6], TEN, (0, 1, 2, 3), "same loss everywhere; --search-size 5 would do"),
+        (TEN, TEN, TEN[:8], "fewer than 3 different architectures held out; --search-size 7 would do"),
+    ],
+)
+def test_what_cannot_be_ranked_is_refused_with_what_would_do(
+    tiny_benchmark: Path, labels: Sequence[float], kinds: Sequence[int], search: tuple[int, ...], message: str
+) -> None:
+    data = _benchmark(tiny_benchmark, labels, kinds)
+    split = Split(search, tuple(sorted(set(TEN) - set(search))))
+    with pytest.raises(Unrankable, match=message):
+        check_rankable(data, split)
+    if "would do" not in message:
+        return
+    size = int(message.split("--search-size ")[1].split()[0])
+    for seed in range(40):
+        check_rankable(data, split_groups(data.groups, size, seed))
+
+
+def test_what_can_be_ranked_is_not_refused(tiny_benchmark: Path) -> None:
+    check_rankable(_benchmark(tiny_benchmark, TEN, TEN), Split(TEN[:4], TEN[4:]))
+    check_rankable(_benchmark(tiny_benchmark, TEN, TEN))
+
+
+@pytest.mark.parametrize("command", [["evolve"], ["exhaust"], ["leaderboard"], ["ablate", "--study", "search"],
+                                     ["replay", "--proxy", "sum[ W ]"]])  # fmt: skip
+def test_equal_labels_are_refused_before_any_network_is_built(
+    command: list[str], tiny_benchmark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    header, *lines = tiny_benchmark.read_text().splitlines()
+    records = [json.dumps({**json.loads(line), "loss": 2.5}) for line in lines]
+    path = tmp_path / "flat.jsonl"
+    path.write_text("\n".join([header, *records]))
+    monkeypatch.chdir(tmp_path)
+    options = ["--benchmark", str(path), "--bank", str(tmp_path / "bank"), "--devices", "cpu"]
+    assert cli.main([*command, *options, *([] if command[0] == "replay" else ["--search-size", "12"])]) == 1
+    assert "flat: got the same loss for all, wanted a ranking" in capsys.readouterr().err
+    assert not (tmp_path / "bank").exists() and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("count", "wide"), [(3, True), (29, True), (30, False), (450, False)])
+def test_intervals_of_few_architectures_are_called_wide(count: int, wide: bool) -> None:
+    note = interval_note(count)
+    assert note == (f"the 95% intervals are wide: {count} architectures are held out, fewer than 30" if wide else None)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fitness.evaluation import Split, split_groups
+from fitness.protocol import check_rankable
 from fitness.features.workshop import Workshop
 from fitness.objectives import OBJECTIVES
 from gp.config import SearchConfig
@@ -116,6 +117,8 @@ def plan(
     trials = []
     for seed in seeds:
         splits = {s.label: split_groups(benchmark.groups, s.search_size or search_size, seed) for s in kept}
+        for split in splits.values():
+            check_rankable(benchmark, split)
         common = tuple(sorted(set.intersection(*(set(split.holdout) for split in splits.values()))))
         for place, setting in enumerate(kept):
             config = SearchConfig(**{"seed": seed, "iterations": iterations, "beam": 0, **setting.changes})
