@@ -18,7 +18,7 @@ from fitness.leaderboard import Contender, contenders
 from fitness.replay import replay
 from fitness.zoo import ZOO
 from models.benchmarks.benchmark import Benchmark
-from models.benchmarks.layouts import load_benchmark
+from models.benchmarks.layouts import read_benchmark
 from primitives.grammar import parse
 from primitives.scoring import Scorer
 
@@ -28,7 +28,7 @@ FORMULA = Evaluation(parse("sum[ frobenius_norm(W) ]"), 0.5, 1)
 
 @pytest.fixture
 def benchmark(tiny_benchmark: Path) -> Benchmark:
-    return load_benchmark(tiny_benchmark)
+    return read_benchmark(tiny_benchmark)
 
 
 @pytest.fixture
@@ -77,12 +77,12 @@ from pathlib import Path
 from fitness.evaluation import Evaluation
 from fitness.features.workshop import Workshop
 from fitness.leaderboard import contenders
-from models.benchmarks.layouts import load_benchmark
+from models.benchmarks.layouts import read_benchmark
 from primitives.grammar import parse
 from storage.shelf import Shelf
 
 table, folder, mine = map(Path, sys.argv[1:4])
-benchmark = load_benchmark(table)
+benchmark = read_benchmark(table)
 workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=folder / "bank")
 saved, save = [], Shelf.save
 
