@@ -52,7 +52,7 @@ SHARES = (0.5, 0.9, 0.99, 0.999, 0.9999)
 @click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Architectures it may see.")
 @click.option("--top", type=click.IntRange(1, 1000), default=20, show_default=True, help="Formulas to show.")
 @click.option("--compare", type=click.Path(path_type=Path), help="A hall of fame: rank, percentile and regret.")
-@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads of the count.")
 @FORMAT
 @feature_options
 def exhaust(

@@ -171,8 +171,9 @@ def _show(records: Sequence[Mapping[str, Any]], form: str, title: str) -> None:
         emit([f | _inside(r) for f, r in zip(figures, records, strict=True)], form, "")
         return
     emit(figures, form, title)
-    print()
-    emit(_inside_rows(records), form, "rho inside one depth and inside one width")
+    if inside := _inside_rows(records):
+        print()
+        emit(inside, form, "rho inside one depth and inside one width")
 
 
 def _figures(record: Mapping[str, Any]) -> Row:

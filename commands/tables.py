@@ -77,8 +77,10 @@ def table(rows: Sequence[Row], title: str, width: int) -> str:
     numbers = {formula: str(place) for place, formula in enumerate(dict.fromkeys(cells), start=1)}
     columns = [_Column.create(rows, name, numbers) for name in names_of(rows)]
     lines = textwrap.wrap(literal(title), width, break_long_words=False, break_on_hyphens=False)
-    blocks = _side_by_side(columns, width)
-    if blocks is None:
+    blocks = _side_by_side(columns, width) if columns else []
+    if not columns:
+        lines.append("nothing to show")
+    elif blocks is None:
         lines += _records(columns, width)
     else:
         for place, (block, gap) in enumerate(blocks):
@@ -123,8 +125,10 @@ def _side_by_side(columns: Sequence[_Column], width: int) -> list[Block] | None:
     for gap in (2, 1):
         if fitting := _squeezed(columns, width, gap):
             return [(fitting, gap)]
-    key, blocks = columns[0], list[Block]()
-    rest = list(columns[1:])
+    key, *rest = columns
+    if not rest:
+        return None
+    blocks = list[Block]()
     while rest:
         count = next((n for n in range(len(rest), 1, -1) if _total([key, *rest[:n]], 2) <= width), 1)
         block = _squeezed([key, *rest[:count]], width, 2)
