@@ -53,7 +53,7 @@ def contenders(
     texts = [formula.proxy.text for _, formula, _ in evolved]
     wanted = hand_made_figures(tuple(ZOO)), formula_scores(texts), formula_costs(texts)
     workshop.visit(wanted, benchmark.architectures, progress)
-    hand_made, scores, costs = ([w.load(workshop.bank, a) for a in benchmark.architectures] for w in wanted)
+    hand_made, scores, costs = ([w.needed(workshop.bank, a) for a in benchmark.architectures] for w in wanted)
     result = [
         Contender(p.name, "hand-made", p.formula, *_column(hand_made, p.name), _seconds(hand_made, p.name), p.source)
         for p in ZOO.values()

@@ -57,7 +57,7 @@ class Shelf(Generic[Record]):
         content = dump_json(sealed({"key": key, "records": merged}), None)
         if len(content) > self.limit:
             raise BadFile(f"{self.path(key)}: {len(merged):,} records of one architecture fill it; remove the file")
-        write_atomic(self.path(key), content)
+        _keep(self.path(key), content)
 
     def _trusted(self, key: str) -> dict[str, Datum] | None:
         """Every record, of any version; None if the entry is absent, damaged, or another key's."""
@@ -101,7 +101,14 @@ class ArrayShelf:
         """Write safetensors behind a sha256 of its bytes (it has none of its own), atomically."""
         whole = {**arrays, "key": np.frombuffer(key.encode(), dtype=np.uint8)}
         content = save_tensors({name: np.ascontiguousarray(x) for name, x in whole.items()})
-        write_atomic(self.path(key), hashlib.sha256(content).digest() + content)
+        _keep(self.path(key), hashlib.sha256(content).digest() + content)
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write an entry; what no file can be kept in is refused."""
+    if path.exists() and not path.is_file():
+        raise BadFile(f"{path}: is no regular file, so nothing can be kept there; remove it")
+    write_atomic(path, content)
 
 
 def _file_name(key: str) -> str:

@@ -131,6 +131,13 @@ class FeatureBank:
         except (ValueError, KeyError):
             return None
 
+    def sketch(self, architecture: Architecture) -> SketchEntry:
+        """The verified sketch of an architecture that was extracted; BadFile if it is not there any more."""
+        if (entry := self.load_sketch(architecture)) is None:
+            path = self.sketches.path(self.entry(architecture))
+            raise BadFile(f"{path}: is not what was written; run this again")
+        return entry
+
     def save_sketch(self, architecture: Architecture, entry: SketchEntry) -> None:
         """Write the sketch behind its own checksum, atomically."""
         arrays = {f"samples.{name}": entry.samples[name] for name in PAPER}

@@ -15,6 +15,7 @@ from primitives.grammar import parse
 from primitives.invalid import Invalid
 from primitives.scoring import SCORING_VERSION, Scorer
 from storage.datum import Datum
+from storage.files import BadFile
 from storage.shelf import Shelf
 
 __all__ = ["Figure", "Figures", "formula_costs", "formula_scores", "scoring_version"]
@@ -67,6 +68,13 @@ class Figures:
     def load(self, bank: FeatureBank, architecture: Architecture) -> dict[str, Figure]:
         """All that the folder holds of the architecture, by name, of the present versions."""
         return self.shelf(bank).load(bank.entry(architecture))
+
+    def needed(self, bank: FeatureBank, architecture: Architecture) -> dict[str, Figure]:
+        """The same; BadFile if it lacks some of the names."""
+        found = self.load(bank, architecture)
+        if not found.keys() >= set(self.names):
+            raise BadFile(f"{self.shelf(bank).path(bank.entry(architecture))}: is not what was written; run this again")
+        return found
 
     def lacks(self, bank: FeatureBank, architecture: Architecture) -> bool:
         return not set(self.names) <= set(self.load(bank, architecture))

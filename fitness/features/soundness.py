@@ -48,8 +48,7 @@ def overflowing(
 ) -> tuple[str, ...]:
     """Ids of the architectures whose network produces NaN or infinities; sketches are made where they are missing."""
     workshop.extract(architectures, progress)
-    entries = [(a.id, workshop.bank.load_sketch(a)) for a in architectures]
-    return tuple(id for id, entry in entries if entry is not None and not entry.finite)
+    return tuple(a.id for a in architectures if not workshop.bank.sketch(a).finite)
 
 
 def screen(

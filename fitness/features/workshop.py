@@ -72,7 +72,7 @@ class Workshop:
         """
         scores = formula_scores([proxy.text for proxy in proxies])
         self.visit([scores], architectures, progress, also=[SketchTaker()])
-        found = [scores.load(self.bank, architecture) for architecture in architectures]
+        found = [scores.needed(self.bank, architecture) for architecture in architectures]
         values = [[figures[text].value for figures in found] for text in scores.names]
         return np.array([[math.nan if value is None else value for value in row] for row in values])
 

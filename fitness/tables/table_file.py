@@ -38,8 +38,7 @@ def branch_table(
     """The branch table of these architectures, after extracting what the bank lacks; with the branches that an
     earlier table of them has saved."""
     workshop.extract(architectures, progress)
-    entries = [workshop.bank.load_sketch(a) for a in architectures]
-    table = BranchTable([entry for entry in entries if entry is not None])
+    table = BranchTable([workshop.bank.sketch(a) for a in architectures])
     load_branches(table, workshop.bank, architectures)
     return table
 
