@@ -144,8 +144,14 @@ def parse_json(content: bytes, where: str, what: str, nodes: int = MAX_NODES) ->
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is not a JSON number")
 
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(found := dict(pairs)) < len(pairs):
+            keys = [key for key, _ in pairs]
+            raise ValueError(f"the field {next(key for key in keys if keys.count(key) > 1)[:60]!r} occurs twice")
+        return found
+
     try:
-        return json.loads(content.decode("utf-8"), parse_constant=refuse)
+        return json.loads(content.decode("utf-8"), parse_constant=refuse, object_pairs_hook=distinct)
     except RecursionError:
         raise BadFile(f"{where}: nested too deeply, wanted {what}") from None
     except ValueError as error:
@@ -156,5 +162,5 @@ def digest_of(parts: list[tuple[str, bytes]]) -> str:
     """sha256 over (name, content) pairs in sorted order."""
     total = hashlib.sha256()
     for name, content in sorted(parts):
-        total.update(f"{name}:{hashlib.sha256(content).hexdigest()}\n".encode())
+        total.update(f"{name}:{hashlib.sha256(content).hexdigest()}\n".encode(errors="surrogateescape"))
     return total.hexdigest()

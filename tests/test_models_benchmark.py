@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import yaml
 from bench.small import write_yaml
 from models.benchmarks.benchmark import BadBenchmark
 from models.benchmarks.layouts import read_benchmark
-from models.benchmarks.origins import ORIGINS, fetch, find, verify
+from models.benchmarks.origins import ORIGINS, fetch, find, load_benchmark, verify
 from storage.files import BadFile
 
 
@@ -88,17 +89,87 @@ def rewrite(source: Path, target: Path, index: int, change: dict) -> Path:
     [
         (0, {"schema": 9}, "schema 9, this version reads schema 1"),
         (0, {"space": "gtp2"}, "space: got 'gtp2'"),
-        (0, {"higher_is_better": "no"}, "wanted metric (a text) and higher_is_better"),
+        (0, {"higher_is_better": "no"}, "line 1: higher_is_better: got 'no', wanted true or false"),
+        (0, {"metric": 3}, "line 1: metric: got 3, wanted a text"),
+        (0, {"metric": "\x1b[31m"}, "line 1: metric: got"),
+        (0, {"space": ["gpt2"]}, "line 1: space: got a list, wanted a text"),
+        (
+            0,
+            {"noise_ceiling": {"spearman": True, "kendall": 0.5}},
+            "noise_ceiling: spearman: got True, wanted a number",
+        ),
+        (0, {"noise_ceiling": {"spearman": 0.5}}, "noise_ceiling: kendall is missing"),
+        (3, {"id": None}, "record 2 (None): id: got nothing, wanted a text or a whole number"),
+        (3, {"id": 1.0}, "record 2 (1.0): id: got 1.0, wanted a text or a whole number"),
+        (3, {"id": True}, "id: got True, wanted a text or a whole number"),
+        (3, {"id": "\ud800"}, "id: wanted 1 to 200 printable characters"),
+        (3, {"id": "a\x1b[31m"}, "id: wanted 1 to 200 printable characters"),
+        (3, {"loss": True}, "loss: got True, wanted a finite number"),
         (3, {"loss": "low"}, "record 2 (tiny2): loss: got 'low', wanted a finite number"),
         (3, {"id": "tiny0"}, "id occurs twice"),
         (3, {"config": {}}, "record 2 (tiny2): n_layer: got None"),
-        (3, {"config": 5}, "got int, wanted a mapping"),
+        (3, {"config": 5}, "record 2 (tiny2): config: got 5, wanted an object"),
     ],
 )
 def test_a_bad_line_is_named(tiny_benchmark: Path, tmp_path: Path, index: int, change: dict, message: str) -> None:
     with pytest.raises(BadBenchmark) as caught:
         read_benchmark(rewrite(tiny_benchmark, tmp_path / "bad.jsonl", index, change))
     assert message in str(caught.value)
+
+
+def test_a_field_that_occurs_twice_is_refused(tiny_benchmark: Path, tmp_path: Path) -> None:
+    (tmp_path / "twice.jsonl").write_text(tiny_benchmark.read_text().replace('"loss": ', '"loss": 1, "loss": ', 1))
+    with pytest.raises(BadFile, match="line 2: .*the field 'loss' occurs twice"):
+        read_benchmark(tmp_path / "twice.jsonl")
+
+
+def test_one_network_has_one_digest(tiny_benchmark: Path, tmp_path: Path) -> None:
+    config = json.loads(tiny_benchmark.read_text().splitlines()[3])["config"]
+    with pytest.raises(BadBenchmark, match="div_val: got 1.0, wanted one of 1, 2, 4"):
+        read_benchmark(rewrite(tiny_benchmark, tmp_path / "float.jsonl", 3, {"config": {**config, "div_val": 1.0}}))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_distinct_architectures_are_refused_with_the_number_that_would_do(
+    tiny_benchmark: Path, tmp_path: Path, count: int
+) -> None:
+    header, *records = map(json.loads, tiny_benchmark.read_text().splitlines())
+    same = [{**record, "config": records[i % count]["config"]} for i, record in enumerate(records)]
+    path = tmp_path / "same.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, *same)))
+    with pytest.raises(
+        BadBenchmark, match=f"got 30 architectures, {count} of them distinct, wanted at least 10 distinct"
+    ):
+        read_benchmark(path)
+
+
+def test_labels_that_are_all_the_same_are_refused(tiny_benchmark: Path, tmp_path: Path) -> None:
+    header, *records = map(json.loads, tiny_benchmark.read_text().splitlines())
+    path = tmp_path / "flat.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, *({**r, "loss": 3} for r in records))))
+    with pytest.raises(
+        BadBenchmark, match="loss: got 3 for each of the 30 architectures, which ranks nothing; wanted at least 2"
+    ):
+        read_benchmark(path)
+
+
+def test_a_file_may_be_called_anything(tiny_benchmark: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"a\x1b[31m\xff.jsonl")
+    shutil.copy(tiny_benchmark, path)
+    name = load_benchmark(str(path)).name
+    assert name == "a?[31m?" and name.encode()
+
+
+def test_a_transformer_xl_folder_is_not_read_as_gpt2(tmp_path: Path) -> None:
+    folder = write_yaml(tmp_path / "xl")
+    path = folder / "config_3" / "j0" / "model_config.yaml"
+    config = yaml.safe_load(path.read_text())
+    for tell in ({"same_length": True}, {"vocab": "word"}, {"n_token": 267736}):
+        path.write_text(yaml.safe_dump({**config, **tell}))
+        with pytest.raises(
+            BadBenchmark, match="record config_3_j0: .*so this is a Transformer-XL network, wanted GPT-2"
+        ):
+            read_benchmark(folder)
 
 
 def test_nan_and_torn_json_are_refused(tiny_benchmark: Path, tmp_path: Path) -> None:

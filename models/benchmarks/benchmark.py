@@ -12,12 +12,14 @@ import numpy as np
 
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
+from storage.datum import is_number, is_whole
 from storage.errors import ZcpError
 
-__all__ = ["MAX_FILE", "BadBenchmark", "Benchmark", "as_mapping", "choose_metric", "finish"]
+__all__ = ["MAX_FILE", "BadBenchmark", "Benchmark", "as_mapping", "choose_metric", "finish", "place"]
 
 MAX_FILE = 8 << 20  # bytes; the published files are below 2 MiB, and JSON may take 20 times its size in memory
 MAX_ID = 200  # characters
+FEWEST = 10  # architectures
 
 
 class BadBenchmark(ZcpError, ValueError):
@@ -57,16 +59,16 @@ def finish(
     space: str,
     metric: str,
     higher: bool,
-    rows: Sequence[tuple[str, Mapping[str, Any], Any]],
+    rows: Sequence[tuple[Any, Mapping[str, Any], Any]],
     digest: str,
     header: Mapping[str, Any] | None = None,
 ) -> Benchmark:
     """A benchmark of checked (id, config, value) rows; BadBenchmark names a bad one by its index and id."""
+    name = "".join(c if c.isprintable() else "?" for c in name[:MAX_ID])  # a file may be called anything
     architectures, values, seen = [], [], set()
-    for index, (id, config, value) in enumerate(rows):
-        where = f"{name}: record {index} ({id[:MAX_ID]})"
-        if not id.isprintable() or not 0 < len(id) <= MAX_ID:
-            raise BadBenchmark(f"{where}: id: wanted 1 to {MAX_ID} printable characters; correct or remove the record")
+    for index, (written, config, value) in enumerate(rows):
+        where = place(name, index, written)
+        id = _id(written, where)
         if id in seen:
             raise BadBenchmark(f"{where}: id occurs twice, wanted distinct ids; remove one of the records")
         seen.add(id)
@@ -74,12 +76,41 @@ def finish(
             architectures.append(SPACES[space].architecture(id, config))
         except BadArchitecture as error:
             raise BadBenchmark(f"{where}: {error}; correct or remove the record") from error
-        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e300:
+        if not is_number(value) or not abs(value) < 1e300:
             raise BadBenchmark(f"{where}: {metric}: got {value!r}, wanted a finite number; correct or remove it")
         values.append(float(value))
-    if len(rows) < 10:
-        raise BadBenchmark(f"{name}: got {len(rows)} architectures, wanted at least 10 to rank anything")
+    _check_rankable(name, metric, len({a.digest for a in architectures}), values)
     return Benchmark(name, space, metric, higher, tuple(architectures), np.array(values), digest, header or {})
+
+
+def place(name: str, index: int, id: Any) -> str:
+    """How a record is called in a message."""
+    return f"{name}: record {index} ({str(id)[:MAX_ID]})"
+
+
+def _id(written: Any, where: str) -> str:
+    """The id, a text or a whole number, as a text that a terminal can show."""
+    if not isinstance(written, str) and not is_whole(written):
+        got = "nothing" if written is None else repr(written)
+        raise BadBenchmark(f"{where}: id: got {got}, wanted a text or a whole number; correct or remove the record")
+    id = str(written)
+    if not id.isprintable() or not 0 < len(id) <= MAX_ID:
+        raise BadBenchmark(f"{where}: id: wanted 1 to {MAX_ID} printable characters; correct or remove the record")
+    return id
+
+
+def _check_rankable(name: str, metric: str, distinct: int, values: Sequence[float]) -> None:
+    """Refuse what ranks nothing, before any network is built."""
+    if distinct < FEWEST:
+        raise BadBenchmark(
+            f"{name}: got {len(values)} architectures, {distinct} of them distinct, wanted at least {FEWEST} distinct "
+            "ones to rank anything"
+        )
+    if len(set(values)) == 1:
+        raise BadBenchmark(
+            f"{name}: {metric}: got {values[0]:g} for each of the {len(values)} architectures, which ranks nothing; "
+            "wanted at least 2 values"
+        )
 
 
 def choose_metric(metric: str | None, default: str, known: list[str], name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models.benchmarks.benchmark import MAX_FILE, BadBenchmark, Benchmark, choose_metric, finish
+from models.benchmarks.benchmark import MAX_FILE, BadBenchmark, Benchmark, choose_metric, finish, place
 from storage.files import BadFile, digest_of, parse_json, read_limited
 
 __all__ = ["GLUE_FILE", "load_glue_json"]
@@ -40,10 +40,10 @@ def load_glue_json(path: Path, name: str | None = None, metric: str | None = Non
     content = read_limited(file, MAX_FILE, WHAT)
     records = _records(content, file, name)
     metric = choose_metric(metric, "glue", _metrics(records), name)
-    rows: list[tuple[str, Mapping[str, Any], Any]] = []
+    rows: list[tuple[Any, Mapping[str, Any], Any]] = []
     for i, record in enumerate(records):
         where = _where(name, i, record)
-        rows.append((_id(record, where), _config(record, where), _field(record, f"scores.{metric}", where)))
+        rows.append((_field(record, "id", where), _config(record, where), _field(record, f"scores.{metric}", where)))
     return finish(name, "flexibert", metric, True, rows, digest_of([(GLUE_FILE, content)]))
 
 
@@ -76,7 +76,7 @@ def _metrics(records: list[Any]) -> list[str]:
 
 
 def _where(name: str, index: int, record: Any) -> str:
-    return f"{name}: record {index} ({record.get('id') if isinstance(record, dict) else None})"
+    return place(name, index, record.get("id") if isinstance(record, dict) else None)
 
 
 def _field(record: Any, path: str, where: str) -> Any:
@@ -88,13 +88,6 @@ def _field(record: Any, path: str, where: str) -> Any:
             raise BadBenchmark(f"{where}: {seen}: missing; {REMEDY}")
         value = value[key]
     return value
-
-
-def _id(record: Any, where: str) -> str:
-    id = _field(record, "id", where)
-    if not isinstance(id, int | str) or isinstance(id, bool):
-        raise BadBenchmark(f"{where}: id: got {id!r}, wanted a whole number or a text; {REMEDY}")
-    return str(id)
 
 
 def _config(record: Any, where: str) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""What our own layouts share: a header that says what is measured, then a record for each architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.benchmarks.benchmark import MAX_FILE, BadBenchmark, Benchmark, choose_metric, finish, place
+from models.benchmarks.layouts.fields import written_out
+from models.spaces import SPACES
+from storage.datum import Datum, is_number
+from storage.files import digest_of, read_limited
+
+__all__ = ["MAX_RECORDS", "Table", "read_lines"]
+
+MAX_RECORDS = 50_000
+
+
+def read_lines(path: Path, what: str) -> tuple[bytes, list[tuple[int, str]]]:
+    """The bytes of a file, and its lines with their numbers, without empty ones."""
+    content = read_limited(path, MAX_FILE, what)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadBenchmark(f"{path}: got bytes that are no UTF-8 at {error.start:,}, wanted {what}") from None
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    if len(lines) > MAX_RECORDS:
+        raise BadBenchmark(f"{path}: got {len(lines):,} lines, wanted at most {MAX_RECORDS:,}; give the right file")
+    return content, lines
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file in one of our own layouts: `header` has space, metric and higher_is_better; a record has id, config and
+    measured values."""
+
+    path: Path
+    content: bytes
+    header: Mapping[str, Any]
+    where: str
+
+    def benchmark(self, records: Sequence[Mapping[str, Any]], name: str, metric: str | None) -> Benchmark:
+        """The checked benchmark; `metric` None is that of the header."""
+        header = Datum(self.where, self.header, BadBenchmark)
+        space = header["space"].text()
+        if space not in SPACES:
+            raise header["space"].refuse(f"one of {', '.join(SPACES)}")
+        default, higher = header["metric"].text(), header["higher_is_better"].flag()
+        _check_ceiling(header)
+        numeric = sorted({key for record in records for key, value in record.items() if is_number(value)} | {default})
+        metric = choose_metric(metric, default, numeric, name)
+        rows = []
+        for i, record in enumerate(records):
+            where = place(name, i, record.get("id"))
+            config = Datum(f"{where}: config", record.get("config"), BadBenchmark).mapping()
+            rows.append((record.get("id"), written_out(space, config, where), record.get(metric)))
+        digest = digest_of([(self.path.name, self.content)])
+        return finish(name, space, metric, higher, rows, digest, self.header)
+
+
+def _check_ceiling(header: Datum) -> None:
+    """What a perfect oracle would reach is optional; if it is there, it is two correlations."""
+    if header.mapping().get("noise_ceiling") is None:
+        return
+    for name in ("spearman", "kendall"):
+        if not -1 <= (value := header["noise_ceiling"][name]).number() <= 1:
+            raise value.refuse("a number from -1 to 1")

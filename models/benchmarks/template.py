@@ -1,0 +1,56 @@
+"""The beginning of a benchmark of one's own: a file with comments, to be filled in."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+from models.benchmarks.benchmark import FEWEST, BadBenchmark
+from models.benchmarks.layouts.fields import ALIASES, DEFAULTS, REQUIRED
+from models.spaces import SPACES
+
+__all__ = ["template"]
+
+GPT2: tuple[dict[str, Any], ...] = (
+    {"n_layer": 2, "d_model": 64, "n_head": 2, "d_inner": 256},
+    {"n_layer": 4, "d_model": 128, "n_head": [4, 4, 8, 8], "d_inner": [512, 512, 256, 256]},
+)
+
+
+def template(space: str) -> str:
+    """JSON lines that `read_benchmark` reads once there are enough records: the fields explained, two examples."""
+    if space not in SPACES:
+        raise BadBenchmark(f"space: got {space!r}, wanted one of {', '.join(SPACES)}")
+    rng = random.Random(0)
+    examples = GPT2 if space == "gpt2" else tuple(SPACES[space].sample(rng) for _ in range(2))
+    header = {"schema": 1, "space": space, "metric": "loss", "higher_is_better": False}
+    records = [{"id": f"example-{i}", "config": config, "loss": 3.5 + i / 8} for i, config in enumerate(examples)]
+    return "".join(f"# {line}\n" for line in _comments(space)) + "".join(
+        json.dumps(x) + "\n" for x in (header, *records)
+    )
+
+
+def _comments(space: str) -> list[str]:
+    lines = [
+        f"A benchmark of the space {space}: the header, then one JSON object a line. Lines with # are comments.",
+        "Header: metric is the name of the value to predict, higher_is_better its direction.",
+        f"Record: id, config, and the measured value. At least {FEWEST} different architectures; replace the examples.",
+        f"config needs {', '.join(REQUIRED[space])}.",
+        "One number stands for all blocks, a list has one for each.",
+        "The same as CSV: '# space: ...', '# metric: ...', '# higher_is_better: ...', then a column for each field.",
+        "Then: python cli.py benchmarks verify ./THIS_FILE",
+    ]
+    if space == "gpt2":
+        known = {**DEFAULTS[space], "d_embed": "d_model", "d_inner": "4 d_model"}
+        lines.insert(5, f"May be left out: {', '.join(f'{name} = {value}' for name, value in known.items())}.")
+        aliases = [f"{ours} ({', '.join(names)})" for ours, names in _other_names(space).items()]
+        lines[6:6] = [f"Other names: {', '.join(aliases[:3])},", f"    {', '.join(aliases[3:])}."]
+    return lines
+
+
+def _other_names(space: str) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for theirs, ours in ALIASES[space].items():
+        names.setdefault(ours, []).append(theirs)
+    return names
