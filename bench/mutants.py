@@ -79,7 +79,7 @@ def changes(node: ast.AST) -> Iterator[Callable[[ast.AST], ast.AST]]:
         operator = node.ops[0] if isinstance(node, ast.Compare) else node.op
         if isinstance(node, ast.UnaryOp) and isinstance(operator, ast.Not):
             yield lambda n: n.operand
-        elif type(operator) in SWAPS:
+        elif type(operator) in SWAPS and not isinstance(getattr(node, "operand", None), ast.Constant):
             new = SWAPS[type(operator)]()
             yield lambda n: _set(n, **({"ops": [new, *n.ops[1:]]} if isinstance(n, ast.Compare) else {"op": new}))
     if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
@@ -106,10 +106,10 @@ def _set(node: ast.AST, **fields: object) -> ast.AST:
 
 
 def sites(tree: ast.AST, path: tuple = ()) -> Iterator[tuple[tuple, ast.AST]]:
-    """Every node that runs, with its place: not annotations, docstrings, messages, and names for importers."""
+    """Every node that runs, with its place: not annotations, decorators, messages, and names for importers."""
     yield path, tree
     for field, value in ast.iter_fields(tree):
-        if field in ("annotation", "returns", "exc") or isinstance(tree, ast.JoinedStr):
+        if field in ("annotation", "returns", "exc", "decorator_list") or isinstance(tree, ast.JoinedStr):
             continue
         for at, child in enumerate(value) if isinstance(value, list) else ((None, value),):
             hidden = isinstance(child, ast.Assign) and getattr(child.targets[0], "id", "") in ("__all__", "T", "P")
@@ -180,14 +180,17 @@ def study(folder: Path, only: list[str], count: int, seed: int) -> int:
     drawn = [(name, *mutant) for name in files for mutant in mutants((folder / name).read_text())]
     everything = len(drawn)
     drawn = sorted(random.Random(seed).sample(drawn, min(count, everything)), key=lambda m: (files.index(m[0]), m[1]))
-    limits, tally = dict[str, float](), dict[str, list[bool]]()
+    limits, broken, tally = dict[str, float](), set[str](), dict[str, list[bool]]()
     for name, line, what, source in drawn:
         original = (folder / name).read_text()
         if name not in limits:
             start = time.monotonic()
             if caught(folder, TESTS[name], 600):
-                print(f"{name}: its tests fail without any change; not tried", flush=True)
+                print(f"{name}: its tests fail without any change, so no mutant of it is tried", flush=True)
+                broken.add(name)
             limits[name] = 20 + 5 * (time.monotonic() - start)
+        if name in broken:
+            continue
         (folder / name).write_text(source)
         noticed = caught(folder, TESTS[name], limits[name])
         (folder / name).write_text(original)

@@ -124,8 +124,6 @@ class _Parser:
         name = self._name("an aggregation or a binary operator")
         while self._peek() == "(":
             joins.append(self._known("binary operator", name, BINARY))
-            if len(joins) == MAX_BRANCHES:
-                self._fail_here(f"at most {MAX_BRANCHES} branches")
             self._take("(")
             name = self._name("an aggregation or a binary operator")
         if self._peek() != "[":

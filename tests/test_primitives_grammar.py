@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from primitives.grammar import MAX_CHAIN, MAX_TEXT, from_genotype, parse
+from primitives.grammar import MAX_CHAIN, from_genotype, parse, read_proxy
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, UNARY
 from primitives.proxy import BadProxy, Branch, Proxy
+from storage.datum import Datum
+from storage.files import BadFile
 
 branches = st.builds(
     Branch, st.sampled_from(list(INPUTS)), st.lists(st.sampled_from(list(UNARY)), max_size=5).map(tuple)
@@ -65,7 +67,21 @@ def test_any_text_is_a_proxy_or_a_sentence(text: str) -> None:
         ("", "got the end"),
         ("__import__('os').system('id')", 'got "\'"'),
         ("mean[ " + "abs(" * (MAX_CHAIN + 2) + "W" + ")" * (MAX_CHAIN + 2) + " ]", "at most"),
-        ("m" * (MAX_TEXT + 1), "wanted at most"),
+        ("mean[ " + "abs(" * 17 + "W" + ")" * 17 + " ]", "column 75: got 'W', wanted at most 16 unary operators"),
+        (f"sum[ W ]{' ' * 1993}", "formula of 2,001 characters, wanted at most 2,000"),
+        ("mean[ sum( W, W ), W ]", "column 18: got ',', wanted ']'"),
+        ("mean[ abs(sum(W)) ]", "column 11: unknown unary operator 'sum'"),
+        ("mean[ W ], mean[ G ]", "column 10: got ',', wanted the end of the formula"),
+        ("mean[ W ] \t ~", "column 13: got '~', wanted a name, a bracket or a comma"),
+        ("abs( mean[ W ], mean[ W ] )", "column 1: unknown binary operator 'abs'"),
+        ("sum( mean[ W ], mean( W ) )", "column 21: got '(', wanted '[', because what is joined already stands first"),
+        ("mean[ abs W ]", "column 7: unknown input 'abs'"),
+        ("mean[ W" + " " * 80, "column 88: got the end, wanted ']'"),
+        ("sum( mean[ W ], 'W' )", "column 17"),
+        (
+            "mean[ abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz ]",
+            "unknown input 'abcdefghijklmnopqrstuvwxyzabcdefghijklmn'",
+        ),
     ],
 )
 def test_a_bad_formula_is_answered_with_place_and_wish(text: str, message: str) -> None:
@@ -83,6 +99,16 @@ def test_a_bad_formula_is_answered_with_place_and_wish(text: str, message: str) 
         {"branches": [{"input": "W", "chain": ["__import__"]}], "aggregates": ["mean"], "binary": None},
         {"branches": [{"input": "W", "chain": ["abs"] * 99}], "aggregates": ["mean"], "binary": None},
         {"branches": [{"input": 3, "chain": []}], "aggregates": ["mean"], "binary": None},
+        {"branches": [{"input": "W", "chain": []}], "aggregates": ["median"], "binary": None},
+        {"branches": [{"input": "W", "chain": []}], "aggregates": [["mean"]], "binary": None},
+        {"branches": [{"input": "W", "chain": ["abs"] * 17}], "aggregates": ["mean"], "binary": None},
+        {"branches": [{"input": "W", "chain": "abs"}], "aggregates": ["mean"], "binary": None},
+        {"branches": [{"input": "W", "chain": []}] * 3, "aggregates": ["mean"], "binary": "sum"},
+        {"branches": [{"input": "W", "chain": []}] * 2, "aggregates": ["mean"] * 3, "binary": "sum"},
+        {"branches": [{"input": "W", "chain": []}] * 2, "aggregates": ["mean"], "binary": None},
+        {"branches": [{"input": "W", "chain": []}] * 2, "aggregates": ["mean"], "binary": "abs"},
+        {"branches": ["W"], "aggregates": ["mean"], "binary": None},
+        {"branches": [{"input": "W", "chain": []}], "aggregates": "mean", "binary": None},
         {"branches": [{"input": "W", "chain": []}], "aggregates": ["mean"], "binary": None,
          "extension": {"binary": "sum", "aggregate": "sum", "branch": {"input": "W", "chain": []}}},
         *[{"branches": [{"input": "W", "chain": []}] * 2, "aggregates": ["mean"], "binary": "sum", "extension": third}
@@ -94,6 +120,30 @@ def test_a_bad_formula_is_answered_with_place_and_wish(text: str, message: str) 
 def test_a_bad_genotype_is_refused(data: object) -> None:
     with pytest.raises(BadProxy, match="genotype"):
         from_genotype(data)
+
+
+def test_the_longest_formula_and_the_longest_chain_are_read() -> None:
+    chain = ("abs",) * 16
+    assert parse(f"sum[ {Branch('W', chain)} ]").left.chain == chain
+    assert from_genotype({"branches": [{"input": "W", "chain": list(chain)}], "aggregates": ["sum"], "binary": None})
+    assert str(parse(f"sum[ W ]{' ' * 1992}")) == "sum[ W ]"
+
+
+def test_a_long_formula_is_quoted_by_its_beginning() -> None:
+    text = "mean[ W ] " + "W" * 71
+    with pytest.raises(BadProxy) as caught:
+        parse(text)
+    assert str(caught.value).startswith(f"'{text[:77]}...': column 11: ")
+    with pytest.raises(BadProxy) as caught:
+        parse(text[:80])
+    assert str(caught.value).startswith(f"'{text[:80]}': column 11: ")
+
+
+@pytest.mark.parametrize("fault", ["mean[ Q1 ]", 3, "x" * 2001])
+def test_a_formula_in_a_file_is_refused_with_its_place(fault: object) -> None:
+    with pytest.raises(BadFile, match="a hall: text: "):
+        read_proxy(Datum("a hall: text", fault, BadFile))
+    assert read_proxy(Datum("a hall: text", "mean[ W ]", BadFile)) == parse("mean[ W ]")
 
 
 def test_published_champions_are_read() -> None:
