@@ -101,3 +101,33 @@ def test_a_draw_is_no_win_so_a_ranking_never_beats_itself(statistic: str) -> Non
 def test_a_p_value_is_never_below_one_resample() -> None:
     y = np.arange(30.0)
     assert paired_p_value(y, -y, y, resamples=250) == 1 / 250
+
+
+@pytest.mark.parametrize("levels", [None, 4])
+def test_many_rows_at_once_equal_scipy_one_by_one(levels: int | None) -> None:
+    """With ties in some rows and none in others."""
+    rng = np.random.default_rng(5)
+    y = rng.normal(size=20)
+    rows = rng.normal(size=(6, 20))
+    if levels:
+        rows[::2] = rng.integers(0, levels, (3, 20))
+    target = RankTarget.create(y)
+    assert target.spearman(rows) == pytest.approx([stats.spearmanr(row, y).statistic for row in rows], abs=1e-12)
+    assert target.kendall(rows) == pytest.approx([stats.kendalltau(row, y).statistic for row in rows], abs=1e-6)
+    assert np.isnan(target.spearman(np.ones((1, 20)))).all() and np.isnan(target.kendall(np.ones((1, 20)))).all()
+
+
+def test_more_rows_than_fit_in_memory_at_once_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    target, rows = RankTarget.create(rng.normal(size=600)), rng.normal(size=(200, 600))  # 180,000 pairs: 93 rows a part
+    wanted = [stats.kendalltau(rows[i], target.values).statistic for i in (0, 92, 93, 199)]
+    assert target.kendall(rows)[[0, 92, 93, 199]] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_resampling_is_seeded_and_its_defaults_are_1000_and_2000_resamples_of_seed_0() -> None:
+    rng = np.random.default_rng(7)
+    x, rival, y = rng.normal(size=(3, 25))
+    assert bootstrap_interval(x, y) == bootstrap_interval(x, y, "spearman", 1000, 0) != bootstrap_interval(x, y, seed=1)
+    p = paired_p_value(x, rival, y)
+    assert p == paired_p_value(x, rival, y, "spearman", 2000, 0) != paired_p_value(x, rival, y, seed=1)
+    assert bootstrap_interval(x, y) == pytest.approx((-0.359517, 0.415220), abs=1e-6) and p == 0.15
