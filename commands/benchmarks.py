@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,21 @@ def fetch_benchmark(name: str) -> None:
         print(fetch(name, reporter.networks))
 
 
+def _spaces() -> Iterable[str]:
+    from models.spaces import SPACES
+
+    return SPACES
+
+
+@benchmarks.command("new", epilog=examples("benchmarks new --space gpt2 > mine.jsonl"))
+@click.option("--space", type=Name(table=_spaces), default="gpt2", show_default=True, help="What the networks are.")
+def new_benchmark(space: str) -> None:
+    """Print the beginning of a benchmark of your own: every field explained, two examples."""
+    from models.benchmarks.template import template
+
+    print(template(space), end="")
+
+
 @benchmarks.command("verify", epilog=examples("benchmarks verify gpt2-mini", "benchmarks verify gpt2-mini --sample 3"))
 @click.argument("name")
 @click.option("--sample", type=click.IntRange(1), help="Train that many architectures again and compare the losses.")
@@ -87,20 +103,26 @@ def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int
 @click.option("--niceness", type=click.IntRange(0, 19), default=0, show_default=True, help="Of the workers.")
 def train_benchmark(name: str, out: Path | None, resume: bool, jobs: int, niceness: int) -> None:
     """Train the embedded benchmark anew: about an hour on two cores."""
+    from engine.crew import WorkerCrash
     from models.benchmarks.origins import ORIGINS
     from models.training.campaign import train
 
     path = out or ORIGINS[name].embedded
     if path is None or path.exists():
         raise click.UsageError(f"{path} exists and is never overwritten; choose another --out, or move it away")
-    partial = path.parent / f"{path.stem}.partial.jsonl"
-    if partial.exists() and not resume:
-        raise click.UsageError(f"{partial} holds a training that was begun; continue it with --resume, or remove it")
-    try:
-        print(train(path, jobs=jobs, niceness=niceness, on_progress=_show))
-    except KeyboardInterrupt:
-        say_next("benchmarks", "train", name, "--resume", keep=("out", "jobs", "niceness"))
-        raise click.Abort from None
+    begun = path.parent / f"{path.stem}.partial.jsonl"
+    if begun.exists() and not resume:
+        raise click.UsageError(f"{begun} holds a training that was begun; continue it with --resume, or remove it")
+    again = partial(say_next, "benchmarks", "train", name, "--resume", keep=("out", "jobs", "niceness"))
+    with live(0) as reporter:
+        try:
+            print(train(path, jobs=jobs, niceness=niceness, on_progress=_show, should_stop=reporter.should_stop))
+        except KeyboardInterrupt:
+            again()
+            raise click.Abort from None
+        except WorkerCrash:
+            again()
+            raise
 
 
 def _show(progress: FinishedRun) -> None:

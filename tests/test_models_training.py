@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,36 @@ def test_killing_at_any_moment_and_resuming_gives_the_same_bytes(trained: Path, 
     train(path, **ARGUMENTS)
     assert path.read_bytes() == trained.read_bytes()
     assert _lines(partial)[: len(before)] == before and len(_lines(partial)) == 16
+
+
+COMMAND = f"""
+import sys
+from functools import partial
+import cli
+from models.training import campaign, learning
+campaign.Budget = partial(learning.Budget, **{asdict(TINY)!r})
+if __name__ == "__main__":
+    sys.exit(cli.main(["benchmarks", "train", "gpt2-mini", "--out", sys.argv[1], "--jobs", "2", *sys.argv[2:]]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_interrupt_ends_a_training_after_the_runs_in_progress(tmp_path: Path, number: int) -> None:
+    path, script = tmp_path / "mine.jsonl", tmp_path / "script.py"
+    script.write_text(COMMAND)
+    process = subprocess.Popen(
+        [sys.executable, "-B", str(script), str(path)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("5/620"):
+        assert process.poll() is None
+    os.killpg(process.pid, number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in error
+    assert f"benchmarks train gpt2-mini --resume --out {path} --jobs 2" in error
+    done = [line.split("/")[0] for line in error.splitlines() if "/620" in line]
+    assert len(_lines(tmp_path / "mine.partial.jsonl")) == 1 + int(done[-1]) < 100 and not path.exists()
 
 
 def test_resuming_a_finished_training_trains_nothing(trained: Path) -> None:

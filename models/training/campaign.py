@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +72,14 @@ def train(
     seeds: int = 5,
     budget: Budget | None = None,
     on_progress: Callable[[FinishedRun], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train `count` architectures, `replicated` of them with `seeds` seeds; write the benchmark to `path`.
 
     Finished runs go to `<stem>.partial.jsonl` in the folder `work` (default: beside `path`) and are never
     repeated; wall-clock seconds go to `<stem>.seconds.jsonl`, so that `path` is the same to the byte however
-    often the training was stopped. BadFile if the partial file belongs to another task or another process.
+    often the training was stopped. OtherTask if the partial file belongs to another task, BadFile if another process
+    writes it; KeyboardInterrupt after the runs in progress once it `should_stop`.
     """
     budget, work = budget or Budget(), work or path.parent
     architectures = sample_architectures(count)
@@ -88,7 +91,7 @@ def train(
             work / f"{path.stem}.seconds.jsonl", {"unit": "seconds of one process"}, most=2 * total
         ) as clock,
     ):
-        campaign = _Campaign(log, clock, total, on_progress)
+        campaign = _Campaign(log, clock, total, on_progress, should_stop)
         campaign.finish([Task(a, TRUTH_SEED, budget) for a in architectures], jobs, niceness)
         chosen = _spread_over_quality(architectures, campaign.runs, replicated)
         campaign.finish([Task(a, s, budget) for a in chosen for s in range(seeds)], jobs, niceness)
@@ -100,18 +103,26 @@ class _Campaign:
     """Which runs are finished, and what happens when another one is."""
 
     def __init__(
-        self, log: RecordLog, clock: RecordLog, total: int, on_progress: Callable[[FinishedRun], None] | None
+        self,
+        log: RecordLog,
+        clock: RecordLog,
+        total: int,
+        on_progress: Callable[[FinishedRun], None] | None,
+        should_stop: Callable[[], bool],
     ) -> None:
         self.runs = {(r["architecture"], r["seed"]): Learned(r["loss"], tuple(r["curve"])) for r in log.records}
         self._log, self._clock, self._total, self._on_progress = log, clock, total, on_progress
-        self._start, self._new = time.monotonic(), 0
+        self._should_stop, self._start, self._new = should_stop, time.monotonic(), 0
 
     def finish(self, tasks: Sequence[Task], jobs: int, niceness: int) -> None:
         """Run what is not finished yet, in an order that mixes sizes, so that the time left is telling."""
         left = [task for task in tasks if (task.architecture.digest, task.seed) not in self.runs]
         random.Random(0).shuffle(left)
-        for task, (run, seconds) in map_on_devices(work, left, ("cpu",) * jobs, niceness):
+        begun = takewhile(lambda task: not self._should_stop(), left)
+        for task, (run, seconds) in map_on_devices(work, begun, ("cpu",) * jobs, niceness):
             self._record(task.architecture, task.seed, run, seconds)
+        if any((task.architecture.digest, task.seed) not in self.runs for task in left):
+            raise KeyboardInterrupt
 
     def _record(self, architecture: Architecture, seed: int, run: Learned, seconds: float) -> None:
         self._new += 1
