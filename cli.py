@@ -56,10 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return outcome if isinstance(outcome, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.Abort:  # the command has said what to type next
-        return _fail("interrupted", 130)
-    except KeyboardInterrupt:
-        print(f"next: {program_name()} {shlex.join(asked)}", file=sys.stderr)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        if isinstance(stop.__cause__ or stop, KeyboardInterrupt):  # else the command has said what to type next
+            print(f"next: {program_name()} {shlex.join(asked)}", file=sys.stderr)
         return _fail("interrupted", 130)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)

@@ -1,0 +1,183 @@
+"""What commands tell their user when they start, when they are interrupted and when they end: real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_cli import ROOT, zcp
+
+import cli
+from bench.small import write_yaml
+
+FEATURES = ["--batch", "2", "--seq-len", "24", "--devices", "cpu"]
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """A process of the command line whose stderr is read line by line."""
+    return subprocess.Popen(
+        [sys.executable, "cli.py", *map(str, arguments)], cwd=ROOT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """All that it says until a line that holds the text."""
+    said = ""
+    assert process.stderr is not None
+    for line in process.stderr:
+        said += line
+        if text in line:
+            return said
+    raise AssertionError(f"{text!r} was never said: {said}")
+
+
+def stopped(process: subprocess.Popen[str], number: int) -> str:
+    """What it says after one signal, which must end it."""
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in rest, rest
+    return rest
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a search with other than the default metric, features and bank, and the next command it named."""
+    folder = tmp_path_factory.mktemp("other settings")
+    table = write_yaml(folder / "table", 30)
+    done = zcp(
+        "evolve", "--benchmark", table, "--metric", "test_ppl", "--search-size", 16, "--iterations", 20,
+        "--population", 12, "--inputs", "paper", "--beam", 4, "--init-seed", 3, *FEATURES,
+        "--bank", folder / "my bank", "--out", folder / "run",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert last.startswith("next: python cli.py ")
+    return folder, last.removeprefix("next: python cli.py ")
+
+
+def test_the_next_command_pasted_measures_the_same_and_visits_nothing_twice(run: tuple[Path, str]) -> None:
+    folder, command = run
+    assert f"'{folder / 'my bank'}'" in command and "--devices cpu" in command
+    done = zcp(*shlex.split(command))
+    assert done.returncode == 0, done.stderr
+    assert "features as in the run: --batch 2 --seq-len 24 --init-seed 3" in done.stderr
+    assert "metric as in the run: test_ppl" in done.stderr and "correlation with -test_ppl" in done.stdout
+    assert "agreement with the record: largest difference of a correlation 0\n" in done.stderr
+    assert "to visit" not in done.stderr and "networks" not in done.stderr
+
+
+def test_other_settings_than_those_of_the_run_are_said(run: tuple[Path, str]) -> None:
+    done = zcp(*shlex.split(run[1]), "--seq-len", 20, "--metric", "valid_ppl", "--sketch")
+    assert done.returncode == 0, done.stderr
+    assert "--seq-len: 20 here, 24 in the run" in done.stderr and "--metric: valid_ppl here, test_ppl" in done.stderr
+    assert "30 of 30 networks to visit" in done.stderr and "record" not in done.stderr
+
+
+def test_figures_of_sketches_are_not_called_a_difference(run: tuple[Path, str]) -> None:
+    done = zcp(*shlex.split(run[1]), "--sketch")
+    assert done.returncode == 0, done.stderr
+    assert "figures of sketches; those on record are exact" in done.stderr
+    assert "differs from the record" not in done.stderr and "agreement" not in done.stderr
+
+
+def test_plot_takes_metric_and_features_from_the_run(run: tuple[Path, str], capfd: pytest.CaptureFixture[str]) -> None:
+    folder, _ = run
+    arguments = ["plot", folder / "run" / "hall_of_fame.json", "--bank", folder / "my bank", "--devices", "cpu"]
+    assert cli.main([*map(str, arguments)]) == 0
+    error = capfd.readouterr().err
+    assert "features as in the run" in error and "metric as in the run" in error and "networks" not in error
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("seq_len", "x", "seq_len: got 'x', wanted a whole number"), ("batch", True, "batch: got True"),
+     ("init_seed", -1, "init_seed"), ("corpus", 3, "corpus")],
+)  # fmt: skip
+def test_settings_of_a_hall_are_checked(
+    name: str, value: object, message: str, run: tuple[Path, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads((run[0] / "run" / "hall_of_fame.json").read_text())
+    document["config"][name] = value
+    del document["digest"]
+    hall = tmp_path / "hall.json"
+    hall.write_text(json.dumps(document))
+    assert cli.main(["replay", str(hall), "--bank", str(run[0] / "my bank")]) == 1
+    error = capfd.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_replay_of_a_formula_says_what_it_took_before_it_starts(tmp_path: Path) -> None:
+    process = start("replay", "--proxy", "mean[ abs(W) ]", "--bank", tmp_path / "bank", *FEATURES)
+    said = read_until(process, "to visit")
+    assert "no benchmark given: gpt2-mini is taken" in said
+    assert re.search(r"gpt2-mini: (\d+) of \1 networks to visit", said)
+    rest = stopped(process, signal.SIGINT)
+    assert f"next: python cli.py replay --proxy 'mean[ abs(W) ]' --bank {tmp_path / 'bank'}" in rest
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"), [(signal.SIGINT, "networks 15/15"), (signal.SIGTERM, "pairs of inputs 2/15")]
+)
+def test_exhaust_obeys_the_first_signal(number: int, moment: str, tiny_benchmark: Path, tmp_path: Path) -> None:
+    asked = ["exhaust", "--benchmark", tiny_benchmark, "--n-unary", 2, "--search-size", 15, *FEATURES]
+    process = start(*asked, "--bank", tmp_path)
+    read_until(process, moment)
+    rest = stopped(process, number)
+    assert f"next: python cli.py {shlex.join(map(str, asked))} --bank {tmp_path}\n" in rest
+    assert "15/15, " not in rest and rest.rstrip().endswith("error: interrupted")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "term"])
+def test_training_obeys_the_first_signal(number: int, tmp_path: Path) -> None:
+    out = tmp_path / "mine.jsonl"
+    process = start("benchmarks", "train", "gpt2-mini", "--out", out, "--jobs", 1)
+    read_until(process, "1/620")
+    rest = stopped(process, number)
+    assert f"next: python cli.py benchmarks train gpt2-mini --resume --out {out} --jobs 1\n" in rest
+
+
+def test_a_run_that_is_told_to_end_names_the_way_on(tiny_benchmark: Path, tmp_path: Path) -> None:
+    asked = ["evolve", "--benchmark", tiny_benchmark, "--search-size", 16, *FEATURES, "--bank", tmp_path / "b"]
+    process = start(*asked, "--out", tmp_path / "run", "--iterations", 100_000, "--jobs", 1)
+    read_until(process, "iteration 50/")
+    rest = stopped(process, signal.SIGTERM)
+    options = f"--jobs 1 --devices cpu --bank {tmp_path / 'b'}"
+    assert f"next: python cli.py evolve --resume {tmp_path / 'run'} {options}\n" in rest
+
+
+NAMES = {"latin": "naïve", "markup": "[x][red]", "emoji": "runs:100:x", "bytes": os.fsdecode(b"half\xff")}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_odd_names_survive_any_terminal(name: str, encoding: str, tiny_benchmark: Path, tmp_path: Path) -> None:
+    odd = tmp_path / f"{name}.jsonl"
+    header, *lines = tiny_benchmark.read_text().splitlines()
+    odd.write_text("\n".join([header, *(line.replace('"tiny', '"[/x]:x:ï') for line in lines)]))
+    asked = ["replay", "--proxy", "mean[ abs(W) ]", "--sketch", "--benchmark", odd, "--bank", tmp_path / "bank"]
+    done = subprocess.run(
+        [sys.executable, "cli.py", *map(os.fspath, asked), *FEATURES], cwd=ROOT, capture_output=True, timeout=300,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    title = done.stdout.decode().splitlines()[0]
+    shown = {"naïve": "na\\xefve" if encoding == "ascii" else "naïve", NAMES["bytes"]: "half\\udcff"}
+    assert title.startswith(shown.get(name, name))
+
+
+def test_a_name_that_a_run_cannot_write_down_is_refused(
+    tiny_benchmark: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / f"{NAMES['bytes']}.jsonl"
+    odd.write_bytes(tiny_benchmark.read_bytes())
+    assert cli.main(["evolve", "--benchmark", str(odd), "--search-size", "16", "--out", str(tmp_path / "run")]) == 2
+    error = capfd.readouterr().err
+    assert "rename the file" in error and error.count("\n") == 1 and not (tmp_path / "run").exists()
