@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,20 @@ from bench.hostile import BOMBS, PLAIN, WORDS, mutate, replaced
 from bench.small import evolve_here, write_glue, write_jsonl, write_yaml
 from bench.watch import WATCH
 from commands.output import say_ceiling
-from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.bank import FeatureBank
 from fitness.features.figures import formula_scores
+from fitness.features.workshop import Workshop
 from fitness.tables.branches import BranchTable
+from fitness.zoo.measuring import hand_made_figures
 from gp.runs.files import RunFiles
 from models.benchmarks.layouts import read_benchmark
-from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.inputs import INPUTS
 from storage.errors import ZcpError
 from storage.files import dump_json, sealed
 
 SECONDS, MEGABYTES = 1.0, 200.0
-SCORES = formula_scores(())
+SCORES, SNIP = formula_scores(()), hand_made_figures(("SNIP",))
 
 
 @dataclass
@@ -70,9 +72,11 @@ class Fuzz:
         self.yaml = write_yaml(folder / "yaml")
         self.glue = write_glue(folder / "glue.json")
         self.run = evolve_here(self.table, folder / "bank", folder / "run", "--iterations", "30")
-        self.first = read_benchmark(self.table).architectures[0]
-        self.bank = FeatureBank(folder / "bank", FeatureKey.create("gpt2", TokenBatch.from_passage(2, 24).digest))
-        self.entry = self.bank.entry(self.first)
+        self.first, other = read_benchmark(self.table).architectures[:2]
+        workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=folder / "bank")
+        workshop.visit([SNIP], [self.first, other])
+        self.bank, self.entry = workshop.bank, workshop.bank.entry(self.first)
+        self.others = {kind: path.read_bytes() for kind, path in _entries(self.bank, self.bank.entry(other)).items()}
         self.proxies = [parse(f"mean[ softmax(abs({name})) ]") for name in INPUTS]
         self.kinds: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
             "hall": ((self.run / "hall_of_fame.json").read_bytes(), self._hall),
@@ -83,8 +87,10 @@ class Fuzz:
             "yaml summary": ((self.yaml / "ppl_summary.yaml").read_bytes(), self._yaml_summary),
             "yaml config": ((self.yaml / "config_3/j0/model_config.yaml").read_bytes(), self._yaml_config),
             "glue": (self.glue.read_bytes(), self._glue),
-            "safetensors": (self.bank.sketches.path(self.entry).read_bytes(), self._sketch),
-            "exact scores": (SCORES.shelf(self.bank).path(self.entry).read_bytes(), self._exact),
+            **{
+                kind: (path.read_bytes(), partial(self._entry, kind))
+                for kind, path in _entries(self.bank, self.entry).items()
+            },
             "formula": (b"product( sum[ abs(log(W)) ], mean[ softmax(G.attn) ] )", self._formula),
         }
 
@@ -181,20 +187,19 @@ class Fuzz:
     def _yaml_config(self, content: bytes) -> object:
         return self._yaml("config_3/j0/model_config.yaml", content)
 
-    def _sketch(self, content: bytes) -> object:
+    def _entry(self, kind: str, content: bytes) -> object:
         bank = FeatureBank(self.place, self.bank.key)
-        self._file(bank.sketches.path(self.entry).relative_to(self.place), content)
+        self._file(_entries(bank, self.entry)[kind].relative_to(self.place), content)
         WATCH.armed = True
-        entry = bank.load_sketch(self.first)
-        if entry is not None:
-            BranchTable([entry, entry]).scores(self.proxies)
-        return entry is not None
-
-    def _exact(self, content: bytes) -> object:
-        bank = FeatureBank(self.place, self.bank.key)
-        self._file(SCORES.shelf(bank).path(self.entry).relative_to(self.place), content)
-        WATCH.armed = True
-        return bool(SCORES.load(bank, self.first))
+        if kind == "sketch":
+            entry = bank.load_sketch(self.first)
+            if served := entry is not None:
+                BranchTable([entry, entry]).scores(self.proxies)
+        else:
+            served = bool((SCORES if kind == "exact scores" else SNIP).load(bank, self.first))
+        if served and content == self.others[kind]:
+            raise LookupError("the entry of another architecture is served")
+        return served
 
     def _formula(self, content: bytes) -> object:
         text = content.decode("utf-8", "surrogateescape")
@@ -203,9 +208,11 @@ class Fuzz:
     def mutated(self, kind: str) -> bytes:
         """A real file with one to four changes; often with its digest made right again, as an attacker would."""
         rng, content = self.rng, bytearray(self.kinds[kind][0])
-        if kind in ("hall", "checkpoint", "settings", "glue", "exact scores") and rng.random() < 0.5:
+        if kind in self.others and rng.random() < 0.05:
+            return self.others[kind]
+        if kind in ("hall", "checkpoint", "settings", "glue", "exact scores", "zoo") and rng.random() < 0.5:
             return self.resealed(kind, replaced(json.loads(bytes(content)), rng))
-        body = 32 if kind == "safetensors" else 0
+        body = 32 if kind == "sketch" else 0
         for _ in range(rng.randint(1, 4)):
             mutate(content, rng, body)
         if body and rng.random() < 0.7:
@@ -216,9 +223,15 @@ class Fuzz:
     def resealed(kind: str, data: Any) -> bytes:
         """The bytes of a JSON file, with its digest if it is of a kind that has one."""
         with contextlib.suppress(ValueError, RecursionError):
-            if kind in ("hall", "checkpoint", "settings", "exact scores") and isinstance(data, dict):
+            if kind in ("hall", "checkpoint", "settings", "exact scores", "zoo") and isinstance(data, dict):
                 return dump_json(sealed({k: v for k, v in data.items() if k != "digest"}))
         return json.dumps(data).encode()
+
+
+def _entries(bank: FeatureBank, key: str) -> dict[str, Path]:
+    """The files of one architecture in a bank, by kind."""
+    figures = {"exact scores": SCORES, "zoo": SNIP}
+    return {"sketch": bank.sketches.path(key), **{k: taker.shelf(bank).path(key) for k, taker in figures.items()}}
 
 
 def run(count: int, seed_: int, folder: Path) -> Result:

@@ -78,7 +78,7 @@ BOMBS: list[tuple[str, bytes]] = [
         "yaml summary",
         b"a: &a [x,x]\n" + b"".join(b"%c: &%c [*%c,*%c]\n" % (i + 1, i + 1, i, i) for i in range(97, 121)),
     ),
-    ("safetensors", bytes(33 * _MEGA)),
-    ("safetensors", b"\xff" * 40),
+    ("sketch", bytes(33 * _MEGA)),
+    ("sketch", b"\xff" * 40),
     ("formula", b"mean[ " + b"abs(" * 100_000),
 ]
