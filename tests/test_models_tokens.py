@@ -47,6 +47,18 @@ def test_a_file_of_ones_own_is_read_as_bytes(tmp_path: Path) -> None:
         TokenBatch.from_file(tmp_path / "short.txt")
 
 
+def test_a_batch_has_four_sequences_of_64_tokens_unless_told_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_bytes(PASSAGE.encode())
+    four = TokenBatch.from_passage(4, 64)
+    assert four.tokens.shape == (4, 64)
+    found = (
+        TokenBatch.from_passage(),
+        TokenBatch.from_file(tmp_path / "mine.txt"),
+        TokenBatch.from_text(PASSAGE.encode()),
+    )
+    assert {batch.digest for batch in found} == {four.digest}
+
+
 def test_a_pipe_a_folder_and_nothing_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "", "missing"):
