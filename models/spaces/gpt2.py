@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
@@ -133,9 +134,8 @@ def clusters(config: Mapping[str, Any]) -> list[tuple[int, int]]:
     """(number of tokens, embedding width) of each table; a single one when div_val is 1."""
     if config["div_val"] == 1:
         return [(config["n_token"], config["d_embed"])]
-    ends = [0, *config["cutoffs"], config["n_token"]]
-    widths = [config["d_embed"] // config["div_val"] ** i for i in range(len(ends) - 1)]
-    return [(high - low, width) for low, high, width in zip(ends, ends[1:], widths, strict=False)]
+    ends = pairwise([0, *config["cutoffs"], config["n_token"]])
+    return [(high - low, config["d_embed"] // config["div_val"] ** i) for i, (low, high) in enumerate(ends)]
 
 
 def projection_widths(config: Mapping[str, Any]) -> list[int]:
