@@ -133,6 +133,7 @@ def test_the_command_shows_everybody_in_every_format(
     assert next(r for r in rows if r["proxy"] == "evolved")["formula"] == "sum[ frobenius_norm(W) ]"
     table = run()
     assert all(name in table for name in everybody) and "noise ceiling: not measured" in table
+    assert "the 95% intervals are wide: 18 architectures are held out" in table
     assert run("--format", "markdown", "--out", folder / "page.md") == ""
     page = (folder / "page.md").read_text()
     lines = [line for line in page.splitlines() if line.startswith("|")]
