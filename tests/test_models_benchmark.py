@@ -160,6 +160,17 @@ def test_a_file_may_be_called_anything(tiny_benchmark: Path, tmp_path: Path) -> 
     assert name == "a?[31m?" and name.encode()
 
 
+@pytest.mark.parametrize(
+    "id", ["config_0_j²", "config_٣_j0", "config_0_j", "config_0_j0_j0", "config__j0", "null", "3"]
+)
+def test_an_id_that_names_no_file_is_refused(tmp_path: Path, id: str) -> None:
+    folder = write_yaml(tmp_path / "plain")
+    path = folder / "ppl_summary.yaml"
+    path.write_text(path.read_text().replace("config_0_j0:", f"{id}:"), encoding="utf-8")
+    with pytest.raises(BadBenchmark, match=f"record '{id}' in ppl_summary.yaml, wanted ids like config_0_j0"):
+        read_benchmark(folder)
+
+
 def test_a_transformer_xl_folder_is_not_read_as_gpt2(tmp_path: Path) -> None:
     folder = write_yaml(tmp_path / "xl")
     path = folder / "config_3" / "j0" / "model_config.yaml"
