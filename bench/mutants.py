@@ -58,8 +58,8 @@ TESTS = {
     "models/spaces/flexibert.py": "models_spaces models_flexibert goldens",
     "models/spaces/bert_plans.py": "models_spaces models_flexibert goldens",
     "models/spaces/bert_blocks.py": "goldens models_flexibert",
-    "gp/evolution/variation.py": "gp_variation gp_evolve",
-    "gp/evolution/evolve.py": "gp_evolve gp_search_state",
+    "gp/evolution/variation.py": "gp_golden gp_variation gp_plug_points",
+    "gp/evolution/evolve.py": "gp_golden gp_evolve gp_search_state gp_plug_points",
     "gp/growth/choice.py": "gp_choice gp_growth",
 }
 SWAPS: dict[type, type] = {
