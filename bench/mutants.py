@@ -111,10 +111,13 @@ def sites(tree: ast.AST, path: tuple = ()) -> Iterator[tuple[tuple, ast.AST]]:
     for field, value in ast.iter_fields(tree):
         if field in ("annotation", "returns", "exc", "decorator_list") or isinstance(tree, ast.JoinedStr):
             continue
+        if field == "func" and isinstance(value, ast.Subscript):  # an empty container with its types
+            continue
         for at, child in enumerate(value) if isinstance(value, list) else ((None, value),):
             hidden = isinstance(child, ast.Assign) and getattr(child.targets[0], "id", "") in ("__all__", "T", "P")
             types_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-            if isinstance(child, ast.AST) and not hidden and not types_only:
+            checks = isinstance(child, ast.keyword) and child.arg == "strict"  # of zip: what it refuses cannot happen
+            if isinstance(child, ast.AST) and not (hidden or types_only or checks):
                 yield from sites(child, (*path, (field, at)))
 
 

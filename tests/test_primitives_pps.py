@@ -11,7 +11,7 @@ from fitness.features.collect import Features
 from primitives.frames import ExactFrame
 from primitives.grammar import parse
 from primitives.operators import UNARY
-from primitives.pps import EQUIVALENT, IDEMPOTENT, INVERSE, RULES, BadRule, Rule, rule, violation, violations
+from primitives.pps import EQUIVALENT, IDEMPOTENT, INVERSE, RULES, BadRule, Rule, rule, sign_of, violation, violations
 from primitives.proxy import Branch, Proxy
 from primitives.scoring import score
 
@@ -70,6 +70,51 @@ def test_each_rule_refuses_what_it_is_made_for(known: Rule) -> None:
     assert known.name in BREAKS, f"{known.name} has no formula that breaks it; add one to BREAKS"
     for text in BREAKS[known.name]:
         assert known in violations(parse(text)), text
+
+
+SPARED = {
+    "both_pruned": ["mean[ sum( prune(W), G ) ]", "sum( sum[ sum( prune(W), prune(G) ) ], sum[ A ] )"],
+    "inverse_pair": ["mean[ log(abs(exp(W))) ]", "mean[ exp(abs(A)) ]"],
+    "repeated": ["mean[ abs(exp(abs(W))) ]", "mean[ pow2(pow2(W)) ]", "sum[ sum( no_op(W), no_op(G) ) ]"],
+    "equivalent": ["mean[ abs(W) ]", "sum[ relu(J) ]", "sum[ l1_norm(log(W)) ]"],
+    "conflict": ["mean[ sqrt(pow2(W)) ]", "mean[ exp(revert(pow2(W))) ]", "sum[ relu(revert(J)) ]"],
+    "scalar_collapse": ["mean[ abslog(to_mean(W)) ]", "mean[ prune(to_mean(W)) ]", "mean[ to_mean(softmax(W)) ]"],
+    "mixed_lists": [
+        "mean[ product( prune(W), A ) ]", "mean[ product( W, prune(A) ) ]", "mean[ product( to_mean(W), A ) ]",
+        "mean[ product( W, to_mean(A) ) ]", "product( mean[ W ], mean[ A ] )", "mean[ product( W, G ) ]", "mean[ W ]",
+    ],
+    "matmul_of_numbers": [
+        "mean[ matmul( prune(W), to_std(G) ) ]", "mean[ matmul( W, G ) ]", "mean[ matmul( W, A ) ]",
+        "product( mean[ W ], mean[ G ] )", "matmul( sum[ sum( prune(W), G ) ], sum[ exp(A) ] )",
+    ],
+    "same_branches": [
+        "mean[ product( W, W ) ]", "difference( sum[ W ], mean[ W ] )", "mean[ sum( W, abs(W) ) ]", "mean[ W ]",
+    ],
+    "constant": [
+        "mean[ product( W, normalize(G) ) ]", "mean[ to_std(softmax(S)) ]", "mean[ exp(normalize(W)) ]",
+        "mean[ softmax(W) ]", "mean[ exp(S) ]", "sum[ to_std(pow2(normalize(W))) ]", "mean[ frobenius_norm(S) ]",
+    ],
+    "twin": ["sum( sum[ prune(W) ], sum[ A ] )", "sum( mean[ A ], sum[ W ] )", "mean[ difference( W, A ) ]", "mean[ W ]"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_each_rule_spares_what_it_is_not_made_for(name: str) -> None:
+    assert name in SPARED, f"{name} has no formula that it spares; add one to SPARED"
+    for text in SPARED[name]:
+        assert RULES[name] not in violations(parse(text)), text
+
+
+@pytest.mark.parametrize(
+    ("text", "sign"),
+    [
+        ("W", "ANY"), ("S", "NONNEGATIVE"), ("revert(S)", "NONPOSITIVE"), ("revert(revert(S))", "NONNEGATIVE"),
+        ("revert(W)", "ANY"), ("abs(W)", "NONNEGATIVE"), ("no_op(abs(W))", "NONNEGATIVE"), ("logsoftmax(W)", "NONPOSITIVE"),
+        ("revert(logsoftmax(W))", "NONNEGATIVE"), ("to_mean(revert(pow2(G)))", "NONPOSITIVE"), ("log(S)", "ANY"),
+    ],
+)  # fmt: skip
+def test_what_is_known_of_the_sign_of_a_branch(text: str, sign: str) -> None:
+    assert sign_of(parse(f"sum[ {text} ]").left).name == sign
 
 
 @pytest.mark.parametrize("text", KEEPS)
