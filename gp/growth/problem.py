@@ -9,7 +9,6 @@ from types import EllipsisType
 import numpy as np
 
 from fitness.evaluation import Evaluation
-from fitness.features.bank import FeatureBank
 from fitness.features.soundness import overflowing
 from fitness.features.workshop import Progress, Workshop
 from fitness.objectives import OBJECTIVES, evaluate_scores
@@ -78,9 +77,7 @@ class SearchProblem:
 
 def _probes(seen: Sequence[Architecture], workshop: Workshop, progress: Progress | None) -> Probes:
     """A few of the architectures under two initialisations; those that overflow under the second are left out."""
-    key = workshop.bank.key
-    second = FeatureBank(workshop.bank.folder, replace(key, init_seed=key.init_seed + 1))
-    retest = replace(workshop, bank=second)
+    retest = workshop.initialised(workshop.bank.key.init_seed + 1)
     chosen = seen[:: max(1, len(seen) // PROBE_COUNT)][:PROBE_COUNT]
     bad = overflowing(chosen, retest, progress)
     chosen = [architecture for architecture in chosen if architecture.id not in bad]
