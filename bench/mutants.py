@@ -10,8 +10,6 @@ tests cost. Survivors are printed: read each, and write a test or say why the ch
 from __future__ import annotations
 
 import argparse
-import ast
-import copy
 import importlib
 import os
 import random
@@ -20,10 +18,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from bench.syntax import mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = (
@@ -62,84 +61,10 @@ TESTS = {
     "gp/evolution/evolve.py": "gp_golden gp_evolve gp_search_state gp_plug_points",
     "gp/growth/choice.py": "gp_choice gp_growth",
 }
-SWAPS: dict[type, type] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Add: ast.Sub, ast.Sub: ast.Add,
-    ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.Mod: ast.Mult,
-    ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr, ast.And: ast.Or, ast.Or: ast.And, ast.LShift: ast.RShift,
-    ast.USub: ast.UAdd,
-}  # fmt: skip
-NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "amin": "amax", "amax": "amin", "zeros": "ones",
-         "ones": "zeros", "low": "high", "high": "low"}  # fmt: skip
 
 
-def changes(node: ast.AST) -> Iterator[Callable[[ast.AST], ast.AST]]:
-    """What can be changed at this node: functions from its copy to what replaces it."""
-    if isinstance(node, ast.Compare | ast.BinOp | ast.BoolOp | ast.UnaryOp | ast.AugAssign):
-        operator = node.ops[0] if isinstance(node, ast.Compare) else node.op
-        if isinstance(node, ast.UnaryOp) and isinstance(operator, ast.Not):
-            yield lambda n: n.operand
-        elif type(operator) in SWAPS and not isinstance(getattr(node, "operand", None), ast.Constant):
-            new = SWAPS[type(operator)]()
-            yield lambda n: _set(n, **({"ops": [new, *n.ops[1:]]} if isinstance(n, ast.Compare) else {"op": new}))
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
-        value = not node.value if isinstance(node.value, bool) else node.value + 1
-        yield lambda n: ast.Constant(value)
-    if isinstance(node, ast.If | ast.IfExp | ast.While):
-        yield lambda n: _set(n, test=ast.UnaryOp(ast.Not(), n.test))
-    if isinstance(node, ast.Dict) and len(node.keys) > 1:
-        yield lambda n: _set(n, keys=n.keys[:-1], values=n.values[:-1])
-    if isinstance(node, ast.Set) or (isinstance(node, ast.Tuple | ast.List) and isinstance(node.ctx, ast.Load)):
-        yield from [lambda n: _set(n, elts=n.elts[:-1])] * (len(node.elts) > 1)
-    if isinstance(node, ast.Name | ast.Attribute) and (name := getattr(node, "id", getattr(node, "attr", ""))) in NAMES:
-        yield lambda n: _set(n, **{"id" if isinstance(n, ast.Name) else "attr": NAMES[name]})
-    if (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)) or isinstance(node, ast.Raise):
-        yield lambda n: ast.Pass()
-    if isinstance(node, ast.Return) and node.value is not None:
-        yield lambda n: _set(n, value=ast.Constant(None))
-
-
-def _set(node: ast.AST, **fields: object) -> ast.AST:
-    for name, value in fields.items():
-        setattr(node, name, value)
-    return node
-
-
-def sites(tree: ast.AST, path: tuple = ()) -> Iterator[tuple[tuple, ast.AST]]:
-    """Every node that runs, with its place: not annotations, decorators, messages, and names for importers."""
-    yield path, tree
-    for field, value in ast.iter_fields(tree):
-        if field in ("annotation", "returns", "exc", "decorator_list") or isinstance(tree, ast.JoinedStr):
-            continue
-        if field == "func" and isinstance(value, ast.Subscript):  # an empty container with its types
-            continue
-        for at, child in enumerate(value) if isinstance(value, list) else ((None, value),):
-            hidden = isinstance(child, ast.Assign) and getattr(child.targets[0], "id", "") in ("__all__", "T", "P")
-            types_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-            checks = isinstance(child, ast.keyword) and child.arg == "strict"  # of zip: what it refuses cannot happen
-            if isinstance(child, ast.AST) and not (hidden or types_only or checks):
-                yield from sites(child, (*path, (field, at)))
-
-
-def mutants(source: str) -> list[tuple[int, str, str]]:
-    """(line, what changed, the changed source) of every mutant."""
-    tree, found = ast.parse(source), []
-    for path, node in sites(tree):
-        for change in changes(node):
-            fresh = copy.deepcopy(tree)
-            parent, spot = None, fresh
-            for field, at in path:
-                parent, spot = spot, getattr(spot, field) if at is None else getattr(spot, field)[at]
-            before, changed = ast.unparse(spot), change(spot)
-            after, (field, at) = ast.unparse(ast.fix_missing_locations(changed)), path[-1]
-            setattr(parent, field, changed) if at is None else getattr(parent, field).__setitem__(at, changed)
-            what = f"{before.splitlines()[0][:70]}  ->  {after.splitlines()[0][:70]}"
-            found.append((getattr(node, "lineno", 0), what, ast.unparse(ast.fix_missing_locations(fresh))))
-    return found
-
-
-def caught(folder: Path, tests: str, limit: float) -> bool:
-    """Whether the tests fail (or hang) in the copy, run in a process of their own."""
+def outcome(folder: Path, tests: str, limit: float) -> str:
+    """What the tests say of the copy, in a process of their own: caught (they fail), survived, or hung."""
     if (child := os.fork()) == 0:
         os.setsid()
         os.chdir(folder)
@@ -153,11 +78,11 @@ def caught(folder: Path, tests: str, limit: float) -> bool:
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            return status != 0
+            return "caught" if status else "survived"
         time.sleep(0.02)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return True
+    return "hung"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -183,27 +108,27 @@ def study(folder: Path, only: list[str], count: int, seed: int) -> int:
     drawn = [(name, *mutant) for name in files for mutant in mutants((folder / name).read_text())]
     everything = len(drawn)
     drawn = sorted(random.Random(seed).sample(drawn, min(count, everything)), key=lambda m: (files.index(m[0]), m[1]))
-    limits, broken, tally = dict[str, float](), set[str](), dict[str, list[bool]]()
+    limits, tally = dict[str, float](), dict[str, list[str]]()
     for name, line, what, source in drawn:
         original = (folder / name).read_text()
         if name not in limits:
             start = time.monotonic()
-            if caught(folder, TESTS[name], 600):
+            sound = outcome(folder, TESTS[name], 600) == "survived"
+            limits[name] = (20 + 5 * (time.monotonic() - start)) * sound
+            if not sound:
                 print(f"{name}: its tests fail without any change, so no mutant of it is tried", flush=True)
-                broken.add(name)
-            limits[name] = 20 + 5 * (time.monotonic() - start)
-        if name in broken:
+        if not limits[name]:
             continue
         (folder / name).write_text(source)
-        noticed = caught(folder, TESTS[name], limits[name])
+        tally.setdefault(name, []).append(outcome(folder, TESTS[name], limits[name]))
         (folder / name).write_text(original)
-        tally.setdefault(name, []).append(noticed)
-        if not noticed:
-            print(f"survived  {name}:{line}  {what}", flush=True)
+        if tally[name][-1] != "caught":
+            print(f"{tally[name][-1]:9} {name}:{line}  {what}", flush=True)
     for name, found in tally.items():
-        print(f"{sum(found):4} of {len(found):4}  {name}")
-    total = [noticed for found in tally.values() for noticed in found]
-    print(f"{sum(total)} of {len(total)} caught ({sum(total) / len(total):.1%}), of {everything} possible mutants")
+        print(f"{len(found) - found.count('survived'):4} of {len(found):4}  {name}")
+    total = [found for part in tally.values() for found in part]
+    noticed = len(total) - total.count("survived")
+    print(f"{noticed} of {len(total)} caught ({noticed / len(total):.1%}), of {everything} possible mutants")
     return 0
 
 
