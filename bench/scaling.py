@@ -31,7 +31,7 @@ from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 from primitives.grammar import parse
-from primitives.inputs import PAPER
+from primitives.inputs import LETTERS, PAPER
 from primitives.proxy import Branch, Proxy
 
 COUNTS = (25, 50, 100, 200, 400)
@@ -59,7 +59,7 @@ def entries(depth: int, count: int, batch: TokenBatch) -> list[SketchEntry]:
 def seconds(table: BranchTable, proxies: list[Proxy]) -> float:
     """Fill all one-unary branches and score the formulas."""
     start = time.perf_counter()
-    for name in PAPER:
+    for name in LETTERS:
         table.fill(name, chains_of(1))
     table.scores(proxies)
     return time.perf_counter() - start

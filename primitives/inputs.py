@@ -1,10 +1,11 @@
-"""The inputs: six letters for what is read from a block of an untrained network, and their role terminals."""
+"""The inputs: letters for what is read from a block of an untrained network, and their role terminals. Six are those
+of the paper; the others are ours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["EXTENDED", "INPUTS", "PAPER", "Input"]
+__all__ = ["EXTENDED", "INPUTS", "LETTERS", "PAPER", "Input"]
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,22 @@ _ALL = (
     Input("H", "stream", -2, False, "output of the heads before the output projection", "(tokens, d_model)"),
     Input("W", "weights", -1, False, "each weight matrix", "(out, in)"),
     Input("S", "attention", -1, True, "attention probabilities", "(heads, T, T)"),
+    Input(
+        "Q",
+        "queries",
+        -2,
+        False,
+        "queries before they are split into heads, or the input map of a transform",
+        "(tokens, d_query)",
+    ),
     Input("W.attn", "weights.attn", -1, False, "weight matrices of the token mixer", "(out, in)"),
     Input("W.ffn", "weights.ffn", -1, False, "weight matrices of the FFN", "(out, in)"),
     Input("G.attn", "weights.attn", -1, False, "gradients of the token mixer's matrices", "(out, in)"),
     Input("G.ffn", "weights.ffn", -1, False, "gradients of the FFN's matrices", "(out, in)"),
 )
 INPUTS: dict[str, Input] = {i.name: i for i in _ALL}
+LETTERS: tuple[str, ...] = tuple(name for name in INPUTS if "." not in name)
+"""What is read from a network; a role terminal is a selection of its letter."""
+
 PAPER: tuple[str, ...] = ("A", "J", "G", "H", "W", "S")
 EXTENDED: tuple[str, ...] = tuple(INPUTS)

@@ -182,7 +182,7 @@ def _says_nothing(branch: Branch, enters_by_mean: bool) -> bool:
     for name in (*chain, "to_mean") if enters_by_mean and not branch.is_scalar else chain:
         if state and (state, name) in _FIXED:
             return True
-        state = _next_state(state, name, along_tokens=branch.input in ("A", "J", "H", "S"))
+        state = _next_state(state, name, along_tokens=branch.input in ("A", "J", "H", "S", "Q"))
     return False
 
 

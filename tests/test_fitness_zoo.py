@@ -81,7 +81,7 @@ class Plain:
     def run(self, x: torch.Tensor | None = None) -> dict[str, list[torch.Tensor]]:
         """The forward pass again, by hand: everything a block makes, with the graph kept."""
         x = self.model.embed(self.tokens) if x is None else x
-        seen: dict[str, list[torch.Tensor]] = {"x": [], "H": [], "S": [], "pre": [], "A": []}
+        seen: dict[str, list[torch.Tensor]] = {"x": [], "Q": [], "H": [], "S": [], "pre": [], "A": []}
         for block, heads in zip(self.blocks, self.heads, strict=True):
             seen["x"].append(x)
             x = self._gpt2(block, x, heads, seen) if self.space == "gpt2" else self._encoder(block, x, heads, seen)
@@ -90,6 +90,7 @@ class Plain:
 
     def _mix(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, causal: bool, seen: dict) -> Any:
         D, length = q.shape[-1], q.shape[1]
+        seen["Q"].append(q)
         q, k, v = (t.reshape(-1, length, heads, D // heads).transpose(1, 2) for t in (q, k, v))
         logits = q @ k.transpose(-1, -2) / math.sqrt(D // heads)
         if causal:
@@ -266,6 +267,9 @@ GOLDEN: dict[str, Callable[[Plain], float]] = {
     "W-PCA": golden_w_pca,
     "LPZero GPT-2": golden_lpzero_gpt2,
     "LPZero FlexiBERT": lambda net: float(np.mean([float((H.detach() ** 2).mean()) for H in net.run()["H"]])),
+    "LPZero FlexiBERT as released": lambda net: float(
+        np.mean([float((Q.detach() ** 2).mean()) for Q in net.run()["Q"]])
+    ),
 }
 
 

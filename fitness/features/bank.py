@@ -21,7 +21,7 @@ from fitness.features.collect import EXTRACTOR_VERSION, Features
 from fitness.features.sketch import GRID, NODES, SKETCH_VERSION, sketch
 from models.architecture import Architecture
 from models.spaces import SPACES
-from primitives.inputs import INPUTS, PAPER
+from primitives.inputs import INPUTS, LETTERS
 from storage.errors import ZcpError
 from storage.files import BadFile
 from storage.locks import held, sweep
@@ -97,7 +97,7 @@ ROLES = {"attn": 0, "ffn": 1}
 def sketch_features(features: Features) -> SketchEntry:
     """Summarise every tensor of every input."""
     samples, layout = {}, {}
-    for name in PAPER:
+    for name in LETTERS:
         rows, places = [], []
         for index, block in enumerate(features.blocks):
             attention = len(block.get(f"{name}.attn", ()))
@@ -140,8 +140,8 @@ class FeatureBank:
 
     def save_sketch(self, architecture: Architecture, entry: SketchEntry) -> None:
         """Write the sketch behind its own checksum, atomically."""
-        arrays = {f"samples.{name}": entry.samples[name] for name in PAPER}
-        arrays |= {f"layout.{name}": entry.layout[name] for name in PAPER}
+        arrays = {f"samples.{name}": entry.samples[name] for name in LETTERS}
+        arrays |= {f"layout.{name}": entry.layout[name] for name in LETTERS}
         arrays |= {"blocks": np.array([entry.blocks]), "loss": np.array([entry.loss])}
         self.sketches.save(self.entry(architecture), arrays)
 
@@ -174,9 +174,9 @@ def _checked(tensors: Mapping[str, np.ndarray]) -> SketchEntry:
     blocks, loss = tensors["blocks"], tensors["loss"]
     if blocks.shape != (1,) or blocks.dtype != np.int64 or loss.shape != (1,) or loss.dtype != np.float64:
         raise ValueError("blocks, loss")
-    samples = {name: tensors[f"samples.{name}"] for name in PAPER}
-    layout = {name: tensors[f"layout.{name}"] for name in PAPER}
-    for name in PAPER:
+    samples = {name: tensors[f"samples.{name}"] for name in LETTERS}
+    layout = {name: tensors[f"layout.{name}"] for name in LETTERS}
+    for name in LETTERS:
         places = layout[name]
         if samples[name].dtype != np.float32 or samples[name].shape != (len(places), NODES + GRID):
             raise ValueError(name)

@@ -11,12 +11,12 @@ from torch import nn
 from fitness.features.recording import Recording, recording
 from models.spaces.space import BlockTaps
 from models.tokens import TokenBatch
-from primitives.inputs import PAPER
+from primitives.inputs import LETTERS
 from storage.errors import ZcpError
 
 __all__ = ["EXTRACTOR_VERSION", "FeatureError", "Features", "collect"]
 
-EXTRACTOR_VERSION = 1  # changes whenever the numbers of an extraction would
+EXTRACTOR_VERSION = 2  # changes whenever the numbers of an extraction would
 
 
 class FeatureError(ZcpError, RuntimeError):
@@ -38,7 +38,7 @@ class Features:
         return math.isfinite(self.loss) and all(
             math.isfinite(float(x.sum(dtype=torch.float64)))
             for block in self.blocks
-            for name in PAPER
+            for name in LETTERS
             for x in block.get(name, ())
         )
 
@@ -75,6 +75,7 @@ def _check(taps: tuple[BlockTaps, ...], record: Recording) -> None:
         for name, store, modules in (
             ("A", record.activations, tap.activations),
             ("H", record.heads, tap.heads),
+            ("Q", record.queries, tap.queries),
             ("S", record.attentions, tap.attentions),
         ):
             if len(store[i]) != len(modules):
@@ -91,6 +92,7 @@ def _block(
         "A": tuple(_tokens_first(x) for x in record.activations[index]),
         "J": (_tokens_first(jacobian),),
         "H": tuple(_tokens_first(x) for x in record.heads[index]),
+        "Q": tuple(_tokens_first(x[..., : taps.query_width]) for x in record.queries[index]),
         "S": tuple(x.flatten(0, 1) for x in record.attentions[index]),
     }
     for letter, tensors in (("W", [t.parameter.detach() for t in taps.weights]), ("G", gradients)):

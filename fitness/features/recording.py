@@ -23,6 +23,7 @@ class Recording:
     inputs: dict[int, torch.Tensor] = field(default_factory=dict)
     activations: dict[int, list[torch.Tensor]] = field(default_factory=dict)
     heads: dict[int, list[torch.Tensor]] = field(default_factory=dict)
+    queries: dict[int, list[torch.Tensor]] = field(default_factory=dict)
     attentions: dict[int, list[torch.Tensor]] = field(default_factory=dict)
 
 
@@ -36,6 +37,7 @@ def recording(taps: Sequence[BlockTaps]) -> Iterator[Recording]:
             for store, modules, watch in (
                 (record.activations, tap.activations, _watch_output),
                 (record.heads, tap.heads, _watch_input),
+                (record.queries, tap.queries, _watch_output),
                 (record.attentions, tap.attentions, _watch_attention),
             ):
                 kept = store.setdefault(index, [])

@@ -24,7 +24,8 @@ SKETCH_VERSION = 1
 NODES = 384
 GRID = 1024
 # (heads, rows, columns) by tensor list; lines along the softmax axis get the larger share.
-_GRIDS = {"weights": (1, 32, 32), "stream": (1, 64, 16), "ffn": (1, 64, 16), "attention": (4, 8, 32)}
+_TOKENS = (1, 64, 16)
+_GRIDS = {"weights": (1, 32, 32), "stream": _TOKENS, "ffn": _TOKENS, "queries": _TOKENS, "attention": (4, 8, 32)}
 
 
 def _edges() -> np.ndarray:

@@ -160,6 +160,7 @@ class Block(nn.Module):
             block=self,
             activations=tuple(self.gelu),
             heads=(self.ffn[0] if self.project is None else self.project,),
+            queries=(self.mixer.projections()[0],),
             attentions=() if isinstance(self.mixer, Transform) else (self.mixer,),
             weights=(*(WeightTap("attn", p) for p in mixing), *(WeightTap("ffn", p) for p in feeding)),
         )

@@ -122,6 +122,8 @@ class Gpt2Model(nn.Module):
                 block=block,
                 activations=(block.mlp.act,),
                 heads=(block.attn.c_proj,),
+                queries=(block.attn.c_attn,),
+                query_width=block.attn.embed_dim,
                 attentions=(block.attn,),
                 weights=tuple(
                     WeightTap(role, layer.weight, stored_in_out=True)

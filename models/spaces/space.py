@@ -37,17 +37,20 @@ class WeightTap:
 
 @dataclass(frozen=True)
 class BlockTaps:
-    """Where the six inputs of one block are found.
+    """Where the inputs of one block are found.
 
     `block`: its first positional input is where J is taken; `activations`: modules whose output is A;
-    `heads`: modules whose input is H (the output projections); `attentions`: modules whose output[1] is S.
+    `heads`: modules whose input is H (the output projections); `queries`: modules whose output begins with Q, which is
+    `query_width` wide (all of it by default); `attentions`: modules whose output[1] is S.
     """
 
     block: nn.Module
     activations: tuple[nn.Module, ...]
     heads: tuple[nn.Module, ...]
+    queries: tuple[nn.Module, ...]
     attentions: tuple[nn.Module, ...]
     weights: tuple[WeightTap, ...]
+    query_width: int | None = None
 
 
 class LanguageModel(Protocol):
