@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +85,7 @@ def exhaust(
     with live(0) as reporter:
         save_branches(table, workshop.bank, seen)
         rows = _top_rows(survey, benchmark, workshop, split, reporter.networks)
-    inside = [_in_space(record.proxy, n_unary, aggregate, read) for record in records]
-    compared = _compared_rows(records, marks, inside, survey)
+    compared = _compared_rows(records, marks, survey, lambda proxy: _in_space(proxy, n_unary, aggregate, read))
     if form == "json":
         asked = {"n_unary": n_unary, "aggregate": aggregate, "inputs": inputs, "seed": seed}
         found = {"top": flat(rows), "compared": flat(compared), "seconds": round(seconds, 3)}
@@ -97,9 +96,7 @@ def exhaust(
     emit(rows, form, title)
     if form == "table":
         _say_survey(survey, seconds)
-        if compared:
-            print()
-            emit(compared, form, f"{compare} beside this space; better trees are those of the space with more fitness")
+        _show_compared(compared, compare)
         say_ceiling(benchmark)
         say_intervals(len(split.holdout))
 
@@ -139,15 +136,21 @@ def _in_space(proxy: Proxy, n_unary: int, aggregate: str, inputs: Sequence[str])
 
 
 def _compared_rows(
-    records: Sequence[HallProxy], marks: Sequence[float], inside: Sequence[bool], survey: Survey
+    records: Sequence[HallProxy], marks: Sequence[float], survey: Survey, in_space: Callable[[Proxy], bool]
 ) -> list[Row]:
     """Each formula beside the space: how many trees are better, and the distance to the best."""
     return [
-        {"proxy": Formula(record.proxy.text, record.sign), "in the space": "yes" if known else "no", "search rho": mark,
-         "better trees": int(above), "top share %": 100 * int(above) / survey.valid,
+        {"proxy": Formula(record.proxy.text, record.sign), "in the space": "yes" if in_space(record.proxy) else "no",
+         "search rho": mark, "better trees": int(above), "top share %": 100 * int(above) / survey.valid,
          "regret": survey.top[0].fitness - mark, "held-out rho (exact)": (record.holdout or {}).get("spearman")}
-        for record, known, mark, above in zip(records, inside, marks, survey.above, strict=True)
+        for record, mark, above in zip(records, marks, survey.above, strict=True)
     ]  # fmt: skip
+
+
+def _show_compared(rows: Sequence[Row], path: Path | None) -> None:
+    if rows:
+        print()
+        emit(rows, "table", f"{path} beside this space; better trees are those of the space with more fitness")
 
 
 def _top_rows(
