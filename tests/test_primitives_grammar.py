@@ -78,6 +78,8 @@ def test_any_text_is_a_proxy_or_a_sentence(text: str) -> None:
         ("mean[ abs W ]", "column 7: unknown input 'abs'"),
         ("mean[ W" + " " * 80, "column 88: got the end, wanted ']'"),
         ("sum( mean[ W ], 'W' )", "column 17"),
+        (f"mean[ W ] {'x' * 60}", f"got '{'x' * 40}', wanted the end"),
+        (f"{'x' * 60}[ W ]", f"unknown aggregation '{'x' * 40}'"),
         (
             "mean[ abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz ]",
             "unknown input 'abcdefghijklmnopqrstuvwxyzabcdefghijklmn'",
