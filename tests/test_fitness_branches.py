@@ -16,7 +16,7 @@ from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 from primitives.grammar import parse
-from primitives.inputs import LETTERS
+from primitives.inputs import INPUTS, LETTERS
 from primitives.operators import UNARY
 from primitives.scoring import Scorer
 
@@ -51,7 +51,7 @@ def test_sketch_scores_rank_like_exact_ones(text: str, measured: tuple[BranchTab
 @pytest.mark.parametrize("letter", LETTERS)
 def test_a_constant_tensor_is_summarised_exactly(name: str, letter: str) -> None:
     x = torch.full((2, 7, 5) if letter == "S" else (7, 5), 0.375)
-    layout = np.array([[0, 0, x.numel(), x.shape[-2 if letter in "AJH" else -1]]])
+    layout = np.array([[0, 0, x.numel(), x.shape[INPUTS[letter].axis]]])
     rows = {n: np.stack([sketch(x, n)]) for n in LETTERS}
     entry = SketchEntry(rows, dict.fromkeys(LETTERS, layout), 1, 0.0)
     proxy = parse(f"sum[ {name}({letter}) ]")
