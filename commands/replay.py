@@ -61,7 +61,7 @@ def replay(
     Metric and features are those of the hall's run, unless they are given.
     """
     from fitness.features.soundness import screen
-    from fitness.protocol import baselines, check_rankable
+    from fitness.protocol import baselines
     from fitness.replay import committee
     from fitness.replay import replay as run
 
@@ -73,7 +73,6 @@ def replay(
     if size is not None and size > len(formulas):
         raise click.UsageError(f"--committee: got {size}, wanted at most {len(formulas)}, the number of formulas")
     workshop = source.features.open(source.benchmark.space)
-    check_rankable(source.benchmark)
     _say_visits(source, workshop, sketch)
     with live(0) as reporter:
         if not sketch:

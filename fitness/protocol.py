@@ -28,18 +28,12 @@ class Unrankable(ZcpError, ValueError):
     """Architectures that nothing can be ranked on; the message says what would do."""
 
 
-def check_rankable(benchmark: Benchmark, split: Split | None = None) -> None:
-    """Refuse, before any network is built, too few different architectures or equal labels: in the benchmark, or on
-    either side of the split."""
+def check_rankable(benchmark: Benchmark, split: Split) -> None:
+    """Refuse, before any network is built, too few different architectures or equal labels on either side of the
+    split; the benchmark itself was checked when it was read."""
     sizes = np.sort(np.unique(benchmark.groups, return_counts=True)[1])
     enough = int(sizes[-FEWEST:].sum())  # of any groups, this many architectures hold three
-    if len(sizes) < FEWEST:
-        raise Unrankable(f"{benchmark.name}: got {len(sizes)} different architectures, wanted {FEWEST}; add some")
     common = int(np.unique(benchmark.quality, return_counts=True)[1].max())
-    if common == len(benchmark):
-        raise Unrankable(f"{benchmark.name}: got the same {benchmark.metric} for all, wanted a ranking; correct it")
-    if split is None:
-        return
     most = len(benchmark) - enough
     for what, bad, would_do in (
         (f"fewer than {FEWEST} different architectures to search on", _kinds(benchmark, split.search) < FEWEST, enough),

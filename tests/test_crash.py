@@ -118,7 +118,7 @@ def test_a_search_that_ended_early_says_so_and_can_go_on(
 @pytest.mark.parametrize("text", ["0", "soon", "30x", "-5m", "1e3"])
 def test_a_time_that_is_none_is_refused(text: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evolve", "--space", "gpt2", "--time-budget", text]) == 2
-    assert "wanted a time such as 90s, 30m, 2h or 1d" in capfd.readouterr().err
+    assert "wanted a time of at most 3650d, such as 90s, 30m, 2h or 1d" in capfd.readouterr().err
 
 
 def test_two_extracts_share_the_work(quiet: Study, tmp_path: Path) -> None:

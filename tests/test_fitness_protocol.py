@@ -136,8 +136,6 @@ TEN = tuple(range(10))
 @pytest.mark.parametrize(
     ("labels", "kinds", "search", "message"),
     [
-        ([1.0] * 10, TEN, (), "got the same loss for all, wanted a ranking"),
-        (TEN, (0, 1) * 5, (), "got 2 different architectures, wanted 3"),
         (TEN, TEN, (), "fewer than 3 different architectures to search on; --search-size 3 would do"),
         (TEN, (0, 0, 1, 2, 3, 4, 5, 6, 7, 8), (0, 1), "to search on; --search-size 4 would do"),
         (TEN, (0, 0, 0, 1, 1, 2, 2, 3, 4, 5), (0, 1, 2), "to search on; add more different ones"),
@@ -161,7 +159,6 @@ def test_what_cannot_be_ranked_is_refused_with_what_would_do(
 
 def test_what_can_be_ranked_is_not_refused(tiny_benchmark: Path) -> None:
     check_rankable(_benchmark(tiny_benchmark, TEN, TEN), Split(TEN[:4], TEN[4:]))
-    check_rankable(_benchmark(tiny_benchmark, TEN, TEN))
 
 
 @pytest.mark.parametrize("command", [["evolve"], ["exhaust"], ["leaderboard"], ["ablate", "--study", "search"],
@@ -177,7 +174,9 @@ def test_equal_labels_are_refused_before_any_network_is_built(
     monkeypatch.chdir(tmp_path)
     options = ["--benchmark", str(path), "--bank", str(tmp_path / "bank"), "--devices", "cpu"]
     assert cli.main([*command, *options, *([] if command[0] == "replay" else ["--search-size", "12"])]) == 1
-    assert "flat: got the same loss for all, wanted a ranking" in capsys.readouterr().err
+    assert (
+        "flat: loss: got 2.5 for each of the 30 architectures, which ranks nothing; wanted" in capsys.readouterr().err
+    )
     assert not (tmp_path / "bank").exists() and not (tmp_path / "runs").exists()
 
 
