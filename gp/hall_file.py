@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fitness.evaluation import Evaluation
-from primitives.grammar import from_genotype, read_proxy
-from primitives.proxy import BadProxy, Proxy
+from primitives.grammar import read_proxy
+from primitives.proxy import Proxy
 from storage.datum import Datum
 from storage.files import BadFile, dump_json, load_json, sealed, unsealed, write_atomic
 
@@ -241,13 +241,9 @@ def _proxy_to_dict(entry: HallProxy) -> dict[str, Any]:
 def _proxy(item: Datum) -> HallProxy:
     item.only(*_PROXY_FIELDS)
     proxy = read_proxy(item["text"])
-    try:
-        described = from_genotype(item["genotype"].value)
-    except BadProxy as fault:
-        raise BadHall(f"{item.where}: {fault}") from None
-    if described != proxy:
-        raise BadHall(f"{item.where}: got {proxy} as text and {described} as genotype, wanted them to agree")
-    item["complexity"].integer()  # for readers without this code; ours is computed
+    if item["genotype"].value != proxy.to_genotype():
+        raise item["genotype"].refuse(f"that of the text, {proxy}")
+    item["complexity"].integer()  # like the genotype, for readers without this code
     sign, fitness, found_at = item["sign"].sign(), item["fitness"].number(), item["found_at"].integer()
     return HallProxy(
         Evaluation(proxy, fitness, sign, found_at=found_at),

@@ -1,4 +1,4 @@
-"""The grammar: text or plain data becomes a Proxy. Nothing is ever evaluated; every name is looked up in a table.
+"""The grammar: a text becomes a Proxy. Nothing is ever evaluated; every name is looked up in a table.
 
 proxy  := AGG "[" joined "]" | BINARY "(" proxy "," AGG "[" branch "]" ")"        at most three branches in all
 joined := BINARY "(" branch "," branch ")" | branch
@@ -8,17 +8,17 @@ branch := UNARY "(" branch ")" | INPUT
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, UNARY
 from primitives.proxy import MAX_BRANCHES, BadProxy, Branch, Proxy
 from storage.datum import Datum
 
-__all__ = ["MAX_CHAIN", "MAX_TEXT", "from_genotype", "parse", "read_proxy"]
+__all__ = ["MAX_CHAIN", "MAX_TEXT", "parse", "read_proxy"]
 
 MAX_TEXT = 2000  # characters
 MAX_CHAIN = 16  # unary operators in a branch
@@ -45,57 +45,6 @@ def read_proxy(text: Datum) -> Proxy:
         return parse(text.text(MAX_TEXT))
     except BadProxy as fault:
         raise text.error(f"{text.where}: {fault}") from None
-
-
-def from_genotype(data: Any) -> Proxy:
-    """The proxy described by names, as `Proxy.to_genotype` writes it; BadProxy names the bad part."""
-    if not isinstance(data, Mapping):
-        raise BadProxy(f"genotype: got {type(data).__name__}, wanted an object")
-    branches, aggregates, binary = data.get("branches"), data.get("aggregates"), data.get("binary")
-    extension = data.get("extension")
-    if not isinstance(branches, list) or len(branches) not in (1, 2):
-        raise BadProxy("genotype: branches: wanted a list of one or two branches")
-    if not isinstance(aggregates, list) or len(aggregates) not in (1, len(branches)):
-        raise BadProxy("genotype: aggregates: wanted one name, or one per branch")
-    for name in aggregates:
-        _look_up("aggregation", name, AGGREGATION)
-    if (binary is None) != (len(branches) == 1):
-        raise BadProxy("genotype: binary: wanted an operator exactly when there are two branches")
-    if binary is not None:
-        _look_up("binary operator", binary, BINARY)
-    parts = [_branch_from(b) for b in branches]
-    if extension is not None and len(parts) == 1:
-        raise BadProxy("genotype: extension: wanted two branches before a third")
-    if len(parts) == 1:
-        return Proxy(aggregates[0], parts[0])
-    proxy = Proxy(aggregates[0], parts[0], binary, parts[1], aggregates[1] if len(aggregates) == 2 else None)
-    return proxy if extension is None else _extend(proxy, extension)
-
-
-def _extend(proxy: Proxy, data: Any) -> Proxy:
-    if not isinstance(data, Mapping):
-        raise BadProxy("genotype: extension: wanted an object with binary, aggregate and branch")
-    _look_up("binary operator", data.get("binary"), BINARY)
-    _look_up("aggregation", data.get("aggregate"), AGGREGATION)
-    return proxy.extended(data["binary"], data["aggregate"], _branch_from(data.get("branch")))
-
-
-def _branch_from(data: Any) -> Branch:
-    if not isinstance(data, Mapping) or not isinstance(data.get("chain"), list):
-        raise BadProxy("genotype: branch: wanted an object with input and chain")
-    if len(data["chain"]) > MAX_CHAIN:
-        raise BadProxy(f"genotype: chain of {len(data['chain'])} operators, wanted at most {MAX_CHAIN}")
-    _look_up("input", data.get("input"), INPUTS)
-    for name in data["chain"]:
-        _look_up("unary operator", name, UNARY)
-    return Branch(data["input"], tuple(data["chain"]))
-
-
-def _look_up(kind: str, name: Any, table: Collection[str]) -> None:
-    if not isinstance(name, str):
-        raise BadProxy(f"genotype: {kind}: got {type(name).__name__}, wanted a name")
-    if name not in table:
-        raise BadProxy(f"genotype: {_unknown(kind, name[:40], table)}")
 
 
 class _Parser:

@@ -176,7 +176,7 @@ class Proxy:
         return self.canonical() if any(b.pruned for b in self.branches) else self
 
     def to_genotype(self) -> dict[str, Any]:
-        """Plain data by names, for JSON."""
+        """Plain data by names, for readers of JSON without our grammar."""
         branches = [{"input": b.input, "chain": list(b.chain)} for b in self.branches]
         aggregates = [self.aggregate, *([self.right_aggregate] if self.right_aggregate else [])]
         data: dict[str, Any] = {"binary": self.binary, "branches": branches[:2], "aggregates": aggregates}

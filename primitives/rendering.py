@@ -38,18 +38,13 @@ def _branch(branch: Branch) -> str:
     text = letter = rf"{letter}_{{\mathrm{{{role}}}}}" if role else letter
     for name in branch.chain:
         bracketed = text if text == letter else rf"\left({text}\right)"
-        once = len(_variables(UNARY[name].formula)) < 2 or text == letter
+        once = _PIECES.findall(UNARY[name].formula).count("x") < 2 or text == letter
         title = name.replace("_", r"\_")
         text = _substitute(UNARY[name].formula if once else rf"\mathrm{{{title}}} x", {"x": bracketed})
     return text
 
 
 _PIECES = re.compile(r"\\(?:text|operatorname|mathrm)\{(?:[^{}\\]|\\.)*\}|\\[A-Za-z]+|\\.|.", re.DOTALL)
-
-
-def _variables(pattern: str) -> list[str]:
-    """The letters x and y of a formula that are no part of a command or of a word."""
-    return [piece for piece in _PIECES.findall(pattern) if piece in ("x", "y")]
 
 
 def _substitute(pattern: str, values: dict[str, str]) -> str:

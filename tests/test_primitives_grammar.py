@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from primitives.grammar import MAX_CHAIN, from_genotype, parse, read_proxy
+from primitives.grammar import MAX_CHAIN, parse, read_proxy
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, UNARY
 from primitives.proxy import BadProxy, Branch, Proxy
@@ -28,7 +28,6 @@ proxies = one_branch | two_branches | three_branches
 def test_parse_and_str_are_inverse(proxy: Proxy) -> None:
     assert parse(str(proxy)) == proxy
     assert parse(str(proxy).replace(" ", "")) == proxy
-    assert from_genotype(proxy.to_genotype()) == proxy
 
 
 @settings(max_examples=300, deadline=None)
@@ -92,42 +91,9 @@ def test_a_bad_formula_is_answered_with_place_and_wish(text: str, message: str) 
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        None, [], {}, {"branches": []}, {"branches": [{"input": "W", "chain": []}], "aggregates": []},
-        {"branches": [{"input": "W", "chain": []}], "aggregates": ["mean"], "binary": "sum"},
-        {"branches": [{"input": "os", "chain": []}], "aggregates": ["mean"], "binary": None},
-        {"branches": [{"input": "W", "chain": ["__import__"]}], "aggregates": ["mean"], "binary": None},
-        {"branches": [{"input": "W", "chain": ["abs"] * 99}], "aggregates": ["mean"], "binary": None},
-        {"branches": [{"input": 3, "chain": []}], "aggregates": ["mean"], "binary": None},
-        {"branches": [{"input": "W", "chain": []}], "aggregates": ["median"], "binary": None},
-        {"branches": [{"input": "W", "chain": []}], "aggregates": [["mean"]], "binary": None},
-        {"branches": [{"input": "W", "chain": ["abs"] * 17}], "aggregates": ["mean"], "binary": None},
-        {"branches": [{"input": "W", "chain": "abs"}], "aggregates": ["mean"], "binary": None},
-        {"branches": [{"input": "W", "chain": []}] * 3, "aggregates": ["mean"], "binary": "sum"},
-        {"branches": [{"input": "W", "chain": []}] * 2, "aggregates": ["mean"] * 3, "binary": "sum"},
-        {"branches": [{"input": "W", "chain": []}] * 2, "aggregates": ["mean"], "binary": None},
-        {"branches": [{"input": "W", "chain": []}] * 2, "aggregates": ["mean"], "binary": "abs"},
-        {"branches": ["W"], "aggregates": ["mean"], "binary": None},
-        {"branches": [{"input": "W", "chain": []}], "aggregates": "mean", "binary": None},
-        {"branches": [{"input": "W", "chain": []}], "aggregates": ["mean"], "binary": None,
-         "extension": {"binary": "sum", "aggregate": "sum", "branch": {"input": "W", "chain": []}}},
-        *[{"branches": [{"input": "W", "chain": []}] * 2, "aggregates": ["mean"], "binary": "sum", "extension": third}
-          for third in (3, {}, {"binary": "sum", "aggregate": "sum"},
-                        {"binary": "os", "aggregate": "sum", "branch": {"input": "W", "chain": []}},
-                        {"binary": "sum", "aggregate": 1, "branch": {"input": "W", "chain": []}})],
-    ],
-)  # fmt: skip
-def test_a_bad_genotype_is_refused(data: object) -> None:
-    with pytest.raises(BadProxy, match="genotype"):
-        from_genotype(data)
-
-
 def test_the_longest_formula_and_the_longest_chain_are_read() -> None:
     chain = ("abs",) * 16
     assert parse(f"sum[ {Branch('W', chain)} ]").left.chain == chain
-    assert from_genotype({"branches": [{"input": "W", "chain": list(chain)}], "aggregates": ["sum"], "binary": None})
     assert str(parse(f"sum[ W ]{' ' * 1992}")) == "sum[ W ]"
 
 

@@ -29,4 +29,4 @@ def test_champions_load_with_their_record(path: Path, capsys: pytest.CaptureFixt
     for record in document.proxies:
         assert violation(record.proxy) is None and record.holdout is not None and record.fidelity is not None
     assert cli.main(["show", str(path)]) == 0
-    assert document.proxies[0].proxy.text in capsys.readouterr().out
+    assert document.proxies[0].proxy.text in " ".join(capsys.readouterr().out.split())
