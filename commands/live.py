@@ -80,7 +80,7 @@ def progress_bars(console: Console) -> Progress:
     """Progress lines whose bar and count keep their room."""
     return Progress(
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
-        BarColumn(24, table_column=Column(no_wrap=True, min_width=24)),
+        BarColumn(24, table_column=Column(no_wrap=True)),
         MofNCompleteColumn(table_column=Column(no_wrap=True)), TimeLeft(table_column=Column(no_wrap=True)), Note(),
         console=console, transient=True, expand=True,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from commands.tables import Cell, Formula, Interval, Row, is_number, literal, na
 if TYPE_CHECKING:
     from models.benchmarks.benchmark import Benchmark
 
-talk = Console(stderr=True, highlight=False, markup=False, emoji=False)
+talk = Console(stderr=True, highlight=False)
 WIDTH = 100  # characters of a line where nothing tells the width of the page
 PARTS = (("search", "search"), ("holdout", "held-out"), ("all", "all"))
 STATISTICS = (("spearman", "rho"), ("kendall", "tau"))

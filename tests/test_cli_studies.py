@@ -156,7 +156,7 @@ def test_a_leaderboard_is_drawn_with_the_rows_that_failed(tmp_path: Path) -> Non
     rows = [row("evolved", "evolved", 0.8), row("#params", "naive", 0.5), row("SNIP", "hand-made", -0.1)]
     document = {"benchmark": "tiny", "metric": "loss", "split": {"search": [0], "holdout": [1, 2]}}
     board = tmp_path / "board.json"
-    board.write_text(json.dumps(document | {"rows": [*rows, row("NWOT", "hand-made", None)]}))
+    board.write_text(json.dumps(document | {"rows": [*rows, row("NWOT $_$ :x:", "hand-made", None)]}))
     assert cli.main(["plot", str(board), "--out", str(tmp_path / "a.png")]) == 0
     assert size_of(tmp_path / "a.png")[0] == 1280
 
@@ -210,6 +210,8 @@ def test_files_that_are_no_source_of_a_figure_are_refused_in_a_line(
             study, lambda d: d["trials"][1]["curve"][0].update(fitness="much")
         ): "fitness: got text, wanted a number",
         damaged(study, lambda d: d["summary"][0].update(best=None)): "wanted an object",
+        damaged(study, lambda d: d.update(title="half \ud800")): "halves of characters",
+        damaged(study, lambda d: d["benchmark"].update(name="\x1b[31m")): "control characters",
     }
     for text, message in cases.items():
         source.write_text(text)
