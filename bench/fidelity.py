@@ -24,8 +24,8 @@ from fitness.tables.table_file import branch_table
 from gp.config import SearchConfig
 from gp.evolution.primitive_set import primitive_set
 from gp.evolution.variation import Guard, make_toolbox
-from gp.growth.problem import prepare
-from gp.runs.run import fidelity
+from gp.figures import fidelity
+from gp.growth.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
 from primitives.proxy import Proxy
@@ -35,8 +35,9 @@ def accepted(benchmark: Benchmark, workshop: Workshop, count: int, inputs: dict[
     """Random different formulas of the space that pass all rules, the predictive ones on the first split's probes."""
     config = SearchConfig(**inputs)
     pset = primitive_set(config)
-    ground = prepare(benchmark, workshop, split_groups(benchmark.groups, 50, 42), config)
-    guard = Guard(pset, config.tries, ground.predict)
+    seen = split_groups(benchmark.groups, 50, 42).search
+    problem = SearchProblem.open(benchmark, seen, workshop, config)
+    guard = Guard(pset, config.tries, problem.predict)
     toolbox, rng = make_toolbox(pset, guard), random.Random("fidelity")
     found: dict[str, Proxy] = {}
     while len(found) < count:

@@ -25,7 +25,7 @@ from fitness.tables.table_file import branch_table
 from gp.config import SearchConfig
 from gp.evolution.evolve import evolve
 from gp.exhaustive import exhaust
-from gp.growth.problem import prepare
+from gp.growth.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
 from primitives.proxy import Proxy
@@ -35,9 +35,9 @@ def compare(benchmark: Benchmark, workshop: Workshop, seed: int, n_unary: int, j
     """Champion and optimum of one split."""
     config = SearchConfig(seed=seed, n_unary=n_unary, **SETTINGS["published"])
     split = split_groups(benchmark.groups, 50, seed)
-    ground = prepare(benchmark, workshop, split, config)
+    problem = SearchProblem.open(benchmark, split.search, workshop, config)
     with one_thread():
-        champion = evolve(config, ground.evaluate, ground.predict).champion
+        champion = evolve(config, problem.evaluate, problem.predict).champion
     if champion is None:
         raise SystemExit(f"seed {seed}: no valid formula")
     table = branch_table([benchmark.architectures[i] for i in split.search], workshop)

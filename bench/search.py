@@ -25,7 +25,7 @@ from fitness.tables.pairs import PairTable
 from gp.config import SearchConfig
 from gp.evolution.evolve import evolve
 from gp.exhaustive import exhaust
-from gp.growth.problem import prepare
+from gp.growth.problem import SearchProblem
 from models.benchmarks.origins import load_benchmark
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     target = RankTarget.create(benchmark.quality[list(split.search)])
     config = SearchConfig(**SETTINGS["published"])
     workshop.extract(seen)
-    prepare(benchmark, workshop, split, config)  # the probes' second initialisation too
+    SearchProblem.open(benchmark, split.search, workshop, config)  # the probes' second initialisation too
 
     def fresh() -> BranchTable:
         entries = [workshop.bank.load_sketch(a) for a in seen]
@@ -65,9 +65,9 @@ def main() -> None:
 
     found: dict[str, Any] = {"benchmark": o.benchmark, "architectures": len(seen), "jobs": o.jobs}
     start = time.perf_counter()
-    ground = prepare(benchmark, workshop, split, config)
+    problem = SearchProblem.open(benchmark, split.search, workshop, config)
     with one_thread():
-        result = evolve(config, ground.evaluate, ground.predict)
+        result = evolve(config, problem.evaluate, problem.predict)
     found |= {"evolution_seconds": time.perf_counter() - start, "evaluations": result.state.evaluations}
     table = fresh()
     for n_unary in (1, 2):

@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 
 from engine.threads import one_thread
-from fitness.evaluation import Split, split_groups
+from fitness.evaluation import Evaluation, Split, split_groups
 from fitness.features.workshop import Workshop
 from fitness.protocol import correlation, inside_groups
 from fitness.ranking import paired_p_value
 from fitness.replay import mean_ranks
 from fitness.tables.table_file import branch_table
 from fitness.zoo.naive import NAIVE, naive_scores
+from gp.benchmark_search import Finalists, finalists, search
 from gp.config import SearchConfig
 from gp.evolution.evolve import evolve
-from gp.growth.problem import prepare
-from gp.hall_of_fame import Champion
+from gp.growth.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
 from primitives.inputs import PAPER
@@ -50,18 +50,20 @@ class Found:
     setting: str
     seed: int
     split: Split
-    champions: tuple[Champion, ...]
+    champions: tuple[Evaluation, ...]
 
 
-def search(benchmark: Benchmark, workshop: Workshop, setting: str, o: argparse.Namespace, seed: int) -> Found:
+def found_with(benchmark: Benchmark, workshop: Workshop, setting: str, o: argparse.Namespace, seed: int) -> Found:
     """One search on its own split, and the growth after it."""
     config = SearchConfig(seed=seed, hall_size=o.hall_size, **SETTINGS[setting])
     split = split_groups(benchmark.groups, o.search_size, seed)
-    ground = prepare(benchmark, workshop, split, config)
-    with one_thread():
-        hall = evolve(config, ground.evaluate, ground.predict).hall
-    finalists = ground.grow(config, hall, 0, jobs=2)
-    hall = finalists.hall if o.sketch else ground.judge(finalists, config)
+    if o.sketch:
+        problem = SearchProblem.open(benchmark, split.search, workshop, config, jobs=2)
+        with one_thread():
+            evolved = evolve(config, problem.evaluate, problem.predict).hall
+        hall = finalists(problem, config, Finalists(evolved, 0)).hall
+    else:
+        hall = search(benchmark, workshop, split, config, jobs=2).hall
     if hall.best is None:
         raise SystemExit(f"seed {seed}: no valid formula")
     return Found(setting, seed, split, hall.champions[: o.hall_size])
@@ -128,7 +130,7 @@ def main() -> None:
     o = parser.parse_args()
     benchmark = load_benchmark(o.benchmark)
     workshop = Workshop.open(benchmark.space, bank=o.bank)
-    found = [search(benchmark, workshop, setting, o, seed) for setting in o.settings for seed in o.seeds]
+    found = [found_with(benchmark, workshop, setting, o, seed) for setting in o.settings for seed in o.seeds]
     proxies = list(dict.fromkeys(c.proxy for f in found for c in f.champions))
     if o.sketch:
         scores = branch_table(benchmark.architectures, workshop).scores(proxies)
