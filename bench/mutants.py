@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "tree"
-        ignored = shutil.ignore_patterns(".git", "__pycache__", ".cache", "runs", ".hypothesis")
+        ignored = shutil.ignore_patterns(".git", "__pycache__", ".cache", ".hypothesis")
         shutil.copytree(ROOT, folder, ignore=ignored)
         return study(folder, asked.only, asked.count, asked.seed)
 
@@ -128,7 +128,7 @@ def study(folder: Path, only: list[str], count: int, seed: int) -> int:
         print(f"{len(found) - found.count('survived'):4} of {len(found):4}  {name}")
     total = [found for part in tally.values() for found in part]
     noticed = len(total) - total.count("survived")
-    print(f"{noticed} of {len(total)} caught ({noticed / len(total):.1%}), of {everything} possible mutants")
+    print(f"{noticed} of {len(total)} caught ({noticed / max(1, len(total)):.1%}), of {everything} possible mutants")
     return 0
 
 
