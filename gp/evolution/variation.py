@@ -208,7 +208,7 @@ class Guard:
         most = ", ".join(f"{rule} {n:,}" for rule, n in self.rejections.most_common(3))
         raise Exhausted(
             f"no new valid formula in {_FRESH * self.tries:,} tries (rejected: {most}); "
-            "allow more inputs, unary operators, aggregations or tries"
+            "allow more inputs, aggregations or tries, or another number of unary operators"
         )
 
 
