@@ -125,8 +125,8 @@ class _Counted(io.RawIOBase):
         self.source, self.archive, self.left = source, archive, MAX_UNPACKED
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes, and never all at once."""
-        chunk = self.source.read(min(size, 1 << 20) if size >= 0 else 1 << 20)
+        """At most `size` bytes; tarfile asks for a few thousand at a time."""
+        chunk = self.source.read(size)
         self.left -= len(chunk)
         if self.left < 0:
             raise _too_large(self.archive)
