@@ -41,7 +41,7 @@ def changes(node: ast.AST) -> Iterator[Callable[[ast.AST], ast.AST]]:
         yield lambda n: _set(n, **{"id" if isinstance(n, ast.Name) else "attr": NAMES[name]})
     if (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)) or isinstance(node, ast.Raise):
         yield lambda n: ast.Pass()
-    if isinstance(node, ast.Return) and node.value is not None:
+    if isinstance(node, ast.Return) and getattr(node.value, "value", node.value) is not None:
         yield lambda n: _set(n, value=ast.Constant(None))
 
 

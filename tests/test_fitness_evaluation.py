@@ -63,6 +63,7 @@ def test_an_objective_has_a_name_of_its_own_and_knows_a_ranking_from_its_reverse
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("fitness.objectives.OBJECTIVES", dict(OBJECTIVES))
+    assert objective("mine")(RankTarget.kendall) is RankTarget.kendall
     with pytest.raises(BadObjective, match="'kendall': the name is taken"):
         objective("kendall")(RankTarget.kendall)
     for measure in (

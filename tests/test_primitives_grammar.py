@@ -59,7 +59,7 @@ def test_any_text_is_a_proxy_or_a_sentence(text: str) -> None:
         ("mean[ W", "got the end, wanted ']'"),
         ("mean[ W ] W", "wanted the end of the formula"),
         ("mean[ sum( W ) ]", "wanted ','"),
-        ("mean", "wanted '['"),
+        ("mean", "column 5: got the end, wanted '[' after an aggregation or '(' after a binary operator"),
         ("sum( sum( sum( mean[ W ], sum[ W ] ), sum[ A ] ), sum[ G ] )", "at most 3 branches"),
         ("sum( sum( mean[ sum( W, G ) ], sum[ W ] ), sum[ A ] )", "at most 3 branches"),
         ("sum( mean[ W ], sum( sum[ W ], sum[ A ] ) )", "wanted '[', because what is joined already"),

@@ -10,6 +10,7 @@ import torch
 from fitness.features.collect import Features
 from primitives.frames import ExactFrame
 from primitives.grammar import parse
+from primitives.inputs import INPUTS
 from primitives.operators import UNARY
 from primitives.pps import EQUIVALENT, IDEMPOTENT, INVERSE, RULES, BadRule, Rule, rule, sign_of, violation, violations
 from primitives.proxy import Branch, Proxy
@@ -73,6 +74,10 @@ KEEPS = [
     "product( sum[ product( W, normalize(G) ) ], sum[ exp(G) ] )", "sum( sum[ sum( W, exp(G) ) ], first[ exp(A) ] )",
     "difference( sum[ exp(W) ], mean[ exp(W) ] )", "sum[ sum( prune(W), exp(J) ) ]",
 ]  # fmt: skip
+
+
+def test_only_attention_is_never_negative() -> None:
+    assert [name for name, found in INPUTS.items() if found.nonnegative] == ["S"]
 
 
 def test_the_rules_are_asked_in_the_order_of_the_file() -> None:

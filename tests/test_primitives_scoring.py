@@ -52,6 +52,9 @@ GOLDEN = {
     "mean[ product( to_std(W), to_mean(A) ) ]": lambda: sum(
         sum(w.std(correction=0) for w in b["W"]) / 2 * b["A"][0].mean() for b in B
     ) / 2,
+    "mean[ product( to_std(W), l1_norm(G) ) ]": lambda: sum(
+        w.std(correction=0) * g.abs().mean() for b in B for w, g in zip(b["W"], b["G"], strict=True)
+    ) / 4,
     "sum[ sum( W, to_mean(S) ) ]": lambda: sum(sum(w.mean() for w in b["W"]) + b["S"][0].mean() for b in B),
     "product( sum[ l1_norm(G.ffn) ], mean[ pow2(S) ] )": lambda: sum(b["G"][1].abs().mean() for b in B)
     * sum((b["S"][0] ** 2).mean() for b in B) / 2,
