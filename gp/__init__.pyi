@@ -1,12 +1,12 @@
+from .benchmark_search import search as search
 from .config import BadConfig as BadConfig
 from .config import SearchConfig as SearchConfig
 from .evolution.algorithms import algorithm as algorithm
 from .evolution.evolve import Evolution as Evolution
 from .evolution.evolve import evolve as evolve
 from .evolution.variation import mutation as mutation
+from .figures import measure as measure
 from .hall_file import HallDocument as HallDocument
 from .hall_file import load_hall as load_hall
 from .hall_file import save_hall as save_hall
 from .hall_of_fame import HallOfFame as HallOfFame
-from .figures import measure as measure
-from .benchmark_search import search as search

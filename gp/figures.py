@@ -14,9 +14,9 @@ from fitness.features.workshop import Workshop
 from fitness.protocol import baselines
 from fitness.ranking import RankTarget
 from fitness.replay import replay
+from gp.benchmark_search import Found, Reporter
 from gp.evolution.evolve import Stop
 from gp.hall_file import Baseline, BenchmarkRef, Ending, HallDocument, HallProxy, SplitIds
-from gp.benchmark_search import Found, Reporter
 from models.benchmarks.benchmark import Benchmark
 
 __all__ = ["fidelity", "measure"]

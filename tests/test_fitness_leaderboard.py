@@ -92,16 +92,16 @@ def test_a_score_that_only_tells_depths_apart_has_no_tau_inside_them(benchmark: 
 @pytest.fixture(scope="module")
 def hall(benchmark: Benchmark, split: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
     proxy, ids = parse("sum[ frobenius_norm(W) ]"), [a.id for a in benchmark.architectures]
-    document = HallDocument.from_dict(dict(
-        schema=1, space="gpt2", build=None, seed=0, feature_key="another", config={}, baselines=[],
-        benchmark={"name": benchmark.name, "digest": benchmark.digest, "metric": "loss", "higher_is_better": False},
-        split={part: [ids[i] for i in getattr(split, part)] for part in ("search", "holdout")},
-        counts={"evaluations": 1, "rejections": {}},
-        proxies=[{
+    document = HallDocument.from_dict({
+        "schema": 1, "space": "gpt2", "build": None, "seed": 0, "feature_key": "another", "config": {}, "baselines": [],
+        "benchmark": {"name": benchmark.name, "digest": benchmark.digest, "metric": "loss", "higher_is_better": False},
+        "split": {part: [ids[i] for i in getattr(split, part)] for part in ("search", "holdout")},
+        "counts": {"evaluations": 1, "rejections": {}},
+        "proxies": [{
             "text": proxy.text, "genotype": proxy.to_genotype(), "complexity": proxy.complexity, "sign": 1,
             "fitness": 0.5, "found_at": 1, "search": None, "holdout": None, "all": None, "fidelity": None,
         }],
-    ))  # fmt: skip
+    })  # fmt: skip
     path = tmp_path_factory.mktemp("hall") / "hall_of_fame.json"
     save_hall(path, document)
     return path

@@ -14,12 +14,12 @@ from fitness.features.collect import collect
 from fitness.ranking import RankTarget
 from fitness.tables.branches import BranchTable
 from fitness.tables.chains import chains_of
+from gp.benchmark_search import Finalists, _judged
 from gp.config import BadConfig, SearchConfig
 from gp.growth.beams import NUMBER_JOINS, BeamSearch, Interrupted
 from gp.growth.choice import Growth, grow, is_coarse
 from gp.growth.problem import SearchProblem
 from gp.hall_of_fame import HallOfFame
-from gp.benchmark_search import Finalists, _judged
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch

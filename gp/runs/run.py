@@ -17,14 +17,14 @@ from pathlib import Path
 
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
+from gp.benchmark_search import Reporter, search
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
+from gp.figures import measure
 from gp.growth.problem import SearchProblem
 from gp.hall_file import HallDocument, save_hall
-from gp.figures import measure
 from gp.runs.files import RunFiles, environment
 from gp.runs.limits import Limits
 from gp.runs.settings import BadRun, RunSettings
-from gp.benchmark_search import Reporter, search
 from models.benchmarks.benchmark import Benchmark
 
 __all__ = ["BadRun", "Outcome", "Reporter", "Run", "RunSettings", "environment"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fitness.evaluation import Split, split_groups
-from fitness.protocol import check_rankable
 from fitness.features.workshop import Workshop
 from fitness.objectives import OBJECTIVES
+from fitness.protocol import check_rankable
 from gp.config import SearchConfig
 from models.benchmarks.benchmark import Benchmark
 from primitives.inputs import EXTENDED, PAPER

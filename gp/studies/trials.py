@@ -13,11 +13,11 @@ from engine.crew import map_on_devices
 from fitness.evaluation import Evaluate, Evaluation
 from fitness.features.workshop import Progress
 from fitness.ranking import kendall, spearman
-from fitness.replay import branch_table
 from fitness.tables.branches import BranchTable
+from fitness.tables.table_file import branch_table
+from gp.benchmark_search import Finalists, finalists
 from gp.evolution.evolve import evolve
 from gp.growth.problem import SearchProblem
-from gp.benchmark_search import Finalists, finalists
 from gp.studies.plan import Trial
 from primitives.proxy import Proxy
 
