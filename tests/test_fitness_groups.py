@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fitness.protocol import correlation, inside_groups, near_pairs
+from fitness.evaluation import Split
+from fitness.protocol import baselines, correlation, inside_groups, near_pairs, report
+from fitness.ranking import bootstrap_interval
+from fitness.zoo.naive import NAIVE, naive_scores
 from models.benchmarks.benchmark import Benchmark
 from models.spaces import SPACES
 
@@ -76,3 +79,28 @@ def test_intervals_hold_both_ends_of_both_statistics() -> None:
     for name in ("spearman", "kendall"):
         low, high = found[f"ci95_{name}"]
         assert low < found[name] < high and found[name] == round(found[name], 6)
+
+
+def test_intervals_are_those_of_400_resamples_and_no_ranking_has_no_figure_at_all() -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(2, 40))
+    found = correlation(x, y)
+    for name in ("spearman", "kendall"):
+        assert found[f"ci95_{name}"] == [round(end, 6) for end in bootstrap_interval(x, y, name, 400)]
+    assert correlation(np.ones(9), np.arange(9.0)) == {
+        "n": 9, "invalid": 0, "spearman": None, "kendall": None, "kendall_a": None,
+    }  # fmt: skip
+
+
+def test_every_naive_baseline_is_reported_like_a_champion_and_in_detail_on_demand() -> None:
+    data = benchmark(
+        [(1 + i % 3, (16, 32)[i % 2]) for i in range(36)], np.random.default_rng(3).normal(size=36).tolist()
+    )
+    split = Split(tuple(range(12)), tuple(range(12, 36)))
+    plain, full = baselines(data, split), baselines(data, split, detail=True)
+    assert [record["name"] for record in plain] == list(NAIVE)
+    for record, detailed in zip(plain, full, strict=True):
+        scores = naive_scores(record["name"], data.architectures, None)
+        assert record == {"name": record["name"], **report(scores, data, split)}
+        assert detailed == record | {"inside": inside_groups(scores, data), "near_pairs": near_pairs(scores, data)}
+    assert set(plain[0]) == {"name", "all", "search", "holdout"} and set(baselines(data, None)[0]) == {"name", "all"}

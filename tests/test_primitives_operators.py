@@ -165,6 +165,24 @@ def test_an_operator_registered_without_torch_is_probed_before_anything_computes
     assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.parametrize(("name", "says"), [("abs", True), ("prune", True), ("no_op", True), ("softmax", False),
+                                            ("normalize", False), ("to_mean", False)])  # fmt: skip
+def test_only_operators_on_entries_say_something_about_a_number(name: str, says: bool) -> None:
+    assert UNARY[name].on_scalars is says
+
+
+def test_a_registered_function_is_still_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    for table in ("UNARY", "BINARY"):
+        monkeypatch.setattr(f"primitives.operators.registry.{table}", {})
+    assert unary("abs", Kind.ENTRY, Sign.NONNEGATIVE, "|x|")(absolute) is absolute
+    joined = Binary("sum", True, True, "x+y", torch.add)
+    assert binary(joined) is joined
+
+
+def absolute(x: torch.Tensor, frame: object) -> torch.Tensor:
+    return x.abs()
+
+
 def test_the_door_refuses_a_known_name() -> None:
     with pytest.raises(BadOperator, match="abs: an operator of that name exists"):
         unary("abs", Kind.ENTRY, Sign.ANY, "x")(lambda x, frame: x)
