@@ -6,16 +6,18 @@ They pin the order of the draws, which no property does; a change that is meant 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 
 import pytest
+from deap import base
 from landscape import search
 
 from gp.config import SearchConfig
 from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import primitive_set
-from gp.evolution.variation import MUTATIONS, crossover, generate
+from gp.evolution.variation import MUTATIONS, Exhausted, Guard, crossover, generate, make_toolbox
 from primitives.grammar import parse
 from primitives.inputs import PAPER
 
@@ -58,3 +60,17 @@ def test_a_seed_varies_a_parent_in_the_same_way(name: str, wanted: str) -> None:
     rng = random.Random(5)
     made = [crossover(rng, first, second) if name == "mate" else MUTATIONS[name](rng, first) for _ in range(40)]
     assert digest([str(child.to_proxy()) for child in made]) == wanted
+
+
+def test_a_foreign_operator_gives_its_first_individual() -> None:
+    own = base.Toolbox()
+    own.register("mate", lambda rng, first, second: (second, first))
+    first, second = (Individual.from_proxy(parse(f"sum[ sum( abs({x}), exp(G) ) ]"), PSET) for x in "WA")
+    assert str(make_toolbox(PSET, None, own).mate(random.Random(0), first, second)) == str(second)
+
+
+def test_exhaustion_is_said_after_20_times_the_tries_with_the_three_commonest_rules() -> None:
+    names = itertools.cycle(["a", "a", "a", "a", "b", "b", "b", "c", "c", "d"])
+    toolbox = make_toolbox(PSET, Guard(PSET, 3, lambda proxy: next(names)))
+    with pytest.raises(Exhausted, match=r"no new valid formula in 60 tries \(rejected: [^,]+, [^,]+, [^,]+\); "):
+        toolbox.individual(random.Random(0))
