@@ -65,7 +65,7 @@ def test_a_seed_varies_a_parent_in_the_same_way(name: str, wanted: str) -> None:
 def test_a_foreign_operator_gives_its_first_individual() -> None:
     own = base.Toolbox()
     own.register("mate", lambda rng, first, second: (second, first))
-    first, second = (Individual.from_proxy(parse(f"sum[ sum( abs({x}), exp(G) ) ]"), PSET) for x in "WA")
+    first, second = (Individual.from_proxy(parse(f"sum[ sum( abs({x}), exp(G) ) ]"), PSET) for x in "WG")
     assert str(make_toolbox(PSET, None, own).mate(random.Random(0), first, second)) == str(second)
 
 
