@@ -65,12 +65,12 @@ def _aggregations() -> Iterable[str]:
 def _config(aggregate: str, joins: str, inputs: str, no_pps: bool, **plain: Any) -> SearchConfig:
     """The settings of the search, from the options of the same names."""
     from gp.config import JOINS, SearchConfig
-    from primitives.inputs import EXTENDED, PAPER
+    from primitives.inputs import INPUT_SETS
 
     return SearchConfig(
         aggregates={"all": tuple(_aggregations()), "both": ("mean", "sum")}.get(aggregate, (aggregate,)),
         joins=JOINS if joins == "both" else (joins,),
-        inputs=EXTENDED if inputs == "extended" else PAPER,
+        inputs=INPUT_SETS[inputs],
         pps=not no_pps,
         **plain,
     )
@@ -101,7 +101,7 @@ search_options = gathered(
                  help="From blocks to the network; both: mean and sum."),
     click.option("--joins", type=Name("both", "inside", "outside"), default="both", show_default=True,
                  help="Branches joined before or after they are aggregated."),
-    click.option("--inputs", type=Name("extended", "paper"), default="extended", show_default=True,
+    click.option("--inputs", type=Name("extended", "paper", "all"), default="extended", show_default=True,
                  help="Quantities that a formula may read."),
     click.option("--branches", type=click.IntRange(2, 3), default=3, show_default=True, help="Most of a formula."),
     click.option("--beam", type=click.IntRange(0, 1000), default=50, show_default=True, help="How many grow; 0: none."),

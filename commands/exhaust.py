@@ -47,7 +47,7 @@ SHARES = (0.5, 0.9, 0.99, 0.999, 0.9999)
 @METRIC
 @click.option("--n-unary", type=click.IntRange(1, 2), default=1, show_default=True, help="Unary operators in a branch.")
 @click.option("--aggregate", type=Name("mean", "sum"), default="mean", show_default=True, help="Blocks to network.")
-@click.option("--inputs", type=Name("paper", "extended"), default="paper", show_default=True, help="What is read.")
+@click.option("--inputs", type=Name("paper", "extended", "all"), default="paper", show_default=True, help="Letters.")
 @SPLIT_SEED
 @click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Architectures it may see.")
 @click.option("--top", type=click.IntRange(1, 1000), default=20, show_default=True, help="Formulas to show.")
@@ -63,13 +63,13 @@ def exhaust(
     from fitness.ranking import RankTarget
     from fitness.tables.table_file import branch_table, save_branches
     from gp.exhaustive import exhaust as enumerate_space
-    from primitives.inputs import EXTENDED, PAPER
+    from primitives.inputs import INPUT_SETS
 
     benchmark = load_named(name, metric)
     split = draw_split(benchmark, search_size, seed)
     workshop = features.open(benchmark.space)
     records, split = _compared(compare, benchmark, workshop, split)
-    seen, read = [benchmark.architectures[i] for i in split.search], EXTENDED if inputs == "extended" else PAPER
+    seen, read = [benchmark.architectures[i] for i in split.search], INPUT_SETS[inputs]
     target = RankTarget.create(benchmark.quality[list(split.search)])
     with live(0) as reporter:
         table = branch_table(seen, workshop, reporter.networks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["EXTENDED", "INPUTS", "LETTERS", "PAPER", "Input"]
+__all__ = ["EXTENDED", "INPUTS", "INPUT_SETS", "LETTERS", "PAPER", "Input"]
 
 
 @dataclass(frozen=True)
@@ -49,4 +49,6 @@ LETTERS: tuple[str, ...] = tuple(name for name in INPUTS if "." not in name)
 """What is read from a network; a role terminal is a selection of its letter."""
 
 PAPER: tuple[str, ...] = ("A", "J", "G", "H", "W", "S")
-EXTENDED: tuple[str, ...] = tuple(INPUTS)
+EXTENDED: tuple[str, ...] = tuple(name for name in INPUTS if name[0] in PAPER)
+INPUT_SETS: dict[str, tuple[str, ...]] = {"extended": EXTENDED, "paper": PAPER, "all": tuple(INPUTS)}
+"""What a search may read, by name: the default, the letters of the paper, and everything there is."""

@@ -18,7 +18,7 @@ from fitness.tables.branches import BranchTable
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 from primitives.grammar import parse
-from primitives.inputs import EXTENDED
+from primitives.inputs import INPUTS
 from primitives.scoring import Scorer
 
 FILE = Path(__file__).with_name("goldens.json")
@@ -48,7 +48,7 @@ PATTERNS = (
 
 def texts(build: str) -> list[str]:
     """Formulas that together see every entry, the extremes, the lines and the sizes of each input."""
-    every = [p.format(name) for name in EXTENDED for p in PATTERNS] + list(JOINS)
+    every = [p.format(name) for name in INPUTS for p in PATTERNS] + list(JOINS)
     # In as_published networks the gradient is 0 in exact arithmetic: J and G are rounding, of this machine alone.
     return [t for t in every if build != "as_published" or not {"J", "G"} & {b.input[0] for b in parse(t).branches}]
 

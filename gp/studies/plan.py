@@ -17,7 +17,7 @@ from fitness.objectives import OBJECTIVES
 from fitness.protocol import check_rankable
 from gp.config import SearchConfig
 from models.benchmarks.benchmark import Benchmark
-from primitives.inputs import EXTENDED, PAPER
+from primitives.inputs import INPUT_SETS
 from primitives.operators import AGGREGATION
 from storage.errors import ZcpError
 
@@ -61,7 +61,7 @@ _RANDOM = (
 )
 _POPULATIONS = tuple(Setting(f"population {n}", {"population": n}) for n in (80, 100, 200))
 _UNARY = tuple(Setting(f"{n} unary", {"n_unary": n}) for n in range(1, 6))
-_INPUTS = (Setting("paper", {"inputs": PAPER}), Setting("extended", {"inputs": EXTENDED}))
+_INPUTS = tuple(Setting(name, {"inputs": INPUT_SETS[name]}) for name in ("paper", "extended", "all"))
 _OBJECTIVES = tuple(Setting(name, {"objective": name}) for name in OBJECTIVES)
 _BEAM = SearchConfig().beam
 _GROWTH = (
