@@ -16,7 +16,7 @@ from storage.errors import ZcpError
 
 __all__ = ["EXTRACTOR_VERSION", "FeatureError", "Features", "collect"]
 
-EXTRACTOR_VERSION = 2  # changes whenever the numbers of an extraction would
+EXTRACTOR_VERSION = 1  # changes whenever the numbers of an extraction would
 
 
 class FeatureError(ZcpError, RuntimeError):
