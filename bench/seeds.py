@@ -31,13 +31,14 @@ from gp.evolution.evolve import evolve
 from gp.growth.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
-from primitives.inputs import PAPER
+from primitives.inputs import INPUTS, PAPER
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "evolution": {"beam": 0},
     "published": {"inputs": PAPER, "aggregates": ("mean",), "joins": ("inside",), "objective": "spearman"},
     "paper": {"inputs": PAPER, "aggregates": ("mean",)},
+    "all inputs": {"inputs": tuple(INPUTS)},
     "rho": {"objective": "spearman"},
     "tau": {"objective": "kendall"},
 }
