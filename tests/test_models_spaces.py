@@ -119,3 +119,10 @@ def test_multiply_adds_of_an_encoder_are_what_torch_counts(operation: str, build
     model: Any = space.build(architecture, 0, build)
     x = torch.randn(1, 24, 256 if build == "as_published" else 64)
     assert space.multiply_adds(architecture, 24, build) == products(model.blocks, x)
+
+
+@pytest.mark.parametrize(("space", "build"), [(name, build) for name in SPACES for build in SPACES[name].builds])
+def test_a_network_drops_nothing_out_so_training_sees_what_is_scored(space: str, build: str) -> None:
+    model: Any = SPACES[space].build(SPACES[space].architecture("x", GPT2 if space == "gpt2" else BERT), 0, build)
+    tokens = torch.arange(48).reshape(2, 24)
+    assert float(model.train().loss(tokens)) == float(model.eval().loss(tokens))
