@@ -19,7 +19,7 @@ from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 
-__all__ = ["Outcome", "SketchTaker", "Taker", "Visit", "Visited", "visit"]
+__all__ = ["VisitState", "SketchTaker", "Taker", "Visit", "Visited", "visit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class Visit:
     wait: bool = False
 
 
-class Outcome(Enum):
+class VisitState(Enum):
     """How a visit ended."""
 
     MADE = "this process did the work"
@@ -104,16 +104,16 @@ class Outcome(Enum):
     BUSY = "another process is doing it"
 
 
-def visit(task: Visit, device: str) -> Outcome:
+def visit(task: Visit, device: str) -> VisitState:
     """Build the network once; write what the bank still lacks, as the only process that works on it."""
     bank, architecture = task.bank, task.architecture
     with bank.claim(architecture, task.wait) as mine:
         if not mine:
-            return Outcome.BUSY
+            return VisitState.BUSY
         lacking = [taker for taker in task.takers if taker.lacks(bank, architecture)]
         if not lacking:
-            return Outcome.FOUND
+            return VisitState.FOUND
         visited = Visited.run(architecture, task.batch, bank.key.init_seed, bank.key.build, device)
         for taker in lacking:
             taker.take(bank, architecture, visited)
-        return Outcome.MADE
+        return VisitState.MADE

@@ -14,7 +14,7 @@ from engine.devices import check_devices
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
 from fitness.features.figures import formula_scores
-from fitness.features.visit import Outcome, SketchTaker, Taker, Visit, visit
+from fitness.features.visit import VisitState, SketchTaker, Taker, Visit, visit
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
@@ -103,10 +103,10 @@ class Workshop:
         for waiting in (False, True):  # what other processes are at is left for later, then waited for
             todo = [replace(task, wait=True) for task in busy] if waiting else tasks
             for task, outcome in map_on_devices(visit, todo, self.devices) if todo else ():
-                if outcome is Outcome.BUSY:
+                if outcome is VisitState.BUSY:
                     busy.append(task)
                     continue
-                made, done = made + (outcome is Outcome.MADE), done + 1
+                made, done = made + (outcome is VisitState.MADE), done + 1
                 if progress:
                     progress(done, len(tasks))
         return made
