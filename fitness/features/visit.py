@@ -19,7 +19,7 @@ from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 
-__all__ = ["VisitState", "SketchTaker", "Taker", "Visit", "Visited", "visit"]
+__all__ = ["SketchTaker", "Taker", "Visit", "VisitState", "Visited", "visit"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from engine.devices import check_devices
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
 from fitness.features.figures import formula_scores
-from fitness.features.visit import VisitState, SketchTaker, Taker, Visit, visit
+from fitness.features.visit import SketchTaker, Taker, Visit, VisitState, visit
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
