@@ -48,7 +48,7 @@ TESTS = {
     "fitness/evaluation.py": "fitness_evaluation fitness_ranking",
     "fitness/objectives.py": "fitness_evaluation fitness_ranking",
     "fitness/features/sketch.py": "fitness_sketch goldens fitness_features fitness_branches",
-    "fitness/features/bank.py": "fitness_entries fitness_bank fitness_shared_bank",
+    "fitness/features/bank.py": "fitness_entries goldens fitness_bank fitness_shared_bank",
     "models/architecture.py": "models_architecture models_gpt2 goldens",
     "models/tokens.py": "models_tokens goldens",
     "models/spaces/space.py": "models_spaces models_gpt2 models_flexibert goldens",
