@@ -47,7 +47,9 @@ SHARES = (0.5, 0.9, 0.99, 0.999, 0.9999)
 @METRIC
 @click.option("--n-unary", type=click.IntRange(1, 2), default=1, show_default=True, help="Unary operators in a branch.")
 @click.option("--aggregate", type=Name("mean", "sum"), default="mean", show_default=True, help="Blocks to network.")
-@click.option("--inputs", type=Name("paper", "extended", "all"), default="paper", show_default=True, help="Letters.")
+@click.option(
+    "--inputs", type=Name("paper", "extended", "all"), default="paper", show_default=True, help="What is read.",
+)  # fmt: skip
 @SPLIT_SEED
 @click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Architectures it may see.")
 @click.option("--top", type=click.IntRange(1, 1000), default=20, show_default=True, help="Formulas to show.")

@@ -174,7 +174,7 @@ MISTAKES = [
     (["evolve", "--space", "flexibert", "--benchmark", "gpt2-wt103"], 2, "gpt2-wt103 is of the space gpt2"),
     (["evolve", "--benchmark", ""], 1, "wanted a name of letters"),
     (["evolve", "--benchmark", "TINY", "--time-budget", "999999999d"], 2, "at most 3650d"),
-    (["evolve", "--benchmark", "TINY", "--poplation", "9"], 2, "Did you mean '--population'?"),
+    (["evolve", "--benchmark", "TINY", "--poplation", "9"], 2, "'--population'?"),
     (["evolve", "--benchmark", "TINY", "--init-seed", "18446744073709551616"], 2, "--init-seed"),
     (["evolve", "--benchmark", "TINY", "--init-seed", str(2**63 - 1)], 2, "--init-seed"),
     (["exhaust", "--benchmark", "TINY", "--search-size", "9999"], 2, "wanted at most 20"),
@@ -244,8 +244,8 @@ def test_every_option_is_read() -> None:
     for command in COMMANDS.values():
         accepted = set(inspect.signature(inspect.unwrap(command.callback)).parameters) - {"ctx"}
         gathered = {field.name for name in accepted & set(names) for field in fields(names[name])}
-        declared = {translated.get(str(p.name), str(p.name)) for p in command.params}
-        assert declared <= accepted | gathered
+        declared = {str(p.name) for p in command.params}
+        assert all({name, translated.get(name)} & (accepted | gathered) for name in declared), command.name
         assert accepted - set(names) <= declared
 
 
