@@ -18,7 +18,9 @@ from storage.files import BadFile, dump_json, sealed
 
 
 def settings(**search: object) -> RunSettings:
-    return RunSettings("b", "loss", "d" * 64, SearchConfig.from_dict({"iterations": 60, "population": 12, **search}), "e" * 64)
+    return RunSettings(
+        "b", "loss", "d" * 64, SearchConfig.from_dict({"iterations": 60, "population": 12, **search}), "e" * 64
+    )
 
 
 def go_on(files: RunFiles, until: int) -> SearchResult:
