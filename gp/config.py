@@ -14,6 +14,7 @@ from primitives.grammar import MAX_CHAIN
 from primitives.inputs import EXTENDED, INPUTS
 from primitives.operators import AGGREGATION
 from primitives.proxy import MAX_BRANCHES
+from storage.datum import is_number, is_whole
 from storage.errors import ZcpError
 
 __all__ = ["JOINS", "BadConfig", "SearchConfig"]
@@ -111,12 +112,12 @@ class SearchConfig:
 
     def _check_integer(self, field: str, low: int, high: int) -> None:
         value = getattr(self, field)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        if not is_whole(value) or not low <= value <= high:
             raise BadConfig(field, value, f"a whole number from {low:,} to {high:,}")
 
     def _check_share(self, field: str) -> None:
         value = getattr(self, field)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        if not is_number(value) or not 0 <= value <= 1:
             raise BadConfig(field, value, "a number from 0 to 1")
 
     def _check_choice(self, field: str, known: Collection[str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from fitness.evaluation import Evaluation
 from primitives.grammar import read_proxy
 from primitives.proxy import Proxy
-from storage.datum import Datum
+from storage.datum import Datum, is_whole
 from storage.files import BadFile, dump_json, load_json, sealed, unsealed, write_atomic
 
 __all__ = [
@@ -198,7 +198,7 @@ def load_hall(path: Path) -> HallDocument:
 
 def _check_schema(whole: Datum) -> None:
     found = whole["schema"].value
-    if found != SCHEMA or isinstance(found, bool):
+    if not is_whole(found) or found != SCHEMA:
         raise whole["schema"].refuse(f"{SCHEMA}, the schema this version reads; use the version that wrote it")
 
 
