@@ -122,9 +122,10 @@ def test_settings_of_a_hall_are_checked(
 
 def test_replay_of_a_formula_says_what_it_took_before_it_starts(tmp_path: Path) -> None:
     process = start("replay", "--proxy", "mean[ abs(W) ]", "--bank", tmp_path / "bank", *FEATURES)
-    said = read_until(process, "to visit")
+    said = read_until(process, "networks 50/500")  # it is at work
     assert "no benchmark given: gpt2-mini is taken" in said
     assert re.search(r"gpt2-mini: (\d+) of \1 networks to visit", said)
+    assert said.index("to visit") < said.index("networks 50/500")
     rest = stopped(process, signal.SIGINT)
     assert f"next: python cli.py replay --proxy 'mean[ abs(W) ]' --bank {tmp_path / 'bank'}" in rest
 
