@@ -29,8 +29,6 @@ EVERY = 50  # networks or iterations between two plain lines
 def live(iterations: int) -> Iterator[Reporter]:
     """A reporter: a live display on a terminal, plain lines elsewhere. Ctrl-C and SIGTERM ask it to stop: a search
     after the current evaluation, anything else after the current network, whose features are kept."""
-    from gp.benchmark_search import Reporter
-
     stop: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -44,6 +42,8 @@ def live(iterations: int) -> Iterator[Reporter]:
     log.addHandler(warnings)
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        from gp.benchmark_search import Reporter  # takes a second, in which Ctrl-C is heard already
+
         with progress_bars(talk) if talk.is_terminal else nullcontext() as bars:
             display = Bars(bars, iterations) if bars else Lines(iterations)
 
