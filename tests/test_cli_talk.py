@@ -139,7 +139,7 @@ def test_exhaust_obeys_the_first_signal(number: int, moment: str, tiny_benchmark
     read_until(process, moment)
     rest = stopped(process, number)
     assert f"next: python cli.py {shlex.join(map(str, asked))} --bank {tmp_path}\n" in rest
-    assert "15/15, " not in rest and rest.rstrip().endswith("error: interrupted")
+    assert "pairs of inputs 15/15, " not in rest and rest.rstrip().endswith("error: interrupted")
 
 
 def test_training_obeys_the_first_signal(tmp_path: Path) -> None:
