@@ -48,13 +48,13 @@ def drawn(kind: str, count: int) -> torch.Tensor:
     mask = torch.arange(count) % 3 > 0
     return {
         "weights": 0.02 * x, "activations": torch.nn.functional.gelu(x), "gradients": x.pow(5) * 1e-6,
-        "attention": torch.softmax(x, 0) * mask, "far from zero": 100 + x, "negative": -x.exp(),
+        "attention": torch.softmax(x, 0) * mask, "far from zero": 100 + x, "nearly equal": -0.015 * (1 + 1e-4 * x), "negative": -x.exp(),
         "tiny": x * 1e-30, "huge": x * 1e35, "levels": x.round(), "equal": torch.full((count,), -0.3),
         "zero": torch.zeros(count),
     }[kind]  # fmt: skip
 
 
-KINDS = ("weights", "activations", "gradients", "attention", "far from zero", "negative", "tiny", "huge", "levels",
+KINDS = ("weights", "activations", "gradients", "attention", "far from zero", "nearly equal", "negative", "tiny", "huge", "levels",
          "equal", "zero")  # fmt: skip
 
 
@@ -66,6 +66,14 @@ def test_nodes_of_a_large_tensor_are_close_to_the_means_of_the_strata(kind: str,
     assert np.allclose(nodes, wanted, rtol=8e-3, atol=1e-9 * spread(x.numpy()))  # a bin is 2^-7 wide
     assert np.abs(nodes - wanted).mean() <= 3e-4 * spread(x.numpy())
     assert nodes.astype(np.float64) @ WEIGHTS == pytest.approx(float(x.double().mean()), abs=2e-7 * spread(x.numpy()))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("equal", "zero")])
+def test_the_deviation_of_a_large_tensor_is_that_of_its_strata(kind: str) -> None:
+    x = drawn(kind, 50_000).reshape(1, -1)
+    nodes, wanted = sketch(x, "W")[:NODES].astype(np.float64), strata(x.numpy())
+    deviations = [np.sqrt(np.square(y - y @ WEIGHTS) @ WEIGHTS) for y in (nodes, wanted)]
+    assert deviations[0] == pytest.approx(deviations[1], rel=3e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

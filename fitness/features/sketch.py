@@ -70,9 +70,11 @@ def _nodes(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     with a border in it is shared.
     """
     low, high = torch.stack([torch.stack(x.aminmax()) for x in tensors]).unsqueeze(-1).unbind(1)  # (M, 1) each
+    origin = _origin(low, high)
+    low, high = low - origin, high - origin
     base = (torch.maximum(-low, high).view(torch.int32) >> SHIFT).sub_(SPAN).clamp_min_(0)
     counts, sums = torch.zeros(2, len(tensors), BINS, dtype=torch.float64, device=low.device)
-    for row in zip(tensors, base, counts, sums, strict=True):
+    for row in zip(tensors, origin, base, counts, sums, strict=True):
         _tally(*row)
     ends = counts.cumsum(1)
     total = ends[:, -1:]
@@ -87,17 +89,25 @@ def _nodes(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     below = entries * (mean - gap * (count - entries) / 2)
     below += (before - entries) * (mean + gap * (entries - (count - 1) / 2))
     strata = _sums_between(sums, at) + torch.nn.functional.pad(below, (0, 1)).diff()
-    return (strata / (WEIGHTS.to(ends.device) * total)).float()
+    return (origin + strata / (WEIGHTS.to(ends.device) * total)).float()
 
 
-def _tally(x: torch.Tensor, base: torch.Tensor, counts: torch.Tensor, sums: torch.Tensor) -> None:
-    """Count and sum the entries of a flat tensor in bins (BINS,), which are in the order of their values; `base` is
-    the first magnitude that has a bin of its own. Few entries have a bin each."""
+def _origin(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """What bins are narrow around: zero, or the middle of entries that are far from zero and close to each other, from
+    which a float32 within a factor of two of it differs by a float32."""
+    near, far = torch.minimum(low.abs(), high.abs()), torch.maximum(low.abs(), high.abs())
+    return (low / 2 + high / 2) * ((low.sign() * high.sign() > 0) & (2 * near >= far))
+
+
+def _tally(x: torch.Tensor, origin: torch.Tensor, base: torch.Tensor, counts: torch.Tensor, sums: torch.Tensor) -> None:
+    """Count and sum the entries of a flat tensor, less their origin, in bins (BINS,), which are in the order of their
+    values; `base` is the first magnitude that has a bin of its own. Few entries have a bin each."""
     if len(x) <= SORTED:
         base.zero_()
-        counts[: len(x)], sums[: len(x)] = 1, torch.from_numpy(np.sort(x.cpu().numpy()))
+        counts[: len(x)], sums[: len(x)] = 1, torch.from_numpy(np.sort((x - origin).cpu().numpy()))
         return
     for part in x.split(PART):
+        part = part - origin
         bits = part.view(torch.int32)
         sign = bits >> 31  # 0 or -1, which turns a magnitude m into m or -m
         bin = ((bits & 0x7FFFFFFF) >> SHIFT).sub_(base).clamp_(0, SPAN).bitwise_xor_(sign).sub_(sign).add_(SPAN).long()
