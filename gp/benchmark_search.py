@@ -6,7 +6,7 @@ search(benchmark, workshop, split, config) -> Found
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -43,6 +43,7 @@ class Reporter:
     networks: Progress | None = None
     iteration: Callable[[Step], None] | None = None
     should_stop: Callable[[], bool] = field(default=lambda: False)
+    early: Callable[[Sequence[Evaluation]], None] = field(default=lambda champions: None)  # by sketch scores
 
     def screened(self, screened: Screened) -> Screened:
         """What is left of a benchmark, after a word on what was dropped."""
@@ -109,6 +110,7 @@ def search(
             return stopped
         if found.coarse:
             reporter.stage("cross-validation prefers coarse formulas to fine ones: few levels, clear of each other")
+    reporter.early(found.hall.champions[: config.hall_size])
     with stages.timed("exact", f"exact scores on the search split, finalists: {len(found.hall.champions)}"):
         proxies = [champion.proxy for champion in found.hall.champions]
         scores = workshop.exact_scores(proxies, problem.architectures, reporter.networks)
