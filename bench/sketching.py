@@ -87,9 +87,7 @@ def main() -> None:
         return
     for row in rows:
         each = {what: 1e9 * row[what] / row["entries"] for what in ("sketch", "sort")}
-        print(
-            f"{row['entries']:>11,.0f} entries, each: sketch {each['sketch']:6.2f} ns, sort {each['sort']:6.2f} ns an entry"
-        )
+        print(f"{row['entries']:>11,.0f} entries, each: sketch {each['sketch']:6.2f} ns, sort {each['sort']:6.2f} ns")
     print(f"exponents: sketch {found['sketch_exponent']:.3f}, sort {found['sort_exponent']:.3f}")
 
 
