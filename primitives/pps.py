@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from primitives.operators import UNARY, Sign
@@ -73,6 +74,12 @@ EQUIVALENT = {
 }  # fmt: skip
 
 
+def _of_branches(breaks: Callable[[Branch], bool]) -> Callable[[Proxy], bool]:
+    """The test of a formula that one of its branches alone can break; what is known of a branch is kept."""
+    known = lru_cache(maxsize=1 << 16)(breaks)
+    return lambda proxy: any(map(known, proxy.branches))
+
+
 def sign_of(branch: Branch) -> Sign:
     """What is known of the sign of a branch's entries."""
     sign = Sign.NONNEGATIVE if branch.source.nonnegative else Sign.ANY
@@ -106,45 +113,41 @@ def _both_pruned(proxy: Proxy) -> bool:
 
 
 @rule("inverse_pair", "an operator is undone by the next one (such as exp then log)")
-def _inverse_pair(proxy: Proxy) -> bool:
-    return any(pair in INVERSE for branch in proxy.branches for pair in _pairs(branch))
+@_of_branches
+def _inverse_pair(branch: Branch) -> bool:
+    return any(pair in INVERSE for pair in _pairs(branch))
 
 
 @rule("repeated", "the same idempotent operator is applied twice")
-def _repeated(proxy: Proxy) -> bool:
-    pairs = (pair for branch in proxy.branches for pair in _pairs(branch))
-    pads = any(branch.chain.count("no_op") > 1 for branch in proxy.branches)
-    return pads or any(inner == outer and inner in IDEMPOTENT for inner, outer in pairs)
+@_of_branches
+def _repeated(branch: Branch) -> bool:
+    twice = (inner == outer and inner in IDEMPOTENT for inner, outer in _pairs(branch))
+    return branch.chain.count("no_op") > 1 or any(twice)
 
 
 @rule("equivalent", "a shorter formula has the same value (such as log of softmax, which is logsoftmax)")
-def _equivalent(proxy: Proxy) -> bool:
-    if any("normalized_sum" in branch.chain for branch in proxy.branches):
+@_of_branches
+def _equivalent(branch: Branch) -> bool:
+    if "normalized_sum" in branch.chain:
         return True  # equals to_mean
     needless = (
-        sign_of(before) is Sign.NONNEGATIVE and name in ("abs", "relu", "l1_norm")
-        for branch in proxy.branches
-        for before, name in _prefixes(branch)
+        sign_of(before) is Sign.NONNEGATIVE and name in ("abs", "relu", "l1_norm") for before, name in _prefixes(branch)
     )
-    return any(pair in EQUIVALENT for branch in proxy.branches for pair in _pairs(branch)) or any(needless)
+    return any(pair in EQUIVALENT for pair in _pairs(branch)) or any(needless)
 
 
 @rule("conflict", "log, sqrt or relu of something that is never positive is constant")
-def _conflict(proxy: Proxy) -> bool:
+@_of_branches
+def _conflict(branch: Branch) -> bool:
     return any(
-        sign_of(before) is Sign.NONPOSITIVE and name in ("log", "sqrt", "relu")
-        for branch in proxy.branches
-        for before, name in _prefixes(branch)
+        sign_of(before) is Sign.NONPOSITIVE and name in ("log", "sqrt", "relu") for before, name in _prefixes(branch)
     )
 
 
 @rule("scalar_collapse", "an operator that needs many entries is applied to a single number")
-def _scalar_collapse(proxy: Proxy) -> bool:
-    return any(
-        before.is_scalar and not UNARY[name].on_scalars
-        for branch in proxy.branches
-        for before, name in _prefixes(branch)
-    )
+@_of_branches
+def _scalar_collapse(branch: Branch) -> bool:
+    return any(before.is_scalar and not UNARY[name].on_scalars for before, name in _prefixes(branch))
 
 
 @rule("mixed_lists", "tensors of different inputs have different shapes and cannot meet entry by entry")
@@ -174,6 +177,7 @@ def _same_branches(proxy: Proxy) -> bool:
     return proxy.binary in ("sum", "difference") and proxy.left.canonical() == proxy.right.canonical()
 
 
+@lru_cache(maxsize=1 << 16)
 def _says_nothing(branch: Branch, enters_by_mean: bool) -> bool:
     """Whether the branch's number is the same for every tensor, by algebra: a z-score has mean 0 and deviation 1,
     its square has mean 1, and shares along a line of T tokens have mean 1/T. What is left can only count blocks."""
