@@ -203,9 +203,10 @@ def evolve(
     Without `state` it starts anew; with one it continues, and ends as if it had never stopped. `on_iteration`
     is called after the initial population (iteration 0) and after each step: one offspring for lpzero, a
     generation of them for the others. `should_stop` is asked then, and before a search continues; it may name its
-    reason, a Stop, and True is Stop.ASKED. An error or interrupt inside `evaluate` leaves `state` as it
-    was before the step. `toolbox` replaces operators (`Evolution`), `statistics` those of the population, for
-    `Step.record`; `sweep` compares whole neighbourhoods for the algorithms that ask for it. Raises Exhausted if the rules leave not even two formulas to start with.
+    reason, a Stop, and True is Stop.ASKED. An error or interrupt inside `evaluate` leaves `state` as it was before
+    the step. `toolbox` replaces operators (`Evolution`), `statistics` those of the population, for `Step.record`;
+    `sweep` compares whole neighbourhoods for the algorithms that ask for it. Raises Exhausted if the rules leave not
+    even two formulas to start with.
     """
     evolution = Evolution(config, predict, state, toolbox, sweep)
     report = _Report(evolution.state, statistics or population_statistics(), should_stop)
