@@ -129,7 +129,7 @@ def test_ctrl_c_while_workers_start_is_answered_in_a_sentence(tiny_benchmark: Pa
     )
     assert process.stderr is not None and "features of" in process.stderr.readline()
     os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=120)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 130 and "Traceback" not in error
     assert f"next: python cli.py evolve --resume {tmp_path / 'run'}" in error
 

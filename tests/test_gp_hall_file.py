@@ -1,7 +1,6 @@
 import copy
 import json
 import random
-import time
 
 import pytest
 from hypothesis import given
@@ -181,11 +180,10 @@ def test_a_file_that_is_missing_is_refused(tmp_path):
     assert "cannot be read" in refusal(tmp_path / "nowhere.json")
 
 
-def test_a_file_that_is_too_large_is_refused_at_once(tmp_path):
+def test_a_file_that_is_too_large_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     path = write(tmp_path, json.dumps(DATA) + " " * 5_000_000)
-    start = time.process_time()
+    monkeypatch.setattr(json, "loads", lambda *args, **options: pytest.fail("parsed"))
     assert "larger than 5,000,000 bytes" in refusal(path)
-    assert time.process_time() - start < 1
 
 
 def test_a_formula_in_a_file_is_never_run(tmp_path):
