@@ -211,6 +211,9 @@ def _benchmark(item: Datum) -> BenchmarkRef:
 def _split(item: Datum) -> SplitIds:
     item.only("search", "holdout")
     search, holdout = _ids(item["search"]), _ids(item["holdout"])
+    for name in ("search", "holdout"):
+        if not item[name].value:
+            raise item[name].refuse("the ids of the architectures; restore the file, or run evolve again")
     if len({*search, *holdout}) < len(search) + len(holdout):
         raise item.refuse("each architecture once, either in search or in holdout")
     return SplitIds(search, holdout)

@@ -113,6 +113,8 @@ def test_a_statistic_that_is_no_finite_number_is_refused(path, value):
         (("split", "search"), ["a", "d"], "each architecture once"),
         (("split", "search"), ["a", "a"], "each architecture once"),
         (("split", "search", 1), 7, "search[1]: got 7"),
+        (("split", "search"), [], "search: got a list, wanted the ids of the architectures; restore the file"),
+        (("split", "holdout"), [], "holdout: got a list, wanted the ids of the architectures; restore the file"),
         (("seed",), 4.5, "seed: got 4.5"),
         (("config",), None, "config: got None, wanted an object"),
         (("proxies",), [], "got no formula, wanted at least one"),
