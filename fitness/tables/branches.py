@@ -21,7 +21,7 @@ from primitives.operators import AGGREGATION, BINARY, Binary
 from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
 
-__all__ = ["BranchTable", "covarying", "stream_scores"]
+__all__ = ["BranchTable", "covarying", "joined", "stream_scores"]
 
 MAX_GRIDS = 256 << 20  # bytes of grids that are kept for joins entry by entry
 
@@ -71,7 +71,7 @@ class BranchTable:
         with np.errstate(all="ignore"):
             worth = self._of_two(proxy.base)
             if (third := proxy.extension) is not None:
-                worth = _apply(BINARY[third.binary], worth, self._of_one(third.aggregate, third.branch))
+                worth = joined(BINARY[third.binary], worth, self._of_one(third.aggregate, third.branch))
         return worth
 
     def _of_one(self, aggregate: str, branch: Branch) -> np.ndarray:
@@ -82,19 +82,19 @@ class BranchTable:
         if proxy.right is None or proxy.operator is None:
             return self._of_one(first, proxy.left)
         if proxy.joins_entries:
-            joined, block = self._joined_entries(proxy.left, proxy.right, proxy.operator)
-            return self.network(self.block_values(joined, block, first), first)
+            met, block = self._joined_entries(proxy.left, proxy.right, proxy.operator)
+            return self.network(self.block_values(met, block, first), first)
         left, right = self.means(proxy.left), self.means(proxy.right)
         outside = proxy.right_aggregate is not None
         same_list = proxy.left.source.tensors == proxy.right.source.tensors and len(left) == len(right)
         if same_list and not outside and not proxy.operator.linear:
-            joined = _apply(proxy.operator, left, right)
-            return self.network(self.block_values(joined, self.block(proxy.left), first), first)
+            met = joined(proxy.operator, left, right)
+            return self.network(self.block_values(met, self.block(proxy.left), first), first)
         x = self.block_values(left, self.block(proxy.left), first)
         y = self.block_values(right, self.block(proxy.right), second)
         if outside:
-            return _apply(proxy.operator, self.network(x, first), self.network(y, second))
-        return self.network(_apply(proxy.operator, x, y), first)
+            return joined(proxy.operator, self.network(x, first), self.network(y, second))
+        return self.network(joined(proxy.operator, x, y), first)
 
     def means(self, branch: Branch) -> np.ndarray:
         """The branch's number for each of its input's tensors, (M,)."""
@@ -190,5 +190,6 @@ def covarying(grid: torch.Tensor, operator: Binary) -> torch.Tensor:
     return (grid.mean(-2) if operator.name == "matmul" else grid).flatten(1)
 
 
-def _apply(operator: Binary, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def joined(operator: Binary, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """What a binary operator makes of numbers, of shapes that broadcast."""
     return operator.apply(torch.from_numpy(x), torch.from_numpy(y)).numpy()

@@ -25,12 +25,16 @@ from primitives.pps import violation
 from primitives.proxy import MAX_BRANCHES, Branch, Proxy
 from primitives.scoring import resolved
 
-__all__ = ["NUMBER_JOINS", "BeamSearch", "Interrupted", "Singles"]
+__all__ = ["BeamSearch", "Interrupted", "Singles", "number_joins"]
 
 LONGEST = 2  # unary operators in a branch that is tried; three would be twenty times as many
 PER_PARENT = 500  # results of one parent and one operator that are looked at more closely
 POOLED = 10_000  # results of all parents whose objective is computed
-NUMBER_JOINS = tuple(name for name in BINARY if name != "matmul")  # on numbers it is the product
+
+
+def number_joins() -> tuple[str, ...]:
+    """The operators that join two numbers; matmul is the product there."""
+    return tuple(name for name in BINARY if name != "matmul")
 
 
 class Interrupted(Exception):
@@ -136,7 +140,7 @@ class BeamSearch:
             members = dict.fromkeys([*beam, *(proxy for proxy in hall if len(proxy.branches) == count)])
             parents = [_Formula(proxy, table.value(proxy)[self.problem.places]) for proxy in members]
             chosen = self.first_allowed(self._best(self._children(parents)), self.config.beam)
-            yield chosen, len(parents) * len(NUMBER_JOINS) * len(singles.proxies)
+            yield chosen, len(parents) * len(number_joins()) * len(singles.proxies)
             beam = [evaluation.proxy for evaluation in chosen]
 
     def _children(self, parents: Sequence[_Formula]) -> list[_Children]:
@@ -149,7 +153,7 @@ class BeamSearch:
             best = np.argsort(-np.abs(rho), kind="stable")[:PER_PARENT]
             return _Children(parent, operator, usable[best], rho[best])
 
-        pairs = product(parents, NUMBER_JOINS)
+        pairs = product(parents, number_joins())
         return Parallel(n_jobs=self.problem.jobs, prefer="threads")(delayed(children)(*pair) for pair in pairs)
 
     def _best(self, children: Sequence[_Children]) -> Iterator[Proxy]:
