@@ -6,6 +6,7 @@ search(benchmark, workshop, split, config) -> Found
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ class PreparedSearch:
     ) -> SearchResult:  # fmt: skip
         """The evolution, from its beginning or from a state of it."""
         problem = self.problem
-        with one_thread():
+        with one_thread(), _uncollected():
             return evolve(
                 self.config, problem.evaluate, problem.predict, on_iteration, state, should_stop, sweep=self.sweeper
             )
@@ -151,6 +152,18 @@ def _evolve(prepared: PreparedSearch, reporter: Reporter) -> SearchResult:
         return reporter.should_stop()
 
     return prepared.evolve(reporter.iteration, should_stop=should_stop)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Nobody looks for garbage in circles meanwhile: formulas make none, and with torch loaded a look takes long."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Stages:

@@ -152,6 +152,7 @@ class SearchConfig:
 
 PUBLISHED: dict[str, Any] = {
     "algorithm": "lpzero", "iterations": 1000, "population": 80, "branches": 2, "joins": JOINS,
+    "mutations": ("regrow", "replace"),
 }  # fmt: skip
 """The settings of LPZero's search, changes to the defaults; its inputs and aggregation are options of their own."""
 

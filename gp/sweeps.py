@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-import torch
 
 from fitness.evaluation import ranking_keys
-from fitness.tables.branches import BranchTable
+from fitness.tables.branches import BranchTable, joined
 from fitness.tables.chains import chains_of
 from gp.config import SearchConfig
 from gp.problem import SearchProblem
@@ -23,11 +22,15 @@ from primitives.pps import violation
 from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
 
-__all__ = ["NUMBER_JOINS", "Interrupted", "Singles", "Sweeper"]
+__all__ = ["Interrupted", "Singles", "Sweeper", "number_joins"]
 
 LONGEST = 2  # unary operators in a branch that is tried; three would be twenty times as many
 LOOKED_AT = 100  # results of one operator whose objective is computed; rho alone chooses them
-NUMBER_JOINS = tuple(name for name in BINARY if name != "matmul")  # on numbers it is the product
+
+
+def number_joins() -> tuple[str, ...]:
+    """The operators that join two numbers; matmul is the product there."""
+    return tuple(name for name in BINARY if name != "matmul")
 
 
 class Interrupted(Exception):
@@ -95,7 +98,7 @@ class Sweeper:
         found: list[tuple[str, Proxy]] = []
         kept: list[np.ndarray] = []
         compared = 0
-        for operator in NUMBER_JOINS if before else ("",):
+        for operator in number_joins() if before else ("",):
             scores = self._scores(before, operator, after)
             places, count = self._best(scores)
             compared += count
@@ -108,9 +111,9 @@ class Sweeper:
         """(K, N): every branch in the place between what stands before and after."""
         values = self.singles.values
         if before:
-            values = _join(operator, self._value(before), values)
+            values = joined(BINARY[operator], self._value(before), values)
         for name, aggregate, branch in after:
-            values = _join(name, values, self._value([("", aggregate, branch)]))
+            values = joined(BINARY[name], values, self._value([("", aggregate, branch)]))
         with np.errstate(all="ignore"):
             return resolved(values)
 
@@ -152,9 +155,3 @@ def _whole(parts: Sequence[Part]) -> Proxy:
     for binary, aggregate, branch in others:
         proxy = proxy.extended(binary, aggregate, branch)
     return proxy
-
-
-def _join(operator: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """What a binary operator makes of two numbers per network; x and y (N,) or (K, N)."""
-    with np.errstate(all="ignore"):
-        return BINARY[operator].apply(torch.from_numpy(x), torch.from_numpy(y)).numpy()

@@ -17,7 +17,7 @@ from primitives.operators import UNARY, Sign
 from primitives.proxy import Branch, Extension, Proxy
 from storage.errors import ZcpError
 
-__all__ = ["RULES", "BadRule", "Rule", "rule", "sign_of", "violation", "violations"]
+__all__ = ["RULES", "BadRule", "Rule", "branch_violation", "rule", "sign_of", "violation", "violations"]
 
 
 class BadRule(ZcpError, ValueError):
@@ -74,10 +74,14 @@ EQUIVALENT = {
 }  # fmt: skip
 
 
-def _of_branches(breaks: Callable[[Branch], bool]) -> Callable[[Proxy], bool]:
-    """The test of a formula that one of its branches alone can break; what is known of a branch is kept."""
-    known = lru_cache(maxsize=1 << 16)(breaks)
-    return lambda proxy: any(map(known, proxy.branches))
+class _OfBranches:
+    """The test of a rule that one branch alone can break; what is known of a branch is kept."""
+
+    def __init__(self, breaks: Callable[[Branch], bool]) -> None:
+        self.branch_breaks = lru_cache(maxsize=1 << 16)(breaks)
+
+    def __call__(self, proxy: Proxy) -> bool:
+        return any(map(self.branch_breaks, proxy.branches))
 
 
 def sign_of(branch: Branch) -> Sign:
@@ -113,20 +117,20 @@ def _both_pruned(proxy: Proxy) -> bool:
 
 
 @rule("inverse_pair", "an operator is undone by the next one (such as exp then log)")
-@_of_branches
+@_OfBranches
 def _inverse_pair(branch: Branch) -> bool:
     return any(pair in INVERSE for pair in _pairs(branch))
 
 
 @rule("repeated", "the same idempotent operator is applied twice")
-@_of_branches
+@_OfBranches
 def _repeated(branch: Branch) -> bool:
     twice = (inner == outer and inner in IDEMPOTENT for inner, outer in _pairs(branch))
     return branch.chain.count("no_op") > 1 or any(twice)
 
 
 @rule("equivalent", "a shorter formula has the same value (such as log of softmax, which is logsoftmax)")
-@_of_branches
+@_OfBranches
 def _equivalent(branch: Branch) -> bool:
     if "normalized_sum" in branch.chain:
         return True  # equals to_mean
@@ -137,7 +141,7 @@ def _equivalent(branch: Branch) -> bool:
 
 
 @rule("conflict", "log, sqrt or relu of something that is never positive is constant")
-@_of_branches
+@_OfBranches
 def _conflict(branch: Branch) -> bool:
     return any(
         sign_of(before) is Sign.NONPOSITIVE and name in ("log", "sqrt", "relu") for before, name in _prefixes(branch)
@@ -145,7 +149,7 @@ def _conflict(branch: Branch) -> bool:
 
 
 @rule("scalar_collapse", "an operator that needs many entries is applied to a single number")
-@_of_branches
+@_OfBranches
 def _scalar_collapse(branch: Branch) -> bool:
     return any(before.is_scalar and not UNARY[name].on_scalars for before, name in _prefixes(branch))
 
@@ -223,6 +227,13 @@ def _twin(proxy: Proxy) -> bool:
 def violation(proxy: Proxy) -> Rule | None:
     """The first rule that `proxy` breaks, or None."""
     return next((rule for rule in RULES.values() if rule.breaks(proxy)), None)
+
+
+@lru_cache(maxsize=1 << 16)
+def branch_violation(branch: Branch) -> Rule | None:
+    """The first of the rules that concern one branch which `branch` breaks, or None."""
+    tests = (rule for rule in RULES.values() if isinstance(rule.breaks, _OfBranches))
+    return next((rule for rule in tests if rule.breaks.branch_breaks(branch)), None)
 
 
 def violations(proxy: Proxy) -> tuple[Rule, ...]:

@@ -116,10 +116,10 @@ def script(folder: Path, guard: str) -> subprocess.Popen[str]:
 
 
 def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
-    _, error = script(tmp_path, "if True:\n").communicate(timeout=120)
+    _, error = script(tmp_path, "if True:\n").communicate(timeout=300)
     assert error.count("Traceback") == 1 and "WorkerCrash: the script starts workers while it is imported" in error
     assert 'put what it does under if __name__ == "__main__":' in error
-    assert script(tmp_path, "if __name__ == '__main__':\n").communicate(timeout=120) == ("4\n", "")
+    assert script(tmp_path, "if __name__ == '__main__':\n").communicate(timeout=300) == ("4\n", "")
 
 
 @pytest.mark.parametrize("delay", [0.02, 0.3, 1.0])
@@ -132,7 +132,7 @@ def test_a_kill_while_workers_start_is_silent(tmp_path: Path, delay: float) -> N
         assert process.stdout is not None and process.stdout.readline() == "begun\n"
         time.sleep(delay)
         process.kill()
-        return process.communicate(timeout=60)[1]
+        return process.communicate(timeout=300)[1]
 
     assert any(said_after_kill() == "" for _ in range(3))
 

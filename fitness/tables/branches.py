@@ -21,7 +21,7 @@ from primitives.operators import AGGREGATION, BINARY, Binary
 from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
 
-__all__ = ["BranchTable", "covarying", "stream_scores"]
+__all__ = ["BranchTable", "covarying", "joined", "stream_scores"]
 
 MAX_GRIDS = 256 << 20  # bytes of grids that are kept for joins entry by entry
 
@@ -72,7 +72,7 @@ class BranchTable:
                 if binary is not None:
                     thirds = [formulas[place].extension for place in places]
                     rows = self._rows((t.aggregate, t.branch) for t in thirds if t is not None)
-                    worth[places] = _apply(BINARY[binary], worth[places], rows)
+                    worth[places] = joined(BINARY[binary], worth[places], rows)
         return worth
 
     def value(self, proxy: Proxy) -> np.ndarray:
@@ -85,7 +85,7 @@ class BranchTable:
         if not binary:
             return left
         right = self._rows((base.right_aggregate or base.aggregate, base.right) for base in bases if base.right)
-        return _apply(BINARY[binary], left, right)
+        return joined(BINARY[binary], left, right)
 
     def _rows(self, branches: Iterable[tuple[str, Branch]]) -> np.ndarray:
         return np.stack([self.row(aggregate, branch) for aggregate, branch in branches])
@@ -110,15 +110,15 @@ class BranchTable:
     def _joined_by_block(self, proxy: Proxy, left: Branch, right: Branch) -> np.ndarray:
         aggregate, operator = proxy.aggregate, BINARY[str(proxy.binary)]
         if proxy.joins_entries:
-            joined, block = self._joined_entries(left, right, operator)
-            return self.network(self.block_values(joined, block, aggregate), aggregate)
+            met, block = self._joined_entries(left, right, operator)
+            return self.network(self.block_values(met, block, aggregate), aggregate)
         x, y = self.means(left), self.means(right)
         if left.source.tensors == right.source.tensors and len(x) == len(y):
-            joined = self.block_values(_apply(operator, x, y), self.block(left), aggregate)
-            return self.network(joined, aggregate)
+            met = self.block_values(joined(operator, x, y), self.block(left), aggregate)
+            return self.network(met, aggregate)
         x = self.block_values(x, self.block(left), aggregate)
         y = self.block_values(y, self.block(right), aggregate)
-        return self.network(_apply(operator, x, y), aggregate)
+        return self.network(joined(operator, x, y), aggregate)
 
     def means(self, branch: Branch) -> np.ndarray:
         """The branch's number for each of its input's tensors, (M,)."""
@@ -222,5 +222,6 @@ def covarying(grid: torch.Tensor, operator: Binary) -> torch.Tensor:
     return (grid.mean(-2) if operator.name == "matmul" else grid).flatten(1)
 
 
-def _apply(operator: Binary, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def joined(operator: Binary, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """What a binary operator makes of numbers, of shapes that broadcast."""
     return operator.apply(torch.from_numpy(x), torch.from_numpy(y)).numpy()

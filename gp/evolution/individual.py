@@ -51,6 +51,18 @@ class Individual(deap_gp.PrimitiveTree):
         copy.fitness.wvalues = self.fitness.wvalues
         return copy
 
+    def spelled_branches(self) -> list[Branch]:
+        """The branches of the tree from left to right, without building the formula."""
+        found, chain = list[Branch](), list[str]()
+        for node in self:
+            meaning = self.pset.meaning[node.name]
+            if meaning.role is Role.UNARY:
+                chain.append(meaning.operator)
+            elif meaning.role is Role.INPUT:
+                found.append(_branch(meaning.operator, *reversed(chain)))
+                chain = []
+        return found
+
     @cached_property
     def spelling(self) -> Proxy:
         """The whole tree in words, no_op and pruned branches included; `from_proxy` gives the tree back."""
@@ -89,9 +101,15 @@ def worth(individual: Individual) -> float:
     return float(individual.fitness.values[0])
 
 
+@lru_cache(maxsize=1 << 16)
+def _branch(name: str, *chain: str) -> Branch:
+    """The one branch object of that spelling: what is known of it is kept with it."""
+    return Branch(name, chain)
+
+
 _BUILD: dict[Role, Callable[..., Any]] = {
-    Role.INPUT: lru_cache(maxsize=None)(Branch),
-    Role.UNARY: lru_cache(maxsize=1 << 16)(lambda name, branch: Branch(branch.input, (*branch.chain, name))),
+    Role.INPUT: _branch,
+    Role.UNARY: lambda name, branch: _branch(branch.input, *branch.chain, name),
     Role.JOIN_BRANCHES: lambda name, left, right: (left, name, right),
     Role.JOIN_NUMBERS: lambda name, left, right: Proxy(left[0], left[1], name, right[1], right[0]),
     Role.JOIN_THIRD: lambda name, pair, third: pair.extended(name, *third),

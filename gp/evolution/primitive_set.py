@@ -18,7 +18,7 @@ from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -120,6 +120,12 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
     def any_tensor(self) -> type:
         """A finished tensor of any list."""
         return self.type_of(f"Tensor:{self.n_unary}", self.branch)
+
+    @cached_property
+    def finished(self) -> frozenset[type]:
+        """The types of whole branches."""
+        n = self.n_unary
+        return frozenset([self.scalar(n), self.dropped(n), *(self.tensor(tensors, n) for tensors in self.lists)])
 
     @property
     def lists(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from deap import base
 
 from gp.evolution.individual import Birth, Individual
 from gp.evolution.primitive_set import ProxySet, arguments_of, draw
-from primitives.pps import violation
+from primitives.pps import branch_violation, violation
 from primitives.proxy import Proxy
 from storage.errors import ZcpError
 
@@ -55,7 +55,7 @@ class BadMutation(ZcpError, ValueError):
 MUTATIONS: dict[str, Mutate] = {}
 """The mutations by name, in the order of registration."""
 
-MUTATED = ("regrow", "replace")
+MUTATED = ("branch", "replace")
 """The mutations that are drawn by default."""
 
 
@@ -190,6 +190,9 @@ class Guard:
 
     def fault(self, individual: Individual) -> str | None:
         """The name of the first rule an individual breaks: one about its text, `seen`, a predictive one."""
+        for branch in individual.spelled_branches():  # most are refused for a branch, which costs least to see
+            if not branch.pruned and (broken := branch_violation(branch)) is not None:
+                return broken.name
         text = individual.canonical.text
         if (rule := _broken_rule(individual.to_proxy())) is not None:
             return rule
@@ -247,6 +250,19 @@ def regrow(rng: random.Random, parent: Individual) -> Individual:
     """One subtree grown anew."""
     at = draw(rng, range(len(parent)))
     return _graft(parent, at, _grow(rng, parent.pset, _slot_types(parent)[at]))
+
+
+@mutation("branch")
+def replace_branch(rng: random.Random, parent: Individual) -> Individual:
+    """One whole branch grown anew, such that no rule about branches refuses it, as far as a few tries can tell."""
+    slots, finished = _slot_types(parent), parent.pset.finished
+    at = draw(rng, [at for at, node in enumerate(parent) if node.ret in finished])
+    for _ in range(_FRESH):
+        nodes = _grow(rng, parent.pset, slots[at])
+        (branch,) = Individual(nodes, parent.pset).spelled_branches()
+        if branch.pruned or branch_violation(branch) is None:
+            break
+    return _graft(parent, at, nodes)
 
 
 @mutation("replace")
