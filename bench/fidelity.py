@@ -25,7 +25,7 @@ from gp.config import SearchConfig
 from gp.evolution.primitive_set import primitive_set
 from gp.evolution.variation import Guard, make_toolbox
 from gp.figures import fidelity
-from gp.growth.problem import SearchProblem
+from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
 from primitives.proxy import Proxy

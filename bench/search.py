@@ -25,7 +25,7 @@ from fitness.tables.pairs import PairTable
 from gp.config import SearchConfig
 from gp.evolution.evolve import evolve
 from gp.exhaustive import exhaust
-from gp.growth.problem import SearchProblem
+from gp.problem import SearchProblem
 from models.benchmarks.origins import load_benchmark
 
 

@@ -28,7 +28,7 @@ from fitness.zoo.naive import NAIVE, naive_scores
 from gp.benchmark_search import Finalists, finalists, search
 from gp.config import SearchConfig
 from gp.evolution.evolve import evolve
-from gp.growth.problem import SearchProblem
+from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
 from primitives.inputs import INPUTS, PAPER

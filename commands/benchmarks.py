@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.live import live
-from commands.options import FORMAT, Commands, Name, examples, load_named
+from commands.options import FORMAT, Commands, Name, examples, load_named, table_of
 from commands.output import emit, say, say_next
 from commands.tables import Row
 
@@ -55,14 +55,11 @@ def fetch_benchmark(name: str) -> None:
         print(fetch(name, reporter.networks))
 
 
-def _spaces() -> Iterable[str]:
-    from models.spaces import SPACES
-
-    return SPACES
-
-
 @benchmarks.command("new", epilog=examples("benchmarks new --space gpt2 > mine.jsonl"))
-@click.option("--space", type=Name(table=_spaces), default="gpt2", show_default=True, help="What the networks are.")
+@click.option(
+    "--space", type=Name(table=table_of("models.spaces", "SPACES")), default="gpt2", show_default=True,
+    help="What the networks are.",
+)  # fmt: skip
 def new_benchmark(space: str) -> None:
     """Print the beginning of a benchmark of your own: every field explained, two examples."""
     from models.benchmarks.template import template

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from commands.options import (
     feature_options,
     gathered,
     load_named,
+    table_of,
 )  # fmt: skip
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals, say_next, was_given
 from commands.tables import Formula, Row
@@ -38,28 +39,10 @@ if TYPE_CHECKING:
     from models.benchmarks.benchmark import Benchmark
 
 
-def _spaces() -> Iterable[str]:
-    from models.spaces import SPACES
-
-    return SPACES
-
-
-def _objectives() -> Iterable[str]:
-    from fitness.objectives import OBJECTIVES
-
-    return OBJECTIVES
-
-
-def _algorithms() -> Iterable[str]:
-    from gp.evolution.algorithms import ALGORITHMS
-
-    return ALGORITHMS
-
-
-def _aggregations() -> Iterable[str]:
-    from primitives.operators import AGGREGATION
-
-    return AGGREGATION
+_spaces = table_of("models.spaces", "SPACES")
+_objectives = table_of("fitness.objectives", "OBJECTIVES")
+_algorithms = table_of("gp.evolution.algorithms", "ALGORITHMS")
+_aggregations = table_of("primitives.operators", "AGGREGATION")
 
 
 def _config(aggregate: str, joins: str, inputs: str, no_pps: bool, **plain: Any) -> SearchConfig:

@@ -75,8 +75,8 @@ def exhaust(
     target = RankTarget.create(benchmark.quality[list(split.search)])
     with live(0) as reporter:
         table = branch_table(seen, workshop, reporter.networks)
-        if reporter.should_stop():
-            raise KeyboardInterrupt
+    if reporter.should_stop():
+        raise KeyboardInterrupt
     marks = _fitness(table, [record.proxy for record in records], target)
     start = time.monotonic()  # nothing is kept half-way, so that the first Ctrl-C may end it at once
     survey = enumerate_space(

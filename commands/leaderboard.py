@@ -105,6 +105,8 @@ def _page(rows: Sequence[Mapping[str, Any]], benchmark: Benchmark, split: Split,
         pairs = zip(cells, rows, strict=True)
         more = ("formula", "source")
         return rendered([c | {k: r[k] for k in more} | {"note": r["reason"] or c["note"]} for c, r in pairs], form, "")
+    if not any(cell["note"] for cell in cells):  # a column of nothing is no column
+        cells = [{name: value for name, value in cell.items() if name != "note"} for cell in cells]
     signs = f"{len(split.search)} architectures fix the signs, {len(split.holdout)} are held out"
     title = f"{benchmark.name}: correlation with {direction(benchmark)}, n = {len(benchmark)}; {signs}"
     between = "\n\n" if form == "markdown" else "\n"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -62,6 +63,11 @@ class Name(click.ParamType):
         near = get_close_matches(str(value), names, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise click.BadParameter(f"got {value!r}, wanted one of {', '.join(names)}{hint}", ctx, param)
+
+
+def table_of(module: str, name: str) -> Callable[[], Iterable[str]]:
+    """A table of names, which is loaded when it is needed."""
+    return lambda: getattr(import_module(module), name)
 
 
 class Duration(click.ParamType):
@@ -181,9 +187,7 @@ feature_options = gathered(
     click.option("--batch", type=click.IntRange(1, 4096), default=4, show_default=True, help="Sequences of text."),
     click.option("--seq-len", type=click.IntRange(2, 4096), default=64, show_default=True, help="Bytes of each."),
     click.option("--corpus", type=click.Path(path_type=Path), help="Your own text instead of the passage."),
-    click.option(
-        "--init-seed", type=click.IntRange(0, 2**63 - 2), default=0, show_default=True, help="Of the weights."
-    ),
+    click.option("--init-seed", type=click.IntRange(0, 2**63 - 2), default=0, show_default=True, help="Of weights."),
     click.option("--devices", default="auto", show_default=True, help="cpu | cpu,cpu | cuda:0,cuda:1 | auto."),
     click.option(
         "--bank",

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fitness.ranking import dense_ranks
 from primitives.invalid import Invalid
 from primitives.proxy import Proxy
 
-__all__ = ["Evaluate", "Evaluation", "Split", "ranking_key", "split_groups"]
+__all__ = ["Evaluate", "Evaluation", "Split", "ranking_key", "ranking_keys", "split_groups"]
 
 
 @dataclass(frozen=True)
@@ -72,5 +73,9 @@ def split_groups(groups: np.ndarray, search_size: int, seed: int) -> Split:
 
 def ranking_key(scores: np.ndarray) -> str:
     """Identity of a ranking: the sha256 of the order of the architectures, ties included."""
-    order = np.unique(scores, return_inverse=True)[1].astype(np.int32)
-    return hashlib.sha256(order.tobytes()).hexdigest()
+    return ranking_keys(scores[None])[0]
+
+
+def ranking_keys(scores: np.ndarray) -> list[str]:
+    """The identities of many rankings (P, N)."""
+    return [hashlib.sha256(row.tobytes()).hexdigest() for row in dense_ranks(scores)]

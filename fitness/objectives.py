@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fitness.evaluation import Evaluation, ranking_key
+from fitness.evaluation import Evaluation, ranking_keys
 from fitness.ranking import RankTarget
 from primitives.invalid import Invalid
 from primitives.proxy import Proxy
@@ -64,13 +64,14 @@ def evaluate_scores(
     if usable.any():
         # A dot product's last bit may depend on how many rows there are; selection compares exactly.
         fitness[usable] = OBJECTIVES[objective](target, scores[usable]).round(12)
+    signs = np.where(fitness >= 0, 1, -1)
+    keys = iter(ranking_keys(scores[usable] * signs[usable, None]))
     result = []
-    for proxy, row, value, is_finite, is_constant in zip(proxies, scores, fitness, finite, constant, strict=True):
+    for proxy, sign, value, is_finite, is_constant in zip(proxies, signs, fitness, finite, constant, strict=True):
         if not is_finite:
             result.append(Evaluation.refuse(proxy, Invalid.NON_FINITE))
         elif is_constant:
             result.append(Evaluation.refuse(proxy, Invalid.CONSTANT))
         else:
-            sign = 1 if value >= 0 else -1
-            result.append(Evaluation(proxy, float(abs(value)), sign, ranking_key(sign * row)))
+            result.append(Evaluation(proxy, float(abs(value)), int(sign), next(keys)))
     return result

@@ -1,14 +1,16 @@
-"""The search on a benchmark: features of the search split, evolution, growth, and exact scores, which decide.
+"""The search on a benchmark: features of the search split, the kind of formula, evolution, and exact scores, which
+have the last word.
 
 search(benchmark, workshop, split, config) -> Found
 """
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,22 +19,19 @@ from engine.threads import one_thread
 from fitness.evaluation import Evaluation, Split
 from fitness.features.soundness import Screened, screen
 from fitness.features.workshop import Progress, Workshop
-from fitness.objectives import evaluate_scores
 from fitness.protocol import check_rankable
+from gp.choice import choose
 from gp.config import SearchConfig
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
-from gp.growth.beams import BeamSearch, Interrupted
-from gp.growth.choice import grow, is_coarse
-from gp.growth.problem import SearchProblem
+from gp.evolution.state import SearchState
 from gp.hall_of_fame import HallOfFame
+from gp.problem import SearchProblem
+from gp.sweeps import Interrupted, Sweeper
 
 if TYPE_CHECKING:
     from models.benchmarks.benchmark import Benchmark
 
-__all__ = ["Finalists", "Found", "Reporter", "finalists", "search"]
-
-FINALISTS = 3  # times the size of the hall of fame
-GROWING = (Stop.FINISHED, Stop.EXHAUSTED, Stop.PATIENCE)  # after the others there is no time or no need
+__all__ = ["Found", "PreparedSearch", "Reporter", "search"]
 
 
 @dataclass
@@ -53,13 +52,48 @@ class Reporter:
 
 
 @dataclass(frozen=True, eq=False)
-class Finalists:
-    """Formulas of which exact scores make the hall of fame, how many were compared to find them, and whether they
-    are coarse ones that were preferred to those of the evolution."""
+class PreparedSearch:
+    """An evolution that may begin: the problem, the neighbourhoods and the settings of the kind of formula that
+    cross-validation chose; no neighbourhoods for algorithms that sweep none."""
 
-    hall: HallOfFame
-    evaluations: int
-    coarse: bool = False
+    problem: SearchProblem
+    sweeper: Sweeper | None
+    config: SearchConfig
+
+    @classmethod
+    def of(
+        cls, problem: SearchProblem, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
+    ) -> PreparedSearch:
+        """The search for the kind of formula that pays. Raises Interrupted when it should stop."""
+        if config.algorithm != "memetic" or "outside" not in config.joins:
+            return cls(problem, None, config)
+        with one_thread():
+            sweeper = Sweeper.create(problem, config, should_stop)
+            kind = choose(problem, sweeper, config, should_stop)
+        problem = problem.of_kind(kind.coarse, config)
+        return cls(problem, sweeper.only(problem), replace(config, branches=kind.branches))
+
+    def evolve(
+        self, on_iteration: Callable[[Step], None] | None = None, state: SearchState | None = None,
+        should_stop: Callable[[Step], Stop | bool | None] | None = None,
+    ) -> SearchResult:  # fmt: skip
+        """The evolution, from its beginning or from a state of it."""
+        problem = self.problem
+        with one_thread(), _uncollected():
+            return evolve(
+                self.config, problem.evaluate, problem.predict, on_iteration, state, should_stop, sweep=self.sweeper
+            )
+
+    def judged(self, found: Sequence[Evaluation], scores: np.ndarray) -> HallOfFame:
+        """The hall of fame: the best formulas by their exact scores (P, N) on the search split. Of coarse ones only
+        those that are coarse by these too, if there are any."""
+        proxies = [champion.proxy for champion in found]
+        hall = HallOfFame(self.config.hall_size)
+        for problem in (self.problem, replace(self.problem, coarse=0.0)):
+            if hall.best is None:
+                for champion, evaluation in zip(found, problem.judge(proxies, scores), strict=True):
+                    hall.offer(evaluation, champion.found_at)
+        return hall
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +116,12 @@ class Found:
 
 def search(
     benchmark: Benchmark, workshop: Workshop, split: Split, config: SearchConfig, reporter: Reporter | None = None,
-    jobs: int = 1, on_invalid: str = "fail", evolution: Callable[[SearchProblem], SearchResult] | None = None,
+    jobs: int = 1, on_invalid: str = "fail", evolution: Callable[[PreparedSearch], SearchResult] | None = None,
 ) -> Found:  # fmt: skip
     """Search for formulas that rank the architectures of `split.search`; the others are not touched.
 
     `on_invalid` says what becomes of networks that overflow: "fail" raises Unsound with their ids, "drop" leaves them
-    out. `evolution` replaces the default, which is `evolve` with nothing written down.
+    out. `evolution` replaces the default, which writes nothing down.
     """
     check_rankable(benchmark, split)
     reporter = reporter or Reporter()
@@ -96,68 +130,42 @@ def search(
         left = reporter.screened(screen(benchmark, workshop, split, on_invalid, reporter.networks, split.search))
         seen = (left.split or split).search
         problem = SearchProblem.open(left.benchmark, seen, workshop, config, reporter.networks, jobs)
-    with stages.timed("search"), one_thread():
-        result = evolution(problem) if evolution else _evolve(problem, config, reporter)
-    stopped = Found(config, result.hall, result, left, result.state.evaluations, stages.seconds, complete=False)
+    try:
+        with stages.timed("choice", "every single branch of the space, and the kind of formula that pays"):
+            prepared = PreparedSearch.of(problem, config, reporter.should_stop)
+    except Interrupted:
+        state = SearchState.start(config)
+        return Found(config, state.hall, SearchResult(state, Stop.ASKED), left, 0, stages.seconds, complete=False)
+    if prepared.problem.coarse:
+        reporter.stage("cross-validation prefers coarse formulas to fine ones: few levels, clear of each other")
+    with stages.timed("search"):
+        result = evolution(prepared) if evolution else _evolve(prepared, reporter)
+    found, compared = result.hall.champions, result.state.evaluations
     if result.stop is Stop.ASKED:
-        return stopped
-    found = Finalists(result.hall, result.state.evaluations)
-    if config.grows and result.stop in GROWING:
-        try:
-            with stages.timed("growth", _growing(config)):
-                found = finalists(problem, config, found, reporter.should_stop)
-        except Interrupted:
-            return stopped
-        if found.coarse:
-            reporter.stage("cross-validation prefers coarse formulas to fine ones: few levels, clear of each other")
-    reporter.early(found.hall.champions[: config.hall_size])
-    with stages.timed("exact", f"exact scores on the search split, finalists: {len(found.hall.champions)}"):
-        proxies = [champion.proxy for champion in found.hall.champions]
-        scores = workshop.exact_scores(proxies, problem.architectures, reporter.networks)
-        hall = _judged(found, scores, problem, config)
-    return Found(config, hall, result, left, found.evaluations, stages.seconds)
+        return Found(config, result.hall, result, left, compared, stages.seconds, complete=False)
+    reporter.early(found[: config.hall_size])
+    with stages.timed("exact", f"exact scores on the search split, finalists: {len(found)}"):
+        scores = workshop.exact_scores([f.proxy for f in found], problem.architectures, reporter.networks)
+    return Found(config, prepared.judged(found, scores), result, left, compared, stages.seconds)
 
 
-def finalists(
-    problem: SearchProblem, config: SearchConfig, evolved: Finalists, should_stop: Callable[[], bool] = lambda: False
-) -> Finalists:
-    """What the evolution found and what grows from it, or the coarse formulas that take its place; the evolved ones
-    themselves if nothing may grow. Raises Interrupted when it should stop."""
-    if not config.grows:
-        return evolved
-    with one_thread():
-        beam_search = BeamSearch.create(problem, config, should_stop)
-        growth = grow(beam_search, [champion.proxy for champion in evolved.hall.champions])
-    grown, compared = HallOfFame(FINALISTS * config.hall_size), evolved.evaluations + growth.compared
-    for champion in () if growth.coarse else evolved.hall.champions:
-        grown.keep(champion)
-    for evaluation in growth.evaluations:
-        grown.offer(evaluation, compared)
-    return Finalists(grown, compared, growth.coarse)
-
-
-def _judged(found: Finalists, scores: np.ndarray, problem: SearchProblem, config: SearchConfig) -> HallOfFame:
-    """The hall of fame: the best finalists by their exact scores (P, N) on the search split, which have the last word.
-    Of coarse ones only those that are coarse by these too, if there are any."""
-    champions: tuple[Evaluation, ...] = found.hall.champions
-    kept = is_coarse(scores, config) if found.coarse else np.ones(len(champions), dtype=bool)
-    hall = HallOfFame(config.hall_size)
-    evaluations = evaluate_scores([c.proxy for c in champions], scores, problem.target, config.objective)
-    for champion, evaluation, keep in zip(champions, evaluations, kept | ~kept.any(), strict=True):
-        if keep:
-            hall.offer(evaluation, champion.found_at)
-    return hall
-
-
-def _evolve(problem: SearchProblem, config: SearchConfig, reporter: Reporter) -> SearchResult:
+def _evolve(prepared: PreparedSearch, reporter: Reporter) -> SearchResult:
     def should_stop(step: Step) -> bool:
         return reporter.should_stop()
 
-    return evolve(config, problem.evaluate, problem.predict, reporter.iteration, should_stop=should_stop)
+    return prepared.evolve(reporter.iteration, should_stop=should_stop)
 
 
-def _growing(config: SearchConfig) -> str:
-    return f"every branch joined to the best formulas, up to {config.branches} branches each"
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Nobody looks for garbage in circles meanwhile: formulas make none, and with torch loaded a look takes long."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Stages:

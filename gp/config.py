@@ -17,9 +17,10 @@ from primitives.proxy import MAX_BRANCHES
 from storage.datum import is_number, is_whole
 from storage.errors import ZcpError
 
-__all__ = ["JOINS", "BadConfig", "SearchConfig"]
+__all__ = ["JOINS", "PUBLISHED", "BadConfig", "SearchConfig"]
 
 JOINS = ("inside", "outside")
+FINALISTS = 3  # times the size of the hall of fame
 _MILLION = 1_000_000
 
 
@@ -34,31 +35,35 @@ class BadConfig(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """Settings of one search; the defaults are LPZero's (arXiv 2410.04808) where it names them.
+    """Settings of one search; the defaults are what paid on other splits than the reported ones; LPZero's
+    (arXiv 2410.04808) are in `PUBLISHED`.
 
     `n_unary` operators stand in each branch; `crossover` and `mutation` are probabilities; parents come from
-    the best `selection_ratio` of the population; `inputs`, `aggregates` and `joins` say what the grammar may
-    use, `mutations` which ones are drawn, all alike; `pps` switches the validity rules; after the search the best
-    `beam` formulas grow up to `branches` branches (none with beam 0, or where joins outside are not allowed), or
-    coarse formulas take their place, each level of which is shared by at least `coarse` of the architectures (never
-    with 0); a formula that fails is varied again at most `tries` times.
+    the best `selection_ratio` of the population under lpzero; `inputs`, `aggregates`, `joins` and `branches` say what
+    the grammar may use, `mutations` which ones are drawn, all alike; `pps` switches the validity rules; a generation
+    of memetic is a `brood` of children and `sweeps` sweeps, and before it a cross-validation over `folds` says how many
+    branches a formula shall have, or that coarse ones are better, each level of which is shared by at least `coarse`
+    of the architectures (never with 0; no choice with folds 0); a formula that fails is varied again at most `tries`
+    times.
     """
 
     seed: int = 42
-    iterations: int = 1000
-    population: int = 80
+    iterations: int = 6000
+    population: int = 600
     n_unary: int = 2
     crossover: float = 0.5
     mutation: float = 0.5
     selection_ratio: float = 0.1
     objective: str = "both"
-    algorithm: str = "lpzero"
+    algorithm: str = "memetic"
     aggregates: tuple[str, ...] = tuple(AGGREGATION)
-    joins: tuple[str, ...] = JOINS
+    joins: tuple[str, ...] = ("outside",)
     inputs: tuple[str, ...] = EXTENDED
     pps: bool = True
     branches: int = 3
-    beam: int = 50
+    brood: int = 200
+    sweeps: int = 20
+    folds: int = 5
     coarse: float = 0.1
     hall_size: int = 10
     tries: int = 50
@@ -70,7 +75,11 @@ class SearchConfig:
         self._check_integer("population", 2, _MILLION)
         self._check_integer("n_unary", 1, MAX_CHAIN)
         self._check_integer("branches", 2, MAX_BRANCHES)
-        self._check_integer("beam", 0, 1000)
+        self._check_integer("brood", 1, _MILLION)
+        self._check_integer("sweeps", 0, 1000)
+        self._check_integer("folds", 0, 100)
+        if self.folds == 1:
+            raise BadConfig("folds", 1, "0, or at least 2")
         self._check_integer("hall_size", 1, 1000)
         self._check_integer("tries", 1, _MILLION)
         for name in ("crossover", "mutation", "selection_ratio", "coarse"):
@@ -89,9 +98,14 @@ class SearchConfig:
             raise BadConfig("pps", self.pps, "true or false")
 
     @property
-    def grows(self) -> bool:
-        """Whether a beam search follows the evolution."""
-        return self.beam > 0 and "outside" in self.joins
+    def chooses(self) -> bool:
+        """Whether cross-validation chooses the kind of formula before the evolution."""
+        return self.algorithm == "memetic" and self.folds > 0 and "outside" in self.joins
+
+    @property
+    def finalists(self) -> int:
+        """How many formulas are scored exactly to make the hall of fame."""
+        return self.hall_size * (FINALISTS if self.algorithm == "memetic" else 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON. Fields that are younger than the schema are there only if they say something."""
@@ -135,6 +149,12 @@ class SearchConfig:
         if len(set(value)) < len(value):
             raise BadConfig(field, value, "each name once")
 
+
+PUBLISHED: dict[str, Any] = {
+    "algorithm": "lpzero", "iterations": 1000, "population": 80, "branches": 2, "joins": JOINS,
+    "mutations": ("regrow", "replace"),
+}  # fmt: skip
+"""The settings of LPZero's search, changes to the defaults; its inputs and aggregation are options of their own."""
 
 _YOUNG = {"mutations": SearchConfig.mutations}
 

@@ -186,10 +186,7 @@ def load_hall(path: Path) -> HallDocument:
     """Read a document; BadHall if the file is missing, damaged, foreign, too large or of another schema."""
     try:
         data = load_json(path, MAX_BYTES, "a hall of fame")
-    except BadFile as fault:
-        raise BadHall(str(fault)) from None
-    document = HallDocument.from_dict(data, str(path))
-    try:
+        document = HallDocument.from_dict(data, str(path))
         unsealed(data, str(path), required=False)
     except BadFile as fault:
         raise BadHall(str(fault)) from None
@@ -211,6 +208,9 @@ def _benchmark(item: Datum) -> BenchmarkRef:
 def _split(item: Datum) -> SplitIds:
     item.only("search", "holdout")
     search, holdout = _ids(item["search"]), _ids(item["holdout"])
+    for name in ("search", "holdout"):
+        if not item[name].value:
+            raise item[name].refuse("the ids of the architectures; restore the file, or run evolve again")
     if len({*search, *holdout}) < len(search) + len(holdout):
         raise item.refuse("each architecture once, either in search or in holdout")
     return SplitIds(search, holdout)
@@ -247,16 +247,18 @@ def _proxy(item: Datum) -> HallProxy:
     sign, fitness, found_at = item["sign"].sign(), item["fitness"].number(), item["found_at"].integer()
     return HallProxy(
         Evaluation(proxy, fitness, sign, found_at=found_at),
-        search=_figures(item["search"]),
-        holdout=_figures(item["holdout"]),
-        all=_figures(item["all"]),
+        **_measured(item),
         fidelity=item["fidelity"].figure(),
     )
 
 
 def _baseline(item: Datum) -> Baseline:
     item.only("name", "search", "holdout", "all")
-    return Baseline(item["name"].text(), *(_figures(item[key]) for key in ("search", "holdout", "all")))
+    return Baseline(item["name"].text(), **_measured(item))
+
+
+def _measured(item: Datum) -> dict[str, Figures | None]:
+    return {part: _figures(item[part]) for part in ("search", "holdout", "all")}
 
 
 def _figures(item: Datum) -> Figures | None:

@@ -13,4 +13,5 @@ class Invalid(StrEnum):
     NON_FINITE = "the formula overflows or divides by zero on some architecture"
     CONSTANT = "every architecture gets the same score, so there is no ranking"
     OVERFLOW = "the network itself produces NaN or infinities, so nothing about it is a score"
+    FINE = "the formula tells more architectures apart than a coarse one may"
     NO_BRANCH = "both branches are pruned, so nothing is left to compute"

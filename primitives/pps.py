@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from primitives.operators import UNARY, Sign
 from primitives.proxy import Branch, Extension, Proxy
 from storage.errors import ZcpError
 
-__all__ = ["RULES", "BadRule", "Rule", "rule", "sign_of", "violation", "violations"]
+__all__ = ["RULES", "BadRule", "Rule", "branch_violation", "rule", "sign_of", "violation", "violations"]
 
 
 class BadRule(ZcpError, ValueError):
@@ -73,6 +74,16 @@ EQUIVALENT = {
 }  # fmt: skip
 
 
+class _OfBranches:
+    """The test of a rule that one branch alone can break; what is known of a branch is kept."""
+
+    def __init__(self, breaks: Callable[[Branch], bool]) -> None:
+        self.branch_breaks = lru_cache(maxsize=1 << 16)(breaks)
+
+    def __call__(self, proxy: Proxy) -> bool:
+        return any(map(self.branch_breaks, proxy.branches))
+
+
 def sign_of(branch: Branch) -> Sign:
     """What is known of the sign of a branch's entries."""
     sign = Sign.NONNEGATIVE if branch.source.nonnegative else Sign.ANY
@@ -106,45 +117,41 @@ def _both_pruned(proxy: Proxy) -> bool:
 
 
 @rule("inverse_pair", "an operator is undone by the next one (such as exp then log)")
-def _inverse_pair(proxy: Proxy) -> bool:
-    return any(pair in INVERSE for branch in proxy.branches for pair in _pairs(branch))
+@_OfBranches
+def _inverse_pair(branch: Branch) -> bool:
+    return any(pair in INVERSE for pair in _pairs(branch))
 
 
 @rule("repeated", "the same idempotent operator is applied twice")
-def _repeated(proxy: Proxy) -> bool:
-    pairs = (pair for branch in proxy.branches for pair in _pairs(branch))
-    pads = any(branch.chain.count("no_op") > 1 for branch in proxy.branches)
-    return pads or any(inner == outer and inner in IDEMPOTENT for inner, outer in pairs)
+@_OfBranches
+def _repeated(branch: Branch) -> bool:
+    twice = (inner == outer and inner in IDEMPOTENT for inner, outer in _pairs(branch))
+    return branch.chain.count("no_op") > 1 or any(twice)
 
 
 @rule("equivalent", "a shorter formula has the same value (such as log of softmax, which is logsoftmax)")
-def _equivalent(proxy: Proxy) -> bool:
-    if any("normalized_sum" in branch.chain for branch in proxy.branches):
+@_OfBranches
+def _equivalent(branch: Branch) -> bool:
+    if "normalized_sum" in branch.chain:
         return True  # equals to_mean
     needless = (
-        sign_of(before) is Sign.NONNEGATIVE and name in ("abs", "relu", "l1_norm")
-        for branch in proxy.branches
-        for before, name in _prefixes(branch)
+        sign_of(before) is Sign.NONNEGATIVE and name in ("abs", "relu", "l1_norm") for before, name in _prefixes(branch)
     )
-    return any(pair in EQUIVALENT for branch in proxy.branches for pair in _pairs(branch)) or any(needless)
+    return any(pair in EQUIVALENT for pair in _pairs(branch)) or any(needless)
 
 
 @rule("conflict", "log, sqrt or relu of something that is never positive is constant")
-def _conflict(proxy: Proxy) -> bool:
+@_OfBranches
+def _conflict(branch: Branch) -> bool:
     return any(
-        sign_of(before) is Sign.NONPOSITIVE and name in ("log", "sqrt", "relu")
-        for branch in proxy.branches
-        for before, name in _prefixes(branch)
+        sign_of(before) is Sign.NONPOSITIVE and name in ("log", "sqrt", "relu") for before, name in _prefixes(branch)
     )
 
 
 @rule("scalar_collapse", "an operator that needs many entries is applied to a single number")
-def _scalar_collapse(proxy: Proxy) -> bool:
-    return any(
-        before.is_scalar and not UNARY[name].on_scalars
-        for branch in proxy.branches
-        for before, name in _prefixes(branch)
-    )
+@_OfBranches
+def _scalar_collapse(branch: Branch) -> bool:
+    return any(before.is_scalar and not UNARY[name].on_scalars for before, name in _prefixes(branch))
 
 
 @rule("mixed_lists", "tensors of different inputs have different shapes and cannot meet entry by entry")
@@ -174,6 +181,7 @@ def _same_branches(proxy: Proxy) -> bool:
     return proxy.binary in ("sum", "difference") and proxy.left.canonical() == proxy.right.canonical()
 
 
+@lru_cache(maxsize=1 << 16)
 def _says_nothing(branch: Branch, enters_by_mean: bool) -> bool:
     """Whether the branch's number is the same for every tensor, by algebra: a z-score has mean 0 and deviation 1,
     its square has mean 1, and shares along a line of T tokens have mean 1/T. What is left can only count blocks."""
@@ -219,6 +227,13 @@ def _twin(proxy: Proxy) -> bool:
 def violation(proxy: Proxy) -> Rule | None:
     """The first rule that `proxy` breaks, or None."""
     return next((rule for rule in RULES.values() if rule.breaks(proxy)), None)
+
+
+@lru_cache(maxsize=1 << 16)
+def branch_violation(branch: Branch) -> Rule | None:
+    """The first of the rules that concern one branch which `branch` breaks, or None."""
+    tests = (rule for rule in RULES.values() if isinstance(rule.breaks, _OfBranches))
+    return next((rule for rule in tests if rule.breaks.branch_breaks(branch)), None)
 
 
 def violations(proxy: Proxy) -> tuple[Rule, ...]:

@@ -8,7 +8,7 @@ sum( mean[ product( W, G ) ], last[ abs(J) ] )         a third branch joined to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,20 @@ class Branch:
     chain: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        return self._text
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[Branch], tuple[str, tuple[str, ...]]]:
+        return Branch, (self.input, self.chain)  # without what is kept, for a hash is that of one process
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.input, self.chain))
+
+    @cached_property
+    def _text(self) -> str:
         text = self.input
         for name in self.chain:
             text = f"{name}({text})"
@@ -43,19 +57,23 @@ class Branch:
         """The table entry of the input."""
         return INPUTS[self.input]
 
-    @property
+    @cached_property
     def pruned(self) -> bool:
         """Whether a prune drops the branch."""
         return "prune" in self.chain
 
-    @property
+    @cached_property
     def is_scalar(self) -> bool:
         """Whether an operator has reduced the tensor to one number."""
         return any(UNARY[name].kind is Kind.REDUCE for name in self.chain)
 
     def canonical(self) -> Branch:
         """Without operators that do nothing."""
-        return Branch(self.input, tuple(name for name in self.chain if name != "no_op"))
+        return self._plain
+
+    @cached_property
+    def _plain(self) -> Branch:
+        return Branch(self.input, tuple(n for n in self.chain if n != "no_op")) if "no_op" in self.chain else self
 
 
 @dataclass(frozen=True)
@@ -98,12 +116,14 @@ class Proxy:
     def __str__(self) -> str:
         return self.text
 
-    @property
+    @cached_property
     def base(self) -> Proxy:
         """This proxy without its extension."""
-        return self if self.extension is None else replace(self, extension=None)
+        if self.extension is None:
+            return self
+        return Proxy(self.aggregate, self.left, self.binary, self.right, self.right_aggregate)
 
-    @property
+    @cached_property
     def branches(self) -> tuple[Branch, ...]:
         """One to three branches."""
         third = self.extension.branch if self.extension else None
@@ -115,12 +135,18 @@ class Proxy:
             raise BadProxy(f"{self}: has {MAX_BRANCHES} branches already, which is the most")
         if self.right is None:
             return Proxy(self.aggregate, self.left, binary, branch, aggregate)
-        return replace(self, extension=Extension(binary, aggregate, branch))
+        third = Extension(binary, aggregate, branch)
+        return Proxy(self.aggregate, self.left, self.binary, self.right, self.right_aggregate, third)
 
     @property
     def operator(self) -> Binary | None:
         """The table entry of the binary operator."""
         return None if self.binary is None else BINARY[self.binary]
+
+    @property
+    def joins_blocks(self) -> bool:
+        """Whether the branches meet block by block and must: a linear join of their aggregates has the same value."""
+        return self.right is not None and self.right_aggregate is None and not BINARY[str(self.binary)].linear
 
     @property
     def joins_entries(self) -> bool:
@@ -135,7 +161,7 @@ class Proxy:
             and not self.right.is_scalar
         )
 
-    @property
+    @cached_property
     def complexity(self) -> int:
         """Number of inputs and operators, aggregations included."""
         aggregations = 1 + (self.right_aggregate is not None) + (self.extension is not None)
@@ -147,6 +173,10 @@ class Proxy:
 
         Raises BadProxy if all branches are pruned, because nothing is left to represent.
         """
+        return self._canonical
+
+    @cached_property
+    def _canonical(self) -> Proxy:
         if self.extension is not None:
             return self._canonical_extended(self.extension)
         left, right = self.left.canonical(), self.right.canonical() if self.right else None

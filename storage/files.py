@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ __all__ = [
 
 
 MAX_NODES = 300_000
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class BadFile(ZcpError, ValueError):
@@ -93,7 +95,7 @@ def unsealed(data: Any, where: str, required: bool = True) -> dict[str, Any]:
         return content
     try:
         agrees = _digest(content) == data.get("digest")
-    except (ValueError, RecursionError):  # numbers beyond a float, halves of characters: nothing we ever wrote
+    except (ValueError, RecursionError):  # numbers beyond a float: nothing we ever wrote
         agrees = False
     if not agrees:
         raise BadFile(f"{where}: got content that differs from its digest, wanted it unchanged; restore it")
@@ -105,8 +107,10 @@ def _digest(data: Mapping[str, Any]) -> str:
 
 
 def dump_json(value: Any, indent: int | None = 2) -> bytes:
-    """Canonical JSON bytes: sorted keys, a final newline, and no NaN (which is not JSON)."""
-    return (json.dumps(value, indent=indent, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    """Canonical JSON bytes: sorted keys, a final newline, and no NaN (which is not JSON). Halves of characters, which
+    UTF-8 does not have, are escaped, as JSON can."""
+    text = json.dumps(value, indent=indent, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text).encode()
 
 
 def opened(path: Path, what: str) -> BinaryIO:

@@ -138,7 +138,7 @@ def test_ctrl_c_while_workers_start_is_answered_in_a_sentence(tiny_benchmark: Pa
     )
     assert process.stderr is not None and "features of" in process.stderr.readline()
     os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=120)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 130 and "Traceback" not in error
     assert f"next: python cli.py evolve --resume {tmp_path / 'run'}" in error
 
@@ -244,6 +244,21 @@ def test_a_bad_hall_of_fame_is_refused(
     error = capfd.readouterr().err
     assert message in error and error.count("\n") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["bad.json"]
+
+
+@pytest.mark.parametrize("part", ["search", "holdout"])
+@pytest.mark.parametrize("command", ["show IT", "replay IT", "plot IT", "leaderboard --benchmark TINY --hall IT"])
+def test_a_hall_without_a_split_is_refused(
+    command: str, part: str, hall: Path, tiny_benchmark: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(hall.read_text())
+    document["split"][part] = []
+    del document["digest"]
+    (tmp_path / "it.json").write_text(json.dumps(document))
+    words = {"IT": str(tmp_path / "it.json"), "TINY": str(tiny_benchmark)}
+    assert cli.main([words.get(word, word) for word in command.split()]) == 1
+    error = capfd.readouterr().err
+    assert f"split: {part}: got a list, wanted the ids" in error and error.count("\n") == 1
 
 
 def test_every_option_is_read() -> None:

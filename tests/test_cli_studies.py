@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib.image
 import pytest
-from test_cli import ROOT, SMALL, zcp
+from holding import start
+from test_cli import SMALL, zcp
 
 import cli
 from gp.studies.plan import STUDIES
@@ -76,17 +75,11 @@ def test_a_killed_study_goes_on_where_it_was(study: Path, tiny_benchmark: Path, 
     few = ["--seeds", "2", "--iterations", "20", "--search-size", "15", "--jobs", "1"]
     asked = ["ablate", "--benchmark", tiny_benchmark, "--study", "pps", *few, *FEATURES, "--bank", bank]
     asked += ["--out", tmp_path]
-    process = subprocess.Popen(
-        [sys.executable, "cli.py", *map(str, asked)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    while "2/4" not in process.stderr.readline():
-        assert process.poll() is None
+    process, _ = start("2/4", *asked)
     process.kill()
     process.communicate()
     kept = tmp_path / "pps-tiny.trials.jsonl"
-    assert len(kept.read_text().splitlines()) >= 3
+    assert len(kept.read_text().splitlines()) == 3
     done = zcp(*asked)
     assert done.returncode == 0 and "of 4 searches were done already" in done.stderr and not kept.exists()
     found, before = json.loads((tmp_path / "pps-tiny.json").read_text()), json.loads(study.read_text())

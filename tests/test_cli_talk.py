@@ -13,39 +13,13 @@ import time
 from pathlib import Path
 
 import pytest
+from holding import start, stopped
 from test_cli import ROOT, zcp
 
 import cli
 from bench.small import write_yaml
 
 FEATURES = ["--batch", "2", "--seq-len", "24", "--devices", "cpu"]
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """A process of the command line whose stderr is read line by line."""
-    return subprocess.Popen(
-        [sys.executable, "cli.py", *map(str, arguments)], cwd=ROOT, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def read_until(process: subprocess.Popen[str], text: str) -> str:
-    """All that it says until a line that holds the text."""
-    said = ""
-    assert process.stderr is not None
-    for line in process.stderr:
-        said += line
-        if text in line:
-            return said
-    raise AssertionError(f"{text!r} was never said: {said}")
-
-
-def stopped(process: subprocess.Popen[str], number: int) -> str:
-    """What it says after one signal, which must end it."""
-    process.send_signal(number)
-    _, rest = process.communicate(timeout=120)
-    assert process.returncode == 130 and "Traceback" not in rest, rest
-    return rest
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +95,11 @@ def test_settings_of_a_hall_are_checked(
 
 
 def test_replay_of_a_formula_says_what_it_took_before_it_starts(tmp_path: Path) -> None:
-    process = start("replay", "--proxy", "mean[ abs(W) ]", "--bank", tmp_path / "bank", *FEATURES)
-    said = read_until(process, "networks 50/500")  # it is at work
+    at_work, asked = "networks 50/500", ["replay", "--proxy", "mean[ abs(W) ]", "--bank", tmp_path / "bank"]
+    process, said = start(at_work, *asked, *FEATURES)
     assert "no benchmark given: gpt2-mini is taken" in said
     assert re.search(r"gpt2-mini: (\d+) of \1 networks to visit", said)
-    assert said.index("to visit") < said.index("networks 50/500")
+    assert said.index("to visit") < said.index(at_work)
     rest = stopped(process, signal.SIGINT)
     assert f"next: python cli.py replay --proxy 'mean[ abs(W) ]' --bank {tmp_path / 'bank'}" in rest
 
@@ -135,8 +109,7 @@ def test_replay_of_a_formula_says_what_it_took_before_it_starts(tmp_path: Path) 
 )
 def test_exhaust_obeys_the_first_signal(number: int, moment: str, tiny_benchmark: Path, tmp_path: Path) -> None:
     asked = ["exhaust", "--benchmark", tiny_benchmark, "--n-unary", 2, "--search-size", 15, *FEATURES]
-    process = start(*asked, "--bank", tmp_path)
-    read_until(process, moment)
+    process, _ = start(moment, *asked, "--bank", tmp_path)
     rest = stopped(process, number)
     assert f"next: python cli.py {shlex.join(map(str, asked))} --bank {tmp_path}\n" in rest
     assert "pairs of inputs 15/15, " not in rest and rest.rstrip().endswith("error: interrupted")
@@ -144,7 +117,10 @@ def test_exhaust_obeys_the_first_signal(number: int, moment: str, tiny_benchmark
 
 def test_training_obeys_the_first_signal(tmp_path: Path) -> None:
     out = tmp_path / "mine.jsonl"
-    process = start("benchmarks", "train", "gpt2-mini", "--out", out, "--jobs", 1)
+    process = subprocess.Popen(
+        [sys.executable, "cli.py", "benchmarks", "train", "gpt2-mini", "--out", out, "--jobs", "1"], cwd=ROOT,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
     while not (tmp_path / "mine.partial.jsonl").exists():
         assert process.poll() is None
         time.sleep(0.05)
@@ -154,8 +130,7 @@ def test_training_obeys_the_first_signal(tmp_path: Path) -> None:
 
 def test_a_run_that_is_told_to_end_names_the_way_on(tiny_benchmark: Path, tmp_path: Path) -> None:
     asked = ["evolve", "--benchmark", tiny_benchmark, "--search-size", 16, *FEATURES, "--bank", tmp_path / "b"]
-    process = start(*asked, "--out", tmp_path / "run", "--iterations", 100_000, "--jobs", 1)
-    read_until(process, "iteration 50/")
+    process, _ = start("iteration 50/", *asked, "--out", tmp_path / "run", "--iterations", 100_000, "--jobs", 1)
     rest = stopped(process, signal.SIGTERM)
     options = f"--jobs 1 --devices cpu --bank {tmp_path / 'b'}"
     assert f"next: python cli.py evolve --resume {tmp_path / 'run'} {options}\n" in rest

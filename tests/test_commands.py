@@ -1,4 +1,4 @@
-"""Every command before it does anything: its help, its examples, what it imports, and how fast it answers."""
+"""Every command before it does anything: its help, its examples and what it imports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import cli
 from commands.options import Name
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS = 0.7  # of processor time
+MODULES = 500  # torch alone brings a thousand; so many load in about 0.4 s of processor time
 
 
 def walk(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -66,24 +66,15 @@ def test_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     [["--help"], ["--version"], ["show", "proxies/gpt2-mini.json"], ["benchmarks", "list"]],
     ids=lambda words: words[0],
 )
-def test_what_only_reads_does_not_load_torch_and_is_quick(arguments: list[str]) -> None:
+def test_what_only_reads_loads_little_and_no_torch(arguments: list[str]) -> None:
     code = (
-        "import cli, resource, sys\n"
+        "import cli, sys\n"
         f"code = cli.main({arguments!r})\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "print(code, 'torch' in sys.modules, used.ru_utime + used.ru_stime, file=sys.stderr)"
+        "print(code, 'torch' in sys.modules, len(sys.modules), file=sys.stderr)"
     )
-    best = float("inf")
-    for _ in range(3):  # a machine under load counts more
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-        )
-        status, torch, seconds = done.stderr.split()
-        assert done.stdout and (status, torch) == ("0", "False")
-        best = min(best, float(seconds))
-        if best < SECONDS:
-            return
-    pytest.fail(f"{best:.2f} s of processor time")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    status, torch, modules = done.stderr.split()
+    assert done.stdout and (status, torch) == ("0", "False") and int(modules) < MODULES
 
 
 def test_names_of_a_table_are_read_when_they_are_needed() -> None:
@@ -111,7 +102,7 @@ def test_the_console_script_says_its_own_name(tmp_path: Path) -> None:
     script = tmp_path / "zcp"
     script.write_text("from cli import script\nscript()\n")
     path = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=path, check=False, timeout=60)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=path, check=False)
     assert done.returncode == 0 and "Usage: zcp [OPTIONS]" in done.stdout and "zcp evolve --space" in done.stdout
     code = "import sys; sys.argv = ['zcp', 'evolv']; import cli; cli.script()"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

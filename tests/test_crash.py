@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from holding import start as held
+from holding import stopped
 
 import cli
 from bench.crashes import Study, contents, difference, start, study
@@ -34,11 +35,6 @@ def resume_here(run: Path, bank: Path, *options: str) -> int:
     return cli.main(["evolve", "--resume", str(run), "--bank", str(bank), "--devices", "cpu", *options])
 
 
-def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
-    assert process.stderr is not None
-    return iter(process.stderr.readline, "")
-
-
 def test_a_killed_command_ends_with_the_same_bytes(tmp_path: Path) -> None:
     for name, crashes in study(tmp_path, 4, ITERATIONS, "cpu", 3).items():
         assert crashes.kills == 4 and not crashes.differences, (name, crashes)
@@ -46,27 +42,19 @@ def test_a_killed_command_ends_with_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]], ids=["once", "twice"])
 def test_an_interrupt_saves_what_there_is(quiet: Study, tmp_path: Path, signals: list[signal.Signals]) -> None:
-    process = start(quiet.evolve(quiet.folder / "bank", tmp_path / "run"))
-    assert any(line.startswith("iteration 0/") for line in lines_of(process))
-    for number in signals:
-        process.send_signal(number)
-        time.sleep(0.02)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in error, error
+    process, _ = held("iteration 0/", *quiet.evolve(quiet.folder / "bank", tmp_path / "run"))
+    error = stopped(process, *signals)
+    assert f"next: python cli.py evolve --resume {tmp_path / 'run'}" in error
     if len(signals) == 1:
-        assert f"next: python cli.py evolve --resume {tmp_path / 'run'}" in error
-        assert json.loads((tmp_path / "run" / "checkpoint.json").read_bytes())["iteration"] < ITERATIONS
+        assert json.loads((tmp_path / "run" / "checkpoint.json").read_bytes())["iteration"] == 0
     assert not (tmp_path / "run" / "hall_of_fame.json").exists()
     assert resume_here(tmp_path / "run", quiet.folder / "bank") == 0
     assert not difference(contents(quiet.folder / "whole"), contents(tmp_path / "run"))
 
 
 def test_an_interrupt_while_formulas_grow_saves_the_evolution(quiet: Study, tmp_path: Path) -> None:
-    process = start(quiet.evolve(quiet.folder / "bank", tmp_path / "run"))
-    assert any(line.startswith("every branch joined") for line in lines_of(process))
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in error, error
+    process, _ = held("every branch joined", *quiet.evolve(quiet.folder / "bank", tmp_path / "run"))
+    stopped(process, signal.SIGINT)
     assert json.loads((tmp_path / "run" / "checkpoint.json").read_bytes())["iteration"] == ITERATIONS
     assert not (tmp_path / "run" / "hall_of_fame.json").exists()
     assert resume_here(tmp_path / "run", quiet.folder / "bank") == 0
@@ -90,7 +78,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(quiet: Study, tmp_path: Pat
     assert cli.main([*quiet.evolve(bank, run), "--time-budget", "0.001s"]) == 0
     before = (run / "checkpoint.json").read_bytes()
     process = start(quiet.evolve(bank, run), len(before) // 2)
-    _, error = process.communicate(timeout=120)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 1
     errors = [line for line in error.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and "cannot be written (File too large); free space" in errors[0], error
@@ -123,7 +111,7 @@ def test_a_time_that_is_none_is_refused(text: str, capfd: pytest.CaptureFixture[
 
 def test_two_extracts_share_the_work(quiet: Study, tmp_path: Path) -> None:
     both = [start(quiet.extract(tmp_path / "bank")) for _ in range(2)]
-    answers = [process.communicate(timeout=120) for process in both]
+    answers = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], answers
     assert sum(int(out.split()[0]) for out, _ in answers) == 30
     found, whole = contents(tmp_path / "bank"), contents(quiet.folder / "bank")
@@ -136,8 +124,9 @@ def test_workers_leave_with_a_killed_parent(quiet: Study, tmp_path: Path) -> Non
     workers: list[psutil.Process] = []
     while not workers and process.poll() is None:
         time.sleep(0.05)
-        children = psutil.Process(process.pid).children()
-        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        with contextlib.suppress(psutil.NoSuchProcess):  # one of them may just have left
+            children = psutil.Process(process.pid).children()
+            workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
     process.kill()
     process.communicate()
     assert workers and not psutil.wait_procs(workers, timeout=60)[1]

@@ -138,6 +138,7 @@ def test_the_command_shows_everybody_in_every_format(
     page = (folder / "page.md").read_text()
     lines = [line for line in page.splitlines() if line.startswith("|")]
     assert len(lines) == len(everybody) + 2 and len({line.count("|") for line in lines}) == 1
+    assert ("| note |" in lines[0]) is any(row["note"] for row in rows)
 
 
 def test_a_search_split_that_leaves_nobody_is_refused(tiny_benchmark: Path, capsys: pytest.CaptureFixture) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations_with_replacement
 
 import numpy as np
 import pytest
+import torch
 
 from fitness.features.bank import FeatureBank, FeatureKey, SketchEntry, sketch_features
 from fitness.features.collect import Features, collect
+from fitness.ranking import RankTarget
 from fitness.tables.branches import BranchTable
 from fitness.tables.chains import chains_of, run, walk
 from fitness.tables.pairs import PairTable
 from fitness.tables.table_file import load_branches, save_branches, table_key
+from gp.exhaustive import exhaust, trees_in
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
-from primitives.operators import AGGREGATION, BINARY, UNARY
+from primitives.operators import AGGREGATION, BINARY, UNARY, Binary
+from primitives.operators.registry import binary
 from primitives.proxy import Branch, Proxy
 
 CHAINS = [(), ("abs",), ("softmax",), ("to_std",), ("pow2", "l1_norm"), ("normalize", "exp"), ("logsoftmax", "relu")]
@@ -36,14 +41,43 @@ def test_a_pair_table_equals_one_proxy_at_a_time(pair: str, aggregate: str, entr
     table = BranchTable(entries)
     pairs = PairTable(BranchTable(entries), *pair, CHAINS, aggregate, jobs=2)
     for operator in (o for o in BINARY if pairs.distinct(o)):
-        for rows, scores in pairs.batches(operator):
-            for place, left in enumerate(CHAINS[rows]):
-                proxies = [Proxy(aggregate, Branch(pair[0], left), operator, Branch(pair[1], r)) for r in CHAINS]
-                expected = table.scores(proxies)
-                assert np.array_equal(np.isfinite(scores[place]), np.isfinite(expected))
-                # Differences of nearly equal values keep the rounding of the values.
-                size = np.abs(expected[np.isfinite(expected)]).max(initial=0)
-                np.testing.assert_allclose(scores[place], expected, rtol=1e-6, atol=1e-13 * size)
+        check_operator(pairs, table, operator)
+
+
+def check_operator(pairs: PairTable, table: BranchTable, operator: str) -> None:
+    for rows, scores in pairs.batches(operator):
+        for place, left in enumerate(CHAINS[rows]):
+            proxies = [
+                Proxy(pairs.aggregate, Branch(pairs.left, left), operator, Branch(pairs.right, r)) for r in CHAINS
+            ]
+            expected = table.scores(proxies)
+            assert np.array_equal(np.isfinite(scores[place]), np.isfinite(expected))
+            # Differences of nearly equal values keep the rounding of the values.
+            size = np.abs(expected[np.isfinite(expected)]).max(initial=0)
+            np.testing.assert_allclose(scores[place], expected, rtol=1e-6, atol=1e-13 * size)
+
+
+TOYS = {
+    "larger": Binary("larger", False, True, "x", torch.maximum),
+    "midpoint": Binary("midpoint", True, True, "x", lambda x, y: (x + y) / 2),
+    "root": Binary("root", False, False, "x", lambda x, y: (x.abs() + y**2).sqrt()),
+}
+
+
+@pytest.fixture(params=TOYS)
+def fifth(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a binary operator that is registered for a while."""
+    yield binary(TOYS[request.param]).name
+    del BINARY[request.param]
+
+
+@pytest.mark.parametrize("pair", ["AJ", "JH", "GW", "HS"])
+def test_a_fifth_binary_operator_is_in_the_pair_table_too(fifth: str, pair: str, entries: list[SketchEntry]) -> None:
+    pairs = PairTable(BranchTable(entries), *pair, CHAINS, "mean")
+    assert pairs.distinct(fifth)
+    check_operator(pairs, BranchTable(entries), fifth)
+    survey = exhaust(BranchTable(entries), RankTarget.create(np.arange(8.0)), 1, "mean", tuple(pair), top=3)
+    assert survey.trees == trees_in(1, tuple(pair))
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -16,7 +16,7 @@ from fitness.tables.branches import BranchTable
 from fitness.tables.chains import chains_of
 from gp.benchmark_search import Finalists, _judged
 from gp.config import BadConfig, SearchConfig
-from gp.growth.beams import NUMBER_JOINS, BeamSearch, Interrupted
+from gp.growth.beams import BeamSearch, Interrupted, number_joins
 from gp.growth.choice import Growth, grow, is_coarse
 from gp.growth.problem import SearchProblem
 from gp.hall_of_fame import HallOfFame
@@ -56,7 +56,7 @@ def test_two_branches_are_as_good_as_the_best_of_all_pairs(problem: SearchProble
     """With a beam as wide as the space nothing is left out, so the best pair must be found."""
     config = SearchConfig(**{**SMALL.__dict__, "beam": 1000, "branches": 2})
     singles = spelt_out(config)
-    pairs = [a.extended(operator, b.aggregate, b.left) for a in singles for b in singles for operator in NUMBER_JOINS]
+    pairs = [a.extended(operator, b.aggregate, b.left) for a in singles for b in singles for operator in number_joins()]
     pairs = [pair.canonical() for pair in pairs if violation(pair.canonical()) is None]
     best = max(e.fitness for e in problem.evaluate(list(dict.fromkeys(pairs))))
     found = grown(problem, config).evaluations

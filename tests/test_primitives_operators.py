@@ -190,6 +190,14 @@ def test_the_door_refuses_a_known_name() -> None:
         binary(Binary("sum", True, True, "x+y", torch.add))
 
 
+def test_the_door_refuses_a_join_of_entries_that_no_sketch_can_tell() -> None:
+    with pytest.raises(
+        BadOperator, match="larger: got a join entry by entry, .* product and matmul only; leave entries"
+    ):
+        binary(Binary("larger", False, True, "x", torch.maximum, lambda x, y: torch.maximum(x, y).mean()))
+    assert "larger" not in BINARY
+
+
 @pytest.mark.parametrize(
     ("apply", "reason"),
     [

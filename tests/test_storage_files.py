@@ -13,7 +13,7 @@ import pytest
 from models.benchmarks import load_benchmark
 from models.tokens import TokenBatch
 from storage.errors import ZcpError
-from storage.files import BadFile, load_json, read_limited, write_atomic
+from storage.files import BadFile, dump_json, load_json, read_limited, sealed, unsealed, write_atomic
 
 
 def test_a_device_is_written_to_and_stays_one(tmp_path: Path) -> None:
@@ -44,10 +44,11 @@ def test_a_pipe_that_is_read_gets_everything_and_one_that_is_not_is_refused(tmp_
     assert b"".join(got) == content and stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-def test_folders_and_sockets_are_refused_and_stay(tmp_path: Path) -> None:
+def test_folders_and_sockets_are_refused_and_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the name of a socket is short
     (tmp_path / "folder").mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "socket"))
+        listener.bind("socket")
         for name in ("folder", "socket"):
             with pytest.raises(BadFile, match=f"{name}: is a .*; give the name of a file"):
                 write_atomic(tmp_path / name, b"x")
@@ -81,3 +82,14 @@ def test_a_pipe_or_a_device_where_a_file_is_expected_is_refused_at_once(tmp_path
             load_benchmark(str(path))
         with pytest.raises(ZcpError):
             TokenBatch.from_file(path, 2, 8)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udcffb", "\udfff\ud800", "ü\\ud800", "\U0001f480"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_what_is_written_is_read_back_equal_with_halves_of_characters_too(
+    tmp_path: Path, name: str, indent: int | None
+) -> None:
+    data = sealed({"name": name, name: [name, 1]})
+    write_atomic(tmp_path / "x.json", dump_json(data, indent))
+    found = load_json(tmp_path / "x.json", 1000, "a file")
+    assert found == data and unsealed(found, "x") == {"name": name, name: [name, 1]}

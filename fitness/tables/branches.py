@@ -21,7 +21,7 @@ from primitives.operators import AGGREGATION, BINARY, Binary
 from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
 
-__all__ = ["BranchTable", "covarying", "stream_scores"]
+__all__ = ["BranchTable", "covarying", "joined", "stream_scores"]
 
 MAX_GRIDS = 256 << 20  # bytes of grids that are kept for joins entry by entry
 
@@ -29,7 +29,8 @@ MAX_GRIDS = 256 << 20  # bytes of grids that are kept for joins entry by entry
 class BranchTable:
     """Scores proxies on N architectures.
 
-    Memory: the sketches (5.6 kB a tensor), 8 M bytes per branch and at most MAX_GRIDS bytes of grids.
+    Memory: the sketches (5.6 kB a tensor), 8 M bytes per branch, 8 N per aggregated one, and at most MAX_GRIDS bytes
+    of grids.
     """
 
     def __init__(self, entries: Sequence[SketchEntry]) -> None:
@@ -42,6 +43,7 @@ class BranchTable:
         self.inputs = {name: Tensors.gather(entries, name, self.starts) for name in INPUTS}
         self._means: dict[Branch, np.ndarray] = {}
         self._grids: dict[Branch, torch.Tensor] = {}
+        self._network: dict[tuple[str, Branch], np.ndarray] = {}
 
     @property
     def count(self) -> int:
@@ -49,52 +51,74 @@ class BranchTable:
         return len(self.depths)
 
     def scores(self, proxies: Sequence[Proxy], jobs: int = 1) -> np.ndarray:
-        """(P, N) float64; not finite where a proxy has no score. `jobs` threads give the same numbers as one."""
-        if not proxies:
-            return np.zeros((0, self.count))
-        if jobs == 1 or len(proxies) == 1:
-            return np.stack([self._score_alone(proxy) for proxy in proxies])
-        parallel = Parallel(n_jobs=jobs, prefer="threads")
-        return np.stack(parallel(delayed(self._score_alone)(proxy) for proxy in proxies))
-
-    def _score_alone(self, proxy: Proxy) -> np.ndarray:
-        torch.set_num_threads(1)  # this thread's: sums must not depend on the number of cores
-        return self.score(proxy)
+        """(P, N) float64, by the rules of `primitives/scoring.py` (which see); not finite where a proxy has no score.
+        `jobs` threads give the same numbers as one."""
+        return resolved(self.values(proxies, jobs))
 
     def score(self, proxy: Proxy) -> np.ndarray:
-        """(N,) float64, by the rules of `primitives/scoring.py` (which see)."""
-        return resolved(self.value(proxy))
+        """(N,) float64."""
+        return self.scores([proxy])[0]
 
-    def value(self, proxy: Proxy) -> np.ndarray:
-        """(N,) float64: the score before it is rounded to its resolution."""
-        proxy = proxy.pruned()
+    def values(self, proxies: Sequence[Proxy], jobs: int = 1) -> np.ndarray:
+        """(P, N) float64: the scores before they are rounded to their resolution. Formulas that join numbers of
+        networks are computed together, operator by operator; those that join block by block one by one."""
+        formulas = [proxy.pruned() for proxy in proxies]
+        worth = np.empty((len(formulas), self.count))
         with np.errstate(all="ignore"):
-            worth = self._of_two(proxy.base)
-            if (third := proxy.extension) is not None:
-                worth = _apply(BINARY[third.binary], worth, self._of_one(third.aggregate, third.branch))
+            for binary, places in _places(None if f.base.joins_blocks else f.base.binary or "" for f in formulas):
+                bases = [formulas[place].base for place in places]
+                worth[places] = self._blockwise(bases, jobs) if binary is None else self._joined(binary, bases)
+            for binary, places in _places(f.extension.binary if f.extension else None for f in formulas):
+                if binary is not None:
+                    thirds = [formulas[place].extension for place in places]
+                    rows = self._rows((t.aggregate, t.branch) for t in thirds if t is not None)
+                    worth[places] = joined(BINARY[binary], worth[places], rows)
         return worth
 
-    def _of_one(self, aggregate: str, branch: Branch) -> np.ndarray:
-        return self.network(self.block_values(self.means(branch), self.block(branch), aggregate), aggregate)
+    def value(self, proxy: Proxy) -> np.ndarray:
+        """(N,) float64: the score before it is rounded."""
+        return self.values([proxy])[0]
 
-    def _of_two(self, proxy: Proxy) -> np.ndarray:
-        first, second = proxy.aggregate, proxy.right_aggregate or proxy.aggregate
-        if proxy.right is None or proxy.operator is None:
-            return self._of_one(first, proxy.left)
+    def _joined(self, binary: str, bases: Sequence[Proxy]) -> np.ndarray:
+        """(P, N): one branch each, or two numbers per network joined by the same operator."""
+        left = self._rows((base.aggregate, base.left) for base in bases)
+        if not binary:
+            return left
+        right = self._rows((base.right_aggregate or base.aggregate, base.right) for base in bases if base.right)
+        return joined(BINARY[binary], left, right)
+
+    def _rows(self, branches: Iterable[tuple[str, Branch]]) -> np.ndarray:
+        return np.stack([self.row(aggregate, branch) for aggregate, branch in branches])
+
+    def row(self, aggregate: str, branch: Branch) -> np.ndarray:
+        """(N,) float64: a branch as a number per network; kept."""
+        key = aggregate, branch
+        if key not in self._network:
+            blocks = self.block_values(self.means(branch), self.block(branch), aggregate)
+            self._network[key] = self.network(blocks, aggregate)
+        return self._network[key]
+
+    def _blockwise(self, bases: Sequence[Proxy], jobs: int) -> np.ndarray:
+        def alone(base: Proxy) -> np.ndarray:
+            torch.set_num_threads(1)  # this thread's: sums must not depend on the number of cores
+            with np.errstate(all="ignore"):
+                return self._joined_by_block(base, *base.branches)
+
+        parallel = Parallel(n_jobs=min(jobs, len(bases)), prefer="threads")
+        return np.stack(parallel(delayed(alone)(base) for base in bases))
+
+    def _joined_by_block(self, proxy: Proxy, left: Branch, right: Branch) -> np.ndarray:
+        aggregate, operator = proxy.aggregate, BINARY[str(proxy.binary)]
         if proxy.joins_entries:
-            joined, block = self._joined_entries(proxy.left, proxy.right, proxy.operator)
-            return self.network(self.block_values(joined, block, first), first)
-        left, right = self.means(proxy.left), self.means(proxy.right)
-        outside = proxy.right_aggregate is not None
-        same_list = proxy.left.source.tensors == proxy.right.source.tensors and len(left) == len(right)
-        if same_list and not outside and not proxy.operator.linear:
-            joined = _apply(proxy.operator, left, right)
-            return self.network(self.block_values(joined, self.block(proxy.left), first), first)
-        x = self.block_values(left, self.block(proxy.left), first)
-        y = self.block_values(right, self.block(proxy.right), second)
-        if outside:
-            return _apply(proxy.operator, self.network(x, first), self.network(y, second))
-        return self.network(_apply(proxy.operator, x, y), first)
+            met, block = self._joined_entries(left, right, operator)
+            return self.network(self.block_values(met, block, aggregate), aggregate)
+        x, y = self.means(left), self.means(right)
+        if left.source.tensors == right.source.tensors and len(x) == len(y):
+            met = self.block_values(joined(operator, x, y), self.block(left), aggregate)
+            return self.network(met, aggregate)
+        x = self.block_values(x, self.block(left), aggregate)
+        y = self.block_values(y, self.block(right), aggregate)
+        return self.network(joined(operator, x, y), aggregate)
 
     def means(self, branch: Branch) -> np.ndarray:
         """The branch's number for each of its input's tensors, (M,)."""
@@ -178,6 +202,14 @@ class BranchTable:
         return np.intersect1d(x, y, return_indices=True)
 
 
+def _places(kinds: Iterable[str | None]) -> list[tuple[str | None, list[int]]]:
+    """The places of each kind, in the order of their first occurrence."""
+    found: dict[str | None, list[int]] = {}
+    for place, kind in enumerate(kinds):
+        found.setdefault(kind, []).append(place)
+    return list(found.items())
+
+
 def stream_scores(proxy: Proxy, entries: Iterable[SketchEntry], chunk: int = 64) -> Iterator[np.ndarray]:
     """Scores of a stream of sketches, `chunk` at a time: memory does not grow with their number."""
     waiting = iter(entries)
@@ -190,5 +222,6 @@ def covarying(grid: torch.Tensor, operator: Binary) -> torch.Tensor:
     return (grid.mean(-2) if operator.name == "matmul" else grid).flatten(1)
 
 
-def _apply(operator: Binary, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def joined(operator: Binary, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """What a binary operator makes of numbers, of shapes that broadcast."""
     return operator.apply(torch.from_numpy(x), torch.from_numpy(y)).numpy()

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 
-from fitness.tables.branches import BranchTable, covarying
+from fitness.tables.branches import BranchTable, covarying, joined
 from fitness.tables.chains import Chain, walk
 from primitives.inputs import INPUTS
-from primitives.operators import AGGREGATION, BINARY, UNARY, Kind
-from primitives.proxy import Branch
+from primitives.operators import AGGREGATION, BINARY, ENTRYWISE, UNARY, Kind
+from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
 
 __all__ = ["PairTable"]
@@ -26,7 +26,6 @@ __all__ = ["PairTable"]
 TENSORS = 16  # whose grids are held at once, at least
 WALKED = 1500  # grids that are held at once, of all chains together
 ROWS = 1 << 15  # proxies per batch of scores
-ENTRYWISE = tuple(name for name, operator in BINARY.items() if operator.entries is not None)
 
 
 class PairTable:
@@ -61,11 +60,18 @@ class PairTable:
 
     def _scores(self, operator: str, rows: slice) -> np.ndarray:
         if BINARY[operator].linear:
-            x, y = self._network[self.left][rows, None], self._network[self.right][None]
-            return x + y if operator == "sum" else x - y
+            return joined(BINARY[operator], self._network[self.left][rows, None], self._network[self.right][None])
+        if operator not in ENTRYWISE:
+            return self._one_by_one(operator, rows)
         if not self._products:
             self._products = self._joins()
         return np.ascontiguousarray(self._products[operator][:, rows].transpose(1, 2, 0))
+
+    def _one_by_one(self, operator: str, rows: slice) -> np.ndarray:
+        """(rows, Q, N) of an operator that is no sum of products, which has no quicker way."""
+        left, right = ([Branch(name, chain) for chain in self.chains] for name in (self.left, self.right))
+        proxies = [[Proxy(self.aggregate, x, operator, y) for y in right] for x in left[rows]]
+        return np.array([[self.table.value(proxy) for proxy in line] for line in proxies])
 
     def _means(self, name: str, chain: Chain) -> np.ndarray:
         return self.table.means(Branch(name, chain))

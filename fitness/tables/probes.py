@@ -6,9 +6,11 @@ has to rank them alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from fitness.ranking import RankTarget
+from fitness.ranking import row_by_row
 from fitness.tables.branches import BranchTable
 from primitives.proxy import Proxy
 
@@ -23,17 +25,24 @@ PROBE_RULES = {
 
 
 class Probes:
-    """Two initialisations of the same few architectures; `violation(proxy)` names the rule that is broken."""
+    """Two initialisations of the same few architectures, by which formulas are tried."""
 
     def __init__(self, first: BranchTable, second: BranchTable) -> None:
         self.first, self.second = first, second
 
-    def violation(self, proxy: Proxy) -> str | None:
-        """The name of the first broken probe rule, or None."""
+    def violations(self, proxies: Sequence[Proxy]) -> list[str | None]:
+        """For each formula the name of the first probe rule that it breaks, or None."""
+        if not proxies:
+            return []
+        first, second = self.first.scores(proxies), self.second.scores(proxies)
+        found: list[str | None] = []
         with np.errstate(all="ignore"):
-            scores = np.stack([self.first.score(proxy), self.second.score(proxy)])
-        if not np.isfinite(scores).all():
-            return "probe_invalid"
-        if (scores.max(1) == scores.min(1)).any():
-            return "probe_constant"
-        return "probe_noise" if RankTarget.create(scores[0]).spearman(scores[1:])[0] < RETEST else None
+            finite = np.isfinite(first).all(-1) & np.isfinite(second).all(-1)
+            constant = (first.max(-1) == first.min(-1)) | (second.max(-1) == second.min(-1))
+        rho = np.ones(len(first))
+        usable = finite & ~constant
+        rho[usable] = row_by_row(first[usable], second[usable])
+        for is_finite, is_constant, agreement in zip(finite, constant, rho, strict=True):
+            rule = "probe_invalid" if not is_finite else "probe_constant" if is_constant else None
+            found.append(rule or ("probe_noise" if agreement < RETEST else None))
+        return found

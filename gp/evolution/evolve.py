@@ -17,7 +17,7 @@ from deap import base, tools
 from fitness.evaluation import Evaluate, Evaluation
 from gp.config import SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
-from gp.evolution.breeder import Breeder, Population
+from gp.evolution.breeder import Breeder, Population, Sweep
 from gp.evolution.individual import worth
 from gp.evolution.primitive_set import primitive_set
 from gp.evolution.state import SearchState
@@ -101,17 +101,19 @@ class Evolution:
 
     def __init__(
         self, config: SearchConfig, predict: Predict | None = None, state: SearchState | None = None,
-        toolbox: base.Toolbox | None = None,
+        toolbox: base.Toolbox | None = None, sweep: Sweep | None = None,
     ) -> None:  # fmt: skip
         self.config = config
         self.state = SearchState.start(config) if state is None else state
         self.algorithm = ALGORITHMS[config.algorithm]
-        pset = primitive_set(config)
-        self.guard = Guard(pset, config.tries, predict) if config.pps else None
-        self.toolbox = make_toolbox(pset, self.guard, toolbox, config.mutations)
+        self.pset, self.sweep = primitive_set(config), sweep
+        together = getattr(self.algorithm, "together", False)
+        self.guard = Guard(self.pset, config.tries, predict, together) if config.pps else None
+        self.toolbox = make_toolbox(self.pset, self.guard, toolbox, config.mutations)
         select = getattr(toolbox, "select", None) or partial(self.algorithm.select, config=config)
         self.toolbox.register("select", select)
         self._asked: Population = []
+        self._compared: dict[str, int] = {}
         self._before = self.state.rng.getstate()
 
     @property
@@ -129,6 +131,7 @@ class Evolution:
             try:
                 self._asked = self._next()
             except BaseException:
+                self._compared = {}
                 self.state.rng.setstate(self._before)
                 raise
         return [individual.canonical for individual in self._asked]
@@ -136,11 +139,13 @@ class Evolution:
     def _next(self) -> Population:
         if self.guard is not None:
             self.guard.open(self.state.seen)
-        breeder = Breeder(self.config, self.state.rng, self.toolbox, self.guard)
-        if self.state.population:
-            left = self.config.iterations - self.state.iteration
-            return self.algorithm.offspring(breeder, self.state.population, left)
-        newborn = breeder.many(breeder.newborn, self.config.population)
+        state = self.state
+        breeder = Breeder(
+            self.config, state.rng, self.toolbox, self.guard, self.pset, self.sweep, state.swept, self._compared
+        )
+        if state.population:
+            return self.algorithm.offspring(breeder, state.population, self.config.iterations - state.iteration)
+        newborn = self.algorithm.first(breeder)
         if len(newborn) < 2:
             raise Exhausted("the rules leave one formula; allow more inputs, operators or aggregations")
         return newborn
@@ -151,10 +156,13 @@ class Evolution:
         if len(evaluations) != len(newborn):
             got, wanted = len(evaluations), len(newborn)
             raise ValueError(f"evaluate: got {got} evaluations, wanted {wanted}, one per formula in order")
-        self._asked = []
+        state.evaluations += sum(self._compared.values())
+        state.swept.update(dict.fromkeys(self._compared))
+        self._asked, self._compared = [], {}
         for individual, evaluation in zip(newborn, evaluations, strict=True):
             state.evaluations += 1
-            state.seen[individual.canonical.text] = None
+            state.seen[individual.canonical.text] = individual.birth
+            individual.ranking = evaluation.ranking
             valid = evaluation.invalid is None and math.isfinite(evaluation.fitness)
             fitness = evaluation.fitness if valid else float("-inf")
             individual.fitness.values = fitness, individual.canonical.complexity
@@ -167,7 +175,7 @@ class Evolution:
     def forget(self) -> None:
         """Take back what was asked: the state is that of before."""
         if self._asked:
-            self._asked = []
+            self._asked, self._compared = [], {}
             self.state.rng.setstate(self._before)
 
     def step(self, evaluate: Evaluate) -> None:
@@ -188,17 +196,19 @@ def evolve(
     should_stop: Callable[[Step], Stop | bool | None] | None = None,
     toolbox: base.Toolbox | None = None,
     statistics: tools.Statistics | None = None,
+    sweep: Sweep | None = None,
 ) -> SearchResult:
     """Search until the iterations of `config` are done, `should_stop` says so, or the space is exhausted.
 
     Without `state` it starts anew; with one it continues, and ends as if it had never stopped. `on_iteration`
     is called after the initial population (iteration 0) and after each step: one offspring for lpzero, a
-    population of them for random and nsga2. `should_stop` is asked then, and before a search continues; it may
-    name its reason, a Stop, and True is Stop.ASKED. An error or interrupt inside `evaluate` leaves `state` as it
-    was before the step. `toolbox` replaces operators (`Evolution`), `statistics` those of the population, for
-    `Step.record`. Raises Exhausted if the rules leave not even two formulas to start with.
+    generation of them for the others. `should_stop` is asked then, and before a search continues; it may name its
+    reason, a Stop, and True is Stop.ASKED. An error or interrupt inside `evaluate` leaves `state` as it was before
+    the step. `toolbox` replaces operators (`Evolution`), `statistics` those of the population, for `Step.record`;
+    `sweep` compares whole neighbourhoods for the algorithms that ask for it. Raises Exhausted if the rules leave not
+    even two formulas to start with.
     """
-    evolution = Evolution(config, predict, state, toolbox)
+    evolution = Evolution(config, predict, state, toolbox, sweep)
     report = _Report(evolution.state, statistics or population_statistics(), should_stop)
     if not evolution.state.population:
         evolution.step(evaluate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from deap import base
@@ -14,7 +14,7 @@ from gp.evolution.primitive_set import ProxySet, Role
 from primitives.proxy import Branch, Proxy
 from storage.errors import ZcpError
 
-__all__ = ["Individual", "Misfit", "Worth", "worth"]
+__all__ = ["Birth", "Individual", "Misfit", "Worth", "worth"]
 
 
 class Misfit(ZcpError, ValueError):
@@ -27,21 +27,41 @@ class Worth(base.Fitness):
     weights = (1.0, -1.0)
 
 
-class Individual(deap_gp.PrimitiveTree):
-    """Nodes of `pset` in prefix order, and what the formula is worth once it is evaluated."""
+@dataclass(frozen=True)
+class Birth:
+    """Where a formula comes from: the operator that made it and the formulas that it was made of."""
 
-    def __init__(self, nodes: Iterable[Any], pset: ProxySet) -> None:
+    operator: str
+    parents: tuple[str, ...] = ()
+
+
+class Individual(deap_gp.PrimitiveTree):
+    """Nodes of `pset` in prefix order; what the formula is worth and how it ranks, once it is evaluated; its birth."""
+
+    def __init__(self, nodes: Iterable[Any], pset: ProxySet, birth: Birth | None = None) -> None:
         super().__init__(nodes)
-        self.pset = pset
+        self.pset, self.birth, self.ranking = pset, birth, ""
         self.fitness = Worth()
 
     def __str__(self) -> str:
         return self.spelling.text
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Individual:
-        copy = Individual(self, self.pset)
+        copy = Individual(self, self.pset, self.birth)
         copy.fitness.wvalues = self.fitness.wvalues
         return copy
+
+    def spelled_branches(self) -> list[Branch]:
+        """The branches of the tree from left to right, without building the formula."""
+        found, chain = list[Branch](), list[str]()
+        for node in self:
+            meaning = self.pset.meaning[node.name]
+            if meaning.role is Role.UNARY:
+                chain.append(meaning.operator)
+            elif meaning.role is Role.INPUT:
+                found.append(_branch(meaning.operator, *reversed(chain)))
+                chain = []
+        return found
 
     @cached_property
     def spelling(self) -> Proxy:
@@ -56,8 +76,12 @@ class Individual(deap_gp.PrimitiveTree):
     def to_proxy(self) -> Proxy:
         """The formula; a branch that a prune drops is gone."""
         proxy = self.spelling
-        kept = [branch for branch in proxy.branches if not branch.pruned]
-        return proxy if len(kept) == len(proxy.branches) else Proxy(proxy.aggregate, kept[0])
+        if not any(branch.pruned for branch in proxy.branches):
+            return proxy
+        if proxy.extension is not None:
+            return proxy.canonical()
+        (kept,) = (branch for branch in proxy.branches if not branch.pruned)
+        return Proxy(proxy.aggregate, kept)
 
     @cached_property
     def canonical(self) -> Proxy:
@@ -67,8 +91,6 @@ class Individual(deap_gp.PrimitiveTree):
     @classmethod
     def from_proxy(cls, proxy: Proxy, pset: ProxySet) -> Individual:
         """The tree of `proxy`, short branches padded with no_op. Raises Misfit if `pset` cannot spell it."""
-        if proxy.extension is not None:
-            raise Misfit(f"{proxy}: got three branches, wanted at most two")
         if proxy.binary is None or proxy.right is None:
             proxy = Proxy(proxy.aggregate, proxy.left, "sum", Branch(pset.inputs[0], ("prune",)))
         return cls(_Speller(proxy, pset).tree(), pset)
@@ -79,11 +101,18 @@ def worth(individual: Individual) -> float:
     return float(individual.fitness.values[0])
 
 
+@lru_cache(maxsize=1 << 16)
+def _branch(name: str, *chain: str) -> Branch:
+    """The one branch object of that spelling: what is known of it is kept with it."""
+    return Branch(name, chain)
+
+
 _BUILD: dict[Role, Callable[..., Any]] = {
-    Role.INPUT: Branch,
-    Role.UNARY: lambda name, branch: Branch(branch.input, (*branch.chain, name)),
+    Role.INPUT: _branch,
+    Role.UNARY: lambda name, branch: _branch(branch.input, *branch.chain, name),
     Role.JOIN_BRANCHES: lambda name, left, right: (left, name, right),
     Role.JOIN_NUMBERS: lambda name, left, right: Proxy(left[0], left[1], name, right[1], right[0]),
+    Role.JOIN_THIRD: lambda name, pair, third: pair.extended(name, *third),
     Role.AGGREGATE_JOINED: lambda name, joined: Proxy(name, *joined),
     Role.AGGREGATE_BRANCH: lambda name, branch: (name, branch),
 }
@@ -91,13 +120,21 @@ _BUILD: dict[Role, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class _Speller:
-    """Finds the nodes that spell a proxy of two branches; every tree is a list in prefix order."""
+    """Finds the nodes that spell a proxy of two or three branches; every tree is a list in prefix order."""
 
     proxy: Proxy
     pset: ProxySet
 
     def tree(self) -> list[Any]:
-        left, right = (self.branch(branch) for branch in self.proxy.branches)
+        pair = self.pair()
+        if (third := self.proxy.extension) is None:
+            return pair
+        number = self.over(Role.AGGREGATE_BRANCH, third.aggregate, self.branch(third.branch))
+        return self.over(Role.JOIN_THIRD, third.binary, pair, number)
+
+    def pair(self) -> list[Any]:
+        """The first two branches, joined."""
+        left, right = (self.branch(branch) for branch in self.proxy.base.branches)
         binary, aggregate, other = str(self.proxy.binary), self.proxy.aggregate, self.proxy.right_aggregate
         if other is None:
             joined = self.over(Role.JOIN_BRANCHES, binary, left, right)

@@ -8,6 +8,7 @@ have ancestors (`Tensor:n` any list's tensor, `Branch:n` a tensor or a scalar), 
 
     Joined      two branches joined block by block       Aggregated  one branch as a number for the network
     Dropped:k   a branch that a prune has dropped        Network     the proxy's value: the root
+    Pair        the value of the first two branches, where a third may be joined to it; also a Network
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,6 +43,7 @@ class Role(Enum):
     UNARY = "a unary operator in a branch"
     JOIN_BRANCHES = "a binary operator on two branches"
     JOIN_NUMBERS = "a binary operator on two aggregated branches"
+    JOIN_THIRD = "a binary operator on two joined branches and a third"
     AGGREGATE_JOINED = "the aggregation of two joined branches"
     AGGREGATE_BRANCH = "the aggregation of one branch"
 
@@ -65,10 +67,13 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
     A node is named `operator(argument types)`, since DEAP wants one name per typed instance.
     """
 
-    def __init__(self, n_unary: int, inputs: Sequence[str], aggregates: Sequence[str], joins: Sequence[str]) -> None:
+    def __init__(
+        self, n_unary: int, inputs: Sequence[str], aggregates: Sequence[str], joins: Sequence[str], branches: int = 2
+    ) -> None:
         self.network = type("Network", (), {})
         super().__init__("proxy", [], self.network)
         self.n_unary, self.inputs = n_unary, tuple(sorted(inputs))
+        self.branches = branches if "outside" in joins else 2
         self.meaning: dict[str, Meaning] = {}
         self._nodes: dict[Meaning, list[Any]] = {}
         self._types: dict[str, type] = {"Network": self.network}
@@ -76,13 +81,16 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
         self._counts: dict[type, int] = {}
         self._cumulative: dict[type, list[float]] = {}
         self._twins: dict[str, tuple[Any, ...]] = {}
+        third = self.branches > 2
+        self.pair = self.type_of("Pair", self.network) if third else self.network
+        self.roots = (self.pair, self.network) if third else (self.network,)
         self._add_inputs()
         for depth in range(n_unary):
             self._add_unary(depth)
         if "inside" in joins:
             self._add_inside(aggregates)
         if "outside" in joins:
-            self._add_outside(aggregates)
+            self._add_outside(aggregates, third)
 
     def type_of(self, name: str, ancestor: type = object) -> type:
         """The type called `name`, made when first asked for."""
@@ -112,6 +120,12 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
     def any_tensor(self) -> type:
         """A finished tensor of any list."""
         return self.type_of(f"Tensor:{self.n_unary}", self.branch)
+
+    @cached_property
+    def finished(self) -> frozenset[type]:
+        """The types of whole branches."""
+        n = self.n_unary
+        return frozenset([self.scalar(n), self.dropped(n), *(self.tensor(tensors, n) for tensors in self.lists)])
 
     @property
     def lists(self) -> tuple[str, ...]:
@@ -156,15 +170,17 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
             for pair in same_list + ([] if name == "matmul" else on_numbers):
                 self._add_node(Role.JOIN_BRANCHES, name, pair, joined)
         for name in aggregates:
-            self._add_node(Role.AGGREGATE_JOINED, name, (joined,), self.network)
+            self._add_node(Role.AGGREGATE_JOINED, name, (joined,), self.pair)
 
-    def _add_outside(self, aggregates: Sequence[str]) -> None:
+    def _add_outside(self, aggregates: Sequence[str], third: bool) -> None:
         number = self.type_of("Aggregated")
         for name in aggregates:
             self._add_node(Role.AGGREGATE_BRANCH, name, (self.branch,), number)
         for name in BINARY:
             if name != "matmul":  # on two numbers it is the product
-                self._add_node(Role.JOIN_NUMBERS, name, (number, number), self.network)
+                self._add_node(Role.JOIN_NUMBERS, name, (number, number), self.pair)
+                if third:
+                    self._add_node(Role.JOIN_THIRD, name, (self.pair, number), self.network)
 
     def options(self, wanted: type) -> tuple[Any, ...]:
         """All nodes that return `wanted`, by name, so that their order is the same in every process."""
@@ -216,9 +232,10 @@ def arguments_of(node: Any) -> list[type]:
 
 def primitive_set(config: SearchConfig) -> ProxySet:
     """The set for a configuration; built once, since it is never changed afterwards."""
-    return _build(config.n_unary, config.inputs, config.aggregates, config.joins)
+    return _build(config.n_unary, config.branches, config.inputs, config.aggregates, config.joins)
 
 
 @lru_cache(maxsize=64)
-def _build(n_unary: int, *names: tuple[str, ...]) -> ProxySet:
-    return ProxySet(n_unary, *names)
+def _build(n_unary: int, branches: int, *names: tuple[str, ...]) -> ProxySet:
+    inputs, aggregates, joins = names
+    return ProxySet(n_unary, inputs, aggregates, joins, branches)

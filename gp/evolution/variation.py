@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from deap import base
 
-from gp.evolution.individual import Individual
+from gp.evolution.individual import Birth, Individual
 from gp.evolution.primitive_set import ProxySet, arguments_of, draw
-from primitives.pps import violation
+from primitives.pps import branch_violation, violation
 from primitives.proxy import Proxy
 from storage.errors import ZcpError
 
@@ -29,8 +29,8 @@ __all__ = [
     "make_toolbox", "mutate", "mutation", "vary",
 ]  # fmt: skip
 
-Predict = Callable[[Proxy], str | None]
-"""The name of the predictive rule that a formula breaks, or None."""
+Predict = Callable[[Sequence[Proxy]], Sequence[str | None]]
+"""The names of the predictive rules that formulas break, None where there is none."""
 
 Varied = Callable[..., Individual]
 """An operator that makes an individual from a generator and any number of parents."""
@@ -55,7 +55,7 @@ class BadMutation(ZcpError, ValueError):
 MUTATIONS: dict[str, Mutate] = {}
 """The mutations by name, in the order of registration."""
 
-MUTATED = ("regrow", "replace")
+MUTATED = ("branch", "replace")
 """The mutations that are drawn by default."""
 
 
@@ -72,8 +72,10 @@ def mutation(name: str) -> Callable[[Mutate], Mutate]:
 
 
 def generate(rng: random.Random, pset: ProxySet) -> Individual:
-    """An individual; every tree of the typed space is equally likely."""
-    return Individual(_grow(rng, pset, pset.network), pset)
+    """An individual; every tree of the typed space with its number of branches is equally likely, and two branches at
+    least as likely as three."""
+    root = draw(rng, pset.roots) if len(pset.roots) > 1 else pset.network
+    return Individual(_grow(rng, pset, root), pset, Birth("newborn"))
 
 
 def mutate(rng: random.Random, parent: Individual, names: Sequence[str] = MUTATED) -> Individual:
@@ -104,9 +106,11 @@ def vary(
     """Crossover, mutation or both, with the probabilities of `config`; neither, a copy, is left out."""
     p, q = config.crossover, config.mutation
     at = rng.random() * (p + q - p * q)
-    if at < p * q:
-        return toolbox.mate_and_mutate(rng, first, second)
-    return toolbox.mate(rng, first, second) if at < p else toolbox.mutate(rng, first)
+    operator = "mate_and_mutate" if at < p * q else "mate" if at < p else "mutate"
+    parents = (first,) if operator == "mutate" else (first, second)
+    child = getattr(toolbox, operator)(rng, *parents)
+    child.birth = child.birth or Birth(operator, tuple(parent.canonical.text for parent in parents))
+    return child
 
 
 def make_toolbox(
@@ -152,11 +156,12 @@ class Guard:
     """PPS as a decorator: a result that breaks a rule is varied again, at most `tries` times; then a fresh
     valid individual takes its place, never a copy of a parent. Every rejection is counted by rule.
 
-    `seen` are the canonical texts of what was evaluated; `pending` those that are about to be.
+    `seen` are the canonical texts of what was evaluated; `pending` those that are about to be. `together` leaves the
+    predictive rules to `admitted`, which asks them of many individuals at once.
     """
 
-    def __init__(self, pset: ProxySet, tries: int, predict: Predict | None = None) -> None:
-        self.pset, self.tries, self.predict = pset, tries, predict
+    def __init__(self, pset: ProxySet, tries: int, predict: Predict | None = None, together: bool = False) -> None:
+        self.pset, self.tries, self.predict, self.together = pset, tries, predict, together
         self._predicted: dict[str, str | None] = {}
         self.open(())
 
@@ -185,16 +190,28 @@ class Guard:
 
     def fault(self, individual: Individual) -> str | None:
         """The name of the first rule an individual breaks: one about its text, `seen`, a predictive one."""
+        for branch in individual.spelled_branches():  # most are refused for a branch, which costs least to see
+            if not branch.pruned and (broken := branch_violation(branch)) is not None:
+                return broken.name
         text = individual.canonical.text
         if (rule := _broken_rule(individual.to_proxy())) is not None:
             return rule
         if text in self.seen or text in self.pending:
             return SEEN
+        return None if self.together else self._foretold([individual.canonical])[0]
+
+    def admitted(self, individuals: Sequence[Individual]) -> list[Individual]:
+        """Those that break no predictive rule; the others are counted."""
+        rules = self._foretold([individual.canonical for individual in individuals])
+        self.rejections.update(rule for rule in rules if rule is not None)
+        return [individual for individual, rule in zip(individuals, rules, strict=True) if rule is None]
+
+    def _foretold(self, proxies: Sequence[Proxy]) -> list[str | None]:
         if self.predict is None:
-            return None
-        if text not in self._predicted:
-            self._predicted[text] = self.predict(individual.canonical)
-        return self._predicted[text]
+            return [None] * len(proxies)
+        new = [proxy for proxy in proxies if proxy.text not in self._predicted]
+        self._predicted.update(zip((proxy.text for proxy in new), self.predict(new), strict=True))
+        return [self._predicted[proxy.text] for proxy in proxies]
 
     def _admits(self, individual: Individual) -> bool:
         if (rule := self.fault(individual)) is not None:
@@ -233,6 +250,19 @@ def regrow(rng: random.Random, parent: Individual) -> Individual:
     """One subtree grown anew."""
     at = draw(rng, range(len(parent)))
     return _graft(parent, at, _grow(rng, parent.pset, _slot_types(parent)[at]))
+
+
+@mutation("branch")
+def replace_branch(rng: random.Random, parent: Individual) -> Individual:
+    """One whole branch grown anew, such that no rule about branches refuses it, as far as a few tries can tell."""
+    slots, finished = _slot_types(parent), parent.pset.finished
+    at = draw(rng, [at for at, node in enumerate(parent) if node.ret in finished])
+    for _ in range(_FRESH):
+        nodes = _grow(rng, parent.pset, slots[at])
+        (branch,) = Individual(nodes, parent.pset).spelled_branches()
+        if branch.pruned or branch_violation(branch) is None:
+            break
+    return _graft(parent, at, nodes)
 
 
 @mutation("replace")

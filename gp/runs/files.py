@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gp.config import SearchConfig
 from gp.evolution.evolve import Step
 from gp.evolution.state import SearchState
 from gp.runs.settings import BadRun, RunSettings
@@ -95,7 +96,7 @@ class RunFiles:
         """The result is there: the second checkpoint is not needed any more."""
         self.previous.unlink(missing_ok=True)
 
-    def load_state(self) -> SearchState | None:
+    def load_state(self, search: SearchConfig) -> SearchState | None:
         """The last checkpoint that can be trusted; None if there is none, which is said if one is damaged.
 
         A damaged one is put aside. BadState for an undamaged one that does not fit, such as another version's.
@@ -103,7 +104,7 @@ class RunFiles:
         faults = []
         for path in (self.checkpoint, self.previous):
             try:
-                state = self._read_state(path)
+                state = self._read_state(path, search)
             except BadFile as fault:
                 faults.append(str(fault))
                 os.replace(path, path.with_suffix(".damaged"))  # it must not become the previous one of the next
@@ -114,11 +115,10 @@ class RunFiles:
         _warn(faults, "no other checkpoint is left, so the search starts anew, with the same result")
         return None
 
-    def _read_state(self, path: Path) -> SearchState | None:
+    def _read_state(self, path: Path, search: SearchConfig) -> SearchState | None:
         if not path.is_file():
             return None
-        search = self.settings.search
-        formulas = search.iterations + search.population + search.hall_size
+        formulas = 2 * search.iterations + 2 * search.population + search.finalists
         limit = min(MAX_CHECKPOINT, MAX_CONFIG + 4096 * formulas)
         nodes = 1000 + 8 * formulas  # brackets of formulas look like lists when they are counted
         data = unsealed(load_json(path, limit, "a checkpoint", nodes), str(path))

@@ -17,10 +17,9 @@ from pathlib import Path
 
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
-from gp.benchmark_search import Reporter, search
-from gp.evolution.evolve import SearchResult, Step, Stop, evolve
+from gp.benchmark_search import PreparedSearch, Reporter, search
+from gp.evolution.evolve import SearchResult, Step, Stop
 from gp.figures import measure
-from gp.growth.problem import SearchProblem
 from gp.hall_file import HallDocument, save_hall
 from gp.runs.files import RunFiles, environment
 from gp.runs.limits import Limits
@@ -77,7 +76,7 @@ class Run:
         split = split_groups(benchmark.groups, settings.search_size, settings.search.seed)
         found = search(
             benchmark, workshop, split, settings.search, reporter, jobs, settings.on_invalid,
-            lambda problem: self._evolve(problem, reporter, limits),
+            lambda prepared: self._evolve(prepared, reporter, limits),
         )  # fmt: skip
         if not found.complete:
             return Outcome(None, found.result, found.seconds)
@@ -89,7 +88,7 @@ class Run:
         exact = found.seconds["exact"] + time.perf_counter() - start
         return Outcome(document, found.result, {**found.seconds, "exact": exact})
 
-    def _evolve(self, problem: SearchProblem, reporter: Reporter, limits: Limits | None) -> SearchResult:
+    def _evolve(self, prepared: PreparedSearch, reporter: Reporter, limits: Limits | None) -> SearchResult:
         """From the last checkpoint to the end or to a limit, with a checkpoint of where it ended."""
 
         def should_stop(step: Step) -> Stop | None:
@@ -99,7 +98,7 @@ class Run:
                 return Stop.ASKED
             return limits.reached(step) if limits else None
 
-        state = self.files.load_state()
+        state = self.files.load_state(prepared.config)
         with self.files.journal(state) as on_iteration:
 
             def report(step: Step) -> None:
@@ -107,6 +106,6 @@ class Run:
                 if reporter.iteration:
                     reporter.iteration(step)
 
-            result = evolve(self.settings.search, problem.evaluate, problem.predict, report, state, should_stop)
+            result = prepared.evolve(report, state, should_stop)
         self.files.save_state(result.state)
         return result

@@ -63,12 +63,11 @@ _POPULATIONS = tuple(Setting(f"population {n}", {"population": n}) for n in (80,
 _UNARY = tuple(Setting(f"{n} unary", {"n_unary": n}) for n in range(1, 6))
 _INPUTS = tuple(Setting(name, {"inputs": INPUT_SETS[name]}) for name in ("paper", "extended", "all"))
 _OBJECTIVES = tuple(Setting(name, {"objective": name}) for name in OBJECTIVES)
-_BEAM = SearchConfig().beam
-_GROWTH = (
-    Setting("evolution alone"),
-    Setting("two branches", {"beam": _BEAM, "branches": 2, "coarse": 0}),
-    Setting("or three", {"beam": _BEAM, "coarse": 0}),
-    Setting("or coarse", {"beam": _BEAM}),
+_KINDS = (
+    Setting("two branches", {"branches": 2, "folds": 0}),
+    Setting("three branches", {"folds": 0}),
+    Setting("two or three", {"coarse": 0}),
+    Setting("or coarse"),
 )
 _SIZES = tuple(Setting(f"n = {n}", search_size=n) for n in (20, 30, 50, 100, 150))
 
@@ -82,7 +81,7 @@ STUDIES: dict[str, Study] = {
         Study("aggregate", "aggregations that a formula may use", "all", _aggregations()),
         Study("inputs", "inputs that a formula may use", "extended", _INPUTS),
         Study("objective", "what the search maximises", "both", _OBJECTIVES),
-        Study("growth", "what growth adds to the evolution", _GROWTH[0].label, _GROWTH),
+        Study("kind", "kinds of formula and the choice among them", "or coarse", _KINDS),
         Study("sample", "n, the architectures that the search sees", "n = 50", _SIZES),
     )
 }

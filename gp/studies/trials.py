@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from engine.crew import map_on_devices
-from fitness.evaluation import Evaluate, Evaluation
+from fitness.evaluation import Evaluation
 from fitness.features.workshop import Progress
 from fitness.ranking import kendall, spearman
 from fitness.tables.branches import BranchTable
 from fitness.tables.table_file import branch_table
-from gp.benchmark_search import Finalists, finalists
-from gp.evolution.evolve import evolve
-from gp.growth.problem import SearchProblem
+from gp.benchmark_search import PreparedSearch
+from gp.evolution.evolve import Step
+from gp.problem import SearchProblem
 from gp.studies.plan import Trial
-from primitives.proxy import Proxy
 
 __all__ = ["run_study"]
 
@@ -54,14 +53,13 @@ def run_study(
 
 
 class _Recorder:
-    """Stands between search and evaluation, and writes down when which formula became champion.
+    """Hears of every step of a search and writes down when which formula became champion.
 
-    `points` are the champions one after the other (`found_at`: evaluations until then), each with the seconds it took.
+    `points` are the champions one after the other (`found_at`: formulas compared until then), each with the seconds it
+    took.
     """
 
-    def __init__(self, evaluate: Evaluate) -> None:
-        self._evaluate = evaluate
-        self.evaluations = 0
+    def __init__(self) -> None:
         self.points: list[tuple[Evaluation, float]] = []
         self._start = time.process_time()
 
@@ -70,34 +68,24 @@ class _Recorder:
         """Processor time since the beginning, which another process on the machine does not lengthen."""
         return time.process_time() - self._start
 
-    def __call__(self, proxies: Sequence[Proxy]) -> list[Evaluation]:
-        found = list(self._evaluate(proxies))
-        for evaluation in found:
-            self.evaluations += 1
-            if evaluation.invalid is None and (not self.points or evaluation.order < self.points[-1][0].order):
-                self.points.append((replace(evaluation, found_at=self.evaluations), self.seconds))
-        return found
-
-    def grew(self, finalists: Finalists) -> None:
-        """The champion after growth, which is the same if there was none."""
-        best, self.evaluations = finalists.hall.best, finalists.evaluations
-        if best is not None and self.points and best.proxy != self.points[-1][0].proxy:
-            self.points.append((replace(best, found_at=self.evaluations), self.seconds))
+    def __call__(self, step: Step) -> None:
+        best = step.state.hall.best
+        if best is not None and (not self.points or best.order < self.points[-1][0].order):
+            self.points.append((best, self.seconds))
 
 
 def _run_trial(trial: Trial, device: str) -> dict[str, Any]:
     """One search, then the held-out value of each champion it had on the way."""
     problem = SearchProblem.open(trial.benchmark, trial.split.search, trial.workshop, trial.config)
-    recorder = _Recorder(problem.evaluate)
-    result = evolve(trial.config, recorder, problem.predict)
-    recorder.grew(finalists(problem, trial.config, Finalists(result.hall, recorder.evaluations)))
+    recorder = _Recorder()
+    result = PreparedSearch.of(problem, trial.config).evolve(recorder)
     seconds = recorder.seconds
     return {
         "label": trial.label,
         "seed": trial.config.seed,
         "search_size": len(trial.split.search),
         "holdout_size": len(trial.holdout),
-        "evaluations": recorder.evaluations,
+        "evaluations": result.state.evaluations,
         "seconds": round(seconds, 3),
         "rejections": dict(sorted(result.state.rejections.items())),
         "curve": _curve(trial, recorder),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.crew import map_on_devices
 from models.architecture import Architecture
 from models.spaces import SPACES
@@ -61,11 +63,13 @@ def verify_by_training(path: Path, sample: int = 5, seed: int = 0, *, jobs: int 
     corpus = header["corpus"]["digest"].text()
     drawn = random.Random(seed).sample(records, min(sample, len(records)))
     recorded = {architecture.digest: record for record in drawn for architecture in [_architecture(record, budget)]}
+    losses = {digest: record["loss"].number() for digest, record in recorded.items()}
+    allowed = {digest: _allowed(ceiling, loss, header["noise_ceiling"]) for digest, loss in losses.items()}
     tasks = [Task(_architecture(r, budget), r["seed"].integer(), budget) for r in recorded.values()]
     checks = []
     for task, (run, _) in map_on_devices(work, tasks, ("cpu",) * jobs):
-        loss = recorded[task.architecture.digest]["loss"].number()
-        checks.append(Check(task.architecture.id, loss, run.loss, float(TOLERATED_SDS * ceiling.sd_at(loss))))
+        digest = task.architecture.digest
+        checks.append(Check(task.architecture.id, losses[digest], run.loss, allowed[digest]))
     return Verification(corpus == load_corpus().digest, tuple(sorted(checks, key=lambda check: check.id)))
 
 
@@ -94,6 +98,15 @@ def _noise(stated: Datum) -> NoiseCeiling:
         raise BadFile(f"{stated.where}: not measured, wanted replicates of at least two architectures")
     figures = {name: stated[name].number() for name in ("kendall", "spearman", "sd", "slope", "center")}
     return NoiseCeiling(**figures, replicated=stated["replicated"].integer(), seeds=stated["seeds"].integer())
+
+
+def _allowed(ceiling: NoiseCeiling, loss: float, stated: Datum) -> float:
+    """The difference that noise explains; a file may state more than there can be."""
+    with np.errstate(over="ignore"):
+        allowed = float(TOLERATED_SDS * ceiling.sd_at(loss))
+    if not 0 <= allowed < np.inf:
+        raise BadFile(f"{stated.where}: got noise of {allowed} at the loss {loss}, wanted a finite number from 0")
+    return allowed
 
 
 def _architecture(record: Datum, budget: Budget) -> Architecture:

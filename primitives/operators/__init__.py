@@ -3,6 +3,17 @@
 from primitives.operators import binary as _binary  # noqa: F401  (fills BINARY)
 from primitives.operators import unary as _unary  # noqa: F401  (fills UNARY)
 from primitives.operators.aggregation import AGGREGATION, Aggregation
-from primitives.operators.registry import BINARY, UNARY, BadOperator, Binary, Kind, Sign, Unary
+from primitives.operators.registry import BINARY, ENTRYWISE, UNARY, BadOperator, Binary, Kind, Sign, Unary
 
-__all__ = ["AGGREGATION", "BINARY", "UNARY", "Aggregation", "BadOperator", "Binary", "Kind", "Sign", "Unary"]
+__all__ = [
+    "AGGREGATION",
+    "BINARY",
+    "ENTRYWISE",
+    "UNARY",
+    "Aggregation",
+    "BadOperator",
+    "Binary",
+    "Kind",
+    "Sign",
+    "Unary",
+]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     TensorMap = Callable[[torch.Tensor, Frame], torch.Tensor]
     Join = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-__all__ = ["BINARY", "UNARY", "BadOperator", "Binary", "Kind", "Sign", "Unary", "binary", "unary"]
+__all__ = ["BINARY", "ENTRYWISE", "UNARY", "BadOperator", "Binary", "Kind", "Sign", "Unary", "binary", "unary"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,6 +83,7 @@ class Binary:
     entries: Join | None = None
 
 
+ENTRYWISE = ("product", "matmul")  # the joins entry by entry that sketches can tell: sums of products
 UNARY: dict[str, Unary] = {}
 BINARY: dict[str, Binary] = {}
 _unprobed: list[Unary | Binary] = []
@@ -100,7 +101,12 @@ def unary(name: str, kind: Kind, sign: Sign, formula: str) -> Callable[[TensorMa
 
 
 def binary(operator: Binary) -> Binary:
-    """The operator, registered; BadOperator if it fails a probe or its name is taken."""
+    """The operator, registered; BadOperator if a probe fails, its name is taken, or no sketch can tell its entries."""
+    if operator.entries is not None and operator.name not in ENTRYWISE:
+        raise BadOperator(
+            f"{operator.name}: got a join entry by entry, which sketches can tell of {' and '.join(ENTRYWISE)} only; "
+            "leave entries out, and the means of the tensors are joined"
+        )
     _admit(operator)
     entries = operator.entries and _after_probes(operator.entries)
     BINARY[operator.name] = replace(operator, apply=_after_probes(operator.apply), entries=entries)

@@ -7,7 +7,7 @@ import random
 from bisect import insort
 from typing import TYPE_CHECKING
 
-from gp.evolution.algorithms.registry import algorithm
+from gp.evolution.algorithms.registry import Newborn, algorithm
 from gp.evolution.breeder import Breeder, Population
 from gp.evolution.individual import worth
 from gp.evolution.primitive_set import draw
@@ -27,7 +27,7 @@ def best(population: Population, offspring: Population, size: int) -> Population
 
 
 @algorithm("lpzero")
-class LPZero:
+class LPZero(Newborn):
     """One offspring a step."""
 
     def select(self, rng: random.Random, population: Population, count: int, config: SearchConfig) -> Population:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deap import tools
 
-from gp.evolution.algorithms.registry import algorithm
+from gp.evolution.algorithms.registry import Newborn, algorithm
 from gp.evolution.breeder import Breeder, Population
 from gp.evolution.individual import Individual, worth
 from gp.evolution.primitive_set import draw
@@ -20,7 +20,7 @@ __all__ = ["NSGA2"]
 
 
 @algorithm("nsga2")
-class NSGA2:
+class NSGA2(Newborn):
     """A population of children a step; parents win duels by domination, then by crowding."""
 
     def select(self, rng: random.Random, population: Population, count: int, config: SearchConfig) -> Population:

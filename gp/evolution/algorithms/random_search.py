@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from gp.evolution.algorithms.lpzero import best
-from gp.evolution.algorithms.registry import algorithm
+from gp.evolution.algorithms.registry import Newborn, algorithm
 from gp.evolution.breeder import Breeder, Population
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ __all__ = ["RandomSearch"]
 
 
 @algorithm("random")
-class RandomSearch:
+class RandomSearch(Newborn):
     """A population of newborn individuals a step."""
 
     def select(self, rng: random.Random, population: Population, count: int, config: SearchConfig) -> Population:

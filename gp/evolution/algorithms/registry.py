@@ -12,9 +12,9 @@ from storage.errors import ZcpError
 if TYPE_CHECKING:
     from gp.config import SearchConfig
 
-__all__ = ["ALGORITHMS", "Algorithm", "BadAlgorithm", "algorithm"]
+__all__ = ["ALGORITHMS", "Algorithm", "BadAlgorithm", "Newborn", "algorithm"]
 
-PARTS = ("select", "offspring", "survivors")
+PARTS = ("first", "select", "offspring", "survivors")
 
 
 class BadAlgorithm(ZcpError, ValueError):
@@ -22,7 +22,14 @@ class BadAlgorithm(ZcpError, ValueError):
 
 
 class Algorithm(Protocol):
-    """Which offspring a search tries next, and who survives them. It has no state: all of it is in the population."""
+    """Which offspring a search tries next, and who survives them. It has no state: all of it is in the population.
+
+    One with `together = True` makes them by `Breeder.brood`, which asks predictive rules of many at once.
+    """
+
+    def first(self, breeder: Breeder) -> Population:
+        """The initial population."""
+        ...
 
     def select(self, rng: random.Random, population: Population, count: int, config: SearchConfig) -> Population:
         """`count` parents; a toolbox with a `select` of its own replaces this."""
@@ -41,6 +48,14 @@ ALGORITHMS: dict[str, Algorithm] = {}
 """The algorithms by name."""
 
 A = TypeVar("A", bound=type)
+
+
+class Newborn:
+    """The part of an algorithm that begins with a population of newborn individuals."""
+
+    def first(self, breeder: Breeder) -> Population:
+        """As many newborn individuals as a population has."""
+        return breeder.many(breeder.newborn, breeder.config.population)
 
 
 def algorithm(name: str) -> Callable[[A], A]:

@@ -12,7 +12,7 @@ from fitness.evaluation import Evaluation
 from fitness.features.soundness import overflowing
 from fitness.features.workshop import Progress, Workshop
 from fitness.objectives import OBJECTIVES, evaluate_scores
-from fitness.ranking import RankTarget
+from fitness.ranking import RankTarget, narrowest, rarest
 from fitness.tables.branches import BranchTable
 from fitness.tables.probes import Probes
 from fitness.tables.table_file import branch_table
@@ -20,11 +20,14 @@ from gp.config import SearchConfig
 from gp.evolution.variation import Predict
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
+from primitives.invalid import Invalid
 from primitives.proxy import Proxy
+from primitives.scoring import RESOLUTION
 
-__all__ = ["SearchProblem"]
+__all__ = ["SearchProblem", "is_coarse"]
 
 PROBE_COUNT = 8  # architectures of the search split that are initialised twice
+CLEAR = 8 * 2.0**-RESOLUTION  # relative; levels that differ by a step of the resolution only are rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,8 @@ class SearchProblem:
 
     `places` are the columns of the table that count, all of them by default; `target` is of these. `predict` names the
     probe rule that a formula breaks; it is None without PPS. `jobs` threads give the same numbers as one.
-    `architectures` are those of the table, where they are known.
+    `architectures` are those of the table, where they are known. `coarse` is the least share of the architectures at
+    each level of a formula (`is_coarse`), 0 where formulas may be fine.
     """
 
     table: BranchTable
@@ -43,6 +47,7 @@ class SearchProblem:
     jobs: int = 1
     places: np.ndarray | EllipsisType = ...
     architectures: Sequence[Architecture] = ()
+    coarse: float = 0.0
 
     @classmethod
     def open(
@@ -54,7 +59,7 @@ class SearchProblem:
         architectures = [benchmark.architectures[i] for i in seen]
         table = branch_table(architectures, workshop, progress)
         target = RankTarget.create(benchmark.quality[list(seen)])
-        predict = _probes(architectures, workshop, progress).violation if config.pps else None
+        predict = _probes(architectures, workshop, progress).violations if config.pps else None
         return cls(table, target, config.objective, predict, jobs, architectures=architectures)
 
     def scores(self, proxies: Sequence[Proxy]) -> np.ndarray:
@@ -63,7 +68,25 @@ class SearchProblem:
 
     def evaluate(self, proxies: Sequence[Proxy]) -> list[Evaluation]:
         """What formulas are worth."""
-        return evaluate_scores(proxies, self.scores(proxies), self.target, self.objective)
+        return self.judge(proxies, self.scores(proxies))
+
+    def judge(self, proxies: Sequence[Proxy], scores: np.ndarray) -> list[Evaluation]:
+        """What formulas with these scores (P, n) are worth; where they must be coarse, the fine ones are refused."""
+        found = evaluate_scores(proxies, scores, self.target, self.objective)
+        if not self.coarse:
+            return found
+        return [
+            Evaluation.refuse(e.proxy, Invalid.FINE) if e.invalid is None and not few else e
+            for e, few in zip(found, self.usable(scores), strict=True)
+        ]
+
+    def usable(self, scores: np.ndarray) -> np.ndarray:
+        """Which rows of scores (P, n) have a fitness."""
+        with np.errstate(invalid="ignore"):
+            usable = np.isfinite(scores).all(-1) & (scores.max(-1) > scores.min(-1))
+        if self.coarse:
+            usable[usable] = is_coarse(scores[usable], self.coarse)
+        return usable
 
     def agreement(self, scores: np.ndarray) -> np.ndarray:
         """The objective, signed, of finite scores (P, n); rounded, because the last bit of a dot product may depend
@@ -73,6 +96,18 @@ class SearchProblem:
     def only(self, places: np.ndarray) -> SearchProblem:
         """The problem as if there were no other architectures, and no probes."""
         return replace(self, target=RankTarget.create(self.target.values[places]), predict=None, places=places)
+
+    def of_kind(self, coarse: bool, config: SearchConfig) -> SearchProblem:
+        """The problem of finding coarse formulas, or any."""
+        return replace(self, coarse=config.coarse if coarse else 0.0)
+
+
+def is_coarse(scores: np.ndarray, share: float) -> np.ndarray:
+    """Whether each row of `scores` (P, N) has few levels that can be told apart: every value is shared by at least
+    `share` of the N architectures, and by two, and neighbours are CLEAR of each other. A constant row is not coarse
+    but empty."""
+    shared, count = rarest(scores), scores.shape[-1]
+    return (shared >= max(2, share * count)) & (shared < count) & (narrowest(scores) >= CLEAR)
 
 
 def _probes(seen: Sequence[Architecture], workshop: Workshop, progress: Progress | None) -> Probes:

@@ -1,0 +1,100 @@
+"""The choice of the kind of formula: cross-validation inside the search split, before the evolution begins.
+
+Formulas chosen among millions by the labels of 50 networks may fit those 50 too well. So kinds compete, and a fifth of
+the split at a time says how well the formulas of a kind rank networks that they were not chosen by:
+
+fine    two branches, or three;
+coarse  formulas with few levels, each of them shared by many networks, which tell little apart and can therefore fit
+        little (the idea of a least leaf size in a decision tree; Breiman et al. 1984).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fitness.evaluation import Evaluation
+from gp.config import SearchConfig
+from gp.evolution.evolve import Step, evolve
+from gp.evolution.variation import Exhausted
+from gp.problem import SearchProblem
+from gp.sweeps import Interrupted, Sweeper
+
+__all__ = ["Kind", "choose"]
+
+BEST = 10  # formulas of a kind that are looked at; of the coarse ones the first, because there are few
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How many branches a formula may have, and whether it must be coarse."""
+
+    branches: int
+    coarse: bool = False
+
+    def rehearsal(self, config: SearchConfig, fold: int) -> SearchConfig:
+        """The settings of the short evolution that tries the kind."""
+        steps, branches = 0 if self.coarse else 2 * self.branches - 2, self.branches
+        seed = config.seed ^ (fold + 1)
+        short = replace(config, seed=seed, branches=branches, iterations=60 * steps, population=60)
+        return replace(short, brood=40, sweeps=4, hall_size=BEST)
+
+
+def choose(
+    problem: SearchProblem, sweeper: Sweeper, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
+) -> Kind:
+    """The kind whose formulas rank left-out networks best, in the mean over the folds; of equals the earlier kind:
+    two branches, three, coarse. Raises Interrupted when `should_stop` says so."""
+    kinds = [Kind(count) for count in range(2, config.branches + 1)] + ([Kind(2, True)] if config.coarse else [])
+    if not config.chooses or len(kinds) == 1:
+        return Kind(config.branches)
+    order = list(range(problem.table.count))
+    random.Random(f"folds:{config.seed}").shuffle(order)
+    worth = np.full((config.folds, len(kinds)), -1.0)
+    for fold in range(config.folds):
+        left_out = np.zeros(len(order), dtype=bool)
+        left_out[order[fold :: config.folds]] = True
+        part = problem.only(np.flatnonzero(~left_out))
+        for place, kind in enumerate(kinds):
+            found = _rehearsed(part, sweeper, kind, kind.rehearsal(config, fold), should_stop)
+            worth[fold, place] = _worth(found[: 1 if kind.coarse else BEST], problem, left_out)
+    return kinds[int(np.argmax(worth.mean(0).round(12)))]
+
+
+def _rehearsed(
+    part: SearchProblem, sweeper: Sweeper, kind: Kind, config: SearchConfig, should_stop: Callable[[], bool]
+) -> Sequence[Evaluation]:
+    """The best formulas of a short evolution of a kind."""
+
+    def heed(step: Step) -> bool:
+        if should_stop():
+            raise Interrupted
+        return False
+
+    part = part.of_kind(kind.coarse, config)
+    try:
+        return evolve(config, part.evaluate, should_stop=heed, sweep=sweeper.only(part)).hall.champions
+    except Exhausted:
+        return ()
+
+
+def _worth(found: Sequence[Evaluation], problem: SearchProblem, left_out: np.ndarray) -> float:
+    """The mean of the formulas' agreements; the least there is, -1, where there is no formula."""
+    if not found:
+        return -1.0
+    scores = problem.scores([e.proxy for e in found]) * [[e.sign] for e in found]
+    return float(np.mean([_agreement(row, problem.target.values, left_out) for row in scores]))
+
+
+def _agreement(scores: np.ndarray, quality: np.ndarray, left_out: np.ndarray) -> float:
+    """Tau-b over the pairs of architectures of which at least one was left out; 0 where there is none."""
+    i, j = np.triu_indices(len(quality), 1)
+    touched = left_out[i] | left_out[j]
+    i, j = i[touched], j[touched]
+    with np.errstate(invalid="ignore"):
+        x, y = np.sign(scores[i] - scores[j]), np.sign(quality[i] - quality[j])
+        untied = np.sqrt(np.abs(x).sum() * np.abs(y).sum())
+    return float((x * y).sum() / untied) if np.isfinite(untied) and untied > 0 else 0.0

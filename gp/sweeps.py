@@ -1,0 +1,157 @@
+"""Sweeps: a formula compared with all that differ from it in one branch, some ten thousand in a few matrix products.
+
+A branch is a number per network, and so is the rest of the formula; the neighbours of a formula are what joins make of
+the two. Only joins of numbers are swept: a product entry by entry has no such form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from fitness.evaluation import ranking_keys
+from fitness.tables.branches import BranchTable, joined
+from fitness.tables.chains import chains_of
+from gp.config import SearchConfig
+from gp.problem import SearchProblem
+from primitives.operators import BINARY
+from primitives.pps import violation
+from primitives.proxy import Branch, Proxy
+from primitives.scoring import resolved
+
+__all__ = ["Interrupted", "Singles", "Sweeper", "number_joins"]
+
+LONGEST = 2  # unary operators in a branch that is tried; three would be twenty times as many
+LOOKED_AT = 100  # results of one operator whose objective is computed; rho alone chooses them
+
+
+def number_joins() -> tuple[str, ...]:
+    """The operators that join two numbers; matmul is the product there."""
+    return tuple(name for name in BINARY if name != "matmul")
+
+
+class Interrupted(Exception):
+    """A search was asked to stop; nothing of the step is kept."""
+
+
+Part = tuple[str, str, Branch]
+"""A branch with its aggregation, and the operator that joins it to what stands before it ("" for the first)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Singles:
+    """Aggregated branches as formulas of their own and their values before rounding, (K, N); no two rank the
+    networks alike, and none is constant."""
+
+    proxies: tuple[Proxy, ...]
+    values: np.ndarray
+
+    @classmethod
+    def of(
+        cls, table: BranchTable, config: SearchConfig, jobs: int = 1, should_stop: Callable[[], bool] = lambda: False
+    ) -> Singles:
+        """Every one of the space that the rules allow; the simplest stands for those that rank alike."""
+        chains = sorted(chains_of(min(config.n_unary, LONGEST)), key=lambda chain: (len(chain), chain))
+        found: list[Proxy] = []
+        for name in config.inputs:
+            allowed = [c for c in chains if not config.pps or violation(Proxy("sum", Branch(name, c))) is None]
+            if should_stop():
+                raise Interrupted
+            table.fill(name, allowed, jobs)
+            found += [Proxy(aggregate, Branch(name, c)) for c, aggregate in product(allowed, config.aggregates)]
+        values = table.values(found)
+        scores = resolved(values)
+        with np.errstate(invalid="ignore"):
+            usable = np.flatnonzero(np.isfinite(scores).all(-1) & (scores.max(-1) > scores.min(-1)))
+        first: dict[str, int] = {}
+        for place, key in zip(usable.tolist(), ranking_keys(scores[usable]), strict=True):
+            if key not in first or found[place].complexity < found[first[key]].complexity:
+                first[key] = place
+        return cls(tuple(found[place] for place in first.values()), values[list(first.values())])
+
+
+@dataclass(frozen=True, eq=False)
+class Sweeper:
+    """The neighbourhoods of formulas: the problem, and every single branch on the architectures that count in it."""
+
+    problem: SearchProblem
+    singles: Singles
+
+    @classmethod
+    def create(
+        cls, problem: SearchProblem, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
+    ) -> Sweeper:
+        """The sweeper over every single branch of the space. Raises Interrupted when `should_stop` says so."""
+        return cls(problem, Singles.of(problem.table, config, problem.jobs, should_stop))
+
+    def only(self, problem: SearchProblem) -> Sweeper:
+        """The sweeper of a problem with fewer architectures."""
+        return Sweeper(problem, Singles(self.singles.proxies, self.singles.values[:, problem.places]))
+
+    def __call__(self, proxy: Proxy | None, hole: int) -> tuple[Iterator[Proxy], int]:
+        """The best neighbours, best first, no two of which rank alike, and how many were compared."""
+        parts = _parts(proxy) if proxy is not None else []
+        before, after = parts[:hole], parts[hole + 1 :]
+        found: list[tuple[str, Proxy]] = []
+        kept: list[np.ndarray] = []
+        compared = 0
+        for operator in number_joins() if before else ("",):
+            scores = self._scores(before, operator, after)
+            places, count = self._best(scores)
+            compared += count
+            kept.append(scores[places])
+            found += [(operator, self.singles.proxies[place]) for place in places]
+        best = (found[at] for at in self._different(np.concatenate(kept)))
+        return (_whole([*before, (o, b.aggregate, b.left), *after]).canonical() for o, b in best), compared
+
+    def _scores(self, before: Sequence[Part], operator: str, after: Sequence[Part]) -> np.ndarray:
+        """(K, N): every branch in the place between what stands before and after."""
+        values = self.singles.values
+        if before:
+            values = joined(BINARY[operator], self._value(before), values)
+        for name, aggregate, branch in after:
+            values = joined(BINARY[name], values, self._value([("", aggregate, branch)]))
+        with np.errstate(all="ignore"):
+            return resolved(values)
+
+    def _value(self, parts: Sequence[Part]) -> np.ndarray:
+        return self.problem.table.value(_whole(parts))[self.problem.places]
+
+    def _best(self, scores: np.ndarray) -> tuple[np.ndarray, int]:
+        """The places of the rows with the best |rho|, and how many rows could be compared."""
+        usable = np.flatnonzero(self.problem.usable(scores))
+        # The last bit of a dot product may depend on how many rows there are.
+        rho = np.abs(self.problem.target.spearman(scores[usable]).round(12))
+        return usable[np.argsort(-rho, kind="stable")[:LOOKED_AT]], len(usable)
+
+    def _different(self, scores: np.ndarray) -> list[int]:
+        """The rows in the order of the objective, one of each ranking."""
+        worth = self.problem.agreement(scores)
+        keys = ranking_keys(np.where(worth < 0, -1, 1)[:, None] * scores)
+        first: dict[str, int] = {}
+        for place in np.argsort(-np.abs(worth), kind="stable").tolist():
+            first.setdefault(keys[place], place)
+        return list(first.values())
+
+
+def _parts(proxy: Proxy) -> list[Part]:
+    """The branches of a formula, each aggregated: a join block by block counts as one of their aggregates."""
+    parts = [("", proxy.aggregate, proxy.left)]
+    if proxy.right is not None:
+        binary = "product" if proxy.binary == "matmul" else str(proxy.binary)
+        parts.append((binary, proxy.right_aggregate or proxy.aggregate, proxy.right))
+    if (third := proxy.extension) is not None:
+        parts.append((third.binary, third.aggregate, third.branch))
+    return parts
+
+
+def _whole(parts: Sequence[Part]) -> Proxy:
+    """The formula that parts make."""
+    (_, aggregate, left), *others = parts
+    proxy = Proxy(aggregate, left)
+    for binary, aggregate, branch in others:
+        proxy = proxy.extended(binary, aggregate, branch)
+    return proxy
