@@ -91,7 +91,7 @@ class Individual(deap_gp.PrimitiveTree):
     @classmethod
     def from_proxy(cls, proxy: Proxy, pset: ProxySet) -> Individual:
         """The tree of `proxy`, short branches padded with no_op. Raises Misfit if `pset` cannot spell it."""
-        if proxy.binary is None or proxy.right is None:
+        if proxy.right is None and Role.ALONE not in pset.roles:
             proxy = Proxy(proxy.aggregate, proxy.left, "sum", Branch(pset.inputs[0], ("prune",)))
         return cls(_Speller(proxy, pset).tree(), pset)
 
@@ -112,6 +112,7 @@ _BUILD: dict[Role, Callable[..., Any]] = {
     Role.UNARY: lambda name, branch: _branch(branch.input, *branch.chain, name),
     Role.JOIN_BRANCHES: lambda name, left, right: (left, name, right),
     Role.JOIN_NUMBERS: lambda name, left, right: Proxy(left[0], left[1], name, right[1], right[0]),
+    Role.ALONE: lambda name, number: Proxy(*number),
     Role.JOIN_THIRD: lambda name, pair, third: pair.extended(name, *third),
     Role.AGGREGATE_JOINED: lambda name, joined: Proxy(name, *joined),
     Role.AGGREGATE_BRANCH: lambda name, branch: (name, branch),
@@ -133,7 +134,10 @@ class _Speller:
         return self.over(Role.JOIN_THIRD, third.binary, pair, number)
 
     def pair(self) -> list[Any]:
-        """The first two branches, joined."""
+        """The first two branches, joined, or the only one."""
+        if self.proxy.right is None:
+            branch = self.over(Role.AGGREGATE_BRANCH, self.proxy.aggregate, self.branch(self.proxy.left))
+            return self.over(Role.ALONE, "alone", branch)
         left, right = (self.branch(branch) for branch in self.proxy.base.branches)
         binary, aggregate, other = str(self.proxy.binary), self.proxy.aggregate, self.proxy.right_aggregate
         if other is None:
