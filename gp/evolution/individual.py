@@ -11,10 +11,11 @@ from deap import base
 from deap import gp as deap_gp
 
 from gp.evolution.primitive_set import ProxySet, Role
+from gp.lineage import Birth
 from primitives.proxy import Branch, Proxy
 from storage.errors import ZcpError
 
-__all__ = ["Birth", "Individual", "Misfit", "Worth", "worth"]
+__all__ = ["Individual", "Misfit", "Worth", "worth"]
 
 
 class Misfit(ZcpError, ValueError):
@@ -25,14 +26,6 @@ class Worth(base.Fitness):
     """(fitness, complexity): a higher fitness is better, then a simpler formula."""
 
     weights = (1.0, -1.0)
-
-
-@dataclass(frozen=True)
-class Birth:
-    """Where a formula comes from: the operator that made it and the formulas that it was made of."""
-
-    operator: str
-    parents: tuple[str, ...] = ()
 
 
 class Individual(deap_gp.PrimitiveTree):

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from deap import base
 
-from gp.evolution.individual import Birth, Individual
+from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import ProxySet, arguments_of, draw
+from gp.lineage import Birth
 from primitives.pps import branch_violation, violation
 from primitives.proxy import Proxy
 from storage.errors import ZcpError
