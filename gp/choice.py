@@ -29,7 +29,7 @@ BEST = 10  # formulas of a kind that are looked at; of the coarse ones the first
 
 
 def _rehearsal(config: SearchConfig, coarse: bool, fold: int) -> SearchConfig:
-    """The settings of the short evolution that tries a kind; of the few coarse ones the first population has the best."""
+    """The settings of the short evolution that tries a kind; of the few coarse ones the first have the best."""
     short = replace(config, seed=config.seed ^ (fold + 1), iterations=0 if coarse else 240, population=60)
     return replace(short, brood=40, sweeps=4, hall_size=BEST)
 

@@ -10,7 +10,7 @@ from typing import Any
 from deap import base
 from deap import gp as deap_gp
 
-from gp.evolution.primitive_set import ProxySet, Role
+from gp.evolution.primitive_set import ProxySet, Role, arguments_of
 from gp.lineage import Birth
 from primitives.proxy import Branch, Proxy
 from storage.errors import ZcpError
@@ -43,6 +43,15 @@ class Individual(deap_gp.PrimitiveTree):
         copy = Individual(self, self.pset, self.birth)
         copy.fitness.wvalues = self.fitness.wvalues
         return copy
+
+    @cached_property
+    def slots(self) -> list[type]:
+        """What the parent of each node takes there; the root stands where a network's value is wanted."""
+        slots, open_slots = list[type](), [self.pset.network]
+        for node in self:
+            slots.append(open_slots.pop())
+            open_slots.extend(reversed(arguments_of(node)))
+        return slots
 
     def spelled_branches(self) -> list[Branch]:
         """The branches of the tree from left to right, without building the formula."""
