@@ -20,7 +20,7 @@ from fitness.evaluation import Evaluation, Split
 from fitness.features.soundness import Screened, screen
 from fitness.features.workshop import Progress, Workshop
 from fitness.protocol import check_rankable
-from gp.choice import choose
+from gp.choice import coarse_pays
 from gp.config import SearchConfig
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
 from gp.evolution.state import SearchState
@@ -65,13 +65,12 @@ class PreparedSearch:
         cls, problem: SearchProblem, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
     ) -> PreparedSearch:
         """The search for the kind of formula that pays. Raises Interrupted when it should stop."""
-        if config.algorithm != "memetic" or "outside" not in config.joins:
+        if not config.sweeps_branches:
             return cls(problem, None, config)
         with one_thread():
             sweeper = Sweeper.create(problem, config, should_stop)
-            kind = choose(problem, sweeper, config, should_stop)
-        problem = problem.of_kind(kind.coarse, config)
-        return cls(problem, sweeper.only(problem), replace(config, branches=kind.branches))
+            problem = problem.of_kind(coarse_pays(problem, sweeper, config, should_stop), config)
+        return cls(problem, sweeper.only(problem), config)
 
     def evolve(
         self, on_iteration: Callable[[Step], None] | None = None, state: SearchState | None = None,

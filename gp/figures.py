@@ -16,7 +16,9 @@ from fitness.ranking import RankTarget
 from fitness.tables.table_file import branch_table
 from gp.benchmark_search import Found, Reporter
 from gp.evolution.evolve import Stop
-from gp.hall_file import Baseline, BenchmarkRef, Ending, HallDocument, HallProxy, SplitIds
+from gp.hall_entries import Baseline, BenchmarkRef, Ending, HallProxy, SplitIds
+from gp.hall_file import HallDocument
+from gp.lineage import ancestry
 from models.benchmarks.benchmark import Benchmark
 
 __all__ = ["fidelity", "measure"]
@@ -49,6 +51,7 @@ def measure(
         evaluations=found.evaluations,
         rejections=dict(found.result.state.rejections),
         dropped=replace(left, whole=found.screened.whole).dropped,
+        lineage=ancestry(found.result.state.seen, [formula.proxy.text for formula in formulas]),
         ending=Ending(str(found.result.stop), found.result.state.iteration, found.result.stop in EARLY),
     )
 

@@ -232,8 +232,10 @@ def violation(proxy: Proxy) -> Rule | None:
 @lru_cache(maxsize=1 << 16)
 def branch_violation(branch: Branch) -> Rule | None:
     """The first of the rules that concern one branch which `branch` breaks, or None."""
-    tests = (rule for rule in RULES.values() if isinstance(rule.breaks, _OfBranches))
-    return next((rule for rule in tests if rule.breaks.branch_breaks(branch)), None)
+    for rule in RULES.values():
+        if isinstance(test := rule.breaks, _OfBranches) and test.branch_breaks(branch):
+            return rule
+    return None
 
 
 def violations(proxy: Proxy) -> tuple[Rule, ...]:

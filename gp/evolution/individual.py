@@ -10,11 +10,12 @@ from typing import Any
 from deap import base
 from deap import gp as deap_gp
 
-from gp.evolution.primitive_set import ProxySet, Role
+from gp.evolution.primitive_set import ProxySet, Role, arguments_of
+from gp.lineage import Birth
 from primitives.proxy import Branch, Proxy
 from storage.errors import ZcpError
 
-__all__ = ["Birth", "Individual", "Misfit", "Worth", "worth"]
+__all__ = ["Individual", "Misfit", "Worth", "worth"]
 
 
 class Misfit(ZcpError, ValueError):
@@ -25,14 +26,6 @@ class Worth(base.Fitness):
     """(fitness, complexity): a higher fitness is better, then a simpler formula."""
 
     weights = (1.0, -1.0)
-
-
-@dataclass(frozen=True)
-class Birth:
-    """Where a formula comes from: the operator that made it and the formulas that it was made of."""
-
-    operator: str
-    parents: tuple[str, ...] = ()
 
 
 class Individual(deap_gp.PrimitiveTree):
@@ -50,6 +43,15 @@ class Individual(deap_gp.PrimitiveTree):
         copy = Individual(self, self.pset, self.birth)
         copy.fitness.wvalues = self.fitness.wvalues
         return copy
+
+    @cached_property
+    def slots(self) -> list[type]:
+        """What the parent of each node takes there; the root stands where a network's value is wanted."""
+        slots, open_slots = list[type](), [self.pset.network]
+        for node in self:
+            slots.append(open_slots.pop())
+            open_slots.extend(reversed(arguments_of(node)))
+        return slots
 
     def spelled_branches(self) -> list[Branch]:
         """The branches of the tree from left to right, without building the formula."""
@@ -91,7 +93,7 @@ class Individual(deap_gp.PrimitiveTree):
     @classmethod
     def from_proxy(cls, proxy: Proxy, pset: ProxySet) -> Individual:
         """The tree of `proxy`, short branches padded with no_op. Raises Misfit if `pset` cannot spell it."""
-        if proxy.binary is None or proxy.right is None:
+        if proxy.right is None and Role.ALONE not in pset.roles:
             proxy = Proxy(proxy.aggregate, proxy.left, "sum", Branch(pset.inputs[0], ("prune",)))
         return cls(_Speller(proxy, pset).tree(), pset)
 
@@ -112,6 +114,7 @@ _BUILD: dict[Role, Callable[..., Any]] = {
     Role.UNARY: lambda name, branch: _branch(branch.input, *branch.chain, name),
     Role.JOIN_BRANCHES: lambda name, left, right: (left, name, right),
     Role.JOIN_NUMBERS: lambda name, left, right: Proxy(left[0], left[1], name, right[1], right[0]),
+    Role.ALONE: lambda name, number: Proxy(*number),
     Role.JOIN_THIRD: lambda name, pair, third: pair.extended(name, *third),
     Role.AGGREGATE_JOINED: lambda name, joined: Proxy(name, *joined),
     Role.AGGREGATE_BRANCH: lambda name, branch: (name, branch),
@@ -133,7 +136,10 @@ class _Speller:
         return self.over(Role.JOIN_THIRD, third.binary, pair, number)
 
     def pair(self) -> list[Any]:
-        """The first two branches, joined."""
+        """The first two branches, joined, or the only one."""
+        if self.proxy.right is None:
+            branch = self.over(Role.AGGREGATE_BRANCH, self.proxy.aggregate, self.branch(self.proxy.left))
+            return self.over(Role.ALONE, "alone", branch)
         left, right = (self.branch(branch) for branch in self.proxy.base.branches)
         binary, aggregate, other = str(self.proxy.binary), self.proxy.aggregate, self.proxy.right_aggregate
         if other is None:

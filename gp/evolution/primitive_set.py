@@ -43,6 +43,7 @@ class Role(Enum):
     UNARY = "a unary operator in a branch"
     JOIN_BRANCHES = "a binary operator on two branches"
     JOIN_NUMBERS = "a binary operator on two aggregated branches"
+    ALONE = "the value of one aggregated branch"
     JOIN_THIRD = "a binary operator on two joined branches and a third"
     AGGREGATE_JOINED = "the aggregation of two joined branches"
     AGGREGATE_BRANCH = "the aggregation of one branch"
@@ -91,6 +92,8 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
             self._add_inside(aggregates)
         if "outside" in joins:
             self._add_outside(aggregates, third)
+            if "inside" not in joins:  # there a branch is alone where the other is dropped
+                self._add_node(Role.ALONE, "alone", (self.type_of("Aggregated"),), self.pair)
 
     def type_of(self, name: str, ancestor: type = object) -> type:
         """The type called `name`, made when first asked for."""
@@ -120,6 +123,11 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
     def any_tensor(self) -> type:
         """A finished tensor of any list."""
         return self.type_of(f"Tensor:{self.n_unary}", self.branch)
+
+    @cached_property
+    def roles(self) -> frozenset[Role]:
+        """What its nodes can do."""
+        return frozenset(meaning.role for meaning in self.meaning.values())
 
     @cached_property
     def finished(self) -> frozenset[type]:
