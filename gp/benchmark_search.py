@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["Found", "PreparedSearch", "Reporter", "search"]
 
 
+NEAR = 0.9  # of the best one's fitness; coarse formulas are so few that the others soon are worth nothing
+
+
 @dataclass
 class Reporter:
     """Where a search tells how it goes; every field may be left alone."""
@@ -85,13 +88,16 @@ class PreparedSearch:
 
     def judged(self, found: Sequence[Evaluation], scores: np.ndarray) -> HallOfFame:
         """The hall of fame: the best formulas by their exact scores (P, N) on the search split. Of coarse ones only
-        those that are coarse by these too, if there are any."""
+        those that are coarse by these too, if there are any, and nearly as good as the best one."""
         proxies = [champion.proxy for champion in found]
+        judged = self.problem.judge(proxies, scores)
+        if all(evaluation.invalid for evaluation in judged):
+            judged = replace(self.problem, coarse=0.0).judge(proxies, scores)
+        least = NEAR * max((e.fitness for e in judged), default=0.0) if self.problem.coarse else 0.0
         hall = HallOfFame(self.config.hall_size)
-        for problem in (self.problem, replace(self.problem, coarse=0.0)):
-            if hall.best is None:
-                for champion, evaluation in zip(found, problem.judge(proxies, scores), strict=True):
-                    hall.offer(evaluation, champion.found_at)
+        for champion, evaluation in zip(found, judged, strict=True):
+            if evaluation.fitness >= least:
+                hall.offer(evaluation, champion.found_at)
         return hall
 
 

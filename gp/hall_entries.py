@@ -107,6 +107,7 @@ def read_split(item: Datum) -> SplitIds:
 
 
 def read_ids(item: Datum) -> tuple[str, ...]:
+    """Ids of architectures."""
     return tuple(entry.text() for entry in item.items(_MAX_IDS))
 
 
