@@ -43,14 +43,14 @@ def _studies() -> Iterable[str]:
 @METRIC
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="The first one.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=5, show_default=True, help="How many, one split each.")
-@click.option("--iterations", type=click.IntRange(0), default=1000, show_default=True, help="Of each search.")
+@click.option("--iterations", type=click.IntRange(0), help="Of each search (default: the study's own, 1000 or 6000).")
 @click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Architectures it may see.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder (default: runs/STUDY-BENCHMARK-TIME).")
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes.")
 @FORMAT
 @feature_options
 def ablate(
-    name: str, study: str, metric: str | None, seed: int, seeds: int, iterations: int, search_size: int,
+    name: str, study: str, metric: str | None, seed: int, seeds: int, iterations: int | None, search_size: int,
     out: Path | None, jobs: int, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
     """Repeat a search under several settings and seeds, and say what each setting contributes.
@@ -63,7 +63,7 @@ def ablate(
     aggregate   mean, sum, both, all that there are
     inputs      those of the paper, and the extended ones
     objective   rho, tau-b, their mean
-    growth      what a second and a third branch add after the evolution
+    kind        two branches, three, and the choice of coarse formulas
     sample      20 to 150 architectures to search on
 
     Held-out values are of sketch scores; the protocol with exact scores is that of evolve. An interrupted study goes

@@ -7,6 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gp.growth.beams import BeamSearch, Interrupted, number_joins
+from gp.growth.choice import Growth, grow, is_coarse
+from gp.growth.problem import SearchProblem
 
 from fitness.evaluation import Evaluation
 from fitness.features.bank import sketch_features
@@ -16,9 +19,6 @@ from fitness.tables.branches import BranchTable
 from fitness.tables.chains import chains_of
 from gp.benchmark_search import Finalists, _judged
 from gp.config import BadConfig, SearchConfig
-from gp.growth.beams import BeamSearch, Interrupted, number_joins
-from gp.growth.choice import Growth, grow, is_coarse
-from gp.growth.problem import SearchProblem
 from gp.hall_of_fame import HallOfFame
 from models.architecture import Architecture
 from models.spaces import SPACES

@@ -1,7 +1,7 @@
 """The plan of a study: the same search under several settings and seeds, to see what each part contributes.
 
 `search`, `pps`, `population` and `unary` repeat the ablations of LPZero (Dong et al. 2024, arXiv 2410.04808, figures 6
-and 7, table 5); the others are ours. They are of the evolution alone, but for `growth`. All settings of a seed search
+and 7, table 5) with its settings; the others are ours. All settings of a seed search
 on the same split and are tested on the same held-out architectures, so they can be compared seed by seed.
 """
 
@@ -15,7 +15,7 @@ from fitness.evaluation import Split, split_groups
 from fitness.features.workshop import Workshop
 from fitness.objectives import OBJECTIVES
 from fitness.protocol import check_rankable
-from gp.config import SearchConfig
+from gp.config import PUBLISHED, SearchConfig
 from models.benchmarks.benchmark import Benchmark
 from primitives.inputs import INPUT_SETS
 from primitives.operators import AGGREGATION
@@ -39,12 +39,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Study:
-    """What is varied; differences are taken to the setting `reference`, the default where there is one."""
+    """What is varied; differences are taken to the setting `reference`, the default where there is one. `base` are
+    changes to the default SearchConfig that all its settings share."""
 
     name: str
     title: str
     reference: str
     settings: tuple[Setting, ...]
+    base: Mapping[str, Any] = field(default_factory=lambda: PUBLISHED)
 
 
 def _aggregations() -> tuple[Setting, ...]:
@@ -68,6 +70,14 @@ _KINDS = (
     Setting("three branches", {"folds": 0}),
     Setting("or coarse"),
 )
+_ALGORITHMS = (
+    Setting("memetic"),
+    Setting("without sweeps", {"sweeps": 0}),
+    Setting("sweeps alone", {"crossover": 0.0, "mutation": 1.0, "brood": 1}),
+    Setting("random", {"algorithm": "random", "population": 200}),
+    Setting("nsga2", {"algorithm": "nsga2", "population": 200}),
+    Setting("lpzero", PUBLISHED),
+)
 _SIZES = tuple(Setting(f"n = {n}", search_size=n) for n in (20, 30, 50, 100, 150))
 
 STUDIES: dict[str, Study] = {
@@ -80,7 +90,8 @@ STUDIES: dict[str, Study] = {
         Study("aggregate", "aggregations that a formula may use", "all", _aggregations()),
         Study("inputs", "inputs that a formula may use", "extended", _INPUTS),
         Study("objective", "what the search maximises", "both", _OBJECTIVES),
-        Study("kind", "kinds of formula and the choice among them", "or coarse", _KINDS),
+        Study("kind", "kinds of formula and the choice among them", "or coarse", _KINDS, {}),
+        Study("algorithm", "what crossover, mutation and sweeps contribute", "memetic", _ALGORITHMS, {}),
         Study("sample", "n, the architectures that the search sees", "n = 50", _SIZES),
     )
 }
@@ -101,7 +112,12 @@ class Trial:
 
 
 def plan(
-    study: Study, benchmark: Benchmark, workshop: Workshop, seeds: Sequence[int], iterations: int, search_size: int = 50
+    study: Study,
+    benchmark: Benchmark,
+    workshop: Workshop,
+    seeds: Sequence[int],
+    iterations: int | None = None,
+    search_size: int = 50,
 ) -> list[Trial]:
     """Every setting with every seed, the slow ones first; settings that leave fewer than 10 architectures held out
     are left out, and BadStudy is raised where fewer than two remain."""
@@ -112,6 +128,7 @@ def plan(
             f"{benchmark.name}: has {len(benchmark)} architectures, too few for the study {study.name} "
             "(10 are held out, and two settings are the least); take a larger benchmark or a smaller --search-size"
         )
+    asked = {} if iterations is None else {"iterations": iterations}
     trials = []
     for seed in seeds:
         splits = {s.label: split_groups(benchmark.groups, s.search_size or search_size, seed) for s in kept}
@@ -119,6 +136,6 @@ def plan(
             check_rankable(benchmark, split)
         common = tuple(sorted(set.intersection(*(set(split.holdout) for split in splits.values()))))
         for place, setting in enumerate(kept):
-            config = SearchConfig(**{"seed": seed, "iterations": iterations, "beam": 0, **setting.changes})
+            config = SearchConfig(**{**study.base, "seed": seed, **asked, **setting.changes})
             trials.append(Trial(benchmark, workshop, place, setting.label, config, splits[setting.label], common))
     return sorted(trials, key=lambda trial: -trial.config.n_unary)

@@ -52,7 +52,8 @@ class Memetic:
     def _swept(self, breeder: Breeder, population: Population) -> Population:
         rng = breeder.rng
         first, second = breeder.toolbox.select(rng, population, 2)
-        parent = breeder.crossed(first, second) if rng.random() < CROSSED else first
+        crossed = breeder.config.crossover > 0 and rng.random() < CROSSED
+        parent = breeder.crossed(first, second) if crossed else first
         holes = min(len(parent.canonical.branches) + 1, breeder.pset.branches)
         return breeder.neighbours(parent, int(rng.random() * holes), TAKEN)
 
