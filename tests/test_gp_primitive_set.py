@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from gp.config import SearchConfig
+from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import Role, arguments_of, draw, primitive_set
 from gp.evolution.variation import generate

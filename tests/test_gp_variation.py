@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 import torch
 
-from gp.config import SearchConfig
+from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import arguments_of, primitive_set
@@ -25,7 +25,7 @@ from primitives.operators import AGGREGATION
 from primitives.pps import violation
 from primitives.scoring import Scorer
 
-CONFIG = SearchConfig()
+CONFIG = SearchConfig(**PUBLISHED)
 PSET = primitive_set(CONFIG)
 
 
@@ -79,7 +79,7 @@ def valid_population(count):
 def test_10_000_generated_and_varied_trees_keep_the_form_and_score_without_a_shape_error():
     rng, scorer, results = random.Random(1), Scorer(blocks()), Counter()
     for n_unary, inputs in ((1, PAPER), (2, EXTENDED), (3, EXTENDED)):
-        parents = some(40, n_unary, primitive_set(SearchConfig(n_unary=n_unary, inputs=inputs)))
+        parents = some(40, n_unary, primitive_set(SearchConfig(**PUBLISHED, n_unary=n_unary, inputs=inputs)))
         for i in range(3334):
             first, second = parents[i % 40], parents[int(rng.random() * 40)]
             child = varied(i % 3, rng, first, second)
@@ -197,9 +197,9 @@ def test_rejections_are_counted_by_rule():
 def test_a_predictive_rule_is_asked_once_per_formula_and_counted_every_time():
     asked = Counter()
 
-    def predict(proxy):
-        asked[proxy.text] += 1
-        return "probe_noise" if "softmax" in proxy.text else None
+    def predict(proxies):
+        asked.update(proxy.text for proxy in proxies)
+        return ["probe_noise" if "softmax" in proxy.text else None for proxy in proxies]
 
     guard, rng = Guard(PSET, 50, predict), random.Random(8)
     toolbox = make_toolbox(PSET, guard)
@@ -208,12 +208,12 @@ def test_a_predictive_rule_is_asked_once_per_formula_and_counted_every_time():
 
 
 def test_a_static_rule_comes_before_a_predictive_one():
-    guard = Guard(PSET, 1, lambda proxy: pytest.fail("asked about a formula that a static rule refuses"))
+    guard = Guard(PSET, 1, lambda proxies: pytest.fail("asked about a formula that a static rule refuses"))
     assert guard.fault(Individual.from_proxy(parse("mean[ sum( exp(log(W)), G ) ]"), PSET)) == "inverse_pair"
 
 
 def test_nothing_left_is_said_after_a_bounded_number_of_tries():
-    toolbox = make_toolbox(PSET, Guard(PSET, 2, lambda proxy: "probe_constant"))
+    toolbox = make_toolbox(PSET, Guard(PSET, 2, lambda proxies: ["probe_constant"] * len(proxies)))
     with pytest.raises(Exhausted, match="probe_constant"):
         toolbox.individual(random.Random(0))
 
