@@ -239,7 +239,7 @@ def test_a_space_smaller_than_the_population_is_searched_whole():
 
 @pytest.mark.parametrize("algorithm", ["lpzero", "memetic"])
 def test_rules_that_leave_nothing_are_reported(algorithm):
-    with pytest.raises(Exhausted, match="no new valid formula|leave no new formula"):
+    with pytest.raises(Exhausted, match=r"no new valid formula|leave no new formula"):
         evolve(short(algorithm=algorithm, tries=2), evaluate, predict=lambda proxies: ["probe_constant"] * len(proxies))
 
 
