@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from landscape import PLAIN, SHORT, evaluate, fingerprint, search, short, sweep
+from landscape import evaluate, fingerprint, search, short, sweep
 
 from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
