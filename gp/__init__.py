@@ -1,10 +1,10 @@
 """The search for formulas; inside it only `gp.evolution` knows DEAP.
 
-benchmark_search.py  search(benchmark, workshop, split, config): evolution, growth, exact scores
+benchmark_search.py  search(benchmark, workshop, split, config): choice of kind, evolution, exact scores
 figures.py           what a search found, measured on every architecture
 config.py            SearchConfig, the settings of a search
 evolution/           typed trees, variation, algorithms (one file each), ask and tell
-growth/              the search problem, beams over all branches, the choice between fine and coarse formulas
+problem.py           what a search is about; sweeps.py: neighbourhoods; choice.py: the kind of formula
 runs/                a search in a directory that survives kills
 studies/             the same search under many settings
 hall_of_fame.py      the best formulas, in memory; hall_file.py: as a file

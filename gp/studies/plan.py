@@ -1,8 +1,8 @@
 """The plan of a study: the same search under several settings and seeds, to see what each part contributes.
 
 `search`, `pps`, `population` and `unary` repeat the ablations of LPZero (Dong et al. 2024, arXiv 2410.04808, figures 6
-and 7, table 5); the others are ours. They are of the evolution alone, but for `growth`. All settings of a seed search
-on the same split and are tested on the same held-out architectures, so they can be compared seed by seed.
+and 7, table 5); the others are ours. All settings of a seed search on the same split and are tested on the same
+held-out architectures, so they can be compared seed by seed.
 """
 
 from __future__ import annotations
@@ -120,6 +120,6 @@ def plan(
             check_rankable(benchmark, split)
         common = tuple(sorted(set.intersection(*(set(split.holdout) for split in splits.values()))))
         for place, setting in enumerate(kept):
-            config = SearchConfig(**{"seed": seed, "iterations": iterations, "beam": 0, **setting.changes})
+            config = SearchConfig(**{"seed": seed, "iterations": iterations, **setting.changes})
             trials.append(Trial(benchmark, workshop, place, setting.label, config, splits[setting.label], common))
     return sorted(trials, key=lambda trial: -trial.config.n_unary)
