@@ -63,7 +63,7 @@ def ablate(
     aggregate   mean, sum, both, all that there are
     inputs      those of the paper, and the extended ones
     objective   rho, tau-b, their mean
-    growth      what a second and a third branch add after the evolution
+    kind        two branches, three, coarse formulas, and the choice among them
     sample      20 to 150 architectures to search on
 
     Held-out values are of sketch scores; the protocol with exact scores is that of evolve. An interrupted study goes
