@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from engine.threads import one_thread
 from fitness.evaluation import Evaluation, Split, split_groups
 from fitness.features.workshop import Workshop
 from fitness.protocol import correlation, inside_groups
@@ -25,9 +24,8 @@ from fitness.ranking import paired_p_value
 from fitness.replay import mean_ranks
 from fitness.tables.table_file import branch_table
 from fitness.zoo.naive import NAIVE, naive_scores
-from gp.benchmark_search import Finalists, finalists, search
-from gp.config import SearchConfig
-from gp.evolution.evolve import evolve
+from gp.benchmark_search import PreparedSearch, search
+from gp.config import PUBLISHED, SearchConfig
 from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
@@ -35,8 +33,13 @@ from primitives.inputs import INPUTS, PAPER
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
-    "evolution": {"beam": 0},
-    "published": {"inputs": PAPER, "aggregates": ("mean",), "joins": ("inside",), "objective": "spearman"},
+    "published": {
+        **PUBLISHED,
+        "inputs": PAPER,
+        "aggregates": ("mean",),
+        "joins": ("inside",),
+        "objective": "spearman",
+    },
     "paper": {"inputs": PAPER, "aggregates": ("mean",)},
     "all inputs": {"inputs": tuple(INPUTS)},
     "rho": {"objective": "spearman"},
@@ -55,14 +58,12 @@ class Found:
 
 
 def found_with(benchmark: Benchmark, workshop: Workshop, setting: str, o: argparse.Namespace, seed: int) -> Found:
-    """One search on its own split, and the growth after it."""
+    """One search on its own split."""
     config = SearchConfig(seed=seed, hall_size=o.hall_size, **SETTINGS[setting])
     split = split_groups(benchmark.groups, o.search_size, seed)
     if o.sketch:
         problem = SearchProblem.open(benchmark, split.search, workshop, config, jobs=2)
-        with one_thread():
-            evolved = evolve(config, problem.evaluate, problem.predict).hall
-        hall = finalists(problem, config, Finalists(evolved, 0)).hall
+        hall = PreparedSearch.of(problem, config).evolve().hall
     else:
         hall = search(benchmark, workshop, split, config, jobs=2).hall
     if hall.best is None:
