@@ -201,8 +201,7 @@ def _execute(run: Run, features: FeatureOptions, limits: Limits, jobs: int) -> t
     corpus = Path(chosen.corpus) if chosen.corpus else None
     where = features.devices, features.bank
     kept = FeatureOptions(chosen.build, chosen.batch, chosen.seq_len, corpus, chosen.init_seed, *where)
-    workshop = kept.open(benchmark.space)
-    with live(chosen.search.iterations) as reporter:
+    with live(chosen.search.iterations) as reporter, kept.open(benchmark.space).staffed() as workshop:
         return run.execute(benchmark, workshop, reporter, jobs, limits), benchmark
 
 

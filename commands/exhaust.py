@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fitness.ranking import RankTarget
     from fitness.tables.branches import BranchTable
     from gp.exhaustive import Survey
-    from gp.hall_file import HallProxy
+    from gp.hall_entries import HallProxy
     from models.benchmarks.benchmark import Benchmark
     from primitives.proxy import Proxy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from rich.text import Text
 from commands.output import say, talk
 
 if TYPE_CHECKING:
+    from fitness.evaluation import Evaluation
     from gp.benchmark_search import Reporter
     from gp.evolution.evolve import Step
 
@@ -52,11 +53,18 @@ def live(iterations: int) -> Iterator[Reporter]:
                 if stop and done < total:
                     raise KeyboardInterrupt
 
-            yield Reporter(display.stage, networks, display.iteration, lambda: bool(stop))
+            yield Reporter(display.stage, networks, display.iteration, lambda: bool(stop), say_early)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         log.removeHandler(warnings)
+
+
+def say_early(champions: Sequence[Evaluation]) -> None:
+    """The hall of fame as it stands before the exact scores, which take longest; a line each on stderr."""
+    say("hall of fame by sketch scores on the search split; exact scores, to follow, have the last word:")
+    for champion in champions:
+        say(f"  {champion.fitness:.3f}  {champion.sign:+d}  {champion.proxy.text}")
 
 
 class Warnings(logging.Handler):

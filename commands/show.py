@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from commands.options import Name, examples
 from commands.output import page_width
 from commands.tables import hanging, literal
+
+if TYPE_CHECKING:
+    from gp.hall_file import HallDocument
 
 
 @click.command(epilog=examples("show proxies/gpt2-mini.json", "show proxies/gpt2-mini.json --format latex"))
@@ -18,7 +22,8 @@ from commands.tables import hanging, literal
     "--format", "form", type=Name("text", "latex", "python", "json"), default="text", show_default=True,
     help="Formulas with figures, for a paper, as code to read, or the whole file.",
 )  # fmt: skip
-def show(hall: Path, form: str) -> None:
+@click.option("--lineage", is_flag=True, help="Where the champion comes from, back to the first population.")
+def show(hall: Path, form: str, lineage: bool) -> None:
     """Print the formulas of a hall of fame."""
     from gp.hall_file import load_hall
     from primitives.rendering import as_latex, as_python
@@ -26,6 +31,9 @@ def show(hall: Path, form: str) -> None:
     document = load_hall(hall)
     if form == "json":
         print(json.dumps(document.to_dict(), indent=2, sort_keys=True, allow_nan=False))
+        return
+    if lineage:
+        _show_lineage(document)
         return
     render = as_latex if form == "latex" else as_python
     for place, record in enumerate(document.proxies, start=1):
@@ -35,6 +43,21 @@ def show(hall: Path, form: str) -> None:
             print("\n".join(hanging(literal(record.proxy.text), f"     {record.sign:+d}  ", page_width())))
         else:
             print(render(record.proxy))
+
+
+def _show_lineage(document: HallDocument) -> None:
+    """A numbered line per ancestor, parents before children, the champion last."""
+    from gp.lineage import ancestry
+
+    text = document.proxies[0].proxy.text
+    found = ancestry(document.lineage, [text])
+    if not found:
+        print(f"no lineage: the file does not say how {literal(text)} was made")
+    places = {ancestor: place for place, ancestor in enumerate(found, start=1)}
+    for ancestor, birth in found.items():
+        made = " and ".join(str(places[p]) for p in birth.parents if p in places)
+        lead = f"{places[ancestor]:4}  {literal(birth.operator)}{' of ' + made if made else ''}: "
+        print("\n".join(hanging(literal(ancestor), lead, page_width())))
 
 
 def _figure(value: object) -> str:

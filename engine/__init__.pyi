@@ -1,3 +1,4 @@
+from .crew import Crew as Crew
 from .crew import WorkerCrash as WorkerCrash
 from .crew import map_on_devices as map_on_devices
 from .devices import BadDevice as BadDevice

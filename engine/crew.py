@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 from engine.threads import one_thread
 from storage.errors import ZcpError
 
-__all__ = ["WorkerCrash", "map_on_devices"]
+__all__ = ["Crew", "WorkerCrash", "map_on_devices"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -49,7 +49,7 @@ def map_on_devices(
             for task in tasks:
                 yield task, function(task, devices[0])
         return
-    with _Crew(devices, niceness) as crew:
+    with Crew(devices, niceness) as crew:
         yield from crew.run(function, tasks)
 
 
@@ -80,11 +80,8 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):
             self.connection.send((function, job.task, self.device))
 
-    def leave(self, busy: bool) -> None:
-        """Wait for the end of the current job, whose result nobody needs, and of the process."""
-        with contextlib.suppress(EOFError, OSError):
-            if busy:
-                self.connection.recv_bytes()
+    def leave(self) -> None:
+        """Wait for the end of the process, which has no job."""
         self.connection.close()
         self.process.join()
 
@@ -95,32 +92,40 @@ class _Worker:
         self.process.join()
 
 
-class _Crew:
-    """The workers of one list of tasks: a lost one is replaced, and none is left after the block."""
+class Crew:
+    """Workers that begin when they are first needed and stay for the next list of tasks, because each needs seconds to
+    load what it works with: a lost one is replaced, and none is left after the block."""
 
-    def __init__(self, devices: Sequence[str], niceness: int) -> None:
+    def __init__(self, devices: Sequence[str], niceness: int = 0) -> None:
         if getattr(multiprocessing.current_process(), "_inheriting", False):
             os._exit(_UNGUARDED)  # this process is a worker that imports the script of its owner
         self.vacant, self.niceness = list(devices), niceness
         self.idle: list[_Worker] = []
         self.busy: list[_Worker] = []
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> Crew:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
-            if kind is not KeyboardInterrupt:  # otherwise what is in progress is finished, for the bank
+            if kind is not KeyboardInterrupt:
+                self._settle()
                 for worker in self.idle:
-                    worker.leave(busy=False)
-                for worker in self.busy:
-                    worker.leave(busy=True)
+                    worker.leave()
         finally:
             for worker in self.idle + self.busy:
                 worker.kill()
 
     def run(self, function: Callable[[Task, str], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
-        """Keep every device busy with one task until none is left."""
+        """The pairs (task, result) as they finish: every device is busy with one task until none is left. What is in
+        progress when nobody asks for more is finished, for the bank, unless Ctrl-C says that there is no time."""
+        try:
+            yield from self._run(function, tasks)
+        except (Exception, GeneratorExit):
+            self._settle()
+            raise
+
+    def _run(self, function: Callable[[Task, str], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
         waiting, again = map(_Job[Task], tasks), list[_Job[Task]]()
         while True:
             while self.idle or self.vacant:
@@ -147,9 +152,21 @@ class _Crew:
         self.busy.append(worker)
         worker.begin(function, job)
 
+    def _settle(self) -> None:
+        """Wait for the current jobs, whose results nobody needs."""
+        while self.busy:
+            worker = self.busy[-1]
+            try:
+                worker.connection.recv_bytes()
+                self.idle.append(worker)
+            except (EOFError, OSError):
+                worker.leave()
+                self.vacant.append(worker.device)
+            self.busy.remove(worker)
+
     def _lost(self, worker: _Worker) -> _Job[Any]:
         """The job of a worker that died, to be done again; WorkerCrash if that makes no sense."""
-        worker.leave(busy=False)
+        worker.leave()
         code = worker.process.exitcode or 0
         if code == _UNGUARDED:
             raise WorkerCrash(

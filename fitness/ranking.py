@@ -57,10 +57,8 @@ class RankTarget:
 
         The scores must be finite. Sorting suffices where a row has no ties; ties need average ranks.
         """
-        order = np.argsort(scores, axis=-1)
-        ordered = np.take_along_axis(scores, order, axis=-1)
+        order, tied = _order(scores)
         result = self._unit_ranks[order] @ _unit(np.arange(scores.shape[-1], dtype=float))
-        tied = (ordered[:, 1:] == ordered[:, :-1]).any(-1)
         if tied.any():
             result[tied] = _unit(stats.rankdata(scores[tied], axis=-1)) @ self._unit_ranks
         return result
@@ -77,6 +75,28 @@ class RankTarget:
             with np.errstate(invalid="ignore", divide="ignore"):
                 result[at : at + chunk] = (signs @ self._pair_signs) / np.sqrt(untied)
         return result
+
+
+_SPARE = 10  # binary digits below a score's resolution, enough to hold a place
+_PLACES = (1 << _SPARE) - 1
+
+
+def _order(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What sorts each row of finite `scores` (P, N), and which rows have ties.
+
+    Scores are rounded, so the last digits are free to carry the place of each, and one sort of whole numbers does what
+    takes an argsort twice the time. Values that are not rounded are sorted the other way.
+    """
+    bits = (scores + 0.0).view(np.int64)  # -0 is 0
+    if scores.shape[-1] > _PLACES or (bits & _PLACES).any():
+        order = np.argsort(scores, axis=-1)
+        ordered = np.take_along_axis(scores, order, axis=-1)
+        return order, (ordered[:, 1:] == ordered[:, :-1]).any(-1)
+    bits ^= (bits >> 63) & np.int64(2**63 - 1 - _PLACES)  # whole numbers in the order of the values
+    bits |= np.arange(scores.shape[-1])
+    bits.sort(axis=-1)
+    levels = bits >> _SPARE
+    return bits & _PLACES, (levels[:, 1:] == levels[:, :-1]).any(-1)
 
 
 def row_by_row(x: np.ndarray, y: np.ndarray) -> np.ndarray:

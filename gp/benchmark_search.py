@@ -20,7 +20,7 @@ from fitness.evaluation import Evaluation, Split
 from fitness.features.soundness import Screened, screen
 from fitness.features.workshop import Progress, Workshop
 from fitness.protocol import check_rankable
-from gp.choice import choose
+from gp.choice import coarse_pays
 from gp.config import SearchConfig
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
 from gp.evolution.state import SearchState
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["Found", "PreparedSearch", "Reporter", "search"]
 
 
+NEAR = 0.9  # of the best one's fitness; coarse formulas are so few that the others soon are worth nothing
+
+
 @dataclass
 class Reporter:
     """Where a search tells how it goes; every field may be left alone."""
@@ -42,6 +45,7 @@ class Reporter:
     networks: Progress | None = None
     iteration: Callable[[Step], None] | None = None
     should_stop: Callable[[], bool] = field(default=lambda: False)
+    early: Callable[[Sequence[Evaluation]], None] = field(default=lambda champions: None)  # by sketch scores
 
     def screened(self, screened: Screened) -> Screened:
         """What is left of a benchmark, after a word on what was dropped."""
@@ -64,13 +68,12 @@ class PreparedSearch:
         cls, problem: SearchProblem, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
     ) -> PreparedSearch:
         """The search for the kind of formula that pays. Raises Interrupted when it should stop."""
-        if config.algorithm != "memetic" or "outside" not in config.joins:
+        if not config.sweeps_branches:
             return cls(problem, None, config)
         with one_thread():
             sweeper = Sweeper.create(problem, config, should_stop)
-            kind = choose(problem, sweeper, config, should_stop)
-        problem = problem.of_kind(kind.coarse, config)
-        return cls(problem, sweeper.only(problem), replace(config, branches=kind.branches))
+            problem = problem.of_kind(coarse_pays(problem, sweeper, config, should_stop), config)
+        return cls(problem, sweeper.only(problem), config)
 
     def evolve(
         self, on_iteration: Callable[[Step], None] | None = None, state: SearchState | None = None,
@@ -85,13 +88,16 @@ class PreparedSearch:
 
     def judged(self, found: Sequence[Evaluation], scores: np.ndarray) -> HallOfFame:
         """The hall of fame: the best formulas by their exact scores (P, N) on the search split. Of coarse ones only
-        those that are coarse by these too, if there are any."""
+        those that are coarse by these too, if there are any, and nearly as good as the best one."""
         proxies = [champion.proxy for champion in found]
+        judged = self.problem.judge(proxies, scores)
+        if all(evaluation.invalid for evaluation in judged):
+            judged = replace(self.problem, coarse=0.0).judge(proxies, scores)
+        least = NEAR * max((e.fitness for e in judged), default=0.0) if self.problem.coarse else 0.0
         hall = HallOfFame(self.config.hall_size)
-        for problem in (self.problem, replace(self.problem, coarse=0.0)):
-            if hall.best is None:
-                for champion, evaluation in zip(found, problem.judge(proxies, scores), strict=True):
-                    hall.offer(evaluation, champion.found_at)
+        for champion, evaluation in zip(found, judged, strict=True):
+            if evaluation.fitness >= least:
+                hall.offer(evaluation, champion.found_at)
         return hall
 
 
@@ -142,6 +148,7 @@ def search(
     found, compared = result.hall.champions, result.state.evaluations
     if result.stop is Stop.ASKED:
         return Found(config, result.hall, result, left, compared, stages.seconds, complete=False)
+    reporter.early(found[: config.hall_size])
     with stages.timed("exact", f"exact scores on the search split, finalists: {len(found)}"):
         scores = workshop.exact_scores([f.proxy for f in found], problem.architectures, reporter.networks)
     return Found(config, prepared.judged(found, scores), result, left, compared, stages.seconds)

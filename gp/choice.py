@@ -3,7 +3,7 @@
 Formulas chosen among millions by the labels of 50 networks may fit those 50 too well. So kinds compete, and a fifth of
 the split at a time says how well the formulas of a kind rank networks that they were not chosen by:
 
-fine    two branches, or three;
+fine    any formulas;
 coarse  formulas with few levels, each of them shared by many networks, which tell little apart and can therefore fit
         little (the idea of a least leaf size in a decision tree; Breiman et al. 1984).
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,49 +23,40 @@ from gp.evolution.variation import Exhausted
 from gp.problem import SearchProblem
 from gp.sweeps import Interrupted, Sweeper
 
-__all__ = ["Kind", "choose"]
+__all__ = ["coarse_pays"]
 
 BEST = 10  # formulas of a kind that are looked at; of the coarse ones the first, because there are few
 
 
-@dataclass(frozen=True)
-class Kind:
-    """How many branches a formula may have, and whether it must be coarse."""
-
-    branches: int
-    coarse: bool = False
-
-    def rehearsal(self, config: SearchConfig, fold: int) -> SearchConfig:
-        """The settings of the short evolution that tries the kind."""
-        steps, branches = 0 if self.coarse else 2 * self.branches - 2, self.branches
-        seed = config.seed ^ (fold + 1)
-        short = replace(config, seed=seed, branches=branches, iterations=60 * steps, population=60)
-        return replace(short, brood=40, sweeps=4, hall_size=BEST)
+def _rehearsal(config: SearchConfig, coarse: bool, fold: int) -> SearchConfig:
+    """The settings of the short evolution that tries a kind; of the few coarse ones the first have the best."""
+    short = replace(config, seed=config.seed ^ (fold + 1), iterations=0 if coarse else 240, population=60)
+    return replace(short, brood=40, sweeps=4, hall_size=BEST)
 
 
-def choose(
+def coarse_pays(
     problem: SearchProblem, sweeper: Sweeper, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
-) -> Kind:
-    """The kind whose formulas rank left-out networks best, in the mean over the folds; of equals the earlier kind:
-    two branches, three, coarse. Raises Interrupted when `should_stop` says so."""
-    kinds = [Kind(count) for count in range(2, config.branches + 1)] + ([Kind(2, True)] if config.coarse else [])
-    if not config.chooses or len(kinds) == 1:
-        return Kind(config.branches)
+) -> bool:
+    """Whether coarse formulas rank left-out networks better than fine ones do, in the mean over the folds. Raises
+    Interrupted when `should_stop` says so."""
+    if not config.folds or not config.coarse:
+        return False
     order = list(range(problem.table.count))
     random.Random(f"folds:{config.seed}").shuffle(order)
-    worth = np.full((config.folds, len(kinds)), -1.0)
+    worth = np.zeros((config.folds, 2))
     for fold in range(config.folds):
         left_out = np.zeros(len(order), dtype=bool)
         left_out[order[fold :: config.folds]] = True
         part = problem.only(np.flatnonzero(~left_out))
-        for place, kind in enumerate(kinds):
-            found = _rehearsed(part, sweeper, kind, kind.rehearsal(config, fold), should_stop)
-            worth[fold, place] = _worth(found[: 1 if kind.coarse else BEST], problem, left_out)
-    return kinds[int(np.argmax(worth.mean(0).round(12)))]
+        for coarse in (False, True):
+            found = _rehearsed(part, sweeper, coarse, _rehearsal(config, coarse, fold), should_stop)
+            worth[fold, int(coarse)] = _worth(found[: 1 if coarse else BEST], problem, left_out)
+    fine, few = worth.mean(0).round(12)
+    return bool(few > fine)
 
 
 def _rehearsed(
-    part: SearchProblem, sweeper: Sweeper, kind: Kind, config: SearchConfig, should_stop: Callable[[], bool]
+    part: SearchProblem, sweeper: Sweeper, coarse: bool, config: SearchConfig, should_stop: Callable[[], bool]
 ) -> Sequence[Evaluation]:
     """The best formulas of a short evolution of a kind."""
 
@@ -74,7 +65,7 @@ def _rehearsed(
             raise Interrupted
         return False
 
-    part = part.of_kind(kind.coarse, config)
+    part = part.of_kind(coarse, config)
     try:
         return evolve(config, part.evaluate, should_stop=heed, sweep=sweeper.only(part)).hall.champions
     except Exhausted:

@@ -41,9 +41,9 @@ class SearchConfig:
     `n_unary` operators stand in each branch; `crossover` and `mutation` are probabilities; parents come from
     the best `selection_ratio` of the population under lpzero; `inputs`, `aggregates`, `joins` and `branches` say what
     the grammar may use, `mutations` which ones are drawn, all alike; `pps` switches the validity rules; a generation
-    of memetic is a `brood` of children and `sweeps` sweeps, and before it a cross-validation over `folds` says how many
-    branches a formula shall have, or that coarse ones are better, each level of which is shared by at least `coarse`
-    of the architectures (never with 0; no choice with folds 0); a formula that fails is varied again at most `tries`
+    of memetic is a `brood` of children and `sweeps` sweeps, and before it a cross-validation over `folds` says whether
+    coarse formulas are better, each level of which is shared by at least `coarse` of the architectures (never with
+    folds 0 or coarse 0); a formula that fails is varied again at most `tries`
     times.
     """
 
@@ -98,9 +98,9 @@ class SearchConfig:
             raise BadConfig("pps", self.pps, "true or false")
 
     @property
-    def chooses(self) -> bool:
-        """Whether cross-validation chooses the kind of formula before the evolution."""
-        return self.algorithm == "memetic" and self.folds > 0 and "outside" in self.joins
+    def sweeps_branches(self) -> bool:
+        """Whether the algorithm compares a formula with all that differ in one branch."""
+        return self.algorithm == "memetic" and "outside" in self.joins
 
     @property
     def finalists(self) -> int:

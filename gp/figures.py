@@ -11,12 +11,14 @@ import numpy as np
 from fitness.evaluation import Split
 from fitness.features.soundness import screen
 from fitness.features.workshop import Workshop
-from fitness.protocol import baselines
+from fitness.protocol import baselines, report
 from fitness.ranking import RankTarget
-from fitness.replay import replay
+from fitness.tables.table_file import branch_table
 from gp.benchmark_search import Found, Reporter
 from gp.evolution.evolve import Stop
-from gp.hall_file import Baseline, BenchmarkRef, Ending, HallDocument, HallProxy, SplitIds
+from gp.hall_entries import Baseline, BenchmarkRef, Ending, HallProxy, SplitIds
+from gp.hall_file import HallDocument
+from gp.lineage import ancestry
 from models.benchmarks.benchmark import Benchmark
 
 __all__ = ["fidelity", "measure"]
@@ -49,17 +51,19 @@ def measure(
         evaluations=found.evaluations,
         rejections=dict(found.result.state.rejections),
         dropped=replace(left, whole=found.screened.whole).dropped,
+        lineage=ancestry(found.result.state.seen, [formula.proxy.text for formula in formulas]),
         ending=Ending(str(found.result.stop), found.result.state.iteration, found.result.stop in EARLY),
     )
 
 
 def _measured(found: Found, benchmark: Benchmark, split: Split, workshop: Workshop) -> tuple[HallProxy, ...]:
     formulas = found.hall.champions
-    exact = replay(formulas, benchmark, workshop, split)
-    quick = replay(formulas, benchmark, workshop, split, sketch=True)
+    proxies = [formula.proxy for formula in formulas]
+    exact = workshop.exact_scores(proxies, benchmark.architectures)
+    quick = branch_table(benchmark.architectures, workshop).scores(proxies)
     return tuple(
-        HallProxy(formula, **row.correlations, fidelity=fidelity(row.scores, sketched.scores))
-        for formula, row, sketched in zip(formulas, exact, quick, strict=True)
+        HallProxy(formula, **report(formula.sign * row, benchmark, split), fidelity=fidelity(row, close))
+        for formula, row, close in zip(formulas, exact, quick, strict=True)
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -48,6 +49,14 @@ def hall(tiny_benchmark: Path, bank: Path, tmp_path_factory: pytest.TempPathFact
     assert "held-out rho" in done.stdout and "(depth, then width)" in done.stdout
     assert "iteration 0/40: best" in done.stderr and "PPS refused" in done.stderr
     assert done.stderr.rstrip().splitlines()[-1].startswith("next: python cli.py replay")
+    said = done.stderr.splitlines()
+    early = said.index(
+        "hall of fame by sketch scores on the search split; exact scores, to follow, have the last word:"
+    )
+    figures = [re.fullmatch(r"  ([01]\.\d{3})  [+-]1  .*\[ .* \].*", line) for line in said[early + 1 : early + 11]]
+    assert all(figures) and figures == sorted(figures, key=lambda found: found[1], reverse=True)  # type: ignore[index]
+    assert said[early + 11].startswith("exact scores on the search split, finalists:")
+    assert "by sketch scores" not in done.stdout
     return out / "hall_of_fame.json"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import BadDevice, WorkerCrash, check_devices, map_on_devices, one_thread
+from engine import BadDevice, Crew, WorkerCrash, check_devices, map_on_devices, one_thread
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -102,6 +102,38 @@ def test_what_nobody_reads_holds_nobody_up() -> None:
     results = map_on_devices(many_bytes, range(6), ("cpu", "cpu"))
     assert len(next(results)[1]) == 1 << 20
     results.close()  # type: ignore[attr-defined]
+
+
+def number(task: int, device: str) -> int:
+    return os.getpid()
+
+
+def test_a_crew_keeps_its_workers_for_the_next_list_of_tasks_and_none_after_the_block() -> None:
+    with Crew(("cpu", "cpu")) as crew:
+        first = {pid for _, pid in crew.run(number, range(6))}
+        assert {pid for _, pid in crew.run(number, range(6))} <= {worker.process.pid for worker in crew.idle}
+        assert first <= {worker.process.pid for worker in crew.idle} and os.getpid() not in first
+        workers = list(crew.idle)
+    assert not any(worker.process.is_alive() for worker in workers)
+
+
+def test_an_answer_that_nobody_waited_for_is_not_that_of_a_later_task() -> None:
+    with Crew(("cpu", "cpu")) as crew:
+        abandoned = crew.run(many_bytes, range(6))
+        next(abandoned)
+        abandoned.close()  # type: ignore[attr-defined]
+        assert sorted(dict(crew.run(square, range(5)))) == list(range(5))
+        assert {result[0] for _, result in crew.run(square, range(5))} == {0, 1, 4, 9, 16}
+        with pytest.raises(BadDevice, match="^task"):
+            list(crew.run(refuse, range(4)))
+        assert {result[0] for _, result in crew.run(square, range(5))} == {0, 1, 4, 9, 16}
+
+
+def test_a_worker_killed_between_two_lists_of_tasks_is_replaced() -> None:
+    with Crew(("cpu", "cpu")) as crew:
+        list(crew.run(square, range(4)))
+        os.kill(crew.idle[0].process.pid, signal.SIGKILL)
+        assert [result[0] for _, result in sorted(crew.run(square, range(4)))] == [0, 1, 4, 9]
 
 
 def script(folder: Path, guard: str) -> subprocess.Popen[str]:

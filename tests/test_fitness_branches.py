@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from fitness.features.bank import FeatureBank, FeatureKey, SketchEntry, sketch_features
 from fitness.features.collect import Features, collect
-from fitness.features.sketch import GRID, NODES, sketch
+from fitness.features.sketch import GRID, NODES, sketches
 from fitness.features.workshop import Workshop
 from fitness.tables.branches import BranchTable
 from models.architecture import Architecture
@@ -52,7 +52,7 @@ def test_sketch_scores_rank_like_exact_ones(text: str, measured: tuple[BranchTab
 def test_a_constant_tensor_is_summarised_exactly(name: str, letter: str) -> None:
     x = torch.full((2, 7, 5) if letter == "S" else (7, 5), 0.375)
     layout = np.array([[0, 0, x.numel(), x.shape[INPUTS[letter].axis]]])
-    rows = {n: np.stack([sketch(x, n)]) for n in LETTERS}
+    rows = {n: sketches([(n, x)]) for n in LETTERS}
     entry = SketchEntry(rows, dict.fromkeys(LETTERS, layout), 1, 0.0)
     proxy = parse(f"sum[ {name}({letter}) ]")
     exact = Scorer([{letter: (x,)}]).score(proxy)
@@ -61,10 +61,11 @@ def test_a_constant_tensor_is_summarised_exactly(name: str, letter: str) -> None
 
 def test_a_sketch_keeps_mean_and_extremes_and_ignores_the_order_of_entries() -> None:
     x = torch.randn(300, 200, generator=torch.Generator().manual_seed(0))
-    nodes = sketch(x, "W")[:NODES]
-    assert len(sketch(x, "W")) == NODES + GRID
+    whole, turned = sketches([("W", x), ("W", x.flip(0))])
+    nodes = whole[:NODES]
+    assert len(whole) == NODES + GRID
     assert nodes[0] < x.quantile(1e-4) and nodes[-1] > x.quantile(0.9999)
-    assert np.array_equal(nodes, sketch(x.flip(0), "W")[:NODES])
+    assert np.allclose(nodes, turned[:NODES], rtol=3e-7, atol=0)
 
 
 def test_an_absent_input_contributes_0(tiny_features: Features) -> None:

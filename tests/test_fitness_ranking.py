@@ -26,6 +26,7 @@ from fitness.ranking import (
 )  # fmt: skip
 from primitives.grammar import parse
 from primitives.invalid import Invalid
+from primitives.scoring import resolved
 
 vectors = arrays(np.float64, 15, elements=st.integers(-4, 4).map(float))
 
@@ -156,3 +157,15 @@ def test_resampling_is_seeded_and_its_defaults_are_1000_and_2000_resamples_of_se
     p = paired_p_value(x, rival, y)
     assert p == paired_p_value(x, rival, y, "spearman", 2000, 0) != paired_p_value(x, rival, y, seed=1)
     assert bootstrap_interval(x, y) == pytest.approx((-0.359517, 0.415220), abs=1e-6) and p == 0.15
+
+
+@given(
+    arrays(np.float64, (4, 9), elements=st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 1e-300, -1e300, 3.0, 1 / 3])),
+    st.booleans(),
+)
+def test_rho_of_rounded_scores_equals_scipy(scores: np.ndarray, rounded: bool) -> None:
+    scores = resolved(scores) if rounded else scores
+    scores = scores[scores.max(-1) > scores.min(-1)]
+    truth = np.arange(9.0)
+    found = RankTarget.create(truth).spearman(scores)
+    assert found == pytest.approx([stats.spearmanr(row, truth).statistic for row in scores], abs=1e-12)

@@ -209,3 +209,19 @@ def test_a_batch_that_is_too_long_is_refused_before_any_visit(
     workshop = Workshop(FeatureBank(tmp_path, FeatureKey.create("gpt2", long.digest)), long)
     with pytest.raises(FeatureError, match="lower --seq-len"):
         workshop.visit([hand_made_figures(["SNIP"])], tiny_architectures[:2])
+
+
+def test_a_staffed_workshop_makes_the_same_bank_with_workers_that_stay(
+    workshop: Workshop, tiny_architectures: list[Architecture], tmp_path: Path
+) -> None:
+    workshop.extract(tiny_architectures)
+    bank = FeatureBank(tmp_path / "staffed", workshop.bank.key)
+    with dataclasses.replace(workshop, bank=bank, devices=("cpu", "cpu")).staffed() as staffed:
+        assert staffed.extract(tiny_architectures[:2]) == 2
+        workers = {worker.process.pid for worker in staffed.crew.idle}  # type: ignore[union-attr]
+        assert staffed.extract(tiny_architectures) == len(tiny_architectures) - 2
+        assert staffed.initialised(1).crew is staffed.crew
+        assert workers <= {worker.process.pid for worker in staffed.crew.idle}  # type: ignore[union-attr]
+    for architecture in tiny_architectures:
+        paths = [b.sketches.path(b.entry(architecture)) for b in (workshop.bank, bank)]
+        assert paths[0].read_bytes() == paths[1].read_bytes()

@@ -9,10 +9,13 @@ import pytest
 import torch
 import yaml
 from conftest import tiny_config
+from transformers import GPT2Config
+from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from models.architecture import Architecture, BadArchitecture
 from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES
+from models.spaces.gpt2_blocks import Block
 from models.spaces.gpt2_network import Gpt2Model
 
 SPACE = SPACES["gpt2"]
@@ -105,6 +108,30 @@ def test_a_later_token_changes_nothing_before_it(tiny_architectures: list[Archit
     changed[0, -1] = (changed[0, -1] + 1) % 300
     before, after = model.hidden(tokens), model.hidden(changed)  # type: ignore[operator]
     assert torch.equal(before[0, :-1], after[0, :-1]) and not torch.equal(before[0, -1], after[0, -1])
+
+
+@pytest.mark.parametrize(("heads", "inner"), [(1, 96), (4, 41)])
+def test_a_block_is_that_of_hugging_face_bit_for_bit(heads: int, inner: int) -> None:
+    generator = torch.Generator().manual_seed(5)
+    own = Block(32, heads, inner)
+    for p in own.parameters():
+        p.data.normal_(0, 0.3, generator=generator)
+    config = GPT2Config(
+        n_embd=32, n_head=heads, n_inner=inner, n_layer=1, activation_function="gelu_pytorch_tanh",
+        attn_implementation="eager",
+    )  # fmt: skip
+    theirs = GPT2Block(config, layer_idx=0).eval()
+    theirs.load_state_dict(own.state_dict())
+    assert [name for name, _ in own.named_parameters()] == [name for name, _ in theirs.named_parameters()]
+    x = torch.randn(2, 9, 32, generator=generator, requires_grad=True)
+    mask = torch.full((9, 9), torch.finfo(torch.float32).min).triu(1)
+    ours, wanted = own(x, mask), theirs(x, attention_mask=mask)
+    assert torch.equal(ours, wanted)
+    assert torch.equal(own.attn(x, mask)[1], theirs.attn(x, attention_mask=mask)[1])
+    gradients = [
+        torch.autograd.grad(y.square().sum(), [x, *m.parameters()]) for y, m in ((ours, own), (wanted, theirs))
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
 @pytest.mark.parametrize("div_val", [1, 2])

@@ -107,7 +107,7 @@ def test_multiply_adds_of_a_decoder_are_what_torch_counts() -> None:
     architecture = space.architecture("x", config)
     model: Any = space.build(architecture, 0)
     mask = torch.zeros(1, 1, 24, 24)
-    assert space.multiply_adds(architecture, 24) == products(model.h, torch.randn(1, 24, 64), attention_mask=mask)
+    assert space.multiply_adds(architecture, 24) == products(model.h, torch.randn(1, 24, 64), mask=mask)
 
 
 @pytest.mark.parametrize("build", SPACES["flexibert"].builds)

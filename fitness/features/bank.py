@@ -16,9 +16,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from fitness.features.collect import EXTRACTOR_VERSION, Features
-from fitness.features.sketch import GRID, NODES, SKETCH_VERSION, sketch
+from fitness.features.sketch import GRID, NODES, SKETCH_VERSION, sketches
 from models.architecture import Architecture
 from models.spaces import SPACES
 from primitives.inputs import INPUTS, LETTERS
@@ -96,17 +97,18 @@ ROLES = {"attn": 0, "ffn": 1}
 
 def sketch_features(features: Features) -> SketchEntry:
     """Summarise every tensor of every input."""
-    samples, layout = {}, {}
+    layout, tensors = {}, list[tuple[str, torch.Tensor]]()
     for name in LETTERS:
-        rows, places = [], []
+        places = list[tuple[int, int, int, int]]()
         for index, block in enumerate(features.blocks):
             attention = len(block.get(f"{name}.attn", ()))
             for position, x in enumerate(block[name]):
                 role = 0 if f"{name}.attn" not in block or position < attention else 1
-                rows.append(sketch(x, name))
+                tensors.append((name, x))
                 places.append((index, role, x.numel(), x.shape[INPUTS[name].axis]))
-        samples[name] = np.stack(rows) if rows else np.zeros((0, NODES + GRID), np.float32)
         layout[name] = np.array(places, dtype=np.int64).reshape(-1, 4)
+    ends = np.cumsum([len(layout[name]) for name in LETTERS])
+    samples = dict(zip(LETTERS, np.split(sketches(tensors), ends[:-1]), strict=True))
     return SketchEntry(samples, layout, len(features.blocks), features.loss)
 
 

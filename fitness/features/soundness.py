@@ -47,8 +47,12 @@ def overflowing(
     architectures: Sequence[Architecture], workshop: Workshop, progress: Progress | None = None
 ) -> tuple[str, ...]:
     """Ids of the architectures whose network produces NaN or infinities; sketches are made where they are missing."""
-    workshop.extract(architectures, progress)
-    return tuple(a.id for a in architectures if not workshop.bank.sketch(a).finite)
+    bank = workshop.bank
+    finite = {a.digest: entry.finite for a in architectures if (entry := bank.load_sketch(a)) is not None}
+    lacking = [a for a in architectures if a.digest not in finite]
+    workshop.extract(lacking, progress)
+    finite |= {a.digest: bank.sketch(a).finite for a in lacking}
+    return tuple(a.id for a in architectures if not finite[a.digest])
 
 
 def screen(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from engine.crew import map_on_devices
+from engine.crew import Crew, map_on_devices
 from engine.devices import check_devices
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
@@ -30,11 +31,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Workshop:
-    """A bank, a token batch, and the devices that networks are visited on."""
+    """A bank, a token batch, and the devices that networks are visited on, by workers of a `crew` if it has one."""
 
     bank: FeatureBank
     batch: TokenBatch
     devices: tuple[str, ...] = ("cpu",)
+    crew: Crew | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def open(
@@ -54,6 +56,13 @@ class Workshop:
         tokens = TokenBatch.from_file(corpus, batch, length) if corpus else TokenBatch.from_passage(batch, length)
         key = FeatureKey.create(space, tokens.digest, init_seed, build)
         return cls(FeatureBank(bank, key), tokens, check_devices(devices))
+
+    @contextmanager
+    def staffed(self) -> Iterator[Workshop]:
+        """The same workshop with workers that stay from one visit of networks to the next, until the end of the block;
+        without it every call of `visit` starts its own."""
+        with Crew(self.devices) as crew:
+            yield replace(self, crew=crew if len(self.devices) > 1 else None)
 
     def initialised(self, init_seed: int) -> Workshop:
         """The same workshop with other initial weights."""
@@ -102,7 +111,7 @@ class Workshop:
         done, made, busy = 0, 0, list[Visit]()
         for waiting in (False, True):  # what other processes are at is left for later, then waited for
             todo = [replace(task, wait=True) for task in busy] if waiting else tasks
-            for task, outcome in map_on_devices(visit, todo, self.devices) if todo else ():
+            for task, outcome in self._outcomes(todo) if todo else ():
                 if outcome is VisitState.BUSY:
                     busy.append(task)
                     continue
@@ -110,6 +119,9 @@ class Workshop:
                 if progress:
                     progress(done, len(tasks))
         return made
+
+    def _outcomes(self, tasks: Sequence[Visit]) -> Iterator[tuple[Visit, VisitState]]:
+        return self.crew.run(visit, tasks) if self.crew else map_on_devices(visit, tasks, self.devices)
 
     def _check(self, architecture: Architecture) -> None:
         """Refuse an architecture that is too large and a batch that it cannot read; FeatureError says why."""

@@ -37,8 +37,9 @@ def branch_table(
 ) -> BranchTable:
     """The branch table of these architectures, after extracting what the bank lacks; with the branches that an
     earlier table of them has saved."""
-    workshop.extract(architectures, progress)
-    table = BranchTable([workshop.bank.sketch(a) for a in architectures])
+    held = [workshop.bank.load_sketch(a) for a in architectures]
+    workshop.extract([a for a, entry in zip(architectures, held, strict=True) if entry is None], progress)
+    table = BranchTable([entry or workshop.bank.sketch(a) for a, entry in zip(architectures, held, strict=True)])
     load_branches(table, workshop.bank, architectures)
     return table
 

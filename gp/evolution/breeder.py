@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from deap import base
 
-from gp.evolution.individual import Birth, Individual, Misfit
+from gp.evolution.individual import Individual, Misfit
 from gp.evolution.primitive_set import ProxySet
 from gp.evolution.variation import Exhausted, Guard, vary
+from gp.lineage import Birth
 from primitives.proxy import Proxy
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ from typing import Any
 from deap import base
 from deap import gp as deap_gp
 
-from gp.evolution.primitive_set import ProxySet, Role
+from gp.evolution.primitive_set import ProxySet, Role, arguments_of
+from gp.lineage import Birth
 from primitives.proxy import Branch, Proxy
 from storage.errors import ZcpError
 
-__all__ = ["Birth", "Individual", "Misfit", "Worth", "worth"]
+__all__ = ["Individual", "Misfit", "Worth", "worth"]
 
 
 class Misfit(ZcpError, ValueError):
@@ -25,14 +26,6 @@ class Worth(base.Fitness):
     """(fitness, complexity): a higher fitness is better, then a simpler formula."""
 
     weights = (1.0, -1.0)
-
-
-@dataclass(frozen=True)
-class Birth:
-    """Where a formula comes from: the operator that made it and the formulas that it was made of."""
-
-    operator: str
-    parents: tuple[str, ...] = ()
 
 
 class Individual(deap_gp.PrimitiveTree):
@@ -50,6 +43,15 @@ class Individual(deap_gp.PrimitiveTree):
         copy = Individual(self, self.pset, self.birth)
         copy.fitness.wvalues = self.fitness.wvalues
         return copy
+
+    @cached_property
+    def slots(self) -> list[type]:
+        """What the parent of each node takes there; the root stands where a network's value is wanted."""
+        slots, open_slots = list[type](), [self.pset.network]
+        for node in self:
+            slots.append(open_slots.pop())
+            open_slots.extend(reversed(arguments_of(node)))
+        return slots
 
     def spelled_branches(self) -> list[Branch]:
         """The branches of the tree from left to right, without building the formula."""

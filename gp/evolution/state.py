@@ -17,9 +17,10 @@ from typing import Any
 
 from fitness.evaluation import Evaluation
 from gp.config import SearchConfig
-from gp.evolution.individual import Birth, Individual, Misfit
+from gp.evolution.individual import Individual, Misfit
 from gp.evolution.primitive_set import ProxySet, primitive_set
 from gp.hall_of_fame import HallOfFame
+from gp.lineage import Birth
 from primitives.grammar import read_proxy
 from storage.datum import Datum
 from storage.errors import ZcpError
@@ -53,18 +54,6 @@ class SearchState:
         """Nothing evaluated yet."""
         # Seeding by text goes through sha512, so it is the same in every process.
         return cls(random.Random(f"search:{config.seed}"), HallOfFame(config.finalists))
-
-    def lineage(self, text: str) -> dict[str, Birth]:
-        """The births of a formula and of all its ancestors, by canonical text, the formula first."""
-        found: dict[str, Birth] = {}
-        waiting = [text]
-        while waiting:
-            text = waiting.pop()
-            birth = self.seen.get(text)
-            if text not in found and birth is not None:
-                found[text] = birth
-                waiting += reversed(birth.parents)
-        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` restores the state exactly."""

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from deap import base
 
-from gp.evolution.individual import Birth, Individual
+from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import ProxySet, arguments_of, draw
+from gp.lineage import Birth
 from primitives.pps import branch_violation, violation
 from primitives.proxy import Proxy
 from storage.errors import ZcpError
@@ -88,7 +89,7 @@ def crossover(rng: random.Random, first: Individual, second: Individual, names: 
     the named mutations."""
     slots: dict[str, list[int]] = {}
     donors: dict[str, list[int]] = {}
-    for at, slot in list(enumerate(_slot_types(first)))[1:]:
+    for at, slot in list(enumerate(first.slots))[1:]:
         name = slot.__name__
         if name not in donors:
             donors[name] = [i for i, node in enumerate(second) if issubclass(node.ret, slot)]
@@ -250,13 +251,13 @@ def _grow(rng: random.Random, pset: ProxySet, wanted: type) -> list[Any]:
 def regrow(rng: random.Random, parent: Individual) -> Individual:
     """One subtree grown anew."""
     at = draw(rng, range(len(parent)))
-    return _graft(parent, at, _grow(rng, parent.pset, _slot_types(parent)[at]))
+    return _graft(parent, at, _grow(rng, parent.pset, parent.slots[at]))
 
 
 @mutation("branch")
 def replace_branch(rng: random.Random, parent: Individual) -> Individual:
     """One whole branch grown anew, such that no rule about branches refuses it, as far as a few tries can tell."""
-    slots, finished = _slot_types(parent), parent.pset.finished
+    slots, finished = parent.slots, parent.pset.finished
     at = draw(rng, [at for at, node in enumerate(parent) if node.ret in finished])
     for _ in range(_FRESH):
         nodes = _grow(rng, parent.pset, slots[at])
@@ -281,12 +282,3 @@ def _graft(tree: Individual, at: int, nodes: list[Any]) -> Individual:
     """`tree` with the subtree at position `at` replaced by `nodes`."""
     place = tree.searchSubtree(at)
     return Individual([*tree[: place.start], *nodes, *tree[place.stop :]], tree.pset)
-
-
-def _slot_types(tree: Individual) -> list[type]:
-    """What the parent of each node takes there; the root stands where a network's value is wanted."""
-    slots, open_slots = list[type](), [tree.pset.network]
-    for node in tree:
-        slots.append(open_slots.pop())
-        open_slots.extend(reversed(arguments_of(node)))
-    return slots

@@ -66,7 +66,6 @@ _OBJECTIVES = tuple(Setting(name, {"objective": name}) for name in OBJECTIVES)
 _KINDS = (
     Setting("two branches", {"branches": 2, "folds": 0}),
     Setting("three branches", {"folds": 0}),
-    Setting("two or three", {"coarse": 0}),
     Setting("or coarse"),
 )
 _SIZES = tuple(Setting(f"n = {n}", search_size=n) for n in (20, 30, 50, 100, 150))

@@ -22,6 +22,12 @@ __all__ = ["Block", "Encoder"]
 INIT_STD = 0.02
 
 
+class Linear(nn.Linear):
+    """A linear map whose weights are not drawn here: the network draws those of all its maps."""
+
+    def reset_parameters(self) -> None: ...
+
+
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
     """(B, T, K E) -> (B, K, T, E)."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
@@ -45,8 +51,8 @@ class Attention(nn.Module):
         super().__init__()
         D = plan.width
         self.heads = plan.heads
-        self.query, self.key, self.value = nn.Linear(D, D), nn.Linear(D, D), nn.Linear(D, D)
-        self.weight = nn.Linear(D, D, bias=False) if plan.operation == "WMA" else None
+        self.query, self.key, self.value = Linear(D, D), Linear(D, D), Linear(D, D)
+        self.weight = Linear(D, D, bias=False) if plan.operation == "WMA" else None
 
     def projections(self) -> tuple[nn.Module, ...]:
         extra = () if self.weight is None else (self.weight,)
@@ -66,7 +72,7 @@ class Transform(nn.Module):
     def __init__(self, plan: BlockPlan) -> None:
         super().__init__()
         self.heads, self.cosine = plan.heads, plan.operation == "DCT"
-        self.input = nn.Linear(plan.width, plan.width)
+        self.input = Linear(plan.width, plan.width)
 
     def projections(self) -> tuple[nn.Module, ...]:
         return (self.input,)
@@ -95,11 +101,11 @@ class SpanConvolution(nn.Module):
         super().__init__()
         D, half = plan.width, plan.width // 2
         self.heads, self.kernel = plan.heads // 2, KERNELS[plan.operation]
-        self.query, self.key, self.value = nn.Linear(D, half), nn.Linear(D, half), nn.Linear(D, half)
+        self.query, self.key, self.value = Linear(D, half), Linear(D, half), Linear(D, half)
         self.depthwise = nn.Parameter(torch.empty(D, self.kernel))
-        self.pointwise = nn.Linear(D, half)  # a convolution with kernel 1, stored as the matrix that it is
-        self.span_kernel = nn.Linear(half, self.heads * self.kernel)
-        self.span_value = nn.Linear(D, half)
+        self.pointwise = Linear(D, half)  # a convolution with kernel 1, stored as the matrix that it is
+        self.span_kernel = Linear(half, self.heads * self.kernel)
+        self.span_value = Linear(D, half)
 
     def projections(self) -> tuple[nn.Module, ...]:
         return (self.query, self.key, self.value)
@@ -134,12 +140,12 @@ class Block(nn.Module):
             self.mixer = SpanConvolution(plan)
         else:
             self.mixer = (Transform if plan.operation in ("DFT", "DCT") else Attention)(plan)
-        self.project = None if isinstance(self.mixer, Transform) else nn.Linear(D, D)
+        self.project = None if isinstance(self.mixer, Transform) else Linear(D, D)
         self.mixer_norm = None if self.project is None else nn.LayerNorm(D, eps=1e-12)
         widths = (D, *plan.ffn)
-        self.ffn = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.ffn = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
         self.gelu = nn.ModuleList(nn.GELU() for _ in self.ffn)
-        self.ffn_out = nn.Linear(widths[-1], D)
+        self.ffn_out = Linear(widths[-1], D)
         self.ffn_norm = nn.LayerNorm(D, eps=1e-12)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -181,7 +187,7 @@ class Encoder(nn.Module):
         self.positions = nn.Parameter(torch.empty(POSITIONS, EMBEDDING))
         self.segments = nn.Parameter(torch.empty(SEGMENTS, EMBEDDING))
         self.norm = nn.LayerNorm(EMBEDDING, eps=1e-12)
-        self.project = None if D == EMBEDDING else nn.Linear(EMBEDDING, D)
+        self.project = None if D == EMBEDDING else Linear(EMBEDDING, D)
         self.blocks = nn.ModuleList(Block(plan) for plan in plans)
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:

@@ -109,7 +109,7 @@ class FlexibertSpace:
         from models.spaces.bert_blocks import Encoder
 
         plans, projected_loss = self.plans(architecture.config, build), build != "as_published"
-        return initialised(lambda: Encoder(plans, projected_loss), architecture.seed(init_seed))
+        return initialised(Encoder(plans, projected_loss), architecture.seed(init_seed))
 
     def plans(self, config: Mapping[str, Any], build: str | None = None) -> tuple[BlockPlan, ...]:
         """What each block of a build is made of; ValueError for an unknown build."""

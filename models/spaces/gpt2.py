@@ -127,7 +127,7 @@ class Gpt2Space:
         """A `Gpt2Model` whose every weight comes from the architecture's own generator."""
         from models.spaces.gpt2_network import Gpt2Model
 
-        return initialised(lambda: Gpt2Model(architecture.config), architecture.seed(init_seed))
+        return initialised(Gpt2Model(architecture.config), architecture.seed(init_seed))
 
 
 def clusters(config: Mapping[str, Any]) -> list[tuple[int, int]]:

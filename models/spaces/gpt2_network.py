@@ -1,5 +1,5 @@
-"""The network of a `gpt2` architecture: GPT-2 blocks of Hugging Face between an adaptive embedding and an adaptive
-softmax. Its description is in `models/spaces/gpt2.py`, which needs no torch."""
+"""The network of a `gpt2` architecture: GPT-2 blocks between an adaptive embedding and an adaptive softmax. Its
+description is in `models/spaces/gpt2.py`, which needs no torch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import GPT2Config
-from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from models.spaces.gpt2 import clusters, projection_widths, untied_widths
+from models.spaces.gpt2_blocks import Block
 from models.spaces.space import BlockTaps, WeightTap
 
 __all__ = ["Gpt2Model"]
@@ -21,7 +20,7 @@ INIT_STD = 0.02  # Radford et al. 2019; residual projections are scaled by 1/sqr
 
 
 class Gpt2Model(nn.Module):
-    """Adaptive embedding -> GPT-2 blocks of Hugging Face -> adaptive softmax loss."""
+    """Adaptive embedding -> GPT-2 blocks -> adaptive softmax loss."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -32,8 +31,7 @@ class Gpt2Model(nn.Module):
         self.projections = nn.ParameterList(nn.Parameter(torch.empty(D, w)) for w in projection_widths(config))
         self.positions = nn.Parameter(torch.empty(config["tgt_len"], D))
         self.h = nn.ModuleList(
-            GPT2Block(_block_config(config, heads, inner), layer_idx=i)
-            for i, (heads, inner) in enumerate(zip(config["n_head"], config["d_inner"], strict=True))
+            Block(D, heads, inner) for heads, inner in zip(config["n_head"], config["d_inner"], strict=True)
         )
         self.ln_f = nn.LayerNorm(D)
         self.untied = nn.ParameterList(nn.Parameter(torch.empty(D, w)) for w in untied_widths(config))
@@ -75,7 +73,7 @@ class Gpt2Model(nn.Module):
         causal = torch.full((T, T), torch.finfo(torch.float32).min, device=tokens.device).triu(1)
         x = self.embed(tokens)
         for block in self.h:
-            x = block(x, attention_mask=causal)
+            x = block(x, causal)
         return self.ln_f(x)
 
     def loss(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -123,7 +121,7 @@ class Gpt2Model(nn.Module):
                 activations=(block.mlp.act,),
                 heads=(block.attn.c_proj,),
                 queries=(block.attn.c_attn,),
-                query_width=block.attn.embed_dim,
+                query_width=block.attn.width,
                 attentions=(block.attn,),
                 weights=tuple(
                     WeightTap(role, layer.weight, stored_in_out=True)
@@ -137,22 +135,3 @@ class Gpt2Model(nn.Module):
             )
             for block in blocks
         )
-
-
-def _block_config(config: Mapping[str, Any], heads: int, inner: int) -> GPT2Config:
-    # gelu_pytorch_tanh is GPT-2's gelu_new as one fused kernel; eager attention is the one that returns S.
-    own: dict[str, Any] = {"attn_implementation": "eager", "bos_token_id": None, "eos_token_id": None}
-    return GPT2Config(
-        n_embd=config["d_model"],
-        n_layer=config["n_layer"],
-        n_head=heads,
-        n_inner=inner,
-        n_positions=config["tgt_len"],
-        vocab_size=config["n_token"],
-        activation_function="gelu_pytorch_tanh",
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        use_cache=False,
-        **own,
-    )

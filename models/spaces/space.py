@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -145,12 +145,9 @@ def check_list(config: Mapping[str, Any], field: str, length: int, low: int, hig
     return tuple(check_int({f"{field}[{i}]": entry}, f"{field}[{i}]", low, high) for i, entry in enumerate(value))
 
 
-def initialised(network: Callable[[], Any], seed: int) -> nn.Module:
-    """The network that `network` makes, on the CPU, every weight drawn by `initialise` from a generator of its own."""
+def initialised(model: Any, seed: int) -> nn.Module:
+    """The network, every weight drawn by its `initialise` from a generator of its own."""
     import torch
 
-    with torch.device("meta"):  # no memory and no draws for weights that are replaced at once
-        model = network()
-    model.to_empty(device="cpu")
     model.initialise(torch.Generator().manual_seed(seed))
     return model

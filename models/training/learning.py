@@ -104,9 +104,9 @@ def training_loss(model: Any, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def _attend(attention: Any, x: torch.Tensor) -> torch.Tensor:
-    """Causal self-attention of (B, T, D) with the parameters of a Hugging Face GPT-2 block."""
+    """Causal self-attention of (B, T, D) with the parameters of a GPT-2 block."""
     B, T, D = x.shape
-    heads = attention.num_heads
+    heads = attention.heads
     q, k, v = attention.c_attn(x).view(B, T, 3, heads, D // heads).permute(2, 0, 3, 1, 4)  # (B, K, T, D/K)
     mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     return attention.c_proj(mixed.transpose(1, 2).reshape(B, T, D))

@@ -21,7 +21,7 @@ __all__ = ["Memetic"]
 
 DUEL = 3  # members of which the best becomes a parent
 TAKEN = 5  # results of a sweep that enter the population
-CROSSED = 0.5  # share of sweeps that improve a child of two parents, not a member
+CROSSED = 0.8  # share of sweeps that improve a child of two parents, not a member
 
 
 @algorithm("memetic")

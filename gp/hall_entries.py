@@ -1,0 +1,165 @@
+"""The entries of a hall of fame: formulas with their figures, the benchmark, the split, baselines and the ending; and
+how each is read back from plain data, with the error of the file that it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fitness.evaluation import Evaluation
+from primitives.grammar import read_proxy
+from primitives.proxy import Proxy
+from storage.datum import Datum
+
+__all__ = [
+    "Baseline", "BenchmarkRef", "Ending", "Figures", "HallProxy", "SplitIds", "proxy_to_dict", "read_baseline",
+    "read_benchmark", "read_ending", "read_entry", "read_ids", "read_split",
+]  # fmt: skip
+
+_MAX_IDS = 100_000
+
+Figures = Mapping[str, Any]
+"""Statistics by name, such as {"n": 50, "spearman": 0.97, "ci95_spearman": [0.95, 0.98]}."""
+
+
+@dataclass(frozen=True)
+class BenchmarkRef:
+    """Which benchmark the search saw: its name, the digest of its content, its metric and direction."""
+
+    name: str
+    digest: str
+    metric: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class SplitIds:
+    """The ids of the architectures that evolution saw, and of all others; they share none."""
+
+    search: tuple[str, ...]
+    holdout: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HallProxy:
+    """One formula and what its search says of it, fitness by exact scores on the search split; and what was measured
+    afterwards, None where nothing was; `fidelity` compares sketch and exact scores."""
+
+    formula: Evaluation
+    search: Figures | None = None
+    holdout: Figures | None = None
+    all: Figures | None = None
+    fidelity: float | Figures | None = None
+
+    @property
+    def proxy(self) -> Proxy:
+        """The formula itself."""
+        return self.formula.proxy
+
+    @property
+    def sign(self) -> int:
+        """What its scores are multiplied with."""
+        return self.formula.sign
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A naive or hand-made ranking of the same run on the same networks."""
+
+    name: str
+    search: Figures | None = None
+    holdout: Figures | None = None
+    all: Figures | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why the search ended, and after how many iterations; `early` if fewer than it was asked for."""
+
+    reason: str
+    iteration: int
+    early: bool
+
+
+_PROXY_FIELDS = (
+    "text", "genotype", "complexity", "sign", "fitness", "found_at", "search", "holdout", "all", "fidelity",
+)  # fmt: skip
+
+
+def read_benchmark(item: Datum) -> BenchmarkRef:
+    """Which benchmark, as a file says."""
+    item.only("name", "digest", "metric", "higher_is_better")
+    name, digest, metric = (item[key].text() for key in ("name", "digest", "metric"))
+    return BenchmarkRef(name, digest, metric, item["higher_is_better"].flag())
+
+
+def read_split(item: Datum) -> SplitIds:
+    """The ids of the search split and of all others, none of them in both."""
+    item.only("search", "holdout")
+    search, holdout = read_ids(item["search"]), read_ids(item["holdout"])
+    for name in ("search", "holdout"):
+        if not item[name].value:
+            raise item[name].refuse("the ids of the architectures; restore the file, or run evolve again")
+    if len({*search, *holdout}) < len(search) + len(holdout):
+        raise item.refuse("each architecture once, either in search or in holdout")
+    return SplitIds(search, holdout)
+
+
+def read_ids(item: Datum) -> tuple[str, ...]:
+    """Ids of architectures."""
+    return tuple(entry.text() for entry in item.items(_MAX_IDS))
+
+
+def read_ending(item: Datum) -> Ending:
+    """Why the search ended, as a file says."""
+    item.only("reason", "iteration", "early")
+    return Ending(item["reason"].text(), item["iteration"].integer(), item["early"].flag())
+
+
+def proxy_to_dict(entry: HallProxy) -> dict[str, Any]:
+    """Plain data for JSON."""
+    formula = entry.formula
+    figures = {name: getattr(entry, name) for name in ("search", "holdout", "all", "fidelity")}
+    return {
+        "text": formula.proxy.text,
+        "genotype": formula.proxy.to_genotype(),
+        "complexity": formula.proxy.complexity,
+        "sign": formula.sign,
+        "fitness": formula.fitness,
+        "found_at": formula.found_at,
+    } | figures
+
+
+def read_entry(item: Datum) -> HallProxy:
+    """What `proxy_to_dict` wrote."""
+    item.only(*_PROXY_FIELDS)
+    proxy = read_proxy(item["text"])
+    if item["genotype"].value != proxy.to_genotype():
+        raise item["genotype"].refuse(f"that of the text, {proxy}")
+    item["complexity"].integer()  # like the genotype, for readers without this code
+    sign, fitness, found_at = item["sign"].sign(), item["fitness"].number(), item["found_at"].integer()
+    return HallProxy(
+        Evaluation(proxy, fitness, sign, found_at=found_at),
+        **_measured(item),
+        fidelity=item["fidelity"].figure(),
+    )
+
+
+def read_baseline(item: Datum) -> Baseline:
+    """A baseline, as a file says."""
+    item.only("name", "search", "holdout", "all")
+    return Baseline(item["name"].text(), **_measured(item))
+
+
+def _measured(item: Datum) -> dict[str, Figures | None]:
+    return {part: _figures(item[part]) for part in ("search", "holdout", "all")}
+
+
+def _figures(item: Datum) -> Figures | None:
+    """Statistics; a correlation is a number or null, whatever else they hold."""
+    figures = item.figures()
+    for name in ("spearman", "kendall"):
+        if figures is not None and figures.get(name) is not None:
+            item[name].number()
+    return figures
