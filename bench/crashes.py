@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.small import write_jsonl
+from bench.small import SEARCH, write_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 IGNORED = ("environment.json",)  # where it ran, not what came out
@@ -59,8 +59,7 @@ class Study:
         """A search, or the rest of one that was begun."""
         if (out / "config.json").exists():
             return ["evolve", "--resume", str(out), "--devices", self.devices, "--bank", str(bank)]
-        search = ["--search-size", "16", "--population", "12", "--inputs", "paper", "--beam", "8"]
-        search += ["--iterations", str(self.iterations)]
+        search = [*SEARCH, "--iterations", str(self.iterations)]
         return ["evolve", "--benchmark", str(self.table), *search, "--out", str(out), *self._features(bank)]
 
     def extract(self, bank: Path) -> list[str]:

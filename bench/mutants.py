@@ -59,7 +59,11 @@ TESTS = {
     "models/spaces/bert_blocks.py": "goldens models_flexibert",
     "gp/evolution/variation.py": "gp_golden gp_variation gp_plug_points",
     "gp/evolution/evolve.py": "gp_golden gp_evolve gp_search_state gp_plug_points",
-    "gp/growth/choice.py": "gp_choice gp_growth",
+    "gp/evolution/breeder.py": "gp_golden gp_memetic gp_evolve",
+    "gp/evolution/algorithms/memetic.py": "gp_golden gp_memetic",
+    "gp/choice.py": "gp_choice",
+    "gp/sweeps.py": "gp_sweeps",
+    "gp/problem.py": "gp_sweeps gp_choice",
 }
 
 

@@ -16,7 +16,9 @@ from models.benchmarks.layouts.glue import OPERATIONS
 from models.spaces import SPACES
 
 FEATURES = ["--batch", "2", "--seq-len", "24", "--devices", "cpu"]
-SEARCH = ["--search-size", "16", "--population", "12", "--inputs", "paper", "--beam", "8", *FEATURES]
+SEARCH = [
+    "--search-size", "16", "--population", "12", "--brood", "5", "--sweeps", "1", "--folds", "2", "--inputs", "paper",
+]  # fmt: skip
 
 
 def config(rng: random.Random) -> dict[str, Any]:
@@ -76,7 +78,18 @@ def write_glue(path: Path, count: int = 12) -> Path:
 def evolve_here(benchmark: Path, bank: Path, out: Path, *options: str) -> Path:
     """A finished search, made in this process."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as talk:
-        arguments = ["evolve", "--benchmark", str(benchmark), *SEARCH, "--bank", str(bank), "--out", str(out), *options]
+        arguments = [
+            "evolve",
+            "--benchmark",
+            str(benchmark),
+            *SEARCH,
+            *FEATURES,
+            "--bank",
+            str(bank),
+            "--out",
+            str(out),
+            *options,
+        ]
         if cli.main(arguments) != 0:
             raise SystemExit(talk.getvalue())
     return out

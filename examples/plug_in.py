@@ -6,6 +6,7 @@ import numpy as np
 
 from fitness import Workshop, objective, split_groups
 from gp import SearchConfig, algorithm, search
+from gp.evolution.algorithms import Newborn
 from models import load_benchmark
 
 
@@ -17,7 +18,7 @@ def upper_half(target, scores):
 
 
 @algorithm("hill-climber")
-class HillClimber:
+class HillClimber(Newborn):
     """The best formula has one child a step; it stays until a child is better."""
 
     def select(self, rng, population, count, config):
@@ -33,6 +34,6 @@ class HillClimber:
 if __name__ == "__main__":
     benchmark = load_benchmark(sys.argv[1] if len(sys.argv) > 1 else "gpt2-mini")
     split = split_groups(benchmark.groups, min(50, len(benchmark) // 2), seed=42)
-    config = SearchConfig(algorithm="hill-climber", objective="upper-half", iterations=300, beam=0)
+    config = SearchConfig(algorithm="hill-climber", objective="upper-half", iterations=300, population=100)
     found = search(benchmark, Workshop.open(benchmark.space), split, config)
     print(f"{found.hall.best.fitness:.3f}  {found.hall.best.proxy}")

@@ -1,6 +1,6 @@
 """The search for formulas; inside it only `gp.evolution` knows DEAP.
 
-benchmark_search.py  search(benchmark, workshop, split, config): evolution, growth, exact scores
+benchmark_search.py  search(benchmark, workshop, split, config): choice of kind, evolution, exact scores
 figures.py           what a search found, measured on every architecture
 config.py            SearchConfig, the settings of a search
 evolution/           typed trees, variation, algorithms (one file each), ask and tell

@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     table = write_yaml(folder / "table", 30)
     done = zcp(
         "evolve", "--benchmark", table, "--metric", "test_ppl", "--search-size", 16, "--iterations", 20,
-        "--population", 12, "--inputs", "paper", "--beam", 4, "--init-seed", 3, *FEATURES,
+        "--population", 12, "--brood", 9, "--sweeps", 1, "--folds", 0, "--inputs", "paper", "--init-seed", 3, *FEATURES,
         "--bank", folder / "my bank", "--out", folder / "run",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -130,7 +130,8 @@ def test_training_obeys_the_first_signal(tmp_path: Path) -> None:
 
 def test_a_run_that_is_told_to_end_names_the_way_on(tiny_benchmark: Path, tmp_path: Path) -> None:
     asked = ["evolve", "--benchmark", tiny_benchmark, "--search-size", 16, *FEATURES, "--bank", tmp_path / "b"]
-    process, _ = start("iteration 50/", *asked, "--out", tmp_path / "run", "--iterations", 100_000, "--jobs", 1)
+    asked += ["--out", tmp_path / "run", "--iterations", 100_000, "--population", 12, "--brood", 9, "--sweeps", 1]
+    process, _ = start("iteration ", *asked, "--folds", 0, "--jobs", 1)
     rest = stopped(process, signal.SIGTERM)
     options = f"--jobs 1 --devices cpu --bank {tmp_path / 'b'}"
     assert f"next: python cli.py evolve --resume {tmp_path / 'run'} {options}\n" in rest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fitness.evaluation import Evaluation, ranking_key, split_groups
+from fitness.evaluation import Evaluation, ranking_key, ranking_keys, split_groups
 from fitness.objectives import OBJECTIVES, BadObjective, evaluate_scores, objective
 from fitness.ranking import RankTarget
 from primitives.grammar import parse
@@ -34,6 +34,7 @@ def test_a_ranking_is_the_order_with_its_ties() -> None:
     assert ranking_key(np.array([1.0, 2.0, 2.0])) == ranking_key(np.array([-5.0, 7.0, 7.0]))
     others = [np.array(x) for x in ([1.0, 2.0, 3.0], [2.0, 1.0, 1.0], [1.0, 1.0, 2.0], [1.0, 2.0, 2.0])]
     assert len({ranking_key(x) for x in others}) == 4
+    assert ranking_keys(np.stack(others)) == [ranking_key(x) for x in others]
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -13,7 +13,17 @@ from scipy import stats
 
 from fitness.evaluation import split_groups
 from fitness.objectives import evaluate_scores
-from fitness.ranking import RankTarget, bootstrap_interval, kendall, narrowest, paired_p_value, rarest, spearman
+from fitness.ranking import (
+    RankTarget,
+    bootstrap_interval,
+    dense_ranks,
+    kendall,
+    narrowest,
+    paired_p_value,
+    rarest,
+    row_by_row,
+    spearman,
+)  # fmt: skip
 from primitives.grammar import parse
 from primitives.invalid import Invalid
 from primitives.scoring import resolved
@@ -30,6 +40,21 @@ def test_batched_statistics_equal_scipy_with_ties(x: np.ndarray, y: np.ndarray) 
     assert target.spearman(x[None])[0] == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
     assert target.kendall(x[None])[0] == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-6)
     assert spearman(x, y) == pytest.approx(-spearman(-x, y)) and kendall(x, y) == pytest.approx(-kendall(-x, y))
+
+
+@given(arrays(float, st.tuples(st.integers(0, 4), st.integers(1, 9)), elements=st.sampled_from([0.0, -0.0, 1.5, 7.0])))
+def test_dense_ranks_are_those_of_scipy_from_0(scores: np.ndarray) -> None:
+    found = dense_ranks(scores)
+    assert found.shape == scores.shape and found.dtype == np.int32
+    assert found.tolist() == [(stats.rankdata(row, method="dense") - 1).tolist() for row in scores]
+
+
+@given(st.lists(st.tuples(vectors, vectors), min_size=1, max_size=4))
+def test_rho_of_rows_with_rows_is_that_of_scipy(pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    known = [(x, y) for x, y in pairs if np.ptp(x) and np.ptp(y)]
+    if known:
+        x, y = map(np.stack, zip(*known, strict=True))
+        assert row_by_row(x, y) == pytest.approx([stats.spearmanr(a, b).statistic for a, b in known], abs=1e-11)
 
 
 @given(arrays(float, st.tuples(st.integers(0, 4), st.integers(1, 9)), elements=st.sampled_from([0.0, 1.5, 2.0, 3.0])))

@@ -1,11 +1,199 @@
-"""How formulas of a kind are judged on architectures that they were not chosen by."""
+"""The choice of the kind of formula, and how formulas are judged on architectures that they were not chosen by."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gp.growth.choice import _agreement
+from fitness.evaluation import Evaluation
+from fitness.features.bank import sketch_features
+from fitness.features.collect import collect
+from fitness.ranking import RankTarget
+from fitness.tables.branches import BranchTable
+from gp.benchmark_search import PreparedSearch
+from gp.choice import BEST, Kind, _agreement, choose
+from gp.config import PUBLISHED, SearchConfig
+from gp.evolution.variation import Exhausted
+from gp.problem import SearchProblem, is_coarse
+from gp.sweeps import Interrupted, Sweeper
+from models.architecture import Architecture
+from models.spaces import SPACES
+from models.tokens import TokenBatch
+from primitives.grammar import parse
+
+SMALL = SearchConfig(n_unary=1, inputs=("A", "W"), aggregates=("mean", "last"), folds=3)
+KINDS = [Kind(2), Kind(3), Kind(2, coarse=True)]
+
+
+@pytest.fixture(scope="module")
+def problem(tiny_architectures: list[Architecture], batch: TokenBatch) -> SearchProblem:
+    chosen = tiny_architectures[:14]
+    entries = [sketch_features(collect(SPACES["gpt2"].build(a, 0), batch)) for a in chosen]
+    quality = np.array([SPACES["gpt2"].parameters(a).decoder for a in chosen]) ** 0.5
+    target = RankTarget.create(quality + np.random.default_rng(3).normal(0, 60, len(chosen)))
+    return SearchProblem(BranchTable(entries), target)
+
+
+@pytest.fixture(scope="module")
+def sweeper(problem: SearchProblem) -> Sweeper:
+    return Sweeper.create(problem, SMALL)
+
+
+Asked = list[tuple[Kind, SearchConfig, SearchProblem]]
+
+
+def stub(monkeypatch: pytest.MonkeyPatch, worth: dict[Kind, float]) -> Asked:
+    """Every kind is worth what the table says; what was asked is kept."""
+    asked: Asked = []
+
+    def rehearsed(part: SearchProblem, sweeper: Sweeper, kind: Kind, config: SearchConfig, stop: object) -> list[Kind]:
+        asked.append((kind, config, part))
+        return [kind] * 20
+
+    def of(found: Sequence[Kind], problem: SearchProblem, left_out: np.ndarray) -> float:
+        assert len(found) == (1 if found[0].coarse else BEST)
+        return worth[found[0]]
+
+    monkeypatch.setattr("gp.choice._rehearsed", rehearsed)
+    monkeypatch.setattr("gp.choice._worth", of)
+    return asked
+
+
+@pytest.mark.parametrize("best", KINDS)
+def test_the_kind_that_ranks_left_out_architectures_best_is_chosen(
+    best: Kind, problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = stub(monkeypatch, {kind: 0.6 if kind == best else 0.5 for kind in KINDS})
+    assert choose(problem, sweeper, SMALL) == best
+    assert [kind for kind, _, _ in asked] == KINDS * SMALL.folds
+
+
+@pytest.mark.parametrize(
+    ("worth", "chosen"),
+    [((0.5, 0.5, 0.5), 0), ((0.5, 0.5 + 1e-14, 0.5), 0), ((0.4, 0.5, 0.5), 1), ((-1, -1, -1), 0)],
+)
+def test_of_equal_kinds_the_earlier_one_is_chosen(
+    worth: tuple[float, ...], chosen: int, problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(monkeypatch, dict(zip(KINDS, worth, strict=True)))
+    assert choose(problem, sweeper, SMALL) == KINDS[chosen]
+
+
+def test_every_architecture_is_left_out_once_and_each_fold_has_a_seed_of_its_own(
+    problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = stub(monkeypatch, dict.fromkeys(KINDS, 0.5))
+    choose(problem, sweeper, SMALL)
+    parts = [part for kind, _, part in asked if kind == KINDS[0]]
+    seen = [set(np.arange(14)[part.places].tolist()) for part in parts]
+    assert sorted(place for places in seen for place in set(range(14)) - places) == list(range(14))
+    assert all(len(part.target.values) == len(places) for part, places in zip(parts, seen, strict=True))
+    assert len({config.seed for _, config, _ in asked}) == SMALL.folds
+    other = stub(monkeypatch, dict.fromkeys(KINDS, 0.5))
+    choose(problem, sweeper, replace(SMALL, seed=43))
+    assert not np.array_equal(other[0][2].places, asked[0][2].places)
+
+
+def test_a_rehearsal_is_a_short_search_of_its_kind() -> None:
+    two, three, coarse = (kind.rehearsal(SMALL, 0) for kind in KINDS)
+    assert (two.branches, three.branches, coarse.branches) == (2, 3, 2)
+    assert 0 == coarse.iterations < two.iterations < three.iterations < SMALL.iterations
+    assert (two.inputs, two.objective, two.hall_size) == (SMALL.inputs, SMALL.objective, BEST)
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ({"coarse": 0.0}, [Kind(2), Kind(3)]),
+        ({"branches": 2}, [Kind(2), Kind(2, True)]),
+        ({"branches": 2, "coarse": 0.0}, []),
+        ({"folds": 0}, []),
+        ({"joins": ("inside",)}, []),
+    ],
+)
+def test_settings_say_which_kinds_compete(
+    change: dict, kinds: list[Kind], problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, config = stub(monkeypatch, dict.fromkeys(KINDS, 0.5)), replace(SMALL, **change)
+    assert choose(problem, sweeper, config) == Kind(2 if kinds else config.branches)
+    assert [kind for kind, _, _ in asked] == kinds * config.folds
+
+
+def test_a_third_branch_pays_where_the_ground_truth_is_made_of_three(problem: SearchProblem, sweeper: Sweeper) -> None:
+    truth = parse("sum( product( mean[ exp(A) ], last[ pow2(W) ] ), last[ to_std(A) ] )")
+    problem = replace(problem, target=RankTarget.create(problem.table.score(truth)))
+    assert choose(problem, Sweeper(problem, sweeper.singles), SMALL) == Kind(3)
+
+
+@pytest.fixture
+def stairs(problem: SearchProblem) -> SearchProblem:
+    """A ground truth that a coarse branch knows up to noise within its three levels."""
+    levels = np.unique(problem.table.score(parse("mean[ softmax(W.attn) ]")), return_inverse=True)[1]
+    noisy = levels + np.random.default_rng(1).uniform(-0.45, 0.45, 14)
+    return replace(problem, target=RankTarget.create(noisy))
+
+
+def test_coarse_formulas_are_found_where_the_rest_is_noise(stairs: SearchProblem) -> None:
+    config = replace(SMALL, inputs=("A", "W.attn"), n_unary=2, folds=5, population=60, iterations=60, brood=30)
+    prepared = PreparedSearch.of(stairs, config)
+    assert prepared.problem.coarse == config.coarse and prepared.config.branches == 2
+    hall = prepared.evolve().hall
+    assert hall.best is not None and hall.best.fitness > 0.8
+    assert is_coarse(stairs.scores([e.proxy for e in hall.champions]), config.coarse).all()
+    fine = PreparedSearch.of(stairs, replace(config, coarse=0.0))
+    found = fine.evolve().champion
+    assert not fine.problem.coarse and found is not None and found.fitness > hall.best.fitness  # which is overfitting
+
+
+def test_other_algorithms_sweep_nothing_and_have_no_choice(
+    problem: SearchProblem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gp.benchmark_search.choose", lambda *given: pytest.fail("chosen"))
+    for config in (SearchConfig(**PUBLISHED), replace(SMALL, joins=("inside",))):
+        prepared = PreparedSearch.of(problem, config)
+        assert prepared.sweeper is None and prepared.config == config and prepared.problem is problem
+
+
+@pytest.mark.parametrize("times", [0, 2, 3, 9])
+def test_a_stop_ends_the_preparation(times: int, problem: SearchProblem) -> None:
+    asked: list[None] = []
+
+    def should_stop() -> bool:
+        asked.append(None)
+        return len(asked) > times
+
+    with pytest.raises(Interrupted):
+        PreparedSearch.of(problem, SMALL, should_stop)
+    assert len(asked) == times + 1
+
+
+def test_a_kind_without_any_formula_is_worth_least(
+    problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*given: object, **more: object) -> None:
+        raise Exhausted("nothing left")
+
+    monkeypatch.setattr("gp.choice.evolve", exhausted)
+    assert choose(problem, sweeper, SMALL) == Kind(2)
+
+
+@pytest.mark.parametrize(
+    ("coarse", "scores", "kept"),
+    [
+        (0.5, [[1, 1, 2, 2], [1, 2, 3, 4]], {"mean[ A ]"}),
+        (0.5, [[1, 1, 1, 2], [1, 2, 3, 4]], {"mean[ A ]", "mean[ W ]"}),  # else there would be nothing
+        (0.0, [[1, 1, 2, 2], [1, 2, 3, 4]], {"mean[ A ]", "mean[ W ]"}),
+    ],
+)
+def test_exact_scores_say_what_is_coarse(coarse: float, scores: list[list[float]], kept: set[str]) -> None:
+    problem = SearchProblem(None, RankTarget.create(np.arange(4.0)), coarse=coarse)  # type: ignore[arg-type]
+    found = [Evaluation(parse(text), 0.5, 1, text, found_at=7 + i) for i, text in enumerate(("mean[ A ]", "mean[ W ]"))]
+    judged = PreparedSearch(problem, None, SMALL).judged(found, np.array(scores, dtype=float))
+    assert {c.proxy.text for c in judged.champions} == kept
+    assert {c.proxy.text: c.found_at for c in judged.champions}["mean[ A ]"] == 7
 
 
 def test_every_pair_with_one_that_was_left_out_counts() -> None:

@@ -2,17 +2,19 @@ import dataclasses
 import json
 
 import pytest
-from landscape import fingerprint, search
+from landscape import fingerprint, search, short
 
-from gp.config import BadConfig, SearchConfig
+from gp.config import PUBLISHED, BadConfig, SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
-from primitives.inputs import EXTENDED, PAPER
+from primitives.inputs import PAPER
 
 
-def test_the_defaults_are_the_published_settings():
-    config = SearchConfig()
+def test_the_published_settings_are_those_of_lpzero():
+    config = SearchConfig(**PUBLISHED)
     assert (config.population, config.iterations, config.seed, config.n_unary) == (80, 1000, 42, 2)
     assert (config.crossover, config.mutation, config.selection_ratio) == (0.5, 0.5, 0.1)
+    assert (config.algorithm, config.branches, config.joins) == ("lpzero", 2, ("inside", "outside"))
+    assert config.mutations == ("regrow", "replace") and not config.chooses and config.finalists == config.hall_size
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -65,6 +67,16 @@ def test_a_missing_setting_takes_its_default():
         ("pps", 1),
         ("hall_size", 0),
         ("tries", 0),
+        ("branches", 1),
+        ("branches", 4),
+        ("brood", 0),
+        ("brood", 2.0),
+        ("sweeps", -1),
+        ("sweeps", 1001),
+        ("folds", 1),
+        ("folds", 101),
+        ("coarse", -0.1),
+        ("coarse", 1.5),
     ],
 )
 def test_a_bad_value_is_refused_with_field_got_and_wanted(field, value):
@@ -99,21 +111,38 @@ def test_a_configuration_cannot_be_changed():
         SearchConfig().seed = 1
 
 
+@pytest.mark.parametrize(
+    ("change", "chooses"),
+    [({}, True), ({"folds": 0}, False), ({"joins": ("inside",)}, False), ({"algorithm": "nsga2"}, False)],
+)
+def test_what_settings_leave_a_choice_of_kind(change, chooses):
+    assert SearchConfig(**change).chooses is chooses
+
+
+def test_three_times_as_many_formulas_as_the_hall_holds_are_scored_exactly_after_sweeps():
+    assert SearchConfig(hall_size=7).finalists == 21 and SearchConfig(algorithm="random", hall_size=7).finalists == 7
+
+
 CHANGES = {
     "seed": 7, "iterations": 50, "population": 12, "n_unary": 1, "crossover": 0.1, "mutation": 0.9,
-    "selection_ratio": 0.9, "algorithm": "random", "aggregates": ("mean",), "joins": ("inside",),
-    "inputs": PAPER, "pps": False, "hall_size": 3, "tries": 1,
-    "mutations": ("replace",),
+    "algorithm": "random", "aggregates": ("mean",), "joins": ("inside",), "inputs": PAPER, "pps": False,
+    "hall_size": 3, "tries": 1, "mutations": ("replace",), "branches": 2, "brood": 9, "sweeps": 1,
 }  # fmt: skip
+READ_BY_LPZERO = {"selection_ratio": 0.9}
 READ_BY_EVALUATE = {"objective"}
-READ_BY_GROWTH = {"branches", "beam", "coarse"}  # tests/test_gp_growth.py
+READ_BY_THE_CHOICE = {"folds", "coarse"}  # tests/test_gp_choice.py
 
 
 def test_every_setting_is_tested_for_an_effect():
-    assert {f.name for f in dataclasses.fields(SearchConfig)} == set(CHANGES) | READ_BY_EVALUATE | READ_BY_GROWTH
+    elsewhere = READ_BY_EVALUATE | READ_BY_THE_CHOICE
+    assert {f.name for f in dataclasses.fields(SearchConfig)} == set(CHANGES) | set(READ_BY_LPZERO) | elsewhere
 
 
-@pytest.mark.parametrize("field", CHANGES)
-def test_every_setting_changes_the_search(field):
-    assert getattr(SearchConfig(inputs=EXTENDED), field) != CHANGES[field]
-    assert fingerprint(search()) != fingerprint(search(**{field: CHANGES[field]}))
+@pytest.mark.parametrize(
+    ("algorithm", "field"), [("memetic", f) for f in CHANGES] + [("lpzero", f) for f in READ_BY_LPZERO]
+)
+def test_every_setting_changes_the_search(algorithm, field):
+    default = short(algorithm=algorithm)
+    change = {"algorithm": algorithm, **{field: {**CHANGES, **READ_BY_LPZERO}[field]}}
+    assert getattr(default, field) != change[field]
+    assert fingerprint(search(algorithm=algorithm)) != fingerprint(search(**change))

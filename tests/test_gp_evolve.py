@@ -7,17 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from landscape import evaluate, fingerprint, search
+from landscape import evaluate, fingerprint, search, short, sweep
 
-from gp.config import SearchConfig
+from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.evolve import Stop, evolve
 from gp.evolution.state import SearchState
 from gp.evolution.variation import Exhausted
 from primitives.pps import violation
 
-SHORT = {"iterations": 60, "population": 16}
-TINY = {"inputs": ("S",), "n_unary": 1, "aggregates": ("mean",), "joins": ("inside",), "tries": 10}
+TINY = {**PUBLISHED, "inputs": ("S",), "n_unary": 1, "aggregates": ("mean",), "joins": ("inside",), "tries": 10}
 
 
 def as_json(state):
@@ -33,17 +32,20 @@ def test_every_algorithm_evaluates_as_much_as_it_may(algorithm, pps):
         batches.append(len(proxies))
         return evaluate(proxies)
 
-    result = evolve(SearchConfig(**SHORT, algorithm=algorithm, pps=pps), counting)
+    result = evolve(short(algorithm=algorithm, pps=pps), counting)
     assert result.stop is Stop.FINISHED and result.state.iteration == 60
     assert sum(batches) == result.state.evaluations == 76 and batches[0] == 16
     assert len(result.state.population) == 16
     assert bool(result.state.rejections) == pps
-    assert result.champion == result.hall.champions[0] and len(result.hall.champions) == 10
+    assert (
+        result.champion == result.hall.champions[0]
+        and len(result.hall.champions) == short(algorithm=algorithm).finalists
+    )
 
 
 def test_lpzero_tries_one_offspring_per_iteration():
     iterations = []
-    evolve(SearchConfig(**SHORT), evaluate, on_iteration=lambda progress: iterations.append(progress.iteration))
+    evolve(short(), evaluate, on_iteration=lambda progress: iterations.append(progress.iteration))
     assert iterations == list(range(61))
 
 
@@ -55,7 +57,7 @@ def test_lpzero_keeps_the_best_and_drops_the_worst():
         assert fitness == sorted(fitness, reverse=True)
         worst.append(fitness[-1])
 
-    evolve(SearchConfig(**SHORT), evaluate, on_iteration=on_iteration)
+    evolve(short(), evaluate, on_iteration=on_iteration)
     assert worst == sorted(worst) and worst[0] < worst[-1]
 
 
@@ -66,7 +68,7 @@ def test_nsga2_keeps_the_front_of_fitness_and_complexity():
         seen.extend(found := evaluate(proxies))
         return found
 
-    population = evolve(SearchConfig(**SHORT, algorithm="nsga2"), remembering).state.population
+    population = evolve(short(algorithm="nsga2"), remembering).state.population
     worth = [(e.fitness, -e.proxy.complexity) for e in seen if e.invalid is None]
     front = {w for w in worth if not any(o != w and o[0] >= w[0] and o[1] >= w[1] for o in worth)}
     assert front <= {(i.fitness.values[0], -i.fitness.values[1]) for i in population}
@@ -81,7 +83,7 @@ def test_evolution_finds_better_formulas_than_chance_where_there_is_something_to
 
     def mean_fitness(algorithm, seed):
         settings = {"iterations": 200, "population": 40, "seed": seed, "algorithm": algorithm}
-        population = evolve(SearchConfig(**settings), smooth).state.population
+        population = evolve(short(**settings), smooth).state.population
         return np.mean([individual.fitness.values[0] for individual in population])
 
     assert all(mean_fitness("lpzero", seed) > mean_fitness("random", seed) for seed in range(3))
@@ -96,7 +98,7 @@ def test_the_seed_decides_everything(algorithm):
 
 def test_another_process_with_another_hash_seed_finds_the_same():
     tests = Path(__file__).parent
-    program = "from landscape import *; print([fingerprint(search(algorithm=a)) for a in ('lpzero', 'nsga2')])"
+    program = "from landscape import *; print([fingerprint(search(algorithm=a)) for a in ('memetic', 'nsga2')])"
     running = [
         subprocess.Popen(
             [sys.executable, "-c", program],
@@ -106,7 +108,7 @@ def test_another_process_with_another_hash_seed_finds_the_same():
         )
         for seed in ("1", "2")
     ]
-    here = str([fingerprint(search(algorithm=a)) for a in ("lpzero", "nsga2")])
+    here = str([fingerprint(search(algorithm=a)) for a in ("memetic", "nsga2")])
     assert [process.communicate()[0].strip() for process in running] == [here, here]
 
 
@@ -125,7 +127,7 @@ def test_with_pps_no_violating_and_no_repeated_formula_is_evaluated(algorithm):
         seen.extend(proxies)
         return evaluate(proxies)
 
-    result = evolve(SearchConfig(**SHORT, algorithm=algorithm), remembering)
+    result = evolve(short(algorithm=algorithm), remembering, sweep=sweep)
     assert not any(violation(proxy) for proxy in seen)
     assert all(proxy == proxy.canonical() for proxy in seen)
     assert len({proxy.text for proxy in seen}) == len(seen) == len(result.state.seen)
@@ -138,15 +140,16 @@ def test_without_pps_violating_formulas_are_evaluated():
         seen.extend(proxies)
         return evaluate(proxies)
 
-    evolve(SearchConfig(**SHORT, pps=False), remembering, predict=lambda proxy: pytest.fail("asked without PPS"))
+    evolve(short(pps=False), remembering, predict=lambda proxies: pytest.fail("asked without PPS"))
     assert any(violation(proxy) for proxy in seen)
 
 
-def test_what_the_predictive_check_refuses_is_never_evaluated_and_counted():
-    def refuse_weights(proxy):
-        return "probe_noise" if "W" in proxy.text else None
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_the_predictive_check_refuses_is_never_evaluated_and_counted(algorithm):
+    def refuse_weights(proxies):
+        return ["probe_noise" if "W" in proxy.text else None for proxy in proxies]
 
-    result = evolve(SearchConfig(**SHORT), evaluate, predict=refuse_weights)
+    result = evolve(short(algorithm=algorithm), evaluate, predict=refuse_weights, sweep=sweep)
     assert not any("W" in text for text in result.state.seen)
     assert result.state.rejections["probe_noise"] > 10
 
@@ -161,7 +164,7 @@ def test_an_invalid_formula_never_enters_the_hall_and_sorts_last():
 
 def test_progress_says_how_it_stands():
     records = []
-    result = evolve(SearchConfig(**SHORT), evaluate, on_iteration=records.append)
+    result = evolve(short(), evaluate, on_iteration=records.append)
     last, best = records[-1], result.champion
     assert (last.iteration, last.evaluations) == (60, 76)
     assert (last.best_fitness, last.best_text, last.best_found_at) == (
@@ -176,7 +179,7 @@ def test_progress_says_how_it_stands():
 
 
 def test_the_search_stops_when_asked_and_continues_to_the_same_end():
-    config = SearchConfig(**SHORT)
+    config = short()
     stopped = evolve(config, evaluate, should_stop=lambda progress: progress.iteration == 25)
     assert stopped.stop is Stop.ASKED and stopped.state.iteration == 25
     assert fingerprint(evolve(config, evaluate, state=stopped.state)) == fingerprint(evolve(config, evaluate))
@@ -185,18 +188,21 @@ def test_the_search_stops_when_asked_and_continues_to_the_same_end():
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("pps", [True, False])
 def test_a_search_interrupted_at_any_iteration_and_reloaded_from_json_ends_equal(algorithm, pps):
-    config, checkpoints = SearchConfig(**SHORT, algorithm=algorithm, pps=pps), []
-    whole = evolve(config, evaluate, on_iteration=lambda progress: checkpoints.append(as_json(progress.state)))
+    config, checkpoints = short(algorithm=algorithm, pps=pps), []
+    whole = evolve(
+        config, evaluate, sweep=sweep, on_iteration=lambda progress: checkpoints.append(as_json(progress.state))
+    )
     for text in checkpoints:
         state = SearchState.from_dict(json.loads(text), config)
         assert as_json(state) == text
-        assert fingerprint(evolve(config, evaluate, state=state)) == fingerprint(whole)
+        assert fingerprint(evolve(config, evaluate, state=state, sweep=sweep)) == fingerprint(whole)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("failing_call", [0, 1, 5])
-def test_an_interrupt_inside_evaluate_leaves_the_state_as_it_was(error, failing_call):
-    config, calls = SearchConfig(**SHORT, seed=3), []
+@pytest.mark.parametrize("algorithm", ["lpzero", "memetic"])
+def test_an_interrupt_inside_evaluate_leaves_the_state_as_it_was(error, failing_call, algorithm):
+    config, calls = short(seed=3, algorithm=algorithm, brood=5, sweeps=1), []
 
     def interrupted(proxies):
         calls.append(proxies)
@@ -210,32 +216,36 @@ def test_an_interrupt_inside_evaluate_leaves_the_state_as_it_was(error, failing_
         evolve(
             config,
             interrupted,
+            sweep=sweep,
             on_iteration=lambda progress: texts.append(as_json(progress.state)),
             state=state,
         )
     assert as_json(state) == texts[-1]
-    assert fingerprint(evolve(config, evaluate, state=state)) == fingerprint(evolve(config, evaluate))
+    assert fingerprint(evolve(config, evaluate, state=state, sweep=sweep)) == fingerprint(
+        evolve(config, evaluate, sweep=sweep)
+    )
 
 
 def test_a_small_space_ends_the_search_instead_of_repeating_itself():
-    result = evolve(SearchConfig(**TINY, iterations=5000, population=30), evaluate)
+    result = evolve(SearchConfig(**{**TINY, "iterations": 5000, "population": 30}), evaluate)
     assert result.stop is Stop.EXHAUSTED
     assert len(result.state.seen) == result.state.evaluations > 30
 
 
 def test_a_space_smaller_than_the_population_is_searched_whole():
-    result = evolve(SearchConfig(**TINY, population=5000, algorithm="random"), evaluate)
+    result = evolve(SearchConfig(**{**TINY, "population": 5000, "algorithm": "random"}), evaluate)
     assert result.stop is Stop.EXHAUSTED and 30 < len(result.state.population) < 1545
 
 
-def test_rules_that_leave_nothing_are_reported():
-    with pytest.raises(Exhausted, match="no new valid formula"):
-        evolve(SearchConfig(**SHORT, tries=2), evaluate, predict=lambda proxy: "probe_constant")
+@pytest.mark.parametrize("algorithm", ["lpzero", "memetic"])
+def test_rules_that_leave_nothing_are_reported(algorithm):
+    with pytest.raises(Exhausted, match=r"no new valid formula|leave no new formula"):
+        evolve(short(algorithm=algorithm, tries=2), evaluate, predict=lambda proxies: ["probe_constant"] * len(proxies))
 
 
 def test_an_evaluate_that_loses_formulas_is_refused():
     with pytest.raises(ValueError, match="got 15 evaluations, wanted 16"):
-        evolve(SearchConfig(**SHORT), lambda proxies: evaluate(proxies)[1:])
+        evolve(short(), lambda proxies: evaluate(proxies)[1:])
 
 
 def test_the_bookkeeping_of_1000_iterations_is_cheap():
@@ -248,7 +258,7 @@ def test_the_bookkeeping_of_1000_iterations_is_cheap():
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        evolve(SearchConfig(seed=11), evaluate, on_iteration=lambda progress: None)
+        evolve(SearchConfig(**PUBLISHED, seed=11), evaluate, on_iteration=lambda progress: None)
     finally:
         sys.setprofile(before)
     assert calls < 4_000_000  # of Python functions: 1.9 million, about 1 s

@@ -1,6 +1,8 @@
 """Golden searches: what a seed draws, varies and keeps, for each algorithm, on a landscape without networks.
 
-They pin the order of the draws, which no property does; a change that is meant changes them once.
+They pin the order of the draws, which no property does; a change that is meant changes them once. Those of lpzero,
+random and nsga2 are of the commit 42df40a, before there were sweeps: LPZero's search is still the same. How often a
+formula was refused counts, not by which of the rules that it breaks.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ import pytest
 from deap import base
 from landscape import search
 
-from gp.config import SearchConfig
+from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import primitive_set
 from gp.evolution.variation import MUTATIONS, Exhausted, Guard, crossover, generate, make_toolbox
 from primitives.grammar import parse
 from primitives.inputs import PAPER
 
-CONFIG = SearchConfig(n_unary=1, inputs=PAPER)
+CONFIG = SearchConfig(**{**PUBLISHED, "n_unary": 1, "inputs": PAPER})
 PSET = primitive_set(CONFIG)
 
 
@@ -30,10 +32,11 @@ def digest(data: object) -> str:
 
 
 GOLDEN = {
-    ("lpzero", True): "52450b624b815326",
-    ("random", True): "47c2ce3e403522ea",
-    ("nsga2", True): "f259ddafdeee11b6",
-    ("lpzero", False): "a104bde391db9d4d",
+    ("lpzero", True): "857275e08e09eb86",
+    ("random", True): "5e3a82ea6c56f9f6",
+    ("nsga2", True): "86cce18e84bcce48",
+    ("lpzero", False): "bd048f9db24c8a0e",
+    ("memetic", True): "8681afad577dbeee",
 }
 
 
@@ -41,7 +44,7 @@ GOLDEN = {
 def test_a_seed_evaluates_the_same_formulas_in_the_same_order(algorithm: str, pps: bool) -> None:
     state = search(algorithm=algorithm, pps=pps, inputs=list(PAPER), seed=3).state
     kept = [(e.proxy.text, e.fitness, e.sign, e.found_at) for e in state.hall.champions]
-    assert GOLDEN[algorithm, pps] == digest([list(state.seen), kept, sorted(state.rejections.items())])
+    assert GOLDEN[algorithm, pps] == digest([list(state.seen), kept, state.rejections.total()])
 
 
 def test_a_seed_grows_the_same_trees() -> None:
@@ -58,7 +61,10 @@ def test_a_seed_varies_a_parent_in_the_same_way(name: str, wanted: str) -> None:
     texts = ("sum[ product( abs(W), exp(G) ) ]", "difference( mean[ log(A) ], last[ sqrt(J) ] )")
     first, second = (Individual.from_proxy(parse(text), PSET) for text in texts)
     rng = random.Random(5)
-    made = [crossover(rng, first, second) if name == "mate" else MUTATIONS[name](rng, first) for _ in range(40)]
+    made = [
+        crossover(rng, first, second, PUBLISHED["mutations"]) if name == "mate" else MUTATIONS[name](rng, first)
+        for _ in range(40)
+    ]
     assert digest([str(child.to_proxy()) for child in made]) == wanted
 
 
@@ -71,6 +77,6 @@ def test_a_foreign_operator_gives_its_first_individual() -> None:
 
 def test_exhaustion_is_said_after_20_times_the_tries_with_the_three_commonest_rules() -> None:
     names = itertools.cycle(["a", "a", "a", "a", "b", "b", "b", "c", "c", "d"])
-    toolbox = make_toolbox(PSET, Guard(PSET, 3, lambda proxy: next(names)))
+    toolbox = make_toolbox(PSET, Guard(PSET, 3, lambda proxies: [next(names) for _ in proxies]))
     with pytest.raises(Exhausted, match=r"no new valid formula in 60 tries \(rejected: [^,]+, [^,]+, [^,]+\); "):
         toolbox.individual(random.Random(0))

@@ -5,19 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gp.config import SearchConfig
+from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.individual import Individual, Misfit
 from gp.evolution.primitive_set import primitive_set
 from gp.evolution.variation import generate
 from primitives.grammar import parse
 from primitives.inputs import PAPER
 
-PSET = primitive_set(SearchConfig())
+PSET = primitive_set(SearchConfig(**PUBLISHED))
 SETTINGS = [
-    SearchConfig(n_unary=n, inputs=inputs, joins=joins)
+    SearchConfig(n_unary=n, inputs=inputs, joins=joins, branches=branches)
     for n in (1, 2, 3)
     for inputs in (PAPER, SearchConfig().inputs)
     for joins in (("inside",), ("outside",), ("inside", "outside"))
+    for branches in (2, 3)
 ]
 individuals = st.builds(
     lambda config, seed: generate(random.Random(seed), primitive_set(config)),
@@ -48,7 +49,9 @@ def test_a_formula_comes_back_from_its_own_tree(individual):
 
 @given(individuals)
 def test_every_branch_has_n_unary_operators(individual):
-    assert [len(branch.chain) for branch in individual.spelling.branches] == [individual.pset.n_unary] * 2
+    branches = individual.spelling.branches
+    assert {len(branch.chain) for branch in branches} == {individual.pset.n_unary}
+    assert len(branches) <= individual.pset.branches and individual.spelled_branches() == list(branches)
 
 
 @given(individuals)
@@ -67,6 +70,24 @@ def test_a_single_branch_gets_a_pruned_partner():
     individual = Individual.from_proxy(parse("sum[ exp(abs(J)) ]"), PSET)
     assert str(individual) == "sum[ sum( exp(abs(J)), no_op(prune(A)) ) ]"
     assert str(individual.to_proxy()) == "sum[ exp(abs(J)) ]"
+
+
+def test_a_single_branch_is_a_tree_of_its_own_where_branches_join_outside_only():
+    individual = Individual.from_proxy(parse("sum[ exp(abs(J)) ]"), primitive_set(SearchConfig()))
+    assert str(individual) == str(individual.to_proxy()) == "sum[ exp(abs(J)) ]"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("sum( mean[ product( G, W ) ], last[ abs(J) ] )", "sum( mean[ product( G, W ) ], last[ abs(J) ] )"),
+        ("sum( mean[ product( W, prune(G) ) ], last[ abs(J) ] )", "sum( mean[ W ], last[ abs(J) ] )"),
+        ("sum( mean[ product( prune(W), log(A) ) ], mean[ exp(J) ] )", "mean[ sum( exp(J), log(A) ) ]"),
+    ],
+)
+def test_a_third_branch_is_joined_to_what_a_prune_leaves_of_the_others(text, left):
+    individual = Individual.from_proxy(parse(text), primitive_set(SearchConfig(joins=("inside", "outside"))))
+    assert str(individual.canonical) == left and not any(b.pruned for b in individual.to_proxy().branches)
 
 
 def test_the_branch_that_is_left_may_be_the_right_one():

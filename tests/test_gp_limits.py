@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from landscape import evaluate
+from landscape import evaluate, short
 
-from gp.config import BadConfig, SearchConfig
+from gp.config import BadConfig
 from gp.evolution.evolve import Step, Stop, evolve
 from gp.evolution.state import SearchState
 from gp.runs.limits import Limits, idle_iterations
 
-CONFIG = SearchConfig(iterations=300, population=16, aggregates=("mean", "sum"))
+CONFIG = short(iterations=300, aggregates=("mean", "sum"))
 
 
 def test_the_target_ends_a_search_where_it_is_reached() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from deap import base, tools
 from deap import gp as deap_gp
-from landscape import evaluate, fingerprint
+from landscape import evaluate, fingerprint, short, sweep
 
 from fitness.objectives import OBJECTIVES, BadObjective, objective
 from gp.config import BadConfig, SearchConfig
@@ -23,18 +23,18 @@ from gp.evolution.individual import Individual
 from gp.evolution.variation import MUTATIONS, BadMutation, mutation
 
 ROOT = Path(__file__).resolve().parent.parent
-SHORT = SearchConfig(iterations=40, population=16)
+SHORT = short(iterations=40)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_ask_and_tell_by_hand_is_the_same_search(name: str) -> None:
-    config = SearchConfig(iterations=40, population=16, algorithm=name)
-    evolution = Evolution(config)
+    config = short(algorithm=name)
+    evolution = Evolution(config, sweep=sweep)
     while proxies := evolution.ask():
         evolution.tell(evaluate(proxies))
     assert evolution.finished
     by_hand = SearchResult(evolution.state, Stop.FINISHED)
-    assert fingerprint(by_hand) == fingerprint(evolve(config, evaluate))
+    assert fingerprint(by_hand) == fingerprint(evolve(config, evaluate, sweep=sweep))
 
 
 def test_what_is_asked_stays_until_it_is_told_or_forgotten() -> None:
@@ -104,7 +104,7 @@ def test_a_registered_mutation_is_used_when_it_is_named() -> None:
 
         evolve(SHORT, evaluate)
         assert not used
-        evolve(SearchConfig(iterations=40, population=16, mutations=("test-mutation",)), evaluate)
+        evolve(short(iterations=40, mutations=("test-mutation",)), evaluate)
         assert used
         with pytest.raises(BadMutation, match="taken"):
             mutation("test-mutation")(again)
@@ -115,7 +115,7 @@ def test_a_registered_mutation_is_used_when_it_is_named() -> None:
 
 
 def test_an_algorithm_without_a_method_or_with_a_taken_name_is_refused() -> None:
-    with pytest.raises(BadAlgorithm, match="no method select"):
+    with pytest.raises(BadAlgorithm, match="no method first"):
         algorithm("test-algorithm")(object)
     with pytest.raises(BadAlgorithm, match="taken"):
         algorithm("lpzero")(type(ALGORITHMS["lpzero"]))

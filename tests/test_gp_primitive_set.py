@@ -1,13 +1,15 @@
 import itertools
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from gp.config import SearchConfig
+from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import Role, arguments_of, draw, primitive_set
 from gp.evolution.variation import generate
+from primitives.grammar import parse
 from primitives.inputs import EXTENDED, PAPER
 from primitives.operators import AGGREGATION, BINARY, UNARY, Kind
 
@@ -27,12 +29,34 @@ def names(pset, role):
     return {meaning.operator for meaning in pset.meaning.values() if meaning.role is role}
 
 
-@pytest.mark.parametrize("joins", [("inside",), ("outside",), ("inside", "outside")])
-def test_the_number_of_trees_is_the_number_of_trees(joins):
-    pset = primitive_set(SearchConfig(n_unary=1, inputs=("S",), aggregates=("mean",), joins=joins))
+TINY = SearchConfig(n_unary=1, inputs=("S",), aggregates=("mean",))
+SETS = [(("inside",), 2), (("outside",), 2), (("outside",), 3), (("inside", "outside"), 3)]
+
+
+@pytest.mark.parametrize(("joins", "branches"), SETS)
+def test_the_number_of_trees_is_the_number_of_trees_and_each_has_its_own_text(joins, branches):
+    pset = primitive_set(replace(TINY, joins=joins, branches=branches))
     found = trees(pset, pset.network)
     assert len(found) == pset.count(pset.network)
     assert len({str(Individual(nodes, pset)) for nodes in found}) == len(found)
+
+
+def test_trees_of_one_two_and_three_branches_come_back_from_their_texts():
+    pset = primitive_set(TINY)
+    some = [Individual(nodes, pset) for nodes in trees(pset, pset.network)[::53]]
+    assert all(Individual.from_proxy(parse(str(individual)), pset) == individual for individual in some)
+    alone, pair = (
+        Individual.from_proxy(parse(text), pset) for text in ("mean[ abs(S) ]", "sum( mean[ abs(S) ], mean[ exp(S) ] )")
+    )
+    assert str(alone) == "mean[ abs(S) ]" and (alone[0].ret, pair[0].ret) == (pset.network, pset.pair)
+    assert {len(individual.spelling.branches) for individual in some} == {1, 2, 3}
+
+
+def test_two_branches_are_as_likely_as_three_although_they_are_few():
+    pset, rng = primitive_set(TINY), random.Random(3)
+    counts = Counter(len(generate(rng, pset).spelling.branches) for _ in range(4000))
+    assert set(counts) <= {1, 2, 3} and counts[3] / 4000 == pytest.approx(0.5, abs=0.05)
+    assert pset.count(pset.pair) < 0.02 * pset.count(pset.network)
 
 
 def test_every_tree_is_equally_likely():
@@ -58,17 +82,18 @@ def test_the_published_space_joined_inside_has_its_size_less_what_the_types_forb
 @pytest.mark.parametrize("n_unary", [1, 2, 3])
 @pytest.mark.parametrize("inputs", [PAPER, EXTENDED])
 def test_every_operator_has_a_node_and_every_node_a_meaning(n_unary, inputs):
-    pset = primitive_set(SearchConfig(n_unary=n_unary, inputs=inputs))
+    pset = primitive_set(SearchConfig(**{**PUBLISHED, "branches": 3}, n_unary=n_unary, inputs=inputs))
     assert set(pset.meaning) == set(pset.mapping)
     assert names(pset, Role.INPUT) == set(inputs)
     assert names(pset, Role.UNARY) == set(UNARY)
     assert names(pset, Role.JOIN_BRANCHES) == set(BINARY)
-    assert names(pset, Role.JOIN_NUMBERS) == set(BINARY) - {"matmul"}
+    assert names(pset, Role.JOIN_NUMBERS) == names(pset, Role.JOIN_THIRD) == set(BINARY) - {"matmul"}
     assert names(pset, Role.AGGREGATE_JOINED) == names(pset, Role.AGGREGATE_BRANCH) == set(AGGREGATION)
+    assert Role.ALONE not in pset.roles and Role.ALONE in primitive_set(SearchConfig()).roles
 
 
 def test_every_node_can_stand_in_some_tree():
-    pset = primitive_set(SearchConfig())
+    pset = primitive_set(SearchConfig(**{**PUBLISHED, "branches": 3}))
     reached, open_types = set(), [pset.network]
     while open_types:
         for node in pset.options(open_types.pop()):
@@ -107,7 +132,7 @@ def test_tensors_of_different_lists_are_never_joined():
 
 
 def test_matmul_joins_only_two_tensors_of_one_list():
-    pset = primitive_set(SearchConfig())
+    pset = primitive_set(SearchConfig(**PUBLISHED))
     finished = [*(pset.tensor(name, 2) for name in pset.lists), pset.scalar(2), pset.dropped(2)]
     for one, other in itertools.product(finished, finished):
         allowed = pset.find(Role.JOIN_BRANCHES, "matmul", [one, other]) is not None
@@ -116,7 +141,7 @@ def test_matmul_joins_only_two_tensors_of_one_list():
 
 def test_the_order_of_the_settings_does_not_matter():
     one = SearchConfig(inputs=("W", "A", "J"), aggregates=("sum", "mean"), joins=("outside", "inside"))
-    other = SearchConfig(inputs=("A", "J", "W"), aggregates=("mean", "sum"))
+    other = SearchConfig(inputs=("A", "J", "W"), aggregates=("mean", "sum"), joins=("inside", "outside"))
     a, b = random.Random(1), random.Random(1)
     for _ in range(50):
         assert str(generate(a, primitive_set(one))) == str(generate(b, primitive_set(other)))

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from landscape import evaluate
+from landscape import evaluate, short, sweep
 
-from gp.config import SearchConfig
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
 from gp.evolution.state import BadState
 from gp.runs.files import RunFiles
@@ -18,21 +17,20 @@ from storage.files import BadFile, dump_json, sealed
 
 
 def settings(**search: object) -> RunSettings:
-    return RunSettings(
-        "b", "loss", "d" * 64, SearchConfig.from_dict({"iterations": 60, "population": 12, **search}), "e" * 64
-    )
+    return RunSettings("b", "loss", "d" * 64, short(**{"population": 12, **search}), "e" * 64)
 
 
 def go_on(files: RunFiles, until: int) -> SearchResult:
     """Search on the made-up landscape, from the last checkpoint until an iteration, with a checkpoint at each step."""
-    state = files.load_state()
+    config = files.settings.search
+    state = files.load_state(config)
     with files.journal(state) as journal:
 
         def on_iteration(progress: Step) -> None:
             journal(progress)
             files.save_state(progress.state)
 
-        return evolve(files.settings.search, evaluate, None, on_iteration, state, lambda p: p.iteration >= until)
+        return evolve(config, evaluate, None, on_iteration, state, lambda p: p.iteration >= until, sweep=sweep)
 
 
 @pytest.fixture
@@ -65,12 +63,16 @@ def test_a_damaged_checkpoint_gives_way_and_the_end_is_the_same(
         assert (run / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes()
 
 
-@pytest.mark.parametrize("chosen", [{"iterations": 1500}, {"population": 400}, {"n_unary": 4, "hall_size": 200}])
+@pytest.mark.parametrize(
+    "chosen",
+    [{"iterations": 1500}, {"population": 400}, {"n_unary": 4, "hall_size": 200},
+     {"algorithm": "memetic", "iterations": 600, "brood": 1, "sweeps": 50, "population": 100}],
+)  # fmt: skip
 def test_a_checkpoint_of_any_size_comes_back(tmp_path: Path, chosen: dict, caplog: pytest.LogCaptureFixture) -> None:
     with RunFiles.create(tmp_path / "run", settings(**chosen)) as files:
-        result = evolve(files.settings.search, evaluate)
+        result = evolve(files.settings.search, evaluate, sweep=sweep)
         files.save_state(result.state)
-        loaded = files.load_state()
+        loaded = files.load_state(files.settings.search)
     assert loaded is not None and loaded.to_dict() == result.state.to_dict() and not caplog.records
 
 
@@ -97,9 +99,9 @@ def test_a_torn_journal_is_mended(run: Path) -> None:
 def test_a_checkpoint_of_another_version_is_refused_and_kept(run: Path) -> None:
     data = json.loads((run / "checkpoint.json").read_bytes())
     del data["digest"]
-    (run / "checkpoint.json").write_bytes(dump_json(sealed({**data, "schema": 2})))
-    with RunFiles.resume(run) as files, pytest.raises(BadState, match="schema: got 2"):
-        files.load_state()
+    (run / "checkpoint.json").write_bytes(dump_json(sealed({**data, "schema": 3})))
+    with RunFiles.resume(run) as files, pytest.raises(BadState, match="schema: got 3"):
+        files.load_state(files.settings.search)
     assert (run / "checkpoint.json").exists()
 
 

@@ -3,13 +3,12 @@ import json
 import random
 
 import pytest
-from landscape import search
+from landscape import search, short
 
-from gp.config import SearchConfig
 from gp.evolution.state import BadState, SearchState
 
-CONFIG = SearchConfig(iterations=60, population=16)
-DATA = json.loads(json.dumps(search().state.to_dict()))
+CONFIG = short(algorithm="memetic")
+DATA = json.loads(json.dumps(search(algorithm="memetic").state.to_dict()))
 
 
 def changed(path, value):
@@ -40,7 +39,7 @@ def test_an_invalid_member_is_stored_as_null():
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
-        (("schema",), 2, "schema: got 2"),
+        (("schema",), 1, "schema: got 1"),
         (("iteration",), -1, "iteration: got -1"),
         (("evaluations",), "many", "evaluations: got 'many'"),
         (("population",), [], "population: got a list, wanted at least two"),
@@ -62,9 +61,16 @@ def test_an_invalid_member_is_stored_as_null():
         (("hall", 0, "ranking"), "abc", "ranking: got 'abc', wanted a sha256"),
         (("hall", 0, "sign"), 0, "sign: got 0, wanted 1 or -1"),
         (("hall", 1), DATA["hall"][0], "hall[1]"),
-        (("hall",), DATA["hall"] * 2, "wanted at most 10"),
+        (("hall",), DATA["hall"] * 2, "wanted at most 12"),
         (("seen",), None, "seen: got None"),
         (("seen", 0), 3, "seen[0]: got 3"),
+        (("seen",), DATA["seen"][:-1], "births: got a list, wanted 75 births, one for each formula seen"),
+        (("births", 0), [], "births[0]: got a list, wanted an operator and the places of the parents"),
+        (("births", 0), ["mate", 1, 2, 3], "births[0]"),
+        (("births", 9), ["mate", 1, 76], "births[9][2]: got 76"),
+        (("births", 9, 0), 5, "births[9][0]: got 5"),
+        (("population", 3, "ranking"), "abc", "population[3]: ranking: got 'abc', wanted a sha256"),
+        (("swept", 0), None, "swept[0]: got None"),
         (("surprise",), 3, "got the field 'surprise'"),
     ],
 )

@@ -1,14 +1,16 @@
+import copy
 import random
 from collections import Counter
 
 import pytest
 import torch
 
-from gp.config import SearchConfig
+from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
-from gp.evolution.individual import Individual
+from gp.evolution.individual import Birth, Individual
 from gp.evolution.primitive_set import arguments_of, primitive_set
 from gp.evolution.variation import (
+    MUTATIONS,
     SEEN,
     Exhausted,
     Guard,
@@ -16,16 +18,17 @@ from gp.evolution.variation import (
     generate,
     make_toolbox,
     mutate,
+    replace_branch,
     vary,
 )
 from primitives.grammar import parse
 from primitives.inputs import EXTENDED, PAPER
 from primitives.invalid import Invalid
 from primitives.operators import AGGREGATION
-from primitives.pps import violation
+from primitives.pps import branch_violation, violation
 from primitives.scoring import Scorer
 
-CONFIG = SearchConfig()
+CONFIG = SearchConfig(**PUBLISHED)
 PSET = primitive_set(CONFIG)
 
 
@@ -68,7 +71,7 @@ def some(count, seed=0, pset=PSET):
 def varied(how, rng, first, second):
     if how == 0:
         return generate(rng, first.pset)
-    return mutate(rng, first) if how == 1 else crossover(rng, first, second)
+    return mutate(rng, first, tuple(MUTATIONS)) if how == 1 else crossover(rng, first, second)
 
 
 def valid_population(count):
@@ -78,13 +81,16 @@ def valid_population(count):
 
 def test_10_000_generated_and_varied_trees_keep_the_form_and_score_without_a_shape_error():
     rng, scorer, results = random.Random(1), Scorer(blocks()), Counter()
-    for n_unary, inputs in ((1, PAPER), (2, EXTENDED), (3, EXTENDED)):
-        parents = some(40, n_unary, primitive_set(SearchConfig(n_unary=n_unary, inputs=inputs)))
-        for i in range(3334):
+    sets = ((1, PAPER, PUBLISHED), (2, EXTENDED, PUBLISHED), (3, EXTENDED, PUBLISHED), (2, PAPER, {}))
+    for n_unary, inputs, settings in sets:
+        config = SearchConfig(**settings, n_unary=n_unary, inputs=inputs)
+        parents = some(40, n_unary, primitive_set(config))
+        for i in range(2500):
             first, second = parents[i % 40], parents[int(rng.random() * 40)]
             child = varied(i % 3, rng, first, second)
             assert is_typed(child)
-            assert [len(branch.chain) for branch in child.spelling.branches] == [n_unary] * 2
+            assert {len(branch.chain) for branch in child.spelling.branches} == {n_unary}
+            assert len(child.spelling.branches) in ((1, 2, 3) if config.branches == 3 else (2,))
             results[type(scorer.score(child.to_proxy()))] += 1
             parents[i % 40] = child
     assert set(results) <= {float, Invalid} and results[float] > 8000
@@ -117,7 +123,7 @@ def test_parents_without_a_common_type_give_a_mutant():
 
 def test_mutation_changes_inputs_operators_joins_and_aggregations():
     rng, parent = random.Random(4), Individual.from_proxy(parse("mean[ sum( log(W), exp(G) ) ]"), PSET)
-    children = [mutate(rng, parent).to_proxy() for _ in range(400)]
+    children = [mutate(rng, parent, PUBLISHED["mutations"]).to_proxy() for _ in range(400)]
     assert {child.aggregate for child in children} == set(AGGREGATION)
     assert len({child.binary for child in children}) >= 4
     assert len({child.left.input for child in children}) > 3
@@ -143,11 +149,11 @@ def test_crossover_and_mutation_follow_their_probabilities():
 
     class Toolbox:
         def __getattr__(self, name):
-            return lambda *parents: calls.update([name])
+            return lambda rng, *parents: calls.update([name]) or copy.copy(parents[0])
 
-    rng, config = random.Random(6), SearchConfig(crossover=0.5, mutation=0.25)
+    (one,), rng, config = some(1), random.Random(6), SearchConfig(crossover=0.5, mutation=0.25)
     for _ in range(5000):
-        vary(rng, Toolbox(), config, None, None)
+        vary(rng, Toolbox(), config, one, one)
     both, mate, mutant = (calls[name] / 5000 for name in ("mate_and_mutate", "mate", "mutate"))
     assert (both, mate, mutant) == pytest.approx((0.2, 0.6, 0.2), abs=0.02)  # given that something happens
 
@@ -158,11 +164,37 @@ def test_an_operator_of_probability_zero_is_never_used(rates, used):
 
     class Toolbox:
         def __getattr__(self, name):
-            return lambda *parents: calls.update([name])
+            return lambda rng, *parents: calls.update([name]) or copy.copy(parents[0])
 
+    (one,), config = some(1), SearchConfig(crossover=rates[0], mutation=rates[1])
     for seed in range(200):
-        vary(random.Random(seed), Toolbox(), SearchConfig(crossover=rates[0], mutation=rates[1]), None, None)
+        vary(random.Random(seed), Toolbox(), config, one, one)
     assert set(calls) == {used}
+
+
+@pytest.mark.parametrize(
+    ("rates", "operator", "parents"),
+    [((1.0, 0.0), "mate", 2), ((0.0, 1.0), "mutate", 1), ((1.0, 1.0), "mate_and_mutate", 2)],
+)
+def test_a_child_knows_its_operator_and_its_parents(rates, operator, parents):
+    pair, config = some(2), SearchConfig(crossover=rates[0], mutation=rates[1])
+    child = vary(random.Random(0), make_toolbox(PSET, None), config, *pair)
+    assert child.birth == Birth(operator, tuple(parent.canonical.text for parent in pair[:parents]))
+    assert all(parent.birth == Birth("newborn") for parent in pair)
+
+
+def test_a_mutation_of_branches_leaves_all_others_and_draws_none_that_a_rule_refuses():
+    rng, pset = random.Random(4), primitive_set(SearchConfig())
+    parent = Individual.from_proxy(parse("sum( product( sum[ exp(W) ], mean[ log(G) ] ), last[ sqrt(J) ] )"), pset)
+    before = [branch.canonical() for branch in parent.spelling.branches]
+    refused = changed = 0
+    for _ in range(400):
+        child = replace_branch(rng, parent).spelling
+        pairs = [(old, new) for old, new in zip(before, child.branches, strict=True) if old != new.canonical()]
+        assert len(pairs) <= 1 and (child.binary, child.aggregate) == ("product", "sum")
+        changed += len(pairs)
+        refused += any(branch_violation(new) is not None for _, new in pairs)
+    assert changed > 350 and refused == 0
 
 
 @pytest.mark.parametrize("name", ["individual", "mate", "mutate", "mate_and_mutate"])
@@ -197,9 +229,9 @@ def test_rejections_are_counted_by_rule():
 def test_a_predictive_rule_is_asked_once_per_formula_and_counted_every_time():
     asked = Counter()
 
-    def predict(proxy):
-        asked[proxy.text] += 1
-        return "probe_noise" if "softmax" in proxy.text else None
+    def predict(proxies):
+        asked.update(proxy.text for proxy in proxies)
+        return ["probe_noise" if "softmax" in proxy.text else None for proxy in proxies]
 
     guard, rng = Guard(PSET, 50, predict), random.Random(8)
     toolbox = make_toolbox(PSET, guard)
@@ -207,13 +239,33 @@ def test_a_predictive_rule_is_asked_once_per_formula_and_counted_every_time():
     assert guard.rejections["probe_noise"] > 20 and set(asked.values()) == {1}
 
 
+def test_a_guard_of_many_leaves_the_predictive_rules_to_the_end():
+    asked = []
+
+    def predict(proxies):
+        asked.append(len(proxies))
+        return ["probe_noise" if "softmax" in proxy.text else None for proxy in proxies]
+
+    guard, rng = Guard(PSET, 50, predict, together=True), random.Random(8)
+    toolbox = make_toolbox(PSET, guard)
+    made = [toolbox.individual(rng) for _ in range(100)]
+    assert not asked
+    admitted = guard.admitted(made)
+    assert [i for i in made if i in admitted] == admitted and len(admitted) == 100 - guard.rejections[
+        "probe_noise"
+    ] < 100
+    assert (
+        asked == [len({i.canonical.text for i in made})] and guard.admitted(admitted) == admitted and asked[1:] == [0]
+    )
+
+
 def test_a_static_rule_comes_before_a_predictive_one():
-    guard = Guard(PSET, 1, lambda proxy: pytest.fail("asked about a formula that a static rule refuses"))
+    guard = Guard(PSET, 1, lambda proxies: pytest.fail("asked about a formula that a static rule refuses"))
     assert guard.fault(Individual.from_proxy(parse("mean[ sum( exp(log(W)), G ) ]"), PSET)) == "inverse_pair"
 
 
 def test_nothing_left_is_said_after_a_bounded_number_of_tries():
-    toolbox = make_toolbox(PSET, Guard(PSET, 2, lambda proxy: "probe_constant"))
+    toolbox = make_toolbox(PSET, Guard(PSET, 2, lambda proxies: ["probe_constant"] * len(proxies)))
     with pytest.raises(Exhausted, match="probe_constant"):
         toolbox.individual(random.Random(0))
 

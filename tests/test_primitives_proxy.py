@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from primitives.grammar import parse
@@ -104,3 +110,24 @@ def test_a_genotype_holds_names_only() -> None:
 @pytest.mark.parametrize("text", ["sum[ W ]", "sum[ sum( exp(W), A ) ]", "sum( mean[ sum( W, G ) ], last[ abs(J) ] )"])
 def test_equal_formulas_are_one_key(text: str) -> None:
     assert len({parse(text), parse(text.replace(" ", "")), parse(f" {text}\n")}) == 1
+
+
+LOOKS_UP = """
+import pickle, sys
+from primitives.proxy import Branch
+branch = Branch("W", ("log", "abs"))
+found = pickle.load(sys.stdin.buffer)
+print(found in {branch}, hash(found) == hash(branch), hash(branch), "log" in vars(found).get("chain", ()))
+"""
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_a_branch_from_another_process_is_found_in_a_set(seed: str) -> None:
+    branch = Branch("W", ("log", "abs"))
+    hash(branch), str(branch), branch.canonical()  # all that is kept with it
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKS_UP], input=pickle.dumps(branch), capture_output=True, check=True,
+        env={**os.environ, "PYTHONHASHSEED": seed}, cwd=Path(__file__).resolve().parent.parent,
+    )  # fmt: skip
+    found, same, other, whole = done.stdout.decode().split()
+    assert (found, same, whole) == ("True", "True", "True") and int(other) != hash(branch)

@@ -55,7 +55,7 @@ def test_every_command_is_in_the_table_and_no_other() -> None:
 
 
 def test_the_python_block_runs_as_a_script(tiny_benchmark: Path, tmp_path: Path) -> None:
-    small = "SearchConfig(iterations=20, population=12, beam=8, inputs=('W', 'G', 'J'))"
+    small = "SearchConfig(iterations=20, population=12, brood=9, sweeps=1, folds=2, inputs=('W', 'G', 'J'))"
     text = python_block().replace('"gpt2-mini"', repr(str(tiny_benchmark))).replace("50, seed", "16, seed")
     script = tmp_path / "example.py"
     script.write_text(text.replace("SearchConfig()", small))

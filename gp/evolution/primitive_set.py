@@ -93,7 +93,7 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
         if "outside" in joins:
             self._add_outside(aggregates, third)
             if "inside" not in joins:  # there a branch is alone where the other is dropped
-                self._add_node(Role.ALONE, "alone", (self.type_of("Aggregated"),), self.pair)
+                self._add_node(Role.ALONE, "alone", (self.type_of("Aggregated"),), self.network)
 
     def type_of(self, name: str, ancestor: type = object) -> type:
         """The type called `name`, made when first asked for."""

@@ -84,8 +84,9 @@ def mutate(rng: random.Random, parent: Individual, names: Sequence[str] = MUTATE
     return MUTATIONS[draw(rng, names)](rng, parent)
 
 
-def crossover(rng: random.Random, first: Individual, second: Individual) -> Individual:
-    """`first` with one subtree taken from `second`, where the types agree; mutated if they agree nowhere."""
+def crossover(rng: random.Random, first: Individual, second: Individual, names: Sequence[str] = MUTATED) -> Individual:
+    """`first` with one subtree taken from `second`, where the types agree; mutated if they agree nowhere, by one of
+    the named mutations."""
     slots: dict[str, list[int]] = {}
     donors: dict[str, list[int]] = {}
     for at, slot in list(enumerate(first.slots))[1:]:
@@ -95,7 +96,7 @@ def crossover(rng: random.Random, first: Individual, second: Individual) -> Indi
         if donors[name]:
             slots.setdefault(name, []).append(at)
     if not slots:
-        return mutate(rng, first)
+        return mutate(rng, first, names)
     name = draw(rng, sorted(slots))
     at, donor = draw(rng, slots[name]), draw(rng, donors[name])
     return _graft(first, at, second[second.searchSubtree(donor)])
@@ -125,7 +126,7 @@ def make_toolbox(
     """
     toolbox = base.Toolbox()
     toolbox.register("individual", generate, pset=pset)
-    toolbox.register("mate", crossover)
+    toolbox.register("mate", crossover, names=tuple(mutations))
     toolbox.register("mutate", mutate, names=tuple(mutations))
     for name in ("individual", "mate", "mutate"):
         if hasattr(own, name):
