@@ -47,10 +47,7 @@ objective("spearman")(RankTarget.spearman)
 objective("kendall")(RankTarget.kendall)
 
 
-@objective("both")
-def both(target: RankTarget, scores: np.ndarray) -> np.ndarray:
-    """The mean of rho and tau-b."""
-    return (target.spearman(scores) + target.kendall(scores)) / 2
+objective("both")(RankTarget.mean_of_both)
 
 
 def evaluate_scores(

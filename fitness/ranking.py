@@ -76,6 +76,10 @@ class RankTarget:
                 result[at : at + chunk] = (signs @ self._pair_signs) / np.sqrt(untied)
         return result
 
+    def mean_of_both(self, scores: np.ndarray) -> np.ndarray:
+        """The mean of rho and tau-b of each row of `scores` (P, N) -> (P,)."""
+        return (self.spearman(scores) + self.kendall(scores)) / 2
+
 
 _SPARE = 10  # binary digits below a score's resolution, enough to hold a place
 _PLACES = (1 << _SPARE) - 1
