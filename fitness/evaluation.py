@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitness.ranking import dense_ranks
 from primitives.invalid import Invalid
 from primitives.proxy import Proxy
 
-__all__ = ["Evaluate", "Evaluation", "Split", "ranking_key", "ranking_keys", "split_groups"]
+__all__ = ["Evaluate", "Evaluation", "Split", "dense_ranks", "ranking_key", "ranking_keys", "split_groups"]
 
 
 @dataclass(frozen=True)
@@ -79,3 +78,14 @@ def ranking_key(scores: np.ndarray) -> str:
 def ranking_keys(scores: np.ndarray) -> list[str]:
     """The identities of many rankings (P, N)."""
     return [hashlib.sha256(row.tobytes()).hexdigest() for row in dense_ranks(scores)]
+
+
+def dense_ranks(scores: np.ndarray) -> np.ndarray:
+    """The place of each value among the different values of its row, from 0, for `scores` (P, N); int32."""
+    order = np.argsort(scores, axis=-1)
+    ordered = np.take_along_axis(scores, order, axis=-1)
+    new = np.zeros(ordered.shape, dtype=np.int32)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    ranks = np.empty_like(new)
+    np.put_along_axis(ranks, order, np.cumsum(new, axis=-1, dtype=np.int32), axis=-1)
+    return ranks

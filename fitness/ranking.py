@@ -13,7 +13,6 @@ from scipy import stats
 __all__ = [
     "RankTarget",
     "bootstrap_interval",
-    "dense_ranks",
     "kendall",
     "narrowest",
     "paired_p_value",
@@ -106,17 +105,6 @@ def _order(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def row_by_row(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """rho of each row of `x` (P, N) with the same row of `y`, neither constant; (P,), free of rounding."""
     return (_unit(stats.rankdata(x, axis=-1)) * _unit(stats.rankdata(y, axis=-1))).sum(-1).round(12)
-
-
-def dense_ranks(scores: np.ndarray) -> np.ndarray:
-    """The place of each value among the different values of its row, from 0, for `scores` (P, N); int32."""
-    order = np.argsort(scores, axis=-1)
-    ordered = np.take_along_axis(scores, order, axis=-1)
-    new = np.zeros(ordered.shape, dtype=np.int32)
-    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    ranks = np.empty_like(new)
-    np.put_along_axis(ranks, order, np.cumsum(new, axis=-1, dtype=np.int32), axis=-1)
-    return ranks
 
 
 def rarest(scores: np.ndarray) -> np.ndarray:

@@ -52,12 +52,18 @@ def test_an_interrupt_saves_what_there_is(quiet: Study, tmp_path: Path, signals:
     assert not difference(contents(quiet.folder / "whole"), contents(tmp_path / "run"))
 
 
-def test_an_interrupt_while_formulas_grow_saves_the_evolution(quiet: Study, tmp_path: Path) -> None:
-    process, _ = held("every branch joined", *quiet.evolve(quiet.folder / "bank", tmp_path / "run"))
+@pytest.mark.parametrize(
+    ("moment", "reached"), [("every single branch", None), ("exact scores on the search split", ITERATIONS)]
+)
+def test_an_interrupt_before_and_after_the_evolution_loses_nothing(
+    moment: str, reached: int | None, quiet: Study, tmp_path: Path
+) -> None:
+    process, _ = held(moment, *quiet.evolve(tmp_path / "bank", tmp_path / "run"))
     stopped(process, signal.SIGINT)
-    assert json.loads((tmp_path / "run" / "checkpoint.json").read_bytes())["iteration"] == ITERATIONS
+    checkpoint = tmp_path / "run" / "checkpoint.json"
+    assert (json.loads(checkpoint.read_bytes())["iteration"] if checkpoint.exists() else None) == reached
     assert not (tmp_path / "run" / "hall_of_fame.json").exists()
-    assert resume_here(tmp_path / "run", quiet.folder / "bank") == 0
+    assert resume_here(tmp_path / "run", tmp_path / "bank") == 0
     assert not difference(contents(quiet.folder / "whole"), contents(tmp_path / "run"))
 
 

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from fitness.evaluation import split_groups
+from fitness.evaluation import dense_ranks, split_groups
 from fitness.objectives import evaluate_scores
 from fitness.ranking import (
     RankTarget,
     bootstrap_interval,
-    dense_ranks,
     kendall,
     narrowest,
     paired_p_value,

@@ -14,7 +14,7 @@ from fitness.features.collect import collect
 from fitness.ranking import RankTarget
 from fitness.tables.branches import BranchTable
 from gp.benchmark_search import PreparedSearch
-from gp.choice import BEST, Kind, _agreement, choose
+from gp.choice import BEST, _agreement, _rehearsal, coarse_pays
 from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.variation import Exhausted
 from gp.problem import SearchProblem, is_coarse
@@ -25,7 +25,6 @@ from models.tokens import TokenBatch
 from primitives.grammar import parse
 
 SMALL = SearchConfig(n_unary=1, inputs=("A", "W"), aggregates=("mean", "last"), folds=3)
-KINDS = [Kind(2), Kind(3), Kind(2, coarse=True)]
 
 
 @pytest.fixture(scope="module")
@@ -42,90 +41,65 @@ def sweeper(problem: SearchProblem) -> Sweeper:
     return Sweeper.create(problem, SMALL)
 
 
-Asked = list[tuple[Kind, SearchConfig, SearchProblem]]
+Asked = list[tuple[bool, SearchConfig, SearchProblem]]
 
 
-def stub(monkeypatch: pytest.MonkeyPatch, worth: dict[Kind, float]) -> Asked:
-    """Every kind is worth what the table says; what was asked is kept."""
+def stub(monkeypatch: pytest.MonkeyPatch, fine: float, coarse: float) -> Asked:
+    """Formulas of the kinds are worth this much; what was asked is kept."""
     asked: Asked = []
 
-    def rehearsed(part: SearchProblem, sweeper: Sweeper, kind: Kind, config: SearchConfig, stop: object) -> list[Kind]:
+    def rehearsed(part: SearchProblem, sweeper: Sweeper, kind: bool, config: SearchConfig, stop: object) -> list[bool]:
         asked.append((kind, config, part))
         return [kind] * 20
 
-    def of(found: Sequence[Kind], problem: SearchProblem, left_out: np.ndarray) -> float:
-        assert len(found) == (1 if found[0].coarse else BEST)
-        return worth[found[0]]
+    def worth(found: Sequence[bool], problem: SearchProblem, left_out: np.ndarray) -> float:
+        assert len(found) == (1 if found[0] else BEST)
+        return coarse if found[0] else fine
 
     monkeypatch.setattr("gp.choice._rehearsed", rehearsed)
-    monkeypatch.setattr("gp.choice._worth", of)
+    monkeypatch.setattr("gp.choice._worth", worth)
     return asked
 
 
-@pytest.mark.parametrize("best", KINDS)
-def test_the_kind_that_ranks_left_out_architectures_best_is_chosen(
-    best: Kind, problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = stub(monkeypatch, {kind: 0.6 if kind == best else 0.5 for kind in KINDS})
-    assert choose(problem, sweeper, SMALL) == best
-    assert [kind for kind, _, _ in asked] == KINDS * SMALL.folds
-
-
 @pytest.mark.parametrize(
-    ("worth", "chosen"),
-    [((0.5, 0.5, 0.5), 0), ((0.5, 0.5 + 1e-14, 0.5), 0), ((0.4, 0.5, 0.5), 1), ((-1, -1, -1), 0)],
+    ("fine", "coarse", "chosen"),
+    [(0.5, 0.6, True), (0.6, 0.5, False), (0.5, 0.5, False), (0.5, 0.5 + 1e-14, False), (-1, -1, False)],
 )
-def test_of_equal_kinds_the_earlier_one_is_chosen(
-    worth: tuple[float, ...], chosen: int, problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+def test_the_kind_that_ranks_left_out_architectures_best_is_chosen_of_equals_the_fine_one(
+    fine: float, coarse: float, chosen: bool, problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stub(monkeypatch, dict(zip(KINDS, worth, strict=True)))
-    assert choose(problem, sweeper, SMALL) == KINDS[chosen]
+    asked = stub(monkeypatch, fine, coarse)
+    assert coarse_pays(problem, sweeper, SMALL) is chosen
+    assert [kind for kind, _, _ in asked] == [False, True] * SMALL.folds
 
 
 def test_every_architecture_is_left_out_once_and_each_fold_has_a_seed_of_its_own(
     problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = stub(monkeypatch, dict.fromkeys(KINDS, 0.5))
-    choose(problem, sweeper, SMALL)
-    parts = [part for kind, _, part in asked if kind == KINDS[0]]
+    asked = stub(monkeypatch, 0.5, 0.5)
+    coarse_pays(problem, sweeper, SMALL)
+    parts = [part for coarse, _, part in asked if not coarse]
     seen = [set(np.arange(14)[part.places].tolist()) for part in parts]
     assert sorted(place for places in seen for place in set(range(14)) - places) == list(range(14))
     assert all(len(part.target.values) == len(places) for part, places in zip(parts, seen, strict=True))
     assert len({config.seed for _, config, _ in asked}) == SMALL.folds
-    other = stub(monkeypatch, dict.fromkeys(KINDS, 0.5))
-    choose(problem, sweeper, replace(SMALL, seed=43))
+    other = stub(monkeypatch, 0.5, 0.5)
+    coarse_pays(problem, sweeper, replace(SMALL, seed=43))
     assert not np.array_equal(other[0][2].places, asked[0][2].places)
 
 
 def test_a_rehearsal_is_a_short_search_of_its_kind() -> None:
-    two, three, coarse = (kind.rehearsal(SMALL, 0) for kind in KINDS)
-    assert (two.branches, three.branches, coarse.branches) == (2, 3, 2)
-    assert 0 == coarse.iterations < two.iterations < three.iterations < SMALL.iterations
-    assert (two.inputs, two.objective, two.hall_size) == (SMALL.inputs, SMALL.objective, BEST)
+    fine, coarse = (_rehearsal(SMALL, kind, 0) for kind in (False, True))
+    assert 0 == coarse.iterations < fine.iterations < SMALL.iterations
+    assert (fine.inputs, fine.branches, fine.hall_size) == (SMALL.inputs, SMALL.branches, BEST)
 
 
-@pytest.mark.parametrize(
-    ("change", "kinds"),
-    [
-        ({"coarse": 0.0}, [Kind(2), Kind(3)]),
-        ({"branches": 2}, [Kind(2), Kind(2, True)]),
-        ({"branches": 2, "coarse": 0.0}, []),
-        ({"folds": 0}, []),
-        ({"joins": ("inside",)}, []),
-    ],
-)
-def test_settings_say_which_kinds_compete(
-    change: dict, kinds: list[Kind], problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("change", [{"coarse": 0.0}, {"folds": 0}])
+def test_settings_without_a_choice_try_nothing(
+    change: dict, problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, config = stub(monkeypatch, dict.fromkeys(KINDS, 0.5)), replace(SMALL, **change)
-    assert choose(problem, sweeper, config) == Kind(2 if kinds else config.branches)
-    assert [kind for kind, _, _ in asked] == kinds * config.folds
-
-
-def test_a_third_branch_pays_where_the_ground_truth_is_made_of_three(problem: SearchProblem, sweeper: Sweeper) -> None:
-    truth = parse("sum( product( mean[ exp(A) ], last[ pow2(W) ] ), last[ to_std(A) ] )")
-    problem = replace(problem, target=RankTarget.create(problem.table.score(truth)))
-    assert choose(problem, Sweeper(problem, sweeper.singles), SMALL) == Kind(3)
+    asked = stub(monkeypatch, 0.5, 0.6)
+    assert coarse_pays(problem, sweeper, replace(SMALL, **change)) is False and not asked
 
 
 @pytest.fixture
@@ -139,7 +113,7 @@ def stairs(problem: SearchProblem) -> SearchProblem:
 def test_coarse_formulas_are_found_where_the_rest_is_noise(stairs: SearchProblem) -> None:
     config = replace(SMALL, inputs=("A", "W.attn"), n_unary=2, folds=5, population=60, iterations=60, brood=30)
     prepared = PreparedSearch.of(stairs, config)
-    assert prepared.problem.coarse == config.coarse and prepared.config.branches == 2
+    assert prepared.problem.coarse == config.coarse and prepared.config == config
     hall = prepared.evolve().hall
     assert hall.best is not None and hall.best.fitness > 0.8
     assert is_coarse(stairs.scores([e.proxy for e in hall.champions]), config.coarse).all()
@@ -151,13 +125,13 @@ def test_coarse_formulas_are_found_where_the_rest_is_noise(stairs: SearchProblem
 def test_other_algorithms_sweep_nothing_and_have_no_choice(
     problem: SearchProblem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gp.benchmark_search.choose", lambda *given: pytest.fail("chosen"))
+    monkeypatch.setattr("gp.benchmark_search.coarse_pays", lambda *given: pytest.fail("chosen"))
     for config in (SearchConfig(**PUBLISHED), replace(SMALL, joins=("inside",))):
         prepared = PreparedSearch.of(problem, config)
         assert prepared.sweeper is None and prepared.config == config and prepared.problem is problem
 
 
-@pytest.mark.parametrize("times", [0, 2, 3, 9])
+@pytest.mark.parametrize("times", [0, 2, 3, 7])
 def test_a_stop_ends_the_preparation(times: int, problem: SearchProblem) -> None:
     asked: list[None] = []
 
@@ -177,15 +151,16 @@ def test_a_kind_without_any_formula_is_worth_least(
         raise Exhausted("nothing left")
 
     monkeypatch.setattr("gp.choice.evolve", exhausted)
-    assert choose(problem, sweeper, SMALL) == Kind(2)
+    assert coarse_pays(problem, sweeper, SMALL) is False
 
 
 @pytest.mark.parametrize(
     ("coarse", "scores", "kept"),
     [
         (0.5, [[1, 1, 2, 2], [1, 2, 3, 4]], {"mean[ A ]"}),
-        (0.5, [[1, 1, 1, 2], [1, 2, 3, 4]], {"mean[ A ]", "mean[ W ]"}),  # else there would be nothing
-        (0.0, [[1, 1, 2, 2], [1, 2, 3, 4]], {"mean[ A ]", "mean[ W ]"}),
+        (0.5, [[1, 1, 1, 2], [1, 2, 3, 4]], {"mean[ W ]"}),  # else there would be nothing
+        (0.5, [[1, 1, 2, 2], [1, 2, 1, 2]], {"mean[ A ]"}),  # the other is far from the best
+        (0.0, [[1, 1, 2, 2], [1, 2, 1, 2]], {"mean[ A ]", "mean[ W ]"}),
     ],
 )
 def test_exact_scores_say_what_is_coarse(coarse: float, scores: list[list[float]], kept: set[str]) -> None:
@@ -193,7 +168,7 @@ def test_exact_scores_say_what_is_coarse(coarse: float, scores: list[list[float]
     found = [Evaluation(parse(text), 0.5, 1, text, found_at=7 + i) for i, text in enumerate(("mean[ A ]", "mean[ W ]"))]
     judged = PreparedSearch(problem, None, SMALL).judged(found, np.array(scores, dtype=float))
     assert {c.proxy.text for c in judged.champions} == kept
-    assert {c.proxy.text: c.found_at for c in judged.champions}["mean[ A ]"] == 7
+    assert all(c.found_at == {"mean[ A ]": 7, "mean[ W ]": 8}[c.proxy.text] for c in judged.champions)
 
 
 def test_every_pair_with_one_that_was_left_out_counts() -> None:

@@ -14,7 +14,11 @@ def test_the_published_settings_are_those_of_lpzero():
     assert (config.population, config.iterations, config.seed, config.n_unary) == (80, 1000, 42, 2)
     assert (config.crossover, config.mutation, config.selection_ratio) == (0.5, 0.5, 0.1)
     assert (config.algorithm, config.branches, config.joins) == ("lpzero", 2, ("inside", "outside"))
-    assert config.mutations == ("regrow", "replace") and not config.chooses and config.finalists == config.hall_size
+    assert (
+        config.mutations == ("regrow", "replace")
+        and not config.sweeps_branches
+        and config.finalists == config.hall_size
+    )
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -112,11 +116,11 @@ def test_a_configuration_cannot_be_changed():
 
 
 @pytest.mark.parametrize(
-    ("change", "chooses"),
-    [({}, True), ({"folds": 0}, False), ({"joins": ("inside",)}, False), ({"algorithm": "nsga2"}, False)],
+    ("change", "sweeps"),
+    [({}, True), ({"folds": 0}, True), ({"joins": ("inside",)}, False), ({"algorithm": "nsga2"}, False)],
 )
-def test_what_settings_leave_a_choice_of_kind(change, chooses):
-    assert SearchConfig(**change).chooses is chooses
+def test_what_settings_sweep_branches(change, sweeps):
+    assert SearchConfig(**change).sweeps_branches is sweeps
 
 
 def test_three_times_as_many_formulas_as_the_hall_holds_are_scored_exactly_after_sweeps():

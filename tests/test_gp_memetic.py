@@ -10,10 +10,12 @@ import pytest
 from landscape import SINGLES, evaluate, search, short, sweep
 
 from gp.evolution.evolve import Evolution, evolve
-from gp.evolution.individual import Birth
-from gp.evolution.state import SearchState
+from gp.evolution.state import BadState, SearchState
+from gp.lineage import Birth, ancestry, from_lines, is_crossed, to_lines
 from primitives.grammar import parse
 from primitives.proxy import Proxy
+from storage.datum import Datum
+from storage.errors import ZcpError
 
 OPERATORS = {"newborn", "mate", "mutate", "mate_and_mutate", "sweep", "mate_and_sweep"}
 
@@ -45,23 +47,36 @@ def test_every_formula_has_a_birth_and_every_lineage_ends_in_births_without_pare
     operators = Counter(birth.operator for birth in state.seen.values() if birth)
     assert set(operators) == OPERATORS and sum(operators.values()) == len(state.seen)
     for text in state.seen:
-        lineage = state.lineage(text)
-        assert next(iter(lineage)) == text
-        assert all(parent in lineage for birth in lineage.values() for parent in birth.parents)
-        assert any(not birth.parents for birth in lineage.values())
+        lineage = ancestry(state.seen, [text])
+        assert list(lineage)[-1] == text and not next(iter(lineage.values())).parents
+        place = {ancestor: at for at, ancestor in enumerate(lineage)}
+        assert all(place[parent] < place[one] for one, birth in lineage.items() for parent in birth.parents)
         assert all(bool(birth.parents) is (birth.operator != "newborn") or birth == Birth("sweep")
                    for birth in lineage.values())  # fmt: skip
 
 
-def test_a_lineage_survives_a_circle_and_says_nothing_of_what_was_never_seen(state: SearchState) -> None:
-    circle = SearchState.start(short())
-    circle.seen = {"a": Birth("mate", ("b", "c")), "b": Birth("mutate", ("a",)), "c": Birth("newborn")}
-    assert list(circle.lineage("a")) == ["a", "b", "c"] and not state.lineage("mean[ W ]x")
+def test_a_lineage_tells_no_more_than_is_known(state: SearchState) -> None:
+    births = {"c": Birth("mate", ("a", "b")), "a": Birth("newborn"), "b": None, "d": Birth("mutate", ("c",))}
+    assert list(ancestry(births, ["d", "c"])) == ["a", "c", "d"] and not ancestry(births, ["b", "e"])
+    assert is_crossed(ancestry(births, ["d"])) and not is_crossed(ancestry(births, ["a"]))
 
 
-def test_parents_are_older_than_their_children(state: SearchState) -> None:
-    place = {text: at for at, text in enumerate(state.seen)}
-    assert all(place[p] < at for at, birth in enumerate(state.seen.values()) if birth for p in birth.parents)
+def test_a_lineage_comes_back_from_its_lines(state: SearchState) -> None:
+    lineage = ancestry(state.seen, list(state.seen)[-20:])
+    lines = json.loads(json.dumps(to_lines(lineage)))
+    assert from_lines(Datum("lineage", lines, BadState)) == lineage and is_crossed(lineage)
+    for damage in ({"parents": [len(lines)]}, {"parents": [0, 0, 0]}, {"text": "mean[ sqr(W) ]"}, {"operator": 3}):
+        with pytest.raises(ZcpError):
+            from_lines(Datum("lineage", [{**lines[0], **damage}], BadState))
+
+
+@pytest.mark.parametrize("pps", [True, False])
+def test_parents_are_older_than_their_children(pps: bool) -> None:
+    settings = {"inputs": ["W"], "n_unary": 1, "branches": 2, "aggregates": ["mean"], "iterations": 600, "pps": pps}
+    seen = search(algorithm="memetic", **settings).state.seen
+    place = {text: at for at, text in enumerate(seen)}
+    assert all(place[p] < at for at, birth in enumerate(seen.values()) if birth for p in birth.parents)
+    assert ancestry(seen, seen).keys() == seen.keys()
 
 
 def test_births_and_sweeps_come_back_from_json_exactly(state: SearchState) -> None:

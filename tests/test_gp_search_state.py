@@ -67,7 +67,7 @@ def test_an_invalid_member_is_stored_as_null():
         (("seen",), DATA["seen"][:-1], "births: got a list, wanted 75 births, one for each formula seen"),
         (("births", 0), [], "births[0]: got a list, wanted an operator and the places of the parents"),
         (("births", 0), ["mate", 1, 2, 3], "births[0]"),
-        (("births", 9), ["mate", 1, 76], "births[9][2]: got 76"),
+        (("births", 9), ["mate", 1, 9], "births[9][2]: got 9"),
         (("births", 9, 0), 5, "births[9][0]: got 5"),
         (("population", 3, "ranking"), "abc", "population[3]: ranking: got 'abc', wanted a sha256"),
         (("swept", 0), None, "swept[0]: got None"),

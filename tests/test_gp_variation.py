@@ -7,7 +7,7 @@ import torch
 
 from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
-from gp.evolution.individual import Birth, Individual
+from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import arguments_of, primitive_set
 from gp.evolution.variation import (
     MUTATIONS,
@@ -21,6 +21,7 @@ from gp.evolution.variation import (
     replace_branch,
     vary,
 )
+from gp.lineage import Birth
 from primitives.grammar import parse
 from primitives.inputs import EXTENDED, PAPER
 from primitives.invalid import Invalid

@@ -161,7 +161,7 @@ class Evolution:
         self._asked, self._compared = [], {}
         for individual, evaluation in zip(newborn, evaluations, strict=True):
             state.evaluations += 1
-            state.seen[individual.canonical.text] = individual.birth
+            state.seen.setdefault(individual.canonical.text, individual.birth)  # the first; a later one may be a circle
             individual.ranking = evaluation.ranking
             valid = evaluation.invalid is None and math.isfinite(evaluation.fitness)
             fitness = evaluation.fitness if valid else float("-inf")

@@ -114,11 +114,11 @@ def _seen(whole: Datum) -> dict[str, Birth | None]:
     if len(births) != len(texts):
         raise whole["births"].refuse(f"{len(texts)} births, one for each formula seen")
     seen: dict[str, Birth | None] = {}
-    for text, item in zip(texts, births, strict=True):
+    for at, (text, item) in enumerate(zip(texts, births, strict=True)):
         parts = list(item.items(3))
         if not parts:
             raise item.refuse("an operator and the places of the parents")
-        parents = tuple(texts[part.integer(0, len(texts) - 1)] for part in parts[1:])
+        parents = tuple(texts[part.integer(0, at - 1)] for part in parts[1:])
         seen[text] = Birth(parts[0].text(), parents) if parts[0].value else None
     return seen
 
