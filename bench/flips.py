@@ -53,7 +53,7 @@ def targets(folder: Path) -> dict[str, tuple[Path, Loader]]:
             return read(files)
 
     def state(files: RunFiles) -> Any:
-        loaded = files.load_state()
+        loaded = files.load_state(files.settings.search)
         return loaded and loaded.to_dict()
 
     architectures = read_benchmark(table).architectures[:4]

@@ -78,18 +78,8 @@ def write_glue(path: Path, count: int = 12) -> Path:
 def evolve_here(benchmark: Path, bank: Path, out: Path, *options: str) -> Path:
     """A finished search, made in this process."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as talk:
-        arguments = [
-            "evolve",
-            "--benchmark",
-            str(benchmark),
-            *SEARCH,
-            *FEATURES,
-            "--bank",
-            str(bank),
-            "--out",
-            str(out),
-            *options,
-        ]
+        search = ["evolve", "--benchmark", str(benchmark), *SEARCH, *FEATURES]
+        arguments = [*search, "--bank", str(bank), "--out", str(out), *options]
         if cli.main(arguments) != 0:
             raise SystemExit(talk.getvalue())
     return out

@@ -55,7 +55,7 @@ def _of_run(name: str) -> Callable[[Targets, Make], object]:
         make(targets.place / name)
         WATCH.armed = True
         with RunFiles.resume(targets.place) as files:
-            state = files.load_state()
+            state = files.load_state(files.settings.search)
             with files.journal(state):
                 return state is not None  # a checkpoint that is none counts as absent
 

@@ -149,14 +149,17 @@ class Targets:
 
     def _checkpoint(self, content: bytes) -> object:
         with self._opened("checkpoint.json", content) as files:
-            return files.load_state() is not None
+            return files.load_state(files.settings.search) is not None
 
     def _settings(self, content: bytes) -> object:
         with self._opened("config.json", content):
             return True
 
     def _journal(self, content: bytes) -> object:
-        with self._opened("generations.jsonl", content) as files, files.journal(files.load_state()):
+        with (
+            self._opened("generations.jsonl", content) as files,
+            files.journal(files.load_state(files.settings.search)),
+        ):
             return True
 
     def verify(self, path: Path) -> object:

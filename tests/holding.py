@@ -17,7 +17,8 @@ class Held:
     def write(self, text):
         self.stream.write(text)
         self.stream.flush()
-        if self.moment in text:
+        if self.moment and self.moment in text:
+            self.moment = ""  # once: what answers a signal may say it again
             sys.stdin.readline()
 
     def __getattr__(self, name):

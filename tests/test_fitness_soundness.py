@@ -86,7 +86,7 @@ def test_the_user_decides_whether_it_is_fatal(loud: Path, tmp_path: Path, capfd:
     assert cli.main([*extract, "--on-invalid", "drop"]) == 0
     assert "dropped 4 of 30 networks" in capfd.readouterr().err
 
-    evolve = ["evolve", "--benchmark", str(loud), *SEARCH, "--iterations", "30", "--bank", bank]
+    evolve = ["evolve", "--benchmark", str(loud), *SEARCH, *FEATURES, "--iterations", "30", "--bank", bank]
     assert cli.main([*evolve, "--out", str(run)]) == 1
     assert "use --on-invalid drop" in capfd.readouterr().err
     assert cli.main(["evolve", "--resume", str(run), "--bank", bank, "--devices", "cpu", "--on-invalid", "drop"]) == 0
