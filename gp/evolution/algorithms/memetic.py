@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Memetic"]
 
-DUEL = 3  # members of which the best becomes a parent
-TAKEN = 5  # results of a sweep that enter the population
-CROSSED = 0.8  # share of sweeps that improve a child of two parents, not a member
+DUEL = 6  # members of which the best becomes a parent
+TAKEN = 10  # results of a sweep that enter the population
+CROSSED = 0.2  # share of sweeps that improve a child of two parents, not a member
 
 
 @algorithm("memetic")
