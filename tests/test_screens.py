@@ -84,7 +84,7 @@ def test_the_table_of_evolve_is_one_block_on_a_page_of_100() -> None:
     table_lines = page.split("\n\n")[0].splitlines()
     assert len(table_lines) == 1 + 3 + 18 and table_lines[3].split()[-1] == "fidelity"
     assert table_lines[4].startswith("1 ") and "0.913..0.941" in table_lines[4]
-    assert "\n10  -1  sum( product(" in page
+    assert "\n10  +1  product( difference(" in page
 
 
 words = st.text("abc.-[]/:é", min_size=1, max_size=12)
