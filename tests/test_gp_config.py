@@ -150,3 +150,21 @@ def test_every_setting_changes_the_search(algorithm, field):
     change = {"algorithm": algorithm, **{field: {**CHANGES, **READ_BY_LPZERO}[field]}}
     assert getattr(default, field) != change[field]
     assert fingerprint(search(algorithm=algorithm)) != fingerprint(search(**change))
+
+
+@pytest.mark.parametrize(
+    "name", ["seed", "iterations", "population", "n_unary", "objective", "algorithm", "branches", "brood", "sweeps", "folds", "coarse", "hall_size"],
+)  # fmt: skip
+def test_the_command_has_the_defaults_of_a_search(name: str) -> None:
+    from commands.evolve import evolve
+
+    (option,) = (parameter for parameter in evolve.params if parameter.name == name)
+    assert option.default == getattr(SearchConfig(), name)
+
+
+def test_the_command_has_the_names_of_a_search() -> None:
+    from commands.evolve import evolve
+
+    defaults = {parameter.name: parameter.default for parameter in evolve.params}
+    assert (defaults["joins"],) == SearchConfig().joins
+    assert tuple(defaults["mutations"].split(",")) == SearchConfig().mutations
