@@ -7,9 +7,14 @@ import os
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fitness.features.bank import sketch_features
 from fitness.features.collect import Features, collect
+from fitness.ranking import RankTarget
+from fitness.tables.branches import BranchTable
+from gp.problem import SearchProblem
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
@@ -70,3 +75,13 @@ def published() -> Path:
     if not folder.is_dir():
         pytest.skip("ZCP_DATA does not name a folder with the published benchmarks")
     return folder
+
+
+@pytest.fixture(scope="module")
+def problem(tiny_architectures: list[Architecture], batch: TokenBatch) -> SearchProblem:
+    """A small search: 14 networks whose size, with noise, is what they are worth."""
+    chosen = tiny_architectures[:14]
+    entries = [sketch_features(collect(SPACES["gpt2"].build(a, 0), batch)) for a in chosen]
+    quality = np.array([SPACES["gpt2"].parameters(a).decoder for a in chosen]) ** 0.5
+    target = RankTarget.create(quality + np.random.default_rng(3).normal(0, 60, len(chosen)))
+    return SearchProblem(BranchTable(entries), target)

@@ -9,31 +9,16 @@ import numpy as np
 import pytest
 
 from fitness.evaluation import Evaluation
-from fitness.features.bank import sketch_features
-from fitness.features.collect import collect
 from fitness.ranking import RankTarget
-from fitness.tables.branches import BranchTable
 from gp.benchmark_search import PreparedSearch
 from gp.choice import BEST, _agreement, _rehearsal, coarse_pays
 from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.variation import Exhausted
 from gp.problem import SearchProblem, is_coarse
 from gp.sweeps import Interrupted, Sweeper
-from models.architecture import Architecture
-from models.spaces import SPACES
-from models.tokens import TokenBatch
 from primitives.grammar import parse
 
 SMALL = SearchConfig(n_unary=1, inputs=("A", "W"), aggregates=("mean", "last"), folds=3)
-
-
-@pytest.fixture(scope="module")
-def problem(tiny_architectures: list[Architecture], batch: TokenBatch) -> SearchProblem:
-    chosen = tiny_architectures[:14]
-    entries = [sketch_features(collect(SPACES["gpt2"].build(a, 0), batch)) for a in chosen]
-    quality = np.array([SPACES["gpt2"].parameters(a).decoder for a in chosen]) ** 0.5
-    target = RankTarget.create(quality + np.random.default_rng(3).normal(0, 60, len(chosen)))
-    return SearchProblem(BranchTable(entries), target)
 
 
 @pytest.fixture(scope="module")

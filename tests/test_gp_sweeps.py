@@ -10,18 +10,12 @@ import numpy as np
 import pytest
 
 from fitness.evaluation import Evaluation, ranking_key
-from fitness.features.bank import sketch_features
-from fitness.features.collect import collect
 from fitness.objectives import evaluate_scores
 from fitness.ranking import RankTarget
-from fitness.tables.branches import BranchTable
 from fitness.tables.chains import chains_of
 from gp.config import SearchConfig
 from gp.problem import SearchProblem, is_coarse
 from gp.sweeps import LOOKED_AT, Interrupted, Singles, Sweeper, number_joins
-from models.architecture import Architecture
-from models.spaces import SPACES
-from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.invalid import Invalid
 from primitives.pps import violation
@@ -32,15 +26,6 @@ TEXTS = [
     "last[ exp(A) ]", "sum( mean[ abs(A) ], last[ pow2(W) ] )", "mean[ product( abs(A), pow2(W) ) ]",
     "difference( product( mean[ exp(A) ], last[ W ] ), mean[ to_std(A) ] )", "mean[ matmul( abs(W), exp(W) ) ]",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def problem(tiny_architectures: list[Architecture], batch: TokenBatch) -> SearchProblem:
-    chosen = tiny_architectures[:14]
-    entries = [sketch_features(collect(SPACES["gpt2"].build(a, 0), batch)) for a in chosen]
-    quality = np.array([SPACES["gpt2"].parameters(a).decoder for a in chosen]) ** 0.5
-    target = RankTarget.create(quality + np.random.default_rng(3).normal(0, 60, len(chosen)))
-    return SearchProblem(BranchTable(entries), target)
 
 
 @pytest.fixture(scope="module")
