@@ -4,7 +4,7 @@
 
 Every seed draws its own search split. All formulas are scored exactly in one visit per network; the champion is the
 best of its hall of fame on the split, the committee the mean rank of the whole hall. p is of a paired bootstrap
-against the best naive baseline of the same held-out part.
+against the best naive baseline of the same held-out part, and against the best regression on the same labels.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from fitness.evaluation import Evaluation, Split, split_groups
 from fitness.features.workshop import Workshop
+from fitness.predictors.rivals import rival_scores
 from fitness.protocol import correlation, inside_groups
 from fitness.ranking import paired_p_value
 from fitness.replay import mean_ranks
@@ -68,14 +69,17 @@ def found_with(benchmark: Benchmark, workshop: Workshop, setting: str, o: argpar
 
 
 def measure(found: Found, scores: np.ndarray, benchmark: Benchmark) -> list[dict[str, Any]]:
-    """Held-out figures of the champion and of the committee, and the best baseline there; `scores` (hall, N)."""
+    """Held-out figures of champion, committee and regressions, and the best baseline there; `scores` (hall, N)."""
     held = list(found.split.holdout)
     quality = benchmark.quality[held]
+    fitted = rival_scores(benchmark, found.split)
+    fits = {name: correlation(values[held], quality, False)["kendall"] for name, values in fitted.items()}
+    best_fit = max(fits, key=lambda name: fits[name])
     counts = [naive_scores(name, benchmark.architectures)[held] for name in NAIVE]
     naive = [correlation(count, quality, False)["kendall"] for count in counts]
     rival, signed = counts[int(np.argmax(naive))], scores * [[c.sign] for c in found.champions]
     rows = []
-    for scorer, values in (("champion", signed[0]), ("committee", mean_ranks(signed))):
+    for scorer, values in (("champion", signed[0]), ("committee", mean_ranks(signed)), *fitted.items()):
         inside = inside_groups(np.where(np.isin(np.arange(len(values)), held), values, np.nan), benchmark)
         rows.append(
             {
@@ -83,6 +87,8 @@ def measure(found: Found, scores: np.ndarray, benchmark: Benchmark) -> list[dict
                 "sign": found.champions[0].sign, "search": found.champions[0].fitness,
                 **correlation(values[held], quality), "best_naive_kendall": max(naive),
                 "p_against_naive": paired_p_value(values[held], rival, quality, "kendall"),
+                "best_fitted_kendall": fits[best_fit], "best_fitted": best_fit,
+                "p_against_fitted": paired_p_value(values[held], fitted[best_fit][held], quality, "kendall"),
                 "inside": {group: figures["spearman"] for group, figures in inside.items()},
             }
         )  # fmt: skip
@@ -99,7 +105,8 @@ def show(rows: list[dict[str, Any]], inside: bool = False) -> None:
             print(
                 f"  seed {r['seed']}: search {r['search']:.3f}  held-out ({r['n']}) rho {r['spearman']:.3f} "
                 f"[{low:.3f}, {high:.3f}]  tau {r['kendall']:.3f}  best naive tau {r['best_naive_kendall']:.3f} "
-                f"(p {r['p_against_naive']:.4f}){formula}"
+                f"(p {r['p_against_naive']:.4f}), {r['best_fitted']} tau {r['best_fitted_kendall']:.3f} "
+                f"(p {r['p_against_fitted']:.4f}){formula}"
             )
         for name in ("spearman", "kendall"):
             values = [r[name] for r in own]

@@ -61,6 +61,7 @@ def replay(
     Metric and features are those of the hall's run, unless they are given.
     """
     from fitness.features.soundness import screen
+    from fitness.predictors.rivals import rivals
     from fitness.protocol import baselines
     from fitness.replay import committee
     from fitness.replay import replay as run
@@ -84,14 +85,15 @@ def replay(
     if screened.report:
         say(screened.report)
     together = [committee(rows, size, benchmark, split)] if size else []
+    fitted = rivals(benchmark, split, workshop.bank.key.build, detail=True)
     naive = baselines(benchmark, split, workshop.bank.key.build, detail=True)
     if form == "json":
         plain = {"benchmark": benchmark.name, "exact": not sketch, "transfer": source.transfer,
                  "dropped": list(screened.dropped), "proxies": [row.to_dict() for row in rows],
-                 "committee": together[0] if together else None, "baselines": naive}  # fmt: skip
+                 "committee": together[0] if together else None, "rivals": fitted, "baselines": naive}  # fmt: skip
         print(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
         return
-    _show([*(row.to_dict() for row in rows), *together, *naive], form, source.title(benchmark))
+    _show([*(row.to_dict() for row in rows), *together, *fitted, *naive], form, source.title(benchmark))
     if form == "table":
         say_ceiling(benchmark)
         if split is not None:
