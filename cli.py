@@ -20,6 +20,7 @@ from commands.doctor import doctor
 from commands.evolve import evolve
 from commands.exhaust import exhaust
 from commands.extract import extract
+from commands.fit import fit
 from commands.leaderboard import leaderboard
 from commands.options import Commands, examples
 from commands.output import program_name
@@ -91,7 +92,7 @@ def program() -> None:
     """Evolve zero-cost proxies that rank transformer architectures without training them."""
 
 
-for command in (evolve, replay, exhaust, leaderboard, ablate, plot, extract, show, benchmarks, doctor):
+for command in (evolve, replay, fit, exhaust, leaderboard, ablate, plot, extract, show, benchmarks, doctor):
     program.add_command(command)
 
 

@@ -8,5 +8,6 @@ rivals.py          ridge, Gaussian process and forest as rows of a table, like n
 ensemble.py        several regressions as one, by what each is worth on what it was not fitted to
 predictor.py       Predictor: numbers and formulas to quality in the metric's unit, with intervals
 predictor_file.py  a predictor as a file that describes itself
+figures.py         what a predictor is worth on a benchmark
 suggestion.py      which architectures to measure next
 """

@@ -9,11 +9,16 @@ import numpy as np
 
 from models.architecture import Architecture
 from models.spaces import SPACES
+from storage.errors import ZcpError
 
-__all__ = ["COUNTS", "NumberTable", "number_table"]
+__all__ = ["COUNTS", "BadNumbers", "NumberTable", "number_table"]
 
 COUNTS = ("log depth", "log width", "log attention", "log ffn", "log total")
 """The numbers of size alone; the others say how it is shared out."""
+
+
+class BadNumbers(ZcpError, ValueError):
+    """A number that no space gives; the message names it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +29,9 @@ class NumberTable:
     values: np.ndarray
 
     def of(self, names: Sequence[str]) -> np.ndarray:
-        """The columns of these names, (N, len(names))."""
+        """The columns of these names, (N, len(names)); BadNumbers if one is missing."""
+        if missing := [name for name in names if name not in self.names]:
+            raise BadNumbers(f"{missing[0]}: got a number that the space does not give, wanted {', '.join(self.names)}")
         return self.values[:, [self.names.index(name) for name in names]]
 
 
