@@ -1,6 +1,7 @@
 """Several seeds of one search, reported as the protocol demands: the champion of each on architectures it never saw.
 
     python -m bench.seeds --benchmark flexibert-glue [--settings default] [--seeds 42 43 44 45 46]
+    python -m bench.seeds --predictors      all benchmarks, with bench.predictors
 
 Every seed draws its own search split. All formulas are scored exactly in one visit per network; the champion is the
 best of its hall of fame on the split, the committee the mean rank of the whole hall. p is of a paired bootstrap
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import predictors
 from fitness.evaluation import Evaluation, Split, split_groups
 from fitness.features.workshop import Workshop
 from fitness.predictors.rivals import rival_scores
@@ -123,7 +125,8 @@ def _spread(values: list[float | None]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--benchmark", required=True)
+    parser.add_argument("--benchmark")
+    parser.add_argument("--predictors", action="store_true", help="predictors and regressions instead; see there")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44, 45, 46])
     parser.add_argument("--settings", choices=list(SETTINGS), nargs="+", default=["default"])
     parser.add_argument("--search-size", type=int, default=50)
@@ -133,6 +136,11 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help="also inside each depth and each width")
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
+    if o.predictors:
+        names = [o.benchmark] if o.benchmark else predictors.BENCHMARKS
+        return predictors.run(predictors.Asked(names, o.seeds, [o.search_size], o.sketch, o.bank))
+    if o.benchmark is None:
+        parser.error("wanted --benchmark NAME")
     benchmark = load_benchmark(o.benchmark)
     workshop = Workshop.open(benchmark.space, bank=o.bank)
     found = [found_with(benchmark, workshop, setting, o, seed) for setting in o.settings for seed in o.seeds]
