@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog=examples(
-        "fit proxies/gpt2-mini.json --out predictor.json", "replay --predictor predictor.json --benchmark gpt2-mini"
-    )
+    epilog=examples("fit proxies/gpt2-mini.json", "fit proxies/gpt2-mini.json --kind numbers --out predictor.json")
 )
 @click.argument("hall", type=click.Path(path_type=Path))
 @click.option("--benchmark", "name", metavar="NAME|PATH", help="Where the labels are (default: as the hall says).")

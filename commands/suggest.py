@@ -128,8 +128,4 @@ def _show(chosen: Sequence[Architecture], guess: Prediction, benchmark: Benchmar
         print(json.dumps({"rows": plain}, indent=2, allow_nan=False))
         return
     cells: list[Row] = [dict(row) for row in rows]
-    emit(
-        cells,
-        form,
-        f"{benchmark.name}: measure these next, with predicted {direction(benchmark).lstrip('-')} and 90% ends",
-    )
+    emit(cells, form, f"{benchmark.name}: measure these next; predicted {benchmark.metric}, ends of its 90% interval")

@@ -179,9 +179,8 @@ def _committee(seen: np.ndarray, asked: np.ndarray) -> np.ndarray:
 def _judged(quality: np.ndarray, scores: np.ndarray, out: LeftOut) -> dict[str, float]:
     """tau-b on the labels: of numbers where each label is left out, of formulas where none is, which flatters them."""
     cv = {"numbers": float(np.mean([kendall(mean, quality) for mean in out.mean]))}
-    if len(scores) and np.ptp(scores[0]):
-        cv["champion"] = kendall(scores[0], quality)
-        cv["committee"] = kendall(_committee(scores, scores), quality)
+    ranked = {"champion": scores[0], "committee": _committee(scores, scores)} if len(scores) else {}
+    cv |= {name: kendall(values, quality) for name, values in ranked.items() if np.ptp(values) > 0}
     return {name: round(value, 6) for name, value in cv.items()}
 
 
@@ -200,7 +199,7 @@ def _factor(kind: str, targets: np.ndarray, scores: np.ndarray, out: LeftOut) ->
     if kind == "champion":
         left = np.abs(_standing(scores[0], scores[0]) - targets)
     count = len(targets)
-    return round(float(np.quantile(left, min(1.0, np.ceil(LEVEL * (count + 1)) / count))), 6)
+    return round(max(float(np.quantile(left, min(1.0, np.ceil(LEVEL * (count + 1)) / count))), 1e-6), 6)
 
 
 def _beyond(seen: NumberTable, asked: NumberTable) -> tuple[tuple[str, ...], ...]:
