@@ -165,6 +165,10 @@ def test_fit_writes_what_replay_reads(hall: Path, tmp_path: Path, capsys: pytest
     assert run(capsys, "replay", hall, "--predictor", out, "--proxy", TEXTS[0])[0] == 2
     assert run(capsys, "fit", hall, "--out", hall)[0] == 2
     assert run(capsys, "replay", "--predictor", hall)[0] == 1
+    code, _, said = run(capsys, "fit", hall, "--benchmark", "gpt2-mini")
+    assert code == 2 and "its labels are those of tiny; give that with --benchmark" in said
+    code, shown, said = run(capsys, "replay", "--predictor", out, "--benchmark", "gpt2-mini", "--proxy", "mean[ W ]")
+    assert code == 2 and shown == ""
 
 
 @pytest.mark.parametrize("goal", ["interval", "improvement"])

@@ -125,6 +125,19 @@ def test_rivals_are_records_like_baselines_and_need_a_split(benchmark: Benchmark
     assert found[0]["holdout"]["ci95_kendall"] and rivals(benchmark, None) == []
 
 
+def test_many_labels_do_not_make_a_regression_slow(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fitness.predictors import predictor, rivals
+
+    monkeypatch.setattr(rivals, "MOST", 12)
+    monkeypatch.setattr(predictor, "MOST", 19)
+    split = split_groups(benchmark.groups, 20, 0)
+    few = Split(tuple(split.search[i] for i in np.linspace(0, 19, 12).astype(int)), split.holdout)
+    held = list(split.holdout)
+    assert (rival_scores(benchmark, split)["ridge"][held] == rival_scores(benchmark, few)["ridge"][held]).all()
+    with pytest.raises(BadPrediction, match=r"^labels: got 20, wanted at most 19; take some of them$"):
+        fitted(benchmark, split)
+
+
 def test_positions_go_to_the_metric_and_back() -> None:
     labels = np.array([5.0, 1.0, 4.0, 2.0, 3.0] * 4) + np.arange(20) / 100
     assert np.allclose(quality_at(labels, placed(20)), np.sort(labels))

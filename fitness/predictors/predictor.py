@@ -33,6 +33,7 @@ KINDS = ("numbers", "numbers and committee", "champion")
 SHARE = 0.1  # of the committee; what paid on seeds from 100 on
 MARGIN = -0.02  # of tau, by which a coarse champion on the labels must beat numbers on left-out ones
 COARSE = 0.1  # share of the labels at each level of a coarse formula, as in the search
+MOST = 1000  # labels; the price of a process goes with their third power
 LEVEL = 0.9  # of the intervals
 MARGINAL = 0.1  # of the measured range, how far outside it a number may lie
 
@@ -97,6 +98,8 @@ class Predictor:
         """The predictor of the labels of the n architectures `seen`; `scores` (F, n) are the exact ones of the formulas
         there, without their sign; formulas that lack one are left out. `kind` is chosen if none is given."""
         chosen = list(seen)
+        if len(chosen) > MOST:
+            raise BadPrediction(f"labels: got {len(chosen):,}, wanted at most {MOST:,}; take some of them")
         numbers = number_table([benchmark.architectures[i] for i in chosen], provenance.build)
         quality, usable = benchmark.quality[chosen], _signed(formulas, scores, len(chosen))
         whole = np.isfinite(usable).all(-1)
