@@ -118,6 +118,13 @@ def test_a_rival_ranks_held_out_architectures_and_never_sees_their_labels(
     assert (rival_scores(other, split)[rival] == scores).all()
 
 
+def test_scores_of_the_search_split_are_no_self_praise(benchmark: Benchmark, split: Split) -> None:
+    truth = np.random.default_rng(3).permutation(benchmark.ground_truth)
+    noise = Benchmark("x", "gpt2", "loss", False, benchmark.architectures, truth, "d")
+    seen = list(split.search)
+    assert max(kendall(scores[seen], noise.quality[seen]) for scores in rival_scores(noise, split).values()) < 0.4
+
+
 def test_rivals_are_records_like_baselines_and_need_a_split(benchmark: Benchmark, split: Split) -> None:
     found = rivals(benchmark, split, detail=True)
     assert [record["name"] for record in found] == list(RIVALS)
@@ -169,7 +176,8 @@ def test_the_committee_has_a_small_say_however_well_it_fits_its_own_labels(bench
     fine = np.stack([benchmark.quality, benchmark.quality])
     predictor = fitted(benchmark, split, fine)
     assert predictor.kind == "numbers and committee" and predictor.cv["committee"] == 1
-    reversed_elsewhere = -fine[:, list(split.holdout)]
+    held_quality = fine[:, list(split.holdout)]
+    reversed_elsewhere = held_quality.min() + held_quality.max() - held_quality
     held = [benchmark.architectures[i] for i in split.holdout]
     positions = predictor.predict(held, reversed_elsewhere).positions
     assert kendall(positions, benchmark.quality[list(split.holdout)]) > 0.3
@@ -209,6 +217,8 @@ def test_predictions_refuse_other_spaces_and_other_shapes(benchmark: Benchmark, 
     stranger = SPACES["flexibert"].architecture("x", SPACES["flexibert"].sample(random.Random(0)))
     with pytest.raises(BadPrediction, match="x: got the space flexibert, wanted gpt2"):
         predictor.predict([stranger])
+    with pytest.raises(BadPrediction, match=r"^architectures: got none, wanted at least one$"):
+        predictor.predict([])
     with pytest.raises(BadPrediction, match=r"scores: got the shape \(0, 2\), wanted those of 2 formulas on 2 arch"):
         predictor.predict(benchmark.architectures[:2])
 

@@ -133,6 +133,8 @@ class Predictor:
         """What is predicted of M architectures of the space; `formula_scores` (F, M) are the exact scores of
         `formulas`, without their sign. A score that is not finite makes a prediction of nan. Other shapes raise
         BadPrediction."""
+        if not architectures:
+            raise BadPrediction("architectures: got none, wanted at least one")
         for architecture in architectures:
             if architecture.space != self.provenance.space:
                 wanted = self.provenance.space
