@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fitness.evaluation import Split
     from fitness.features.workshop import Progress, Workshop
     from fitness.predictors.predictor import Predictor, Provenance
+    from fitness.replay import ReplayRow
     from models.benchmarks.benchmark import Benchmark
 
 SHOWN = 5  # ids that a note names
@@ -63,6 +64,21 @@ def records(
         say("predictor: fitted with other features; give the options of its run to compare like with like")
     scores = workshop.exact_scores(proxies, benchmark.architectures, progress)
     return [predictor_record(predictor, benchmark, split, scores.reshape(len(proxies), len(benchmark)))]
+
+
+def beside(
+    rows: Sequence[ReplayRow], size: int | None, benchmark: Benchmark, split: Split | None, build: str | None
+) -> dict[str, list[dict[str, Any]]]:
+    """What stands beside the formulas: their committee, regressions on the same labels, and counts."""
+    from fitness.predictors.rivals import rivals
+    from fitness.protocol import baselines
+    from fitness.replay import committee
+
+    return {
+        "committee": [committee(rows, size, benchmark, split)] if size else [],
+        "rivals": rivals(benchmark, split, build, detail=True),
+        "baselines": baselines(benchmark, split, build, detail=True),
+    }
 
 
 def say_records(found: Sequence[Mapping[str, Any]], split: Split | None) -> None:

@@ -22,7 +22,7 @@ from commands.options import (
     split_of,
 )  # fmt: skip
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals
-from commands.predicting import benchmark_of, opened, records, say_records, split_around
+from commands.predicting import benchmark_of, beside, opened, records, say_records, split_around
 from commands.tables import Formula, Row
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def replay(
     sketch: bool,
     on_invalid: str, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
-    """Score saved formulas on every architecture of a benchmark.
+    """Score saved formulas, or a predictor, on every architecture of a benchmark.
 
     Metric and features are those of the hall's run, unless they are given.
     """
@@ -85,37 +85,21 @@ def replay(
         guess = records(predictor, benchmark, split, workshop, reporter.networks)
     if screened.report:
         say(screened.report)
-    beside = _beside(rows, size, benchmark, split, workshop.bank.key.build)
+    others = beside(rows, size, benchmark, split, workshop.bank.key.build)
     if form == "json":
         plain = {"benchmark": benchmark.name, "exact": not sketch, "transfer": source.transfer,
-                 "dropped": list(screened.dropped), "proxies": [row.to_dict() for row in rows],
-                 "committee": beside["committee"][0] if size else None, "predictor": guess[0] if guess else None,
-                 "rivals": beside["rivals"], "baselines": beside["baselines"]}  # fmt: skip
+                 "dropped": list(screened.dropped), "proxies": [row.to_dict() for row in rows], **others,
+                 "committee": next(iter(others["committee"]), None), "predictor": next(iter(guess), None)}  # fmt: skip
         print(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
         return
-    others = [record for part in beside.values() for record in part]
-    _show([*(row.to_dict() for row in rows), *guess, *others], form, source.title(benchmark))
+    more = [record for part in others.values() for record in part]
+    _show([*(row.to_dict() for row in rows), *guess, *more], form, source.title(benchmark))
     if form == "table":
         say_ceiling(benchmark)
         if split is not None:
             say_intervals(len(split.holdout))
         _say_notes(rows, sketch)
         say_records(guess, split)
-
-
-def _beside(
-    rows: Sequence[ReplayRow], size: int | None, benchmark: Benchmark, split: Split | None, build: str | None
-) -> dict[str, list[dict[str, Any]]]:
-    """What stands beside the formulas: their committee, regressions on the same labels, and counts."""
-    from fitness.predictors.rivals import rivals
-    from fitness.protocol import baselines
-    from fitness.replay import committee
-
-    return {
-        "committee": [committee(rows, size, benchmark, split)] if size else [],
-        "rivals": rivals(benchmark, split, build, detail=True),
-        "baselines": baselines(benchmark, split, build, detail=True),
-    }
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,9 @@ def test_fit_writes_what_replay_reads(hall: Path, tmp_path: Path, capsys: pytest
     assert run(capsys, "replay", hall, "--predictor", out, "--proxy", TEXTS[0])[0] == 2
     assert run(capsys, "fit", hall, "--out", hall)[0] == 2
     assert run(capsys, "replay", "--predictor", hall)[0] == 1
+    assert run(capsys, "fit", hall, "--kind", "numbers", "--out", out, *where)[0] == 0
+    code, shown, said = run(capsys, "replay", "--predictor", out, "--format", "json", *where)
+    assert code == 0 and json.loads(shown)["proxies"] == [] and json.loads(shown)["predictor"]["kind"] == "numbers"
     code, _, said = run(capsys, "fit", hall, "--benchmark", "gpt2-mini")
     assert code == 2 and "its labels are those of tiny; give that with --benchmark" in said
     code, shown, said = run(capsys, "replay", "--predictor", out, "--benchmark", "gpt2-mini", "--proxy", "mean[ W ]")
