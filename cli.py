@@ -20,12 +20,14 @@ from commands.doctor import doctor
 from commands.evolve import evolve
 from commands.exhaust import exhaust
 from commands.extract import extract
+from commands.fit import fit
 from commands.leaderboard import leaderboard
 from commands.options import Commands, examples
 from commands.output import program_name
 from commands.plot import plot
 from commands.replay import replay
 from commands.show import show
+from commands.suggest import suggest
 from commands.tables import literal
 from storage.errors import ZcpError
 
@@ -91,7 +93,7 @@ def program() -> None:
     """Evolve zero-cost proxies that rank transformer architectures without training them."""
 
 
-for command in (evolve, replay, exhaust, leaderboard, ablate, plot, extract, show, benchmarks, doctor):
+for command in (evolve, replay, fit, suggest, exhaust, leaderboard, ablate, plot, extract, show, benchmarks, doctor):
     program.add_command(command)
 
 

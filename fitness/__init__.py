@@ -6,6 +6,7 @@ ranking.py      rank statistics
 protocol.py     what is reported of scores on search split, held-out and all architectures
 replay.py       formulas scored on a benchmark; committees
 leaderboard.py  hand-made, naive and evolved proxies in one table
+predictors/     what regressions make of the same labels, and quality with intervals
 features/       networks are visited: sketches, exact scores, the bank that keeps them
 tables/         branches of many architectures, from sketches
 zoo/            hand-made proxies, a file per family, and naive baselines
