@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.crew import Crew, map_on_devices
 from engine.devices import check_devices
+from engine.memory import free_memory
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
 from fitness.features.figures import formula_scores
@@ -129,6 +130,7 @@ class Workshop:
             raise FeatureError(
                 f"{architecture.id}: got {size:,} parameters, wanted at most {MAX_PARAMETERS:,}; remove the record"
             )
+        self._check_memory(architecture)
         length, vocabulary = SPACES[architecture.space].limits(architecture)
         if self.batch.tokens.shape[1] > length:
             got = self.batch.tokens.shape[1]
@@ -139,6 +141,15 @@ class Workshop:
             raise FeatureError(
                 f"{architecture.id}: got token {int(self.batch.tokens.max())}, but its vocabulary has {vocabulary}; "
                 "use another --corpus"
+            )
+
+    def _check_memory(self, architecture: Architecture) -> None:
+        """Refuse a network whose weights, with the gradients of its blocks, take more memory than is free."""
+        count, free = SPACES[architecture.space].parameters(architecture), free_memory()
+        if free is not None and (need := 4 * (count.total + count.decoder)) > free:
+            raise FeatureError(
+                f"{architecture.id}: needs {need / 2**30:.1f} GiB for weights and gradients, but only "
+                f"{free / 2**30:.1f} are free; use a machine with more memory, or leave it out"
             )
 
 

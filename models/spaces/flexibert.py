@@ -32,6 +32,7 @@ class FlexibertSpace:
     name = "flexibert"
     version = 1
     builds: tuple[str, ...] = ("as_trained", "as_published")
+    drawable = True
 
     HIDDEN_SIZE = (128, 256)
     N_BLOCKS = (2, 4)

@@ -28,6 +28,7 @@ class Gpt2Space:
     name = "gpt2"
     version = 1
     builds: tuple[str, ...] = ("as_trained",)
+    drawable = True
 
     D_INNER = (512, 2048)
     N_LAYER = (2, 16)

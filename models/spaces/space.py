@@ -39,9 +39,10 @@ class WeightTap:
 class BlockTaps:
     """Where the inputs of one block are found.
 
-    `block`: its first positional input is where J is taken; `activations`: modules whose output is A;
-    `heads`: modules whose input is H (the output projections); `queries`: modules whose output begins with Q, which is
-    `query_width` wide (all of it by default); `attentions`: modules whose output[1] is S.
+    `block`: its first positional input is where J is taken; `activations`: modules whose output is A; `ffn_outputs`:
+    modules whose input is A (maps back to the model's width); `heads`: modules whose input is H (the output
+    projections); `queries`: modules whose output begins with Q, which is `query_width` wide (all of it by default);
+    `attentions`: modules whose output[1] is S.
     """
 
     block: nn.Module
@@ -51,6 +52,7 @@ class BlockTaps:
     attentions: tuple[nn.Module, ...]
     weights: tuple[WeightTap, ...]
     query_width: int | None = None
+    ffn_outputs: tuple[nn.Module, ...] = ()
 
 
 class LanguageModel(Protocol):
@@ -70,11 +72,16 @@ class LanguageModel(Protocol):
 
 
 class Space(Protocol):
-    """A family of architectures. `version` changes whenever the built networks would."""
+    """A family of architectures."""
 
     name: str
-    version: int
     builds: tuple[str, ...]  # the first is the default
+    drawable: bool  # whether `sample` and `count` speak of a finite space
+
+    @property
+    def version(self) -> int:
+        """Changes whenever the built networks would."""
+        ...
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The normalised configuration; raise BadArchitecture naming the first bad field."""
