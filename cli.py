@@ -24,6 +24,7 @@ from commands.leaderboard import leaderboard
 from commands.options import Commands, examples
 from commands.output import program_name
 from commands.plot import plot
+from commands.rank import rank
 from commands.replay import replay
 from commands.show import show
 from commands.tables import literal
@@ -91,7 +92,7 @@ def program() -> None:
     """Evolve zero-cost proxies that rank transformer architectures without training them."""
 
 
-for command in (evolve, replay, exhaust, leaderboard, ablate, plot, extract, show, benchmarks, doctor):
+for command in (evolve, replay, exhaust, leaderboard, rank, ablate, plot, extract, show, benchmarks, doctor):
     program.add_command(command)
 
 

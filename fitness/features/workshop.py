@@ -102,7 +102,7 @@ class Workshop:
                 tasks.append(Visit(bank, self.batch, architecture, (*lacking, *also)))
         bank.tell_damaged([path for path in damaged if path is not None])
         for task in tasks:
-            self._check(task.architecture)
+            self.check(task.architecture)
         bank.sweep()
         # The largest networks first, so that no device is left alone with one at the end.
         tasks.sort(key=lambda task: -_size(task.architecture))
@@ -124,7 +124,7 @@ class Workshop:
     def _outcomes(self, tasks: Sequence[Visit]) -> Iterator[tuple[Visit, VisitState]]:
         return self.crew.run(visit, tasks) if self.crew else map_on_devices(visit, tasks, self.devices)
 
-    def _check(self, architecture: Architecture) -> None:
+    def check(self, architecture: Architecture) -> None:
         """Refuse an architecture that is too large and a batch that it cannot read; FeatureError says why."""
         if (size := _size(architecture)) > MAX_PARAMETERS:
             raise FeatureError(
