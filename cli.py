@@ -26,6 +26,7 @@ from commands.output import program_name
 from commands.plot import plot
 from commands.rank import rank
 from commands.replay import replay
+from commands.select import select
 from commands.show import show
 from commands.tables import literal
 from storage.errors import ZcpError
@@ -92,7 +93,7 @@ def program() -> None:
     """Evolve zero-cost proxies that rank transformer architectures without training them."""
 
 
-for command in (evolve, replay, exhaust, leaderboard, rank, ablate, plot, extract, show, benchmarks, doctor):
+for command in (evolve, replay, exhaust, leaderboard, rank, select, ablate, plot, extract, show, benchmarks, doctor):
     program.add_command(command)
 
 

@@ -113,6 +113,22 @@ COUNT = Amount("10M", {"": 1, "K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, 
 SECONDS = Amount("5ms", {"us": 1e-6, "ms": 1e-3, "s": 1})
 
 
+class Bound(click.ParamType):
+    """A bound on one cost, such as params=10M: the pair of its name and the amount."""
+
+    name = "bound"
+    costs: ClassVar = {"params": COUNT, "flops": COUNT, "latency": SECONDS}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        if isinstance(value, tuple):
+            return value
+        name, _, amount = str(value).partition("=")
+        if name not in self.costs:
+            wanted = f"one of {', '.join(f'{cost}={unit.example}' for cost, unit in self.costs.items())}"
+            raise click.BadParameter(f"got {value!r}, wanted {wanted}", ctx, param)
+        return name, self.costs[name].convert(amount, param, ctx)
+
+
 def examples(*lines: str) -> str:
     """The end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {program_name()} {line}" for line in lines)

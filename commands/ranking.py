@@ -74,20 +74,24 @@ class Source:
         """The space that the formulas were evolved on, if the architecture is of another one."""
         return None if self.hall is None or self.hall.space == architecture.space else self.hall.space
 
+    def benchmark(self) -> tuple[Architecture, ...]:
+        """The architectures of the benchmark that the formulas were evolved on; none where it cannot be read here."""
+        if self.hall is None:
+            return ()
+        try:
+            found = load_for(self.hall, None, None)
+        except ZcpError:
+            return ()
+        return found.architectures if found.digest == self.hall.benchmark.digest else ()
+
     def known(self) -> list[Architecture]:
-        """The architectures that the formulas were evolved on, where they can be read here; else says that it is
-        silent about them."""
+        """Those of them that the formulas were evolved on; says where it must be silent about them."""
         if self.hall is None:
             return []
-        try:
-            benchmark = load_for(self.hall, None, None)
-        except ZcpError:
-            benchmark = None
-        if benchmark is None or benchmark.digest != self.hall.benchmark.digest:
+        everyone, seen = self.benchmark(), set(self.hall.split.search)
+        if not everyone:
             say(f"{self.hall.benchmark.name} is not here as it was: nothing tells which candidates are unlike it")
-            return []
-        seen = set(self.hall.split.search)
-        return [architecture for architecture in benchmark.architectures if architecture.id in seen]
+        return [architecture for architecture in everyone if architecture.id in seen]
 
     def workshops(self, features: FeatureOptions) -> Workshops:
         """The workshop of each space, with the features of the hall's run where the user gives no others."""

@@ -1,6 +1,7 @@
 """SPACES: the spaces by name; `SPACES["gpt2"]` checks, samples, counts and builds architectures of that family.
 
 space.py          Space: what every space offers, and the taps on what it builds
+variation.py      Region: the values that a search over architectures may use, and its mutations and crossover
 gpt2.py           pre-LayerNorm decoders with a width and a head count per block
 gpt2_network.py   the networks of gpt2, and their initialisation
 flexibert.py      BERT-like encoders in two builds: what was trained, what was scored

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
     from models.spaces.hf_layout import HfLayout
+    from models.spaces.variation import Fields
 
 __all__ = ["LIBRARY_FAULTS", "HfSpace", "family_of", "library_config"]
 
@@ -48,6 +49,7 @@ class HfSpace:
     name = "hf"
     builds: tuple[str, ...] = ("as_configured",)
     drawable = False
+    fields: Fields | None = None
     OWN_VERSION = 1
 
     @property

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from models.spaces.variation import Fields
+
 T = TypeVar("T")
 
 __all__ = [
@@ -77,6 +79,7 @@ class Space(Protocol):
     name: str
     builds: tuple[str, ...]  # the first is the default
     drawable: bool  # whether `sample` and `count` speak of a finite space
+    fields: Fields | None  # how configurations are changed and crossed; None where no search can do that
 
     @property
     def version(self) -> int:
