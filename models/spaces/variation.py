@@ -90,9 +90,7 @@ def mutated(region: Region, config: Mapping[str, Any], rng: random.Random) -> Co
         name, place = rng.choice(region.fields.per_block), rng.randrange(len(blocks))
         blocks[place] = {**blocks[place], name: rng.choice(region.values[name])}
     else:
-        near = [d for d in region.depths if d != len(blocks)]
-        wanted = min(near, key=lambda depth: (abs(depth - len(blocks)), rng.random()))
-        blocks = _resized(blocks, wanted, rng)
+        blocks = _resized(blocks, _next_depth(region.depths, len(blocks), rng), rng)
     return _settled(region, new | _columns(region, blocks), len(blocks))
 
 
@@ -105,6 +103,12 @@ def crossed(region: Region, a: Mapping[str, Any], b: Mapping[str, Any], rng: ran
     blocks = _resized([*ours[:cut], *tail], depth, rng)
     new = {name: rng.choice((a[name], b[name])) for name in a}
     return _settled(region, new | _columns(region, blocks), depth)
+
+
+def _next_depth(depths: Sequence[int], depth: int, rng: random.Random) -> int:
+    """The next larger or the next smaller one, whichever there is."""
+    smaller, larger = [d for d in depths if d < depth], [d for d in depths if d > depth]
+    return rng.choice([*smaller[-1:], *larger[:1]])
 
 
 def _value(region: Region, name: str, depth: int, rng: random.Random) -> Any:
