@@ -14,6 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fitness.features.bank import FeatureKey, sketch_features
 from fitness.features.collect import Features, collect
+from fitness.features.visit import Visited
+from fitness.zoo import ZOO
+from fitness.zoo.measuring import hand_made_figures
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
@@ -241,3 +244,25 @@ def test_counts_of_one_network_agree_between_the_spaces() -> None:
     mine, other = SPACES["gpt2"].parameters(ours), SPACE.parameters(theirs)
     assert (mine.attention, mine.ffn, mine.decoder) == (other.attention, other.ffn, other.decoder)
     assert SPACES["gpt2"].multiply_adds(ours, 24) == SPACE.multiply_adds(theirs, 24)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hand_made_proxies_have_a_value_or_say_why_not(family: str) -> None:
+    figures = hand_made_figures(tuple(ZOO))
+    visited = Visited.run(architecture(family), BATCH)
+    found = figures.measure(visited, figures.names)
+    silent = {name: figure.reason for name, figure in found.items() if figure.value is None}
+    assert silent.keys() == {"Synflow", "LogSynflow", "W-PCA"}
+    assert "do not run alone" in silent["Synflow"] and "is not seen" in silent["W-PCA"]
+
+
+@pytest.mark.parametrize("family", ["llama", "bert", "falcon"])
+def test_the_last_hidden_state_is_that_of_the_whole_network(family: str) -> None:
+    model: Any = SPACE.build(architecture(family), 0)
+    seen = []
+    (model.model.lm_head if model.decoder else model._named[model.layout.blocks[-1].block]).register_forward_hook(
+        lambda module, given, output: seen.append(given[0] if model.decoder else output)
+    )
+    model.loss(BATCH.tokens)
+    last = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
+    assert torch.equal(model.hidden(BATCH.tokens), last) and last.shape == (2, 24, 32)

@@ -73,7 +73,7 @@ def collect(model: nn.Module, batch: TokenBatch) -> Features:
 def _check(taps: tuple[BlockTaps, ...], record: Recording) -> None:
     for i, tap in enumerate(taps):
         for name, store, modules in (
-            ("A", record.activations, (*tap.activations, *tap.ffn_outputs)),
+            ("A", record.activations, tap.activations),
             ("H", record.heads, tap.heads),
             ("Q", record.queries, tap.queries),
             ("S", record.attentions, tap.attentions),

@@ -36,7 +36,6 @@ def recording(taps: Sequence[BlockTaps]) -> Iterator[Recording]:
             hooks.enter_context(tap.block.register_forward_pre_hook(partial(_keep_input, record.inputs, index)))
             for store, modules, watch in (
                 (record.activations, tap.activations, _watch_output),
-                (record.activations, tap.ffn_outputs, _watch_input),
                 (record.heads, tap.heads, _watch_input),
                 (record.queries, tap.queries, _watch_output),
                 (record.attentions, tap.attentions, _watch_attention),

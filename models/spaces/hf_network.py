@@ -17,16 +17,16 @@ from models.spaces.hf_layout import HfBlock, layout_of
 from models.spaces.hf_library import TAP, by_output, is_decoder, make, run
 from models.spaces.space import BlockTaps, WeightTap
 
-__all__ = ["AttentionTap", "HfNetwork"]
+__all__ = ["BlockTap", "HfNetwork"]
 
 
-class AttentionTap(nn.Module):
-    """Where attention can be watched: its input is H (B, T, D), its output[1] is S (B, K, T, T), and `queries` puts
-    out Q (B, T, D)."""
+class BlockTap(nn.Module):
+    """Where a block can be watched: its input is H (B, T, D), its output[1] is S (B, K, T, T), `queries` puts out Q
+    (B, T, D) and `activations` A (B, T, F)."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.queries = nn.Identity()
+        self.queries, self.activations = nn.Identity(), nn.Identity()
 
     def forward(
         self, heads: torch.Tensor, weights: torch.Tensor, queries: torch.Tensor
@@ -34,6 +34,10 @@ class AttentionTap(nn.Module):
         """What attention put out, and the queries that it was given."""
         self.queries(queries)
         return heads, weights
+
+
+def _through(tap: nn.Module, down: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return (tap(given[0]), *given[1:])
 
 
 def _show_queries(
@@ -44,7 +48,10 @@ def _show_queries(
 
 
 class HfNetwork(nn.Module):
-    """`model` is the library's network; the weights come from `seed` alone, whatever was drawn before."""
+    """`model` is the library's network; the weights come from `seed` alone, whatever was drawn before. Blocks
+    want positions and masks from the whole, so none runs alone."""
+
+    runs_block_by_block = False
 
     def __init__(self, architecture: Architecture, seed: int) -> None:
         super().__init__()
@@ -62,10 +69,12 @@ class HfNetwork(nn.Module):
             self._open(block)
 
     def _open(self, block: HfBlock) -> None:
-        """A tap at the attention of a block; one that is watched by its output shows its queries there as well."""
+        """A tap at the attention and before the last map of the FFN; attention that is watched by its output shows its
+        queries there as well."""
         attention: Any = self._named[block.attention]
-        tap = AttentionTap()
+        tap = BlockTap()
         attention.__dict__[TAP] = tap
+        self._named[block.down].register_forward_pre_hook(partial(_through, tap.activations))
         if by_output(self.model.config) and block.query is None:
             fused = self._named[block.maps[0][0]]
             fused.register_forward_hook(partial(_show_queries, tap.queries, attention._split_heads))
@@ -77,13 +86,17 @@ class HfNetwork(nn.Module):
     def loss(self, tokens: torch.Tensor) -> torch.Tensor:
         """Of tokens (B, T): a decoder's mean cross-entropy (nats) of predicting tokens[:, 1:]; of an encoder, a fixed
         random projection of the last hidden state (docs/flexibert.md says why not its sum)."""
-        output = run(self.model, input_ids=tokens)
         if self.decoder:
-            logits = output.logits[:, :-1]
+            logits = run(self.model, input_ids=tokens).logits[:, :-1]
             return F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
-        hidden = output.last_hidden_state
+        hidden = self.hidden(tokens)
         direction = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(0))
         return (hidden * direction.to(hidden)).sum()
+
+    def hidden(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, T) -> (B, T, D): the last hidden state, after the final norm if there is one."""
+        base: Any = self.model.base_model
+        return run(base, input_ids=tokens).last_hidden_state
 
     def taps(self) -> tuple[BlockTaps, ...]:
         """Where A, J, G, H, Q, W and S of each block are found."""
@@ -96,8 +109,7 @@ class HfNetwork(nn.Module):
         heads: nn.Module = self._named[block.output] if by_output(self.model.config) else tap
         return BlockTaps(
             block=self._named[block.block],
-            activations=(),
-            ffn_outputs=(self._named[block.down],),
+            activations=(tap.activations,),
             heads=(heads,),
             queries=(tap.queries if block.query is None else self._named[block.query],),
             attentions=(watched,),

@@ -41,10 +41,9 @@ class WeightTap:
 class BlockTaps:
     """Where the inputs of one block are found.
 
-    `block`: its first positional input is where J is taken; `activations`: modules whose output is A; `ffn_outputs`:
-    modules whose input is A (maps back to the model's width); `heads`: modules whose input is H (the output
-    projections); `queries`: modules whose output begins with Q, which is `query_width` wide (all of it by default);
-    `attentions`: modules whose output[1] is S.
+    `block`: its first positional input is where J is taken; `activations`: modules whose output is A;
+    `heads`: modules whose input is H (the output projections); `queries`: modules whose output begins with Q, which is
+    `query_width` wide (all of it by default); `attentions`: modules whose output[1] is S.
     """
 
     block: nn.Module
@@ -54,7 +53,6 @@ class BlockTaps:
     attentions: tuple[nn.Module, ...]
     weights: tuple[WeightTap, ...]
     query_width: int | None = None
-    ffn_outputs: tuple[nn.Module, ...] = ()
 
 
 class LanguageModel(Protocol):
