@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -87,6 +87,47 @@ class Duration(click.ParamType):
             wanted = "a time of at most 3650d, such as 90s, 30m, 2h or 1d"
             raise click.BadParameter(f"got {value!r}, wanted {wanted}", ctx, param)
         return seconds
+
+
+class Amount(click.ParamType):
+    """A positive number with a unit, such as 10M or 5ms: the value in the unit whose factor is 1."""
+
+    name = "amount"
+
+    def __init__(self, example: str, units: Mapping[str, float]) -> None:
+        self.example, self.units = example, units
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-zµ]*)", str(value).strip())
+        amount = float(match[1]) * self.units[match[2]] if match and match[2] in self.units else 0.0
+        if amount <= 0:
+            units = ", ".join(unit for unit in self.units if unit)
+            raise click.BadParameter(
+                f"got {value!r}, wanted a number such as {self.example}; units are {units}", ctx, param
+            )
+        return amount
+
+
+COUNT = Amount("10M", {"": 1, "K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12})
+SECONDS = Amount("5ms", {"us": 1e-6, "ms": 1e-3, "s": 1})
+
+
+class Bound(click.ParamType):
+    """A bound on one cost, such as params=10M: the pair of its name and the amount."""
+
+    name = "bound"
+    costs: ClassVar = {"params": COUNT, "flops": COUNT, "latency": SECONDS}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        if isinstance(value, tuple):
+            return value
+        name, _, amount = str(value).partition("=")
+        if name not in self.costs:
+            wanted = f"one of {', '.join(f'{cost}={unit.example}' for cost, unit in self.costs.items())}"
+            raise click.BadParameter(f"got {value!r}, wanted {wanted}", ctx, param)
+        return name, self.costs[name].convert(amount, param, ctx)
 
 
 def examples(*lines: str) -> str:

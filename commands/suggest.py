@@ -66,10 +66,10 @@ def suggest(
     """
     from fitness.predictors.numbers import number_table
     from fitness.predictors.suggestion import drawn, suggested
-    from models.benchmarks.layouts.candidates import read_candidates
+    from models.candidates import read_candidates
 
     benchmark = load_named(name, metric)
-    found = read_candidates(candidates, benchmark.space) if candidates else drawn(benchmark.architectures, pool, seed)
+    found = read_candidates([candidates], benchmark.space) if candidates else drawn(benchmark.architectures, pool, seed)
     known = {architecture.digest for architecture in benchmark.architectures}
     found = [architecture for architecture in found if architecture.digest not in known]
     if not found:

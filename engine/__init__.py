@@ -3,6 +3,7 @@
 crew.py     `map_on_devices`: a function on every task, a worker process per device, one retry after a lost worker;
             `WorkerCrash` when that is not enough
 devices.py  `check_devices`: the devices in a text such as "cpu,cpu" or "auto"; `BadDevice` for one that is not there
+memory.py   `free_memory`: how many bytes can still be taken
 threads.py  `one_thread`: a block in which sums have the same last bits on every machine
 """
 

@@ -5,6 +5,8 @@ objectives.py   what a search maximises
 ranking.py      rank statistics
 protocol.py     what is reported of scores on search split, held-out and all architectures
 replay.py       formulas scored on a benchmark; committees
+candidates.py   scores of architectures that nobody measured; positions.py: where a value stands among others
+costs.py        parameters, FLOPs and latency of a network; budgets
 leaderboard.py  hand-made, naive and evolved proxies in one table
 predictors/     what regressions make of the same labels, and quality with intervals
 features/       networks are visited: sketches, exact scores, the bank that keeps them

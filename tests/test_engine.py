@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import BadDevice, Crew, WorkerCrash, check_devices, map_on_devices, one_thread
+from engine import BadDevice, Crew, WorkerCrash, check_devices, free_memory, map_on_devices, one_thread
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -185,3 +185,25 @@ def test_the_number_of_threads_is_restored() -> None:
         assert torch.get_num_threads() == 1
         raise ValueError
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("meminfo", "limit", "used", "free"),
+    [
+        ("MemTotal: 9 kB\nMemAvailable:   5 kB\n", None, None, 5 * 1024),
+        ("MemAvailable:   5 kB\n", "4096", "1096", 3000),
+        ("MemAvailable:   1 kB\n", "4096", "1096", 1024),
+        ("MemAvailable:   5 kB\n", "max", "1096", 5 * 1024),
+        ("MemAvailable:   5 kB\n", "1000", "2000", 0),
+        (None, None, None, None),
+    ],
+)
+def test_free_memory_is_the_least_that_is_told(
+    tmp_path: Path, meminfo: str | None, limit: str | None, used: str | None, free: int | None
+) -> None:
+    told = {"meminfo": meminfo, "memory.max": limit, "memory.current": used}
+    for name, text in told.items():
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    assert free_memory(tmp_path / "meminfo", tmp_path) == free
+    assert (free_memory() or 1) > 0

@@ -224,3 +224,14 @@ def test_a_staffed_workshop_makes_the_same_bank_with_workers_that_stay(
     for architecture in tiny_architectures:
         paths = [b.sketches.path(b.entry(architecture)) for b in (workshop.bank, bank)]
         assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_network_that_needs_more_memory_than_is_free_is_refused_at_once(
+    tmp_path: Path, tiny_architectures: list[Architecture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path)
+    monkeypatch.setattr("fitness.features.workshop.free_memory", lambda: 4096)
+    with pytest.raises(FeatureError, match=r"tiny0: needs 0\.0 GiB for weights and gradients, but only 0\.0 are free"):
+        workshop.extract(tiny_architectures[:1])
+    monkeypatch.setattr("fitness.features.workshop.free_memory", lambda: None)
+    assert workshop.extract(tiny_architectures[:1]) == 1

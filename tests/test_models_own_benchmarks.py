@@ -132,6 +132,13 @@ def test_the_template_is_read_once_there_are_enough_records(tmp_path: Path, spac
     assert all(len(line) <= 120 for line in template(space).splitlines() if line.startswith("#"))
 
 
+def test_a_space_without_fields_of_its_own_has_no_columns(tmp_path: Path) -> None:
+    path = tmp_path / "hf.csv"
+    path.write_text("# space: hf\n# metric: loss\n# higher_is_better: false\nid,model_type,loss\na,llama,1\n")
+    with pytest.raises(BadBenchmark, match="space: got hf, wanted gpt2 or flexibert; write it as JSON lines"):
+        read_benchmark(path)
+
+
 def test_a_template_of_an_unknown_space_is_refused() -> None:
     with pytest.raises(BadBenchmark, match="space: got 'gtp', wanted one of"):
         template("gtp")

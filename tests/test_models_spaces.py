@@ -10,12 +10,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.architecture import BadArchitecture
-from models.spaces import SPACES
+from models.spaces import DRAWABLE, SPACES
 from models.spaces.bert_plans import OPERATIONS
 
 GPT2: dict[str, Any] = {"n_layer": 1, "d_model": 64, "d_embed": 64, "div_val": 1, "n_head": [4], "d_inner": [96], "n_token": 300,
                         "tgt_len": 64, "cutoffs": []}  # fmt: skip
 BERT: dict[str, Any] = {"hidden_size": 64, "operation": ["SDP"], "heads": [4], "ffn_dim": [96], "ffn_stack": [2]}
+LLAMA: dict[str, Any] = {"model_type": "llama", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4,
+                         "intermediate_size": 48, "vocab_size": 300, "attention_dropout": 0.5}  # fmt: skip
+TINY = {"gpt2": GPT2, "flexibert": BERT, "hf": LLAMA}
 BOUNDS = [
     ("gpt2", {"n_layer": n, "n_head": [4] * n, "d_inner": [96] * n}, 1 <= n <= 128) for n in (0, 1, 128, 129)
 ] + [
@@ -65,7 +68,7 @@ def test_a_seed_draws_the_same_architecture_for_ever(space: str, digest: str) ->
     assert SPACES[space].architecture("x", config).digest.startswith(digest)
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", DRAWABLE)
 def test_samples_are_checked_configurations_of_the_published_range(name: str) -> None:
     space = SPACES[name]
     drawn = [space.sample(random.Random(seed)) for seed in range(150)]
@@ -123,6 +126,6 @@ def test_multiply_adds_of_an_encoder_are_what_torch_counts(operation: str, build
 
 @pytest.mark.parametrize(("space", "build"), [(name, build) for name in SPACES for build in SPACES[name].builds])
 def test_a_network_drops_nothing_out_so_training_sees_what_is_scored(space: str, build: str) -> None:
-    model: Any = SPACES[space].build(SPACES[space].architecture("x", GPT2 if space == "gpt2" else BERT), 0, build)
+    model: Any = SPACES[space].build(SPACES[space].architecture("x", TINY[space]), 0, build)
     tokens = torch.arange(48).reshape(2, 24)
     assert float(model.train().loss(tokens)) == float(model.eval().loss(tokens))

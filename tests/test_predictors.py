@@ -10,11 +10,12 @@ import pytest
 from scipy.stats import norm
 
 from fitness.evaluation import Evaluation, Split, split_groups
+from fitness.positions import place_among
 from fitness.predictors.ensemble import Ensemble, fit_ensemble
 from fitness.predictors.figures import predictor_record
 from fitness.predictors.members import GaussianMember, RidgeMember, rank_targets, standardised
 from fitness.predictors.numbers import COUNTS, BadNumbers, NumberTable, number_table
-from fitness.predictors.positions import place_among, placed, quality_at
+from fitness.predictors.positions import placed, quality_at
 from fitness.predictors.predictor import BadPrediction, Predictor, Provenance
 from fitness.predictors.rivals import RIVALS, rival_scores, rivals
 from fitness.predictors.suggestion import GOALS, drawn, suggested

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.crew import Crew, map_on_devices
 from engine.devices import check_devices
+from engine.memory import free_memory
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
 from fitness.features.figures import formula_scores
@@ -101,7 +102,7 @@ class Workshop:
                 tasks.append(Visit(bank, self.batch, architecture, (*lacking, *also)))
         bank.tell_damaged([path for path in damaged if path is not None])
         for task in tasks:
-            self._check(task.architecture)
+            self.check(task.architecture)
         bank.sweep()
         # The largest networks first, so that no device is left alone with one at the end.
         tasks.sort(key=lambda task: -_size(task.architecture))
@@ -123,12 +124,13 @@ class Workshop:
     def _outcomes(self, tasks: Sequence[Visit]) -> Iterator[tuple[Visit, VisitState]]:
         return self.crew.run(visit, tasks) if self.crew else map_on_devices(visit, tasks, self.devices)
 
-    def _check(self, architecture: Architecture) -> None:
+    def check(self, architecture: Architecture) -> None:
         """Refuse an architecture that is too large and a batch that it cannot read; FeatureError says why."""
         if (size := _size(architecture)) > MAX_PARAMETERS:
             raise FeatureError(
                 f"{architecture.id}: got {size:,} parameters, wanted at most {MAX_PARAMETERS:,}; remove the record"
             )
+        self._check_memory(architecture)
         length, vocabulary = SPACES[architecture.space].limits(architecture)
         if self.batch.tokens.shape[1] > length:
             got = self.batch.tokens.shape[1]
@@ -139,6 +141,15 @@ class Workshop:
             raise FeatureError(
                 f"{architecture.id}: got token {int(self.batch.tokens.max())}, but its vocabulary has {vocabulary}; "
                 "use another --corpus"
+            )
+
+    def _check_memory(self, architecture: Architecture) -> None:
+        """Refuse a network whose weights, with the gradients of its blocks, take more memory than is free."""
+        count, free = SPACES[architecture.space].parameters(architecture), free_memory()
+        if free is not None and (need := 4 * (count.total + count.decoder)) > free:
+            raise FeatureError(
+                f"{architecture.id}: needs {need / 2**30:.1f} GiB for weights and gradients, but only "
+                f"{free / 2**30:.1f} are free; use a machine with more memory, or leave it out"
             )
 
 

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from fitness.evaluation import Evaluation
+from fitness.positions import place_among
 from fitness.predictors.ensemble import Ensemble, LeftOut, fit_ensemble
 from fitness.predictors.members import rank_targets
 from fitness.predictors.numbers import NumberTable, number_table
-from fitness.predictors.positions import place_among, placed, quality_at
+from fitness.predictors.positions import BEYOND, placed, quality_at
 from fitness.predictors.tuning import FOLDS
 from fitness.ranking import kendall
 from models.architecture import Architecture
@@ -171,13 +172,13 @@ def _signed(formulas: Sequence[Evaluation], scores: np.ndarray | None, count: in
 
 def _standing(seen: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """The positions of `asked` (M,) among `seen` (n,), in units of standardised ranks."""
-    return (place_among(seen, asked) - 0.5) / placed(len(seen)).std()
+    return (place_among(seen, asked, BEYOND) - 0.5) / placed(len(seen)).std()
 
 
 def _committee(seen: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """The mean place of `asked` (F, M) among `seen` (F, n) over the formulas, in units of its deviation there; (M,)."""
-    own = np.mean([place_among(row, row) for row in seen], axis=0)
-    found = np.mean([place_among(row, other) for row, other in zip(seen, asked, strict=True)], axis=0)
+    own = np.mean([place_among(row, row, BEYOND) for row in seen], axis=0)
+    found = np.mean([place_among(row, other, BEYOND) for row, other in zip(seen, asked, strict=True)], axis=0)
     return (found - own.mean()) / max(own.std(), 1e-9)
 
 

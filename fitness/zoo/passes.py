@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from fitness.zoo.registry import NoValue
+
 __all__ = ["activation_gradients", "forward_hooks", "preactivations"]
 
 
@@ -33,10 +35,13 @@ def activation_gradients(model: nn.Module, tokens: torch.Tensor) -> list[tuple[t
 
 @torch.no_grad()
 def preactivations(model: nn.Module, tokens: torch.Tensor) -> list[torch.Tensor]:
-    """Each input of an FFN nonlinearity, (tokens, d_inner), from one forward pass."""
+    """Each input of an FFN nonlinearity, (tokens, d_inner), from one forward pass. Raises NoValue where only what comes
+    out is seen."""
     inputs: list[torch.Tensor] = []
     network: Any = model
     modules = [module for tap in network.taps() for module in tap.activations]
+    if any(isinstance(module, nn.Identity) for module in modules):
+        raise NoValue("what enters the nonlinearities of this network is not seen")
     with forward_hooks(modules, lambda module, given, output: inputs.append(given[0].flatten(0, -2))):
         network.hidden(tokens)
     return inputs

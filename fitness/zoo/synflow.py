@@ -19,15 +19,17 @@ from torch.func import functional_call
 
 from fitness.features.visit import Visited
 from fitness.zoo.passes import forward_hooks
-from fitness.zoo.registry import hand_made
+from fitness.zoo.registry import NoValue, hand_made
 
 __all__ = ["flow", "log_synflow", "synflow"]
 
 
 def flow(model: nn.Module) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], float]:
     """Pairs (|W|, G) of every weight matrix of the blocks and `shift`: the gradient of R, the sum of the last
-    block's output, is exp(shift) * G."""
+    block's output, is exp(shift) * G. Raises NoValue where the blocks cannot be run one by one."""
     network: Any = model
+    if not getattr(model, "runs_block_by_block", True):
+        raise NoValue("the blocks of this network do not run alone, on ones and without positions")
     taps = network.taps()
     passed_over = [m for tap in taps for m in tap.block.modules() if isinstance(m, nn.LayerNorm)]
     passed_over += [m for tap in taps for m in tap.activations]

@@ -15,7 +15,7 @@ from models.spaces import SPACES
 from storage.datum import is_number, is_whole
 from storage.errors import ZcpError
 
-__all__ = ["MAX_FILE", "BadBenchmark", "Benchmark", "as_mapping", "choose_metric", "finish", "place"]
+__all__ = ["MAX_FILE", "BadBenchmark", "Benchmark", "as_mapping", "choose_metric", "described", "finish", "place"]
 
 MAX_FILE = 8 << 20  # bytes; the published files are below 2 MiB, and JSON may take 20 times its size in memory
 MAX_ID = 200  # characters
@@ -65,8 +65,20 @@ def finish(
 ) -> Benchmark:
     """A benchmark of checked (id, config, value) rows; BadBenchmark names a bad one by its index and id."""
     name = "".join(c if c.isprintable() else "?" for c in name[:MAX_ID])  # a file may be called anything
-    architectures, values, seen = [], [], set()
-    for index, (written, config, value) in enumerate(rows):
+    architectures, values = described(name, [(space, id, config) for id, config, _ in rows]), []
+    for index, (written, _, value) in enumerate(rows):
+        if not is_number(value) or not abs(value) < 1e300:
+            where = place(name, index, written)
+            raise BadBenchmark(f"{where}: {metric}: got {value!r}, wanted a finite number; correct or remove it")
+        values.append(float(value))
+    _check_rankable(name, metric, len({a.digest for a in architectures}), values)
+    return Benchmark(name, space, metric, higher, tuple(architectures), np.array(values), digest, header or {})
+
+
+def described(name: str, rows: Sequence[tuple[str, Any, Mapping[str, Any]]]) -> list[Architecture]:
+    """The checked architectures of (space, id, config) rows; BadBenchmark names a bad one by its index and id."""
+    architectures, seen = list[Architecture](), set[str]()
+    for index, (space, written, config) in enumerate(rows):
         where = place(name, index, written)
         id = _id(written, where)
         if id in seen:
@@ -76,11 +88,7 @@ def finish(
             architectures.append(SPACES[space].architecture(id, config))
         except BadArchitecture as error:
             raise BadBenchmark(f"{where}: {error}; correct or remove the record") from error
-        if not is_number(value) or not abs(value) < 1e300:
-            raise BadBenchmark(f"{where}: {metric}: got {value!r}, wanted a finite number; correct or remove it")
-        values.append(float(value))
-    _check_rankable(name, metric, len({a.digest for a in architectures}), values)
-    return Benchmark(name, space, metric, higher, tuple(architectures), np.array(values), digest, header or {})
+    return architectures
 
 
 def place(name: str, index: int, id: Any) -> str:

@@ -124,6 +124,8 @@ def _ways_out(origin: Origin) -> str:
 def default_benchmark(space: str) -> str:
     """The benchmark of a space that is used when none is named: the first that lies on this machine."""
     names = [origin.name for origin in ORIGINS.values() if origin.space == space]
+    if not names:
+        raise BadBenchmark(f"no benchmark of the space {space} is known; give your own with --benchmark PATH")
     return next((name for name in names if locate(name)), names[0])
 
 

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from models.benchmarks.benchmark import FEWEST, BadBenchmark
-from models.benchmarks.layouts.fields import ALIASES, DEFAULTS, REQUIRED
+from models.benchmarks.layouts.fields import ALIASES, DEFAULTS, FIELDS, REQUIRED
 from models.spaces import SPACES
 
 __all__ = ["template"]
@@ -16,6 +16,17 @@ GPT2: tuple[dict[str, Any], ...] = (
     {"n_layer": 2, "d_model": 64, "n_head": 2, "d_inner": 256},
     {"n_layer": 4, "d_model": 128, "n_head": [4, 4, 8, 8], "d_inner": [512, 512, 256, 256]},
 )
+LLAMA = {"model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 32000}
+HF: tuple[dict[str, Any], ...] = (
+    {**LLAMA, "num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 192},
+    {**LLAMA, "num_hidden_layers": 4, "hidden_size": 128, "intermediate_size": 384},
+)
+FIELDED = (
+    "One number stands for all blocks, a list has one for each.",
+    "The same as CSV: '# space: ...', '# metric: ...', '# higher_is_better: ...', then a column for each field.",
+)
+LIBRARY = ("config is that of the transformers library: model_type, then fields of that family as in its config.json.",)
+EXAMPLES = {"gpt2": GPT2, "hf": HF}
 
 
 def template(space: str) -> str:
@@ -23,7 +34,7 @@ def template(space: str) -> str:
     if space not in SPACES:
         raise BadBenchmark(f"space: got {space!r}, wanted one of {', '.join(SPACES)}")
     rng = random.Random(0)
-    examples = GPT2 if space == "gpt2" else tuple(SPACES[space].sample(rng) for _ in range(2))
+    examples = EXAMPLES.get(space) or tuple(SPACES[space].sample(rng) for _ in range(2))
     header = {"schema": 1, "space": space, "metric": "loss", "higher_is_better": False}
     records = [{"id": f"example-{i}", "config": config, "loss": 3.5 + i / 8} for i, config in enumerate(examples)]
     return "".join(f"# {line}\n" for line in _comments(space)) + "".join(
@@ -36,11 +47,11 @@ def _comments(space: str) -> list[str]:
         f"A benchmark of the space {space}: the header, then one JSON object a line. Lines with # are comments.",
         "Header: metric is the name of the value to predict, higher_is_better its direction.",
         f"Record: id, config, and the measured value. At least {FEWEST} different architectures; replace the examples.",
-        f"config needs {', '.join(REQUIRED[space])}.",
-        "One number stands for all blocks, a list has one for each.",
-        "The same as CSV: '# space: ...', '# metric: ...', '# higher_is_better: ...', then a column for each field.",
+        *(FIELDED if space in FIELDS else LIBRARY),
         "Then: python cli.py benchmarks verify ./THIS_FILE",
     ]
+    if space in FIELDS:
+        lines.insert(3, f"config needs {', '.join(REQUIRED[space])}.")
     if space == "gpt2":
         known = {**DEFAULTS[space], "d_embed": "d_model", "d_inner": "4 d_model"}
         lines.insert(5, f"May be left out: {', '.join(f'{name} = {value}' for name, value in known.items())}.")

@@ -1,19 +1,26 @@
 """SPACES: the spaces by name; `SPACES["gpt2"]` checks, samples, counts and builds architectures of that family.
 
 space.py          Space: what every space offers, and the taps on what it builds
+variation.py      Region: the values that a search over architectures may use, and its mutations and crossover
 gpt2.py           pre-LayerNorm decoders with a width and a head count per block
 gpt2_network.py   the networks of gpt2, and their initialisation
 flexibert.py      BERT-like encoders in two builds: what was trained, what was scored
 bert_plans.py     the sizes of a flexibert network
 bert_blocks.py    the networks of flexibert: six ways to mix tokens
+hf.py             any decoder or encoder of Hugging Face's library, by its configuration
+hf_library.py     how the library makes a network whose attention can be watched
+hf_layout.py      where the inputs of such a network are, found by one pass without numbers
+hf_network.py     the networks of hf, on random weights
 
 Descriptions need no torch; a space imports its networks when it builds one.
 """
 
 from models.spaces.flexibert import FlexibertSpace
 from models.spaces.gpt2 import Gpt2Space
+from models.spaces.hf import HfSpace
 from models.spaces.space import Space
 
-__all__ = ["SPACES", "Space"]
+__all__ = ["DRAWABLE", "SPACES", "Space"]
 
-SPACES: dict[str, Space] = {space.name: space for space in (Gpt2Space(), FlexibertSpace())}
+SPACES: dict[str, Space] = {space.name: space for space in (Gpt2Space(), FlexibertSpace(), HfSpace())}
+DRAWABLE: dict[str, Space] = {name: space for name, space in SPACES.items() if space.drawable}

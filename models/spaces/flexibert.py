@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from models.architecture import Architecture, BadArchitecture, ParameterCount
 from models.spaces.bert_plans import OPERATIONS, POSITIONS, VOCABULARY, BlockPlan, embedding_parameters
 from models.spaces.space import block_numbers, check_choice, check_fields, check_int, check_list, initialised
+from models.spaces.variation import Fields
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,6 +33,8 @@ class FlexibertSpace:
     name = "flexibert"
     version = 1
     builds: tuple[str, ...] = ("as_trained", "as_published")
+    drawable = True
+    fields: Fields | None = Fields(("operation", "heads", "ffn_dim", "ffn_stack"))
 
     HIDDEN_SIZE = (128, 256)
     N_BLOCKS = (2, 4)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
 from models.spaces.space import block_numbers, check_choice, check_fields, check_int, check_list, initialised
+from models.spaces.variation import Fields
 from storage.datum import is_whole
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Gpt2Space:
     name = "gpt2"
     version = 1
     builds: tuple[str, ...] = ("as_trained",)
+    drawable = True
+    fields: Fields | None = Fields(("n_head", "d_inner"), "n_layer")
 
     D_INNER = (512, 2048)
     N_LAYER = (2, 16)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from models.spaces.variation import Fields
+
 T = TypeVar("T")
 
 __all__ = [
@@ -71,11 +73,17 @@ class LanguageModel(Protocol):
 
 
 class Space(Protocol):
-    """A family of architectures. `version` changes whenever the built networks would."""
+    """A family of architectures."""
 
     name: str
-    version: int
     builds: tuple[str, ...]  # the first is the default
+    drawable: bool  # whether `sample` and `count` speak of a finite space
+    fields: Fields | None  # how configurations are changed and crossed; None where no search can do that
+
+    @property
+    def version(self) -> int:
+        """Changes whenever the built networks would."""
+        ...
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The normalised configuration; raise BadArchitecture naming the first bad field."""

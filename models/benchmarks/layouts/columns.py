@@ -21,6 +21,7 @@ from typing import Any
 from models.benchmarks.benchmark import BadBenchmark, Benchmark
 from models.benchmarks.layouts.fields import FIELDS, PER_BLOCK
 from models.benchmarks.layouts.table import Table, read_lines
+from models.spaces import SPACES
 
 __all__ = ["load_columns"]
 
@@ -38,6 +39,10 @@ def load_columns(path: Path, name: str, metric: str | None) -> Benchmark:
     names = [cell.strip() for cell in rows[0]] if rows else []
     if "id" not in names or len(set(names)) != len(names):
         raise BadBenchmark(f"{path}: got the columns {', '.join(names)[:200]}, wanted distinct ones, id among them")
+    if str(header["space"]) in set(SPACES) - set(FIELDS):
+        raise BadBenchmark(
+            f"{path}: space: got {header['space']}, wanted {' or '.join(FIELDS)}; write it as JSON lines"
+        )
     records = []
     for (number, _), cells in zip(body[1:], rows[1:], strict=True):
         if len(cells) != len(names):

@@ -30,7 +30,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "gpt2": ("n_layer", "d_model", "n_head"),
     "flexibert": ("hidden_size", "operation", "heads", "ffn_dim", "ffn_stack"),
 }
-FIELDS = {
+FIELDS = {  # of spaces whose fields are known here; those of `hf` are the library's
     space: {*names, *PER_BLOCK[space], *DEFAULTS.get(space, ()), *ALIASES.get(space, ()), "d_embed"}
     for space, names in REQUIRED.items()
 }

@@ -12,7 +12,7 @@ from typing import Any
 from models.benchmarks.benchmark import MAX_FILE, BadBenchmark, Benchmark, choose_metric, finish, place
 from storage.files import BadFile, digest_of, parse_json, read_limited
 
-__all__ = ["GLUE_FILE", "load_glue_json"]
+__all__ = ["GLUE_FILE", "glue_configs", "load_glue_json"]
 
 GLUE_FILE = "BERT_benchmark.json"
 WHAT = "a list of FlexiBERT records"
@@ -45,6 +45,14 @@ def load_glue_json(path: Path, name: str | None = None, metric: str | None = Non
         where = _where(name, i, record)
         rows.append((_field(record, "id", where), _config(record, where), _field(record, f"scores.{metric}", where)))
     return finish(name, "flexibert", metric, True, rows, digest_of([(GLUE_FILE, content)]))
+
+
+def glue_configs(path: Path) -> list[tuple[Any, Mapping[str, Any]]]:
+    """(id, configuration) of every record of a file, or of the folder that holds it; what was measured is not read."""
+    file = path / GLUE_FILE if path.is_dir() else path
+    records = _records(read_limited(file, MAX_FILE, WHAT), file, path.stem)
+    places = [_where(path.stem, i, record) for i, record in enumerate(records)]
+    return [(_field(r, "id", where), _config(r, where)) for r, where in zip(records, places, strict=True)]
 
 
 def _records(content: bytes, file: Path, name: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,31 @@ from models.benchmarks.benchmark import BadBenchmark, Benchmark, as_mapping
 from models.benchmarks.layouts.table import Table, read_lines
 from storage.files import parse_json
 
-__all__ = ["load_jsonl"]
+__all__ = ["check_schema", "load_jsonl", "read_objects"]
 
 
 def load_jsonl(path: Path, name: str, metric: str | None) -> Benchmark:
     """Our own layout: a header line {schema, space, metric, higher_is_better, ...}, then one record a line
     {id, config, <metric>: number, ...}."""
-    content, lines = read_lines(path, "a benchmark in JSON lines")
-    objects = [(f"{path}, line {number}", line) for number, line in lines if not line.startswith("#")]
+    content, objects = read_objects(path, "a benchmark in JSON lines")
     if not objects:
         raise BadBenchmark(f"{path}: holds no record, wanted one JSON object a line, the header first")
-    header, *records = [_object(where, line) for where, line in objects]
+    (where, header), *rest = objects
+    check_schema(path, header)
+    return Table(path, content, header, where).benchmark([record for _, record in rest], name, metric)
+
+
+def check_schema(path: Path, header: Mapping[str, Any]) -> None:
+    """Refuse a header of another version."""
     if header.get("schema") != 1:
         raise BadBenchmark(f"{path}: schema {header.get('schema')!r}, this version reads schema 1; update the toolkit")
-    return Table(path, content, header, objects[0][0]).benchmark(records, name, metric)
+
+
+def read_objects(path: Path, what: str) -> tuple[bytes, list[tuple[str, dict[str, Any]]]]:
+    """The bytes of a file, and the object of every line that is no comment, with its place."""
+    content, lines = read_lines(path, what)
+    found = [(f"{path}, line {number}", line) for number, line in lines if not line.startswith("#")]
+    return content, [(where, _object(where, line)) for where, line in found]
 
 
 def _object(where: str, line: str) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from models.benchmarks.layouts.plain_yaml import NotPlain, parse_plain
 from storage.datum import is_whole
 from storage.files import digest_of, read_limited
 
-__all__ = ["SUMMARY", "load_perplexity_folder"]
+__all__ = ["CONFIGS", "SUMMARY", "load_perplexity_folder", "perplexity_configs"]
 
 SUMMARY = "ppl_summary.yaml"
+CONFIGS = "config_*/j*/model_config.yaml"
 PARAMETERS = "params_summary.yaml"
 WHAT = "a YAML file of the benchmark"
 MAX_YAML = 256 << 10  # bytes; YAML is slow, and the published files are below 64 KiB
@@ -39,6 +40,17 @@ def load_perplexity_folder(path: Path, name: str, metric: str | None) -> Benchma
     if (path / PARAMETERS).is_file():
         parts.append((PARAMETERS, read_limited(path / PARAMETERS, MAX_YAML, WHAT)))
     return finish(name, "gpt2", metric, False, rows, digest_of(parts))
+
+
+def perplexity_configs(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """(id, configuration) of every config_X/jY/model_config.yaml in a folder, whatever was measured."""
+    ids = [f"{file.parent.parent.name}_{file.parent.name}" for file in path.glob(CONFIGS)]
+    found = list[tuple[str, Mapping[str, Any]]]()
+    for id in sorted(ids, key=lambda id: _numbers(id, path)):
+        group, _, job = id.rpartition("_")
+        published, _ = _load_yaml(path / group / job / "model_config.yaml")
+        found.append((id, _from_published(published, f"{path.name}: record {id}")))
+    return found
 
 
 def _numbers(id: str, path: Path) -> tuple[int, int]:

@@ -1,0 +1,94 @@
+"""rank: order architectures that nobody measured by what a formula says of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.live import live
+from commands.options import (
+    COUNT,
+    SECONDS,
+    FeatureOptions,
+    Name,
+    examples,
+    feature_options,
+    table_of,
+)  # fmt: skip
+from commands.output import emit, say
+from commands.ranking import Source, columns, ranked
+
+if TYPE_CHECKING:
+    from models.architecture import Architecture
+
+
+@click.command(
+    epilog=examples(
+        "rank candidates.jsonl --hall proxies/gpt2-mini.json",
+        "rank llama/config.json bert/config.json --hall proxies/gpt2-mini.json --latency cpu",
+        "rank --sample 200 --space gpt2 --hall proxies/gpt2-mini.json --max-params 10M --top 10",
+    )
+)
+@click.argument("paths", metavar="[CANDIDATES]...", type=click.Path(path_type=Path), nargs=-1)
+@click.option("--hall", type=click.Path(path_type=Path), help="The first formula of a hall of fame ranks.")
+@click.option("--committee", "size", type=click.IntRange(2), help="Its first K formulas rank together.")
+@click.option("--proxy", "text", help="A formula instead of a file; more of it is taken as better.")
+@click.option("--sample", "count", type=click.IntRange(1, 100_000), help="Draw that many candidates from --space.")
+@click.option("--space", type=Name(table=table_of("models.spaces", "SPACES")), help="Of --sample, or of JSON lines.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --sample.")
+@click.option("--latency", "device", metavar="DEVICE", help="Measure the time of a forward pass there, such as cpu.")
+@click.option("--max-params", type=COUNT, metavar="N", help="Leave out what has more parameters, such as 10M.")
+@click.option("--max-flops", type=COUNT, metavar="N", help="Leave out what needs more FLOPs a sequence, such as 2G.")
+@click.option("--max-latency", type=SECONDS, metavar="TIME", help="Leave out what takes longer, such as 5ms.")
+@click.option("--top", type=click.IntRange(1), help="Show that many, the best.")
+@click.option(
+    "--format", "form", type=Name("table", "json", "jsonl", "csv"), default="table", show_default=True,
+    help="How results are printed.",
+)  # fmt: skip
+@feature_options
+def rank(
+    paths: tuple[Path, ...], hall: Path | None, size: int | None, text: str | None, count: int | None,
+    space: str | None, seed: int, device: str | None, max_params: float | None, max_flops: float | None,
+    max_latency: float | None, top: int | None, form: str, features: FeatureOptions,
+) -> None:  # fmt: skip
+    """Order architectures that nobody measured by the exact score of a formula.
+
+    CANDIDATES are JSON lines with id and config, folders of a published layout, or config.json files of Hugging Face
+    models or folders that hold them; nothing is downloaded. A score depends on the candidate alone. FLOPs are those of
+    the blocks for one sequence of --seq-len tokens; a forward pass is timed over such a sequence, with one thread.
+    """
+    from fitness.costs import Budget
+
+    source = Source.of(hall, text, size)
+    budget, device = Budget(max_params, max_flops, max_latency), device or ("cpu" if max_latency else None)
+    candidates = _candidates(paths, count, space, seed)
+    with live(0) as reporter:
+        ranking = ranked(candidates, source, budget, device, features, reporter.networks)
+    for line in ranking.notes:
+        say(line)
+    shown = ranking.rows[:top]
+    if form == "json":
+        document = {**ranking.header, "rows": [row.plain() for row in shown]}
+        print(json.dumps(document, indent=2, sort_keys=True, allow_nan=False))
+    elif form == "jsonl":
+        for row in shown:
+            print(json.dumps(row.plain(), sort_keys=True, allow_nan=False))
+    else:
+        emit(columns(shown, form), form, ranking.title)
+
+
+def _candidates(paths: tuple[Path, ...], count: int | None, space: str | None, seed: int) -> list[Architecture]:
+    """What is ranked; a usage error where nothing or half of a pair is given."""
+    from models.candidates import drawn_candidates, read_candidates
+    from models.spaces import DRAWABLE
+
+    if not paths and count is None:
+        raise click.UsageError("wanted candidates: files or folders, or --sample N --space NAME")
+    if count is not None and space not in DRAWABLE:
+        got = "nothing" if space is None else space
+        raise click.UsageError(f"--space: got {got}, wanted one of {', '.join(DRAWABLE)} to draw --sample from")
+    drawn = drawn_candidates(space, count, seed) if count is not None and space is not None else []
+    return [*read_candidates(paths, space), *drawn]

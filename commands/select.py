@@ -1,0 +1,121 @@
+"""select: search architectures that nobody measured for the best score at every cost, under budgets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.live import live
+from commands.options import Bound, FeatureOptions, Name, examples, feature_options, table_of
+from commands.output import emit, say
+from commands.ranking import Ranked, Source, columns
+
+if TYPE_CHECKING:
+    from fitness.costs import Costs, Latency
+    from gp.benchmark_search import Reporter
+    from gp.selection import Selection, SelectionConfig
+    from models.architecture import Architecture
+    from models.spaces.variation import Region
+
+
+@click.command(
+    epilog=examples(
+        "select --space gpt2 --hall proxies/gpt2-mini.json --budget params=200K",
+        "select --space gpt2 --hall proxies/gpt2-mini.json --budget params=400K --budget flops=50M --format json",
+    )
+)
+@click.option(
+    "--space", type=Name(table=table_of("models.spaces", "DRAWABLE")), required=True, help="What is searched."
+)
+@click.option("--hall", type=click.Path(path_type=Path), required=True, help="Its first formula judges.")
+@click.option("--committee", "size", type=click.IntRange(2), help="Its first K formulas judge together.")
+@click.option(
+    "--budget", "bounds", type=Bound(), multiple=True, required=True, metavar="COST=N",
+    help="params=10M, flops=2G or latency=5ms; repeatable. The first one is the cost of the front.",
+)  # fmt: skip
+@click.option("--networks", type=click.IntRange(2, 1_000_000), default=1000, show_default=True, help="To score.")
+@click.option("--population", type=click.IntRange(2, 10_000), default=50, show_default=True, help="Of a generation.")
+@click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the search.")
+@click.option("--top", type=click.IntRange(1), help="Show that many of the front, the best.")
+@click.option(
+    "--format", "form", type=Name("table", "json", "csv"), default="table", show_default=True,
+    help="How results are printed; rank reads json.",
+)  # fmt: skip
+@feature_options
+def select(
+    space: str, hall: Path, size: int | None, bounds: Sequence[tuple[str, float]], networks: int, population: int,
+    seed: int, top: int | None, form: str, features: FeatureOptions,
+) -> None:  # fmt: skip
+    """Search architectures for the best score at every cost, none of them beyond a budget.
+
+    The values of every field are those that the hall's benchmark has. Interrupted, the same command goes on where it
+    stopped: what was scored is in the bank. One seed is one result, unless a latency is measured.
+    """
+    from gp.selection import SelectionConfig
+
+    source = Source.of(hall, None, size)
+    region = _region(source, space)
+    cost = next((name for name, _ in bounds if name != "latency"), "params")
+    config = SelectionConfig(networks, population, cost, seed=seed)
+    with live(0) as reporter:
+        found, times = _searched(source, space, region, config, dict(bounds), features, reporter)
+    front = [Ranked(place, c, times.get(c.architecture)) for place, c in enumerate(found.front[:top], start=1)]
+    title = f"{len(found.front)} of {len(found.scored)} architectures; {source.direction}; score: {source.name}"
+    if form == "json":
+        header = {"scorer": source.name, "direction": source.direction, "scored": len(found.scored), "seed": seed}
+        document = {**header, "budget": dict(bounds), "rows": [row.plain() for row in front]}
+        print(json.dumps(document, indent=2, sort_keys=True, allow_nan=False))
+        return
+    emit(columns(front, form), form, title)
+
+
+def _region(source: Source, space: str) -> Region:
+    """What the search may use; a usage error for a hall of another space or without its benchmark."""
+    from models.spaces import SPACES
+    from models.spaces.variation import region_of
+
+    home, fields = source.hall.space if source.hall else space, SPACES[space].fields
+    if home != space or fields is None:
+        raise click.UsageError(f"--hall: got formulas that were evolved on {home}, wanted {space}, the space searched")
+    if not (architectures := source.benchmark()):
+        raise click.UsageError("--hall: wanted its benchmark, whose values the search uses; fetch it")
+    return region_of(architectures, fields)
+
+
+def _searched(
+    source: Source, space: str, region: Region, config: SelectionConfig, bounds: dict[str, float],
+    features: FeatureOptions, reporter: Reporter,
+) -> tuple[Selection, dict[Architecture, Latency]]:  # fmt: skip
+    """The search with workers that stay, and the latencies that it measured."""
+    from fitness.candidates import score_candidates
+    from fitness.costs import Budget, costs_of, latency_of
+    from gp.selection import select as search
+
+    workshops, known = source.workshops(features), source.known()
+    budget = Budget(bounds.get("params"), bounds.get("flops"), bounds.get("latency"))
+    length, build = workshops(space).batch.tokens.shape[1], workshops(space).bank.key.build
+    times: dict[Architecture, Latency] = {}
+
+    def allowed(architecture: Architecture, costs: Costs) -> bool:
+        if budget.seconds is None or not budget.allows(costs):
+            return budget.allows(costs)
+        times[architecture] = latency_of(architecture, workshops(space).batch, build)
+        return budget.allows_time(times[architecture])
+
+    def watch(done: int, total: int) -> None:
+        if reporter.should_stop():
+            raise KeyboardInterrupt
+
+    scorer = source.scorer(known, workshops, watch)
+    with workshops(space).staffed() as workshop:
+        found = search(
+            space, region, config, allowed=allowed,
+            count=lambda architecture: costs_of(architecture, length, build),
+            score=lambda batch: score_candidates(batch, scorer, lambda _: workshop, watch),
+            on_generation=lambda done, best: say(f"scored {done}/{config.networks}, best {best:.6g}"),
+        )  # fmt: skip
+    return found, times

@@ -1,0 +1,34 @@
+"""Free memory: how many bytes this machine, or the group of processes we are in, can still give."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+__all__ = ["free_memory"]
+
+MEMINFO = Path("/proc/meminfo")
+GROUP = Path("/sys/fs/cgroup")  # of control groups, version 2
+
+
+def free_memory(meminfo: Path = MEMINFO, group: Path = GROUP) -> int | None:
+    """Bytes that can be taken without swapping, as Linux estimates them; None where nothing tells."""
+    found = [n for n in (_available(meminfo), _left_to_group(group)) if n is not None]
+    return min(found) if found else None
+
+
+def _available(meminfo: Path) -> int | None:
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", _text(meminfo), re.MULTILINE)
+    return int(match[1]) * 1024 if match else None
+
+
+def _left_to_group(group: Path) -> int | None:
+    limit, used = (_text(group / name).strip() for name in ("memory.max", "memory.current"))
+    return max(0, int(limit) - int(used)) if limit.isdigit() and used.isdigit() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

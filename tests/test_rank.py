@@ -1,0 +1,369 @@
+"""rank: what nobody measured in order of a formula's score, from files of every layout, and a line for every mistake."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import tiny_config
+from test_models_hf import FAMILIES
+
+import cli
+from fitness.candidates import Candidate, CommitteeScorer, beyond, in_order, ranges
+from fitness.costs import Budget, Costs, Latency, costs_of, latency_of
+from fitness.evaluation import Evaluation
+from fitness.positions import place_among
+from gp.hall_file import BenchmarkRef, HallDocument, HallProxy, SplitIds, save_hall
+from models.benchmarks.origins import load_benchmark
+from models.candidates import BadCandidate, drawn_candidates, read_candidates
+from models.spaces import DRAWABLE, SPACES
+from models.tokens import TokenBatch
+from primitives.grammar import parse
+
+TEXTS = ("sum[ frobenius_norm(W) ]", "mean[ frobenius_norm(G) ]", "sum[ l1_norm(H) ]")
+FAST = ("--batch", "2", "--seq-len", "24", "--devices", "cpu")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def hall(tmp_path_factory: pytest.TempPathFactory, tiny_benchmark: Path) -> Path:
+    """Three formulas, the first with the sign -1, evolved on half of the small benchmark."""
+    benchmark = load_benchmark(str(tiny_benchmark))
+    ids = [architecture.id for architecture in benchmark.architectures]
+    proxies = [HallProxy(Evaluation(parse(text), 0.9, sign)) for text, sign in zip(TEXTS, (-1, 1, 1), strict=True)]
+    document = HallDocument(
+        space="gpt2", build=None, benchmark=BenchmarkRef("tiny", benchmark.digest, "loss", False),
+        split=SplitIds(tuple(ids[:15]), tuple(ids[15:])), seed=1, feature_key="x",
+        config={"benchmark": str(tiny_benchmark), "batch": 2, "seq_len": 24}, proxies=tuple(proxies),
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("hall") / "hall.json"
+    save_hall(path, document)
+    return path
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve candidates as JSON lines with a header."""
+    rng = random.Random(3)
+    path = tmp_path_factory.mktemp("lines") / "some.jsonl"
+    records: list[dict[str, Any]] = [{"schema": 1, "space": "gpt2"}]
+    records += [{"id": f"c{i}", "config": tiny_config(rng)} for i in range(12)]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five folders with a config.json of five families."""
+    folder = tmp_path_factory.mktemp("models")
+    for family in ("llama", "gpt2", "bert", "falcon", "modernbert"):
+        (folder / family).mkdir()
+        (folder / family / "config.json").write_text(json.dumps({"model_type": family, **FAMILIES[family]}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bank")
+
+
+def ranked(capfd: pytest.CaptureFixture[str], *words: object) -> tuple[dict[str, Any], str]:
+    """The JSON of a run that ends well, and its talk."""
+    assert cli.main(["rank", *map(str, words), "--format", "json"]) == 0
+    said = capfd.readouterr()
+    return json.loads(said.out), said.err
+
+
+def test_candidates_stand_in_the_order_of_the_signed_exact_score(
+    hall: Path, lines: Path, bank: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    answer, said = ranked(capfd, lines, "--hall", hall, "--bank", bank, "--devices", "cpu")
+    rows = answer["rows"]
+    scores = [row["score"] for row in rows]
+    assert len(rows) == 12 and scores == sorted(scores, reverse=True) and all(score < 0 for score in scores)
+    assert [row["place"] for row in rows] == list(range(1, 13))
+    assert answer["direction"] == "higher is better: a lower loss is expected, as on tiny"
+    assert "features as in the run: --batch 2 --seq-len 24" in said
+    for row in rows:
+        architecture = SPACES["gpt2"].architecture("x", row["config"])
+        count = SPACES["gpt2"].parameters(architecture)
+        assert (row["params"], row["decoder_params"]) == (count.total, count.decoder)
+        assert (row["depth"], row["width"]) == SPACES["gpt2"].shape(architecture)
+        assert row["flops"] == 2 * SPACES["gpt2"].multiply_adds(architecture, 24)
+        assert row["space"] == "gpt2" and row["reason"] is None
+
+
+@pytest.mark.parametrize("more", [(), ("--committee", "3")], ids=["formula", "committee"])
+def test_a_candidate_has_one_score_in_any_company_and_order(
+    more: tuple[str, ...], hall: Path, lines: Path, models: Path, bank: Path, tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    options = ("--hall", hall, "--devices", "cpu", *more)
+    together, _ = ranked(capfd, lines, models, *options, "--bank", bank)
+    scores = {row["id"]: row["score"] for row in together["rows"]}
+    assert len(scores) == 17 and len(set(scores.values())) == 17
+    header, *records = lines.read_text().splitlines()
+    (tmp_path / "few.jsonl").write_text("\n".join([header, *reversed(records[:3])]) + "\n")
+    few, _ = ranked(capfd, models / "bert", tmp_path / "few.jsonl", *options, "--bank", tmp_path / "cold")
+    assert {row["id"] for row in few["rows"]} == {"bert", "c0", "c1", "c2"}
+    assert all(row["score"] == scores[row["id"]] for row in few["rows"])
+
+
+def test_what_rank_prints_it_reads_again(
+    hall: Path, lines: Path, models: Path, bank: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--hall", hall, "--bank", bank, "--devices", "cpu")
+    first, _ = ranked(capfd, lines, models, *options)
+    (tmp_path / "rows.json").write_text(json.dumps(first))
+    again, _ = ranked(capfd, tmp_path / "rows.json", *options)
+    assert again == first
+    assert cli.main(["rank", str(lines), str(models), *map(str, options), "--format", "jsonl"]) == 0
+    (tmp_path / "rows.jsonl").write_text(capfd.readouterr().out)
+    third, _ = ranked(capfd, tmp_path / "rows.jsonl", *options)
+    assert third == first
+
+
+def test_candidates_unlike_what_the_formula_was_evolved_on_are_noted(
+    hall: Path, lines: Path, models: Path, bank: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    answer, said = ranked(capfd, lines, models / "llama", "--hall", hall, "--bank", bank, "--devices", "cpu")
+    (llama,) = (row for row in answer["rows"] if row["id"] == "llama")
+    assert llama["notes"][0] == "space hf, not gpt2"
+    assert "transfer: 1 of 13 candidates are of another space than gpt2" in said
+    known = SPACES["gpt2"].architecture("wide", tiny_config(random.Random(0)) | {"d_model": 96})
+    usual = ranges([Costs(10, 5, 1, 2, 16), Costs(30, 9, 1, 4, 32)])
+    assert usual == {"#params": (10, 30), "decoder params": (5, 9), "depth": (2, 4), "width": (16, 32)}
+    assert beyond(Costs(10, 9, 999, 4, 16), usual) == ()
+    assert beyond(Costs(9, 10, 0, 5, 33), usual) == ("#params", "decoder params", "depth", "width")
+    assert beyond(costs_of(known, 24), {}) == ()
+
+
+def test_where_the_benchmark_of_a_hall_is_missing_it_says_that_it_cannot_compare(
+    hall: Path, lines: Path, bank: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(hall.read_text())
+    del document["digest"]
+    document["config"]["benchmark"] = str(tmp_path / "gone.jsonl")
+    (tmp_path / "hall.json").write_text(json.dumps(document))
+    options = ("--hall", tmp_path / "hall.json", "--bank", bank, "--devices", "cpu")
+    answer, said = ranked(capfd, lines, *options)
+    assert "tiny is not here as it was: nothing tells which candidates are unlike it" in said
+    assert not any(row["notes"] for row in answer["rows"])
+    assert cli.main(["rank", str(lines), *map(str, options), "--committee", "2"]) == 2
+    assert "--committee: wanted tiny, among whose architectures" in capfd.readouterr().err
+
+
+def test_bounds_leave_out_and_say_how_many(
+    hall: Path, lines: Path, bank: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = (lines, "--hall", hall, "--bank", bank, "--devices", "cpu")
+    everything = ranked(capfd, *options)[0]["rows"]
+    bound = sorted(row["params"] for row in everything)[5]
+    rows = ranked(capfd, *options, "--max-params", f"{bound / 1000}K")[0]
+    assert {row["id"] for row in rows["rows"]} == {row["id"] for row in everything if row["params"] <= bound}
+    assert rows["left_out"] == 6
+    flops = sorted(row["flops"] for row in everything)[3]
+    rows, said = ranked(capfd, *options, "--max-flops", flops)
+    assert len(rows["rows"]) == 4 and "8 candidates beyond the bounds are left out" in said
+    assert len(ranked(capfd, *options, "--top", 3)[0]["rows"]) == 3
+    assert cli.main(["rank", *map(str, options), "--max-params", "1K"]) == 2
+    error = capfd.readouterr().err
+    assert "none of 12 candidates meets the bounds: the smallest has " in error and error.count("error") == 1
+    assert cli.main(["rank", *map(str, options), "--max-latency", "0.000001us"]) == 2
+    assert "the fastest takes " in capfd.readouterr().err
+
+
+def test_the_time_of_a_forward_pass_stands_beside_the_score(
+    hall: Path, lines: Path, bank: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = (lines, "--hall", hall, "--bank", bank, "--devices", "cpu", "--latency", "cpu")
+    for row in ranked(capfd, *options, "--max-latency", "9s", "--top", 2)[0]["rows"]:
+        assert 0 < row["latency_ms_low"] <= row["latency_ms"] <= row["latency_ms_high"]
+    assert cli.main(["rank", *map(str, options), "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capfd.readouterr().out)))
+    assert {"place", "id", "score", "#params", "FLOPs", "ms", "ms quartiles low", "ms quartiles high"} <= set(rows[0])
+    assert cli.main(["rank", *map(str, options[:-1]), "cpu,cpu"]) == 2
+    assert "--latency: got cpu,cpu, wanted one device" in capfd.readouterr().err
+
+
+def test_latency_is_the_median_of_its_runs_and_leaves_the_threads_alone() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    architecture = SPACES["gpt2"].architecture("x", tiny_config(random.Random(0)))
+    found = latency_of(architecture, TokenBatch.from_passage(2, 24))
+    assert found.runs == 15 and 0 < found.low <= found.median <= found.high and torch.get_num_threads() == before
+
+
+def test_a_network_that_overflows_is_named_and_last(
+    bank: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loud = {"model_type": "gpt2", **FAMILIES["gpt2"], "initializer_range": 1e30}
+    for name, config in {"aaa": loud, "zzz": {"model_type": "gpt2", **FAMILIES["gpt2"]}}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(config))
+    files = (tmp_path / "aaa.json", tmp_path / "zzz.json")
+    answer, said = ranked(capfd, *files, "--proxy", TEXTS[0], "--bank", bank, *FAST)
+    first, last = answer["rows"]
+    assert (first["id"], first["place"]) == ("zzz", 1) and math.isfinite(first["score"])
+    assert (last["id"], last["place"], last["score"]) == ("aaa", None, None) and "NaN or infinities" in last["reason"]
+    assert "aaa: no score" in said and "nobody measured its direction" in answer["direction"]
+    assert cli.main(["rank", *map(str, files), "--proxy", TEXTS[0], "--bank", str(bank), *FAST]) == 0
+    table = capfd.readouterr().out
+    assert table.index("zzz") < table.index("aaa") and "higher is better" in table
+
+
+@pytest.mark.parametrize("space", DRAWABLE)
+def test_a_seed_draws_the_same_candidates(space: str) -> None:
+    drawn = drawn_candidates(space, 20, 4)
+    assert drawn == drawn_candidates(space, 20, 4) and drawn[:5] == drawn_candidates(space, 5, 4)
+    assert drawn != drawn_candidates(space, 20, 5) and len({a.id for a in drawn}) == 20
+
+
+def test_sampled_candidates_are_ranked_within_bounds(bank: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ("--sample", 40, "--space", "gpt2", "--max-params", "5M", "--proxy", TEXTS[0], "--bank", bank, *FAST)
+    rows = ranked(capfd, *options)[0]["rows"]
+    assert rows and all(row["params"] <= 5e6 and row["id"].startswith("gpt2-0-") for row in rows)
+
+
+def test_published_layouts_are_read_without_their_values(published: Path, tmp_path: Path) -> None:
+    for name, unread in (("gpt2-wt103", "ppl_summary.yaml"), ("flexibert-glue", None)):
+        benchmark = load_benchmark(str(published / name))
+        copy = Path(shutil.copytree(published / name, tmp_path / name))
+        copy.chmod(0o755)
+        if unread:
+            (copy / unread).unlink()
+        else:
+            (copy / "BERT_benchmark.json").chmod(0o644)
+            records = json.loads((copy / "BERT_benchmark.json").read_text())
+            for record in records:
+                del record["scores"]
+            (copy / "BERT_benchmark.json").write_text(json.dumps(records))
+        found = read_candidates([copy])
+        assert {a.id: a for a in found} == {a.id: a for a in benchmark.architectures}
+    assert read_candidates([tmp_path / "flexibert-glue" / "BERT_benchmark.json"]) == found
+
+
+def test_ids_that_two_files_share_are_told_apart(lines: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(lines, tmp_path / "more.jsonl"))
+    found = read_candidates([lines, copy])
+    assert len({a.id for a in found}) == 24 and found[12].id.endswith("more.jsonl: c0")
+
+
+def test_lines_without_a_header_are_of_the_named_space(lines: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text("\n".join(lines.read_text().splitlines()[1:]) + "\n")
+    assert read_candidates([bare], "gpt2") == read_candidates([lines])
+    with pytest.raises(BadCandidate, match="line 1: space is missing"):
+        read_candidates([bare])
+
+
+RECORD = '{"id": "a", "config": {"n_layer": 2, "d_model": 64, "n_head": 4}}\n'
+MISTAKES: list[tuple[tuple[str, ...], dict[str, str], str]] = [
+    (("x.jsonl",), {"x.jsonl": RECORD}, "wanted what ranks them: --hall HALL.json"),
+    (("--hall", "H"), {}, "wanted candidates: files or folders, or --sample N --space NAME"),
+    (("--hall", "H", "--proxy", TEXTS[0], "x"), {}, "wanted what ranks them"),
+    (("--proxy", TEXTS[0], "--committee", "2", "x"), {}, "--committee: wanted --hall"),
+    (("--hall", "H", "--committee", "9", "x"), {}, "--committee: got 9, wanted at most 3"),
+    (("--hall", "H", "--sample", "3"), {}, "--space: got nothing, wanted one of gpt2, flexibert"),
+    (("--hall", "H", "--sample", "3", "--space", "hf"), {}, "--space: got hf, wanted one of gpt2, flexibert"),
+    (("--hall", "H", "meta-llama/Llama-3"), {}, "meta-llama/Llama-3: no such file or folder, and nothing is downloaded"),
+    (("--hall", "H", "."), {}, ".: holds no candidates, wanted a config.json"),
+    (("--hall", "H", "x.txt"), {"x.txt": ""}, "x.txt: got a file that is neither .json nor .jsonl"),
+    (("--hall", "H", "x.json"), {"x.json": "{"}, "x.json: not valid JSON"),
+    (("--hall", "H", "x.json"), {"x.json": "{}"}, "x.json: model_type is missing"),
+    (("--hall", "H", "x.json"), {"x.json": "3"}, "x.json: got int, wanted a mapping"),
+    (("--hall", "H", "x.json"), {"x.json": '{"rows": 3}'}, "x.json: rows: got 3, wanted a list"),
+    (("--hall", "H", "x.json"), {"x.json": '{"model_type": "lama"}'}, "x.json: model_type: got 'lama'"),
+    (("--hall", "H", "b.json"), {"b.json": '{"model_type": "bloom", "n_layer": 2, "n_head": 2, "hidden_size": 8}'},
+     "b: bloom: got 0 attention taps, wanted 2, one per layer"),
+    (("--hall", "H", "x.jsonl"), {"x.jsonl": ""}, "x.jsonl: holds no candidate"),
+    (("--hall", "H", "x.jsonl", "--space", "gpt2"), {"x.jsonl": RECORD * 2}, "id occurs twice"),
+    (("--hall", "H", "x.jsonl"), {"x.jsonl": '{"schema": 1, "space": "gtp"}\n' + RECORD}, "space: got 'gtp', wanted one of"),
+    (("--hall", "H", "x.jsonl", "--space", "gpt2"), {"x.jsonl": '{"id": "a"}'}, "x.jsonl, line 1: config is missing"),
+    (("--hall", "H", "x.jsonl", "--space", "flexibert"), {"x.jsonl": RECORD}, "record 0 (a): d_model: unknown field"),
+    (("--hall", "H", "x", "--max-params", "10X"), {}, "'10X', wanted a number such as 10M; units are K, k, M, G, B, T"),
+    (("--hall", "H", "x", "--max-flops", "-3G"), {}, "'-3G', wanted a number such as 10M"),
+    (("--hall", "H", "x", "--max-latency", "5"), {}, "'5', wanted a number such as 5ms; units are us, ms, s"),
+    (("--hall", "H", "x.jsonl", "--space", "gpt2", "--latency", "tpu"), {"x.jsonl": RECORD}, "devices: got 'tpu'"),
+    (("--proxy", "sum[ frobenius_norm(W ]", "x"), {}, "wanted"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "files", "message"), MISTAKES, ids=lambda value: str(value)[:50])
+def test_a_mistake_is_one_line(
+    words: tuple[str, ...], files: dict[str, str], message: str, hall: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for name, content in files.items():
+        Path(name).write_text(content)
+    assert cli.main(["rank", *(str(hall) if word == "H" else word for word in words)]) in (1, 2)
+    said = capfd.readouterr()
+    errors = [line for line in said.err.splitlines() if not line.startswith("features as in the run")]
+    assert said.out == "" and len(errors) == 1 and errors[0].startswith("error: ") and message in errors[0], said.err
+
+
+def test_ctrl_c_ends_with_130_and_the_next_command(hall: Path, tmp_path: Path) -> None:
+    rng = random.Random(8)
+    records = [json.dumps({"id": f"c{i}", "config": tiny_config(rng)}) + "\n" for i in range(2000)]
+    (tmp_path / "many.jsonl").write_text("".join(records))
+    words = ["rank", str(tmp_path / "many.jsonl"), "--space", "gpt2", "--hall", str(hall), "--devices", "cpu", "--bank",
+             str(tmp_path / "bank")]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "cli.py", *words], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("networks 50/"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130 and out == "" and "next: python cli.py rank " in err
+    assert "Traceback" not in err
+
+
+def test_places_are_shared_by_equal_scores_and_none_is_last() -> None:
+    architecture = SPACES["gpt2"].architecture("x", tiny_config(random.Random(0)))
+    costs = [Costs(params, 1, 1, 1, 1) for params in (5, 3, 4, 1)]
+    scores = (1.0, 2.0, 2.0, None)
+    found = in_order([Candidate(architecture, c, s) for c, s in zip(costs, scores, strict=True)])
+    assert [(place, c.costs.params) for place, c in found] == [(1, 3), (1, 4), (3, 5), (None, 1)]
+
+
+def test_a_place_among_others_grows_with_the_value_everywhere() -> None:
+    seen = np.array([1.0, 2.0, 2.0, 4.0])
+    asked = np.array([-5.0, 1.0, 1.5, 2.0, 3.0, 4.0, 4.5, 100.0])
+    places = place_among(seen, asked)
+    assert (np.diff(places) > 0).all()
+    assert np.allclose(places[[1, 3, 5]], [0.125, 0.5, 0.875]) and math.isclose(places[4], 0.6875)
+    assert np.allclose(place_among(np.array([3.0, 3.0]), np.array([2.0, 3.0, 4.0])), [-0.5, 0.5, 1.5])
+    assert np.isnan(place_among(seen, np.array([np.nan]))).all()
+
+
+def test_a_committee_is_the_mean_place_of_its_signed_formulas() -> None:
+    formulas = tuple(Evaluation(parse(text), 0.9, sign) for text, sign in zip(TEXTS, (1, -1, 1), strict=True))
+    reference = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [np.nan, 5.0, 5.0]])
+    scorer = CommitteeScorer(formulas, reference)
+    exact = np.array([[2.0, 3.0, 1.0], [2.0, 1.0, np.nan], [5.0, 5.0, 5.0]])
+    found = scorer.scores([], exact)
+    assert np.allclose(found[:2], [0.5, (5 / 6 + 5 / 6 + 0.5) / 3]) and np.isnan(found[2])
+
+
+def test_a_budget_is_met_at_its_bound() -> None:
+    costs, time = Costs(10, 1, 20, 1, 1), Latency(0.5, 0.4, 0.6)
+    assert Budget(10, 20, 0.5).allows(costs) and Budget(10, 20, 0.5).allows_time(time)
+    assert not Budget(params=9).allows(costs) and not Budget(flops=19).allows(costs)
+    assert not Budget(seconds=0.4).allows_time(time) and Budget(seconds=0.4).allows_time(None)
