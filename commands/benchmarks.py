@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from commands.output import emit, say, say_next
 from commands.tables import Row
 
 if TYPE_CHECKING:
+    from models.architecture import Architecture
     from models.training.campaign import FinishedRun
 
 
@@ -92,34 +93,66 @@ def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int
     return 0 if found.agrees else 1
 
 
-@benchmarks.command("train", epilog=examples("benchmarks train gpt2-mini --out mine.jsonl --jobs 8"))
+@benchmarks.command(
+    "train",
+    epilog=examples(
+        "benchmarks train gpt2-mini --out mine.jsonl --jobs 8",
+        "benchmarks train gpt2-mini --configs chosen.json --seeds 3 --out chosen.jsonl",
+    ),
+)
 @click.argument("name", type=Name(table=_trained))
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write (default: where the toolkit looks).")
+@click.option(
+    "--configs",
+    type=click.Path(path_type=Path),
+    help="Train these instead: what rank and select print as JSON, or lines.",
+)
+@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Of each of --configs.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted training; finished runs are not repeated.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
 @click.option("--niceness", type=click.IntRange(0, 19), default=0, show_default=True, help="Of the workers.")
-def train_benchmark(name: str, out: Path | None, resume: bool, jobs: int, niceness: int) -> None:
-    """Train the embedded benchmark anew: about an hour on two cores."""
+def train_benchmark(
+    name: str, out: Path | None, configs: Path | None, seeds: int, resume: bool, jobs: int, niceness: int
+) -> None:
+    """Train the embedded benchmark anew, about an hour on two cores; or other architectures by the same recipe."""
     from engine.crew import WorkerCrash
     from models.benchmarks.origins import ORIGINS
     from models.training.campaign import train
 
+    if configs is not None and out is None:
+        raise click.UsageError("--configs: wanted --out FILE too, the file to write")
+    chosen = _chosen(configs, ORIGINS[name].space) if configs is not None else ()
     path = out or ORIGINS[name].embedded
     if path is None or path.exists():
         raise click.UsageError(f"{path} exists and is never overwritten; choose another --out, or move it away")
     begun = path.parent / f"{path.stem}.partial.jsonl"
     if begun.exists() and not resume:
         raise click.UsageError(f"{begun} holds a training that was begun; continue it with --resume, or remove it")
-    again = partial(say_next, "benchmarks", "train", name, "--resume", keep=("out", "jobs", "niceness"))
+    again = partial(
+        say_next, "benchmarks", "train", name, "--resume", keep=("configs", "seeds", "out", "jobs", "niceness")
+    )
     with live(0) as reporter:
         try:
-            print(train(path, jobs=jobs, niceness=niceness, on_progress=_show, should_stop=reporter.should_stop))
+            recipe = partial(train, chosen=chosen, seeds=seeds) if chosen else train
+            print(recipe(path, jobs=jobs, niceness=niceness, on_progress=_show, should_stop=reporter.should_stop))
         except KeyboardInterrupt:
             again()
             raise click.Abort from None
         except WorkerCrash:
             again()
             raise
+
+
+def _chosen(configs: Path, space: str) -> Sequence[Architecture]:
+    """The different architectures of a file that the recipe can train; one line says which it cannot."""
+    from models.candidates import read_candidates
+    from models.training.learning import Budget
+    from models.training.verification import check_trainable
+
+    found = read_candidates([configs], space)
+    for architecture in found:
+        check_trainable(architecture, str(configs), Budget())
+    return list({architecture.digest: architecture for architecture in found}.values())
 
 
 def _show(progress: FinishedRun) -> None:

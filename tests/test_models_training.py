@@ -188,6 +188,26 @@ def test_resuming_a_finished_training_trains_nothing(trained: Path) -> None:
     assert seen == [] and trained.read_bytes() == content
 
 
+def test_chosen_architectures_are_trained_by_the_same_recipe_with_every_seed(trained: Path, tmp_path: Path) -> None:
+    known = [json.loads(line) for line in trained.read_text().splitlines()[1:]]
+    again = [SPACES["gpt2"].architecture(f"again-{i}", record["config"]) for i, record in enumerate(known[:2])]
+    path = train(tmp_path / "chosen.jsonl", chosen=again, seeds=2, jobs=1, budget=TINY)
+    records = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    assert [r["id"] for r in records] == ["again-0", "again-1"] and all(len(r["replicates"]) == 2 for r in records)
+    assert [r["loss"] for r in records] == [r["loss"] for r in known[:2]]
+    with pytest.raises(OtherTask, match="chosen"):
+        train(path, chosen=again[:1], seeds=2, jobs=1, budget=TINY)
+
+
+def test_what_the_recipe_cannot_train_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (configs := tmp_path / "two.json").write_text(json.dumps({"model_type": "gpt2", "n_layer": 1}))
+    for more, words in ((("--out", tmp_path / "x.jsonl"), "got the space hf, wanted gpt2"), ((), "wanted --out FILE")):
+        asked = [sys.executable, "cli.py", "benchmarks", "train", "gpt2-mini", "--configs", configs, *more]
+        done = subprocess.run([str(word) for word in asked], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode in (1, 2) and words in done.stderr and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["two.json"]
+
+
 def test_a_partial_file_of_another_budget_is_refused_by_name(trained: Path) -> None:
     with pytest.raises(OtherTask, match="begun with other values of budget; restore them, or remove the file"):
         train(trained, **{**ARGUMENTS, "budget": Budget(steps=4)})

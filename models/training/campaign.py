@@ -71,10 +71,12 @@ def train(
     replicated: int = 30,
     seeds: int = 5,
     budget: Budget | None = None,
+    chosen: Sequence[Architecture] = (),
     on_progress: Callable[[FinishedRun], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Train `count` architectures, `replicated` of them with `seeds` seeds; write the benchmark to `path`.
+    """Train `count` architectures, `replicated` of them with `seeds` seeds; write the benchmark to `path`. Where
+    architectures are `chosen`, it is these that are trained, each with all seeds.
 
     Finished runs go to `<stem>.partial.jsonl` in the folder `work` (default: beside `path`) and are never
     repeated; wall-clock seconds go to `<stem>.seconds.jsonl`, so that `path` is the same to the byte however
@@ -82,8 +84,11 @@ def train(
     writes it; KeyboardInterrupt after the runs in progress once it `should_stop`.
     """
     budget, work = budget or Budget(), work or path.parent
-    architectures = sample_architectures(count)
+    architectures = list(chosen) or sample_architectures(count)
+    count, replicated = len(architectures), len(architectures) if chosen else replicated
     task = _task_header(budget, count, replicated, seeds)
+    if chosen:
+        task["chosen"] = [architecture.digest for architecture in architectures]
     total = count + min(replicated, count) * (seeds - 1)
     with (
         RecordLog.open(work / f"{path.stem}.partial.jsonl", task, most=total) as log,
@@ -93,9 +98,9 @@ def train(
     ):
         campaign = _Campaign(log, clock, total, on_progress, should_stop)
         campaign.finish([Task(a, TRUTH_SEED, budget) for a in architectures], jobs, niceness)
-        chosen = _spread_over_quality(architectures, campaign.runs, replicated)
-        campaign.finish([Task(a, s, budget) for a in chosen for s in range(seeds)], jobs, niceness)
-        write_atomic(path, _assemble(path.stem, architectures, chosen, seeds, campaign.runs, task))
+        repeated = _spread_over_quality(architectures, campaign.runs, replicated)
+        campaign.finish([Task(a, s, budget) for a in repeated for s in range(seeds)], jobs, niceness)
+        write_atomic(path, _assemble(path.stem, architectures, repeated, seeds, campaign.runs, task))
     return path
 
 

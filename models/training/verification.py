@@ -19,7 +19,7 @@ from models.training.noise import NoiseCeiling
 from storage.datum import Datum, is_whole
 from storage.files import BadFile, parse_json, read_limited
 
-__all__ = ["Check", "Verification", "verify_by_training"]
+__all__ = ["Check", "Verification", "check_trainable", "verify_by_training"]
 
 TOLERATED_SDS = 4.0
 MAX_FILE = 16 << 20  # bytes
@@ -111,9 +111,14 @@ def _allowed(ceiling: NoiseCeiling, loss: float, stated: Datum) -> float:
 
 def _architecture(record: Datum, budget: Budget) -> Architecture:
     architecture = SPACES[SPACE].architecture(record["id"].text(), record["config"].mapping())
+    check_trainable(architecture, record.where, budget)
+    return architecture
+
+
+def check_trainable(architecture: Architecture, where: str, budget: Budget) -> None:
+    """BadFile unless the recipe can train the architecture: one of its space, for all bytes and for its sequences."""
+    if architecture.space != SPACE:
+        raise BadFile(f"{where}: {architecture.id}: got the space {architecture.space}, wanted {SPACE}")
     length, vocabulary = SPACES[SPACE].limits(architecture)
     if length < budget.length or vocabulary < 256:
-        raise BadFile(
-            f"{record.where}: reads {length} tokens of {vocabulary}, wanted {budget.length} of 256, all bytes"
-        )
-    return architecture
+        raise BadFile(f"{where}: reads {length} tokens of {vocabulary}, wanted {budget.length} of 256, all bytes")
