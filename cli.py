@@ -20,6 +20,7 @@ from commands.doctor import doctor
 from commands.evolve import evolve
 from commands.exhaust import exhaust
 from commands.extract import extract
+from commands.fit import fit
 from commands.leaderboard import leaderboard
 from commands.options import Commands, examples
 from commands.output import program_name
@@ -28,6 +29,7 @@ from commands.rank import rank
 from commands.replay import replay
 from commands.select import select
 from commands.show import show
+from commands.suggest import suggest
 from commands.tables import literal
 from storage.errors import ZcpError
 
@@ -93,7 +95,10 @@ def program() -> None:
     """Evolve zero-cost proxies that rank transformer architectures without training them."""
 
 
-for command in (evolve, replay, exhaust, leaderboard, rank, select, ablate, plot, extract, show, benchmarks, doctor):
+COMMANDS = (
+    evolve, replay, rank, select, fit, suggest, exhaust, leaderboard, ablate, plot, extract, show, benchmarks, doctor
+)  # fmt: skip
+for command in COMMANDS:
     program.add_command(command)
 
 

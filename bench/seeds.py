@@ -1,10 +1,11 @@
 """Several seeds of one search, reported as the protocol demands: the champion of each on architectures it never saw.
 
     python -m bench.seeds --benchmark flexibert-glue [--settings default] [--seeds 42 43 44 45 46]
+    python -m bench.seeds --predictors      all benchmarks, with bench.predictors
 
 Every seed draws its own search split. All formulas are scored exactly in one visit per network; the champion is the
 best of its hall of fame on the split, the committee the mean rank of the whole hall. p is of a paired bootstrap
-against the best naive baseline of the same held-out part.
+against the best naive baseline of the same held-out part, and against the best regression on the same labels.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from bench import predictors
 from fitness.evaluation import Evaluation, Split, split_groups
 from fitness.features.workshop import Workshop
+from fitness.predictors.rivals import rival_scores
 from fitness.protocol import correlation, inside_groups
 from fitness.ranking import paired_p_value
 from fitness.replay import mean_ranks
@@ -68,14 +71,17 @@ def found_with(benchmark: Benchmark, workshop: Workshop, setting: str, o: argpar
 
 
 def measure(found: Found, scores: np.ndarray, benchmark: Benchmark) -> list[dict[str, Any]]:
-    """Held-out figures of the champion and of the committee, and the best baseline there; `scores` (hall, N)."""
+    """Held-out figures of champion, committee and regressions, and the best baseline there; `scores` (hall, N)."""
     held = list(found.split.holdout)
     quality = benchmark.quality[held]
+    fitted = rival_scores(benchmark, found.split)
+    fits = {name: correlation(values[held], quality, False)["kendall"] for name, values in fitted.items()}
+    best_fit = max(fits, key=lambda name: fits[name])
     counts = [naive_scores(name, benchmark.architectures)[held] for name in NAIVE]
     naive = [correlation(count, quality, False)["kendall"] for count in counts]
     rival, signed = counts[int(np.argmax(naive))], scores * [[c.sign] for c in found.champions]
     rows = []
-    for scorer, values in (("champion", signed[0]), ("committee", mean_ranks(signed))):
+    for scorer, values in (("champion", signed[0]), ("committee", mean_ranks(signed)), *fitted.items()):
         inside = inside_groups(np.where(np.isin(np.arange(len(values)), held), values, np.nan), benchmark)
         rows.append(
             {
@@ -83,6 +89,8 @@ def measure(found: Found, scores: np.ndarray, benchmark: Benchmark) -> list[dict
                 "sign": found.champions[0].sign, "search": found.champions[0].fitness,
                 **correlation(values[held], quality), "best_naive_kendall": max(naive),
                 "p_against_naive": paired_p_value(values[held], rival, quality, "kendall"),
+                "best_fitted_kendall": fits[best_fit], "best_fitted": best_fit,
+                "p_against_fitted": paired_p_value(values[held], fitted[best_fit][held], quality, "kendall"),
                 "inside": {group: figures["spearman"] for group, figures in inside.items()},
             }
         )  # fmt: skip
@@ -99,7 +107,8 @@ def show(rows: list[dict[str, Any]], inside: bool = False) -> None:
             print(
                 f"  seed {r['seed']}: search {r['search']:.3f}  held-out ({r['n']}) rho {r['spearman']:.3f} "
                 f"[{low:.3f}, {high:.3f}]  tau {r['kendall']:.3f}  best naive tau {r['best_naive_kendall']:.3f} "
-                f"(p {r['p_against_naive']:.4f}){formula}"
+                f"(p {r['p_against_naive']:.4f}), {r['best_fitted']} tau {r['best_fitted_kendall']:.3f} "
+                f"(p {r['p_against_fitted']:.4f}){formula}"
             )
         for name in ("spearman", "kendall"):
             values = [r[name] for r in own]
@@ -116,7 +125,8 @@ def _spread(values: list[float | None]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--benchmark", required=True)
+    parser.add_argument("--benchmark")
+    parser.add_argument("--predictors", action="store_true", help="predictors and regressions instead; see there")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44, 45, 46])
     parser.add_argument("--settings", choices=list(SETTINGS), nargs="+", default=["default"])
     parser.add_argument("--search-size", type=int, default=50)
@@ -126,6 +136,11 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help="also inside each depth and each width")
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
+    if o.predictors:
+        names = [o.benchmark] if o.benchmark else predictors.BENCHMARKS
+        return predictors.run(predictors.Asked(names, o.seeds, [o.search_size], o.sketch, o.bank))
+    if o.benchmark is None:
+        parser.error("wanted --benchmark NAME")
     benchmark = load_benchmark(o.benchmark)
     workshop = Workshop.open(benchmark.space, bank=o.bank)
     found = [found_with(benchmark, workshop, setting, o, seed) for setting in o.settings for seed in o.seeds]

@@ -237,12 +237,13 @@ def _by_rule(rejections: Mapping[str, int]) -> str:
 
 
 def hall_rows(document: HallDocument) -> list[Row]:
-    """The formulas and baselines of a hall of fame as a table."""
+    """The formulas, rivals and baselines of a hall of fame as a table."""
     rows: list[Row] = [
         {"proxy": Formula(p.proxy.text, p.sign), **columns_of(vars(p)), "fidelity": _number(p.fidelity)}
         for p in document.proxies
     ]
-    return rows + [{"proxy": Formula(f"({b.name})", 1, False), **columns_of(vars(b))} for b in document.baselines]
+    others = (*document.rivals, *document.baselines)
+    return rows + [{"proxy": Formula(f"({b.name})", 1, False), **columns_of(vars(b))} for b in others]
 
 
 def _number(fidelity: object) -> float | None:

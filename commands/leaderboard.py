@@ -52,12 +52,12 @@ def leaderboard(
     name: str, metric: str | None, halls: tuple[Path, ...], seed: int, search_size: int, out: Path | None, form: str,
     features: FeatureOptions,
 ) -> None:  # fmt: skip
-    """Every hand-made proxy and naive baseline in one table, and the champions of halls of fame.
+    """Every hand-made proxy, naive baseline and regression in one table, and the champions of halls of fame.
 
     Held-out architectures are those that the halls' search did not see (the first hall's decides), or all but
     --search-size drawn with --seed. The p-value compares held-out tau with that of the best naive baseline.
     """
-    from fitness.leaderboard import contenders
+    from fitness.leaderboard import contenders, rival_contenders
     from fitness.leaderboard import leaderboard as ranked
     from report import board_document
     from storage.files import write_atomic
@@ -68,6 +68,7 @@ def leaderboard(
     split = next((split for _, _, split in champions if split), None) or draw_split(benchmark, search_size, seed)
     with live(0) as reporter:
         entries = contenders(benchmark, workshop, champions, reporter.networks)
+    entries += rival_contenders(benchmark, split, workshop.bank.key.build)
     rows = ranked(entries, benchmark, split)
     if form == "json":
         document = board_document(rows, benchmark, split, workshop.bank.key)
@@ -120,6 +121,7 @@ def _notes(rows: Sequence[Mapping[str, Any]], benchmark: Benchmark, split: Split
     notes += [note] if (note := interval_note(len(split.holdout))) else []
     notes += [f"{row['name']}: {row['formula']}" for row in rows if row["kind"] == "evolved"]
     notes += [f"{row['name']} failed: {row['reason']}" for row in rows if row["reason"]]
+    notes.append(f"fitted: to the {len(split.search)} labels of the search split, numbers of the configuration only")
     notes.append("inside-depth tau: mean over the depths that at least 10 architectures share, by their number")
     notes.append("near-size tau: over pairs whose #params differ by at most 10%; s/arch: passes and arithmetic")
     rivals = sorted({row["rival"] for row in rows if row["rival"]})

@@ -18,6 +18,7 @@ from commands.output import program_name, say, was_given
 if TYPE_CHECKING:
     from fitness.evaluation import Split
     from fitness.features.workshop import Workshop
+    from fitness.predictors.predictor import Provenance
     from gp.hall_file import HallDocument
     from models.benchmarks.benchmark import Benchmark
 
@@ -187,8 +188,8 @@ class FeatureOptions:
             init_seed=self.init_seed, devices=self.devices, bank=self.bank,
         )  # fmt: skip
 
-    def of_run(self, hall: HallDocument, space: str) -> FeatureOptions:
-        """Those of the run behind a hall of fame, where the user gives none; differences are said."""
+    def of_run(self, hall: HallDocument | Provenance, space: str) -> FeatureOptions:
+        """Those of the run behind a hall of fame or a predictor, where the user gives none; differences are said."""
         recorded = _recorded_features(hall, space)
         other = {name: value for name, value in recorded.items() if value != getattr(self, name)}
         overruled = {name for name in other if was_given(name)}
@@ -204,8 +205,8 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _recorded_features(hall: HallDocument, space: str) -> dict[str, Any]:
-    """The feature settings that a hall of fame records, checked; the build only for its own space."""
+def _recorded_features(hall: HallDocument | Provenance, space: str) -> dict[str, Any]:
+    """The feature settings that a file records, checked; the build only for its own space."""
     from gp.hall_file import BadHall
     from storage.datum import Datum
 

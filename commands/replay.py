@@ -22,11 +22,13 @@ from commands.options import (
     split_of,
 )  # fmt: skip
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals
+from commands.predicting import benchmark_of, beside, opened, records, say_records, split_around
 from commands.tables import Formula, Row
 
 if TYPE_CHECKING:
     from fitness.evaluation import Evaluation, Split
     from fitness.features.workshop import Workshop
+    from fitness.predictors.predictor import Predictor
     from fitness.replay import ReplayRow
     from gp.hall_file import HallDocument
     from models.benchmarks.benchmark import Benchmark
@@ -40,6 +42,7 @@ TOLERATED = 5e-4  # of a correlation, to the one on record
     epilog=examples(
         "replay proxies/gpt2-mini.json",
         "replay proxies/gpt2-mini.json --benchmark gpt2-wt103",
+        "replay --predictor predictor.json",
         "replay --proxy 'sum[ product( abs(W), abs(G) ) ]' --benchmark gpt2-mini --sketch",
     )
 )
@@ -48,27 +51,25 @@ TOLERATED = 5e-4  # of a correlation, to the one on record
 @click.option("--metric", help="Which measured value is the target (default: that of the hall).")
 @click.option("--proxy", "text", help="A formula instead of a file.")
 @click.option("--committee", "size", type=click.IntRange(2), help="Show the first K formulas as one scorer too.")
+@click.option("--predictor", "fitted", type=click.Path(path_type=Path), help="A predictor that fit has written.")
 @click.option("--sketch", is_flag=True, help="Score sketches instead of all entries: faster, nearly equal.")
 @ON_INVALID
 @FORMAT
 @feature_options
 def replay(
-    hall: Path | None, name: str | None, metric: str | None, text: str | None, size: int | None, sketch: bool,
+    hall: Path | None, name: str | None, metric: str | None, text: str | None, size: int | None, fitted: Path | None,
+    sketch: bool,
     on_invalid: str, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
-    """Score saved formulas on every architecture of a benchmark.
+    """Score saved formulas, or a predictor, on every architecture of a benchmark.
 
     Metric and features are those of the hall's run, unless they are given.
     """
     from fitness.features.soundness import screen
-    from fitness.protocol import baselines
-    from fitness.replay import committee
     from fitness.replay import replay as run
 
-    if (hall is None) == (text is None):
-        raise click.UsageError("wanted a hall of fame file or --proxy 'TEXT', one of them")
-    asked = name, metric, features
-    source = _Source.of_text(str(text), *asked) if hall is None else _Source.of_hall(hall, *asked)
+    predictor = opened(fitted)
+    source = _Source.of(hall, text, predictor, (name, metric, features))
     formulas = source.formulas
     if size is not None and size > len(formulas):
         raise click.UsageError(f"--committee: got {size}, wanted at most {len(formulas)}, the number of formulas")
@@ -81,22 +82,24 @@ def replay(
         benchmark, split = screened.benchmark, screened.split
         known = source.recorded(workshop.bank.key.digest)
         rows = run(formulas, benchmark, workshop, split, sketch, reporter.networks, known)
+        guess = records(predictor, benchmark, split, workshop, reporter.networks)
     if screened.report:
         say(screened.report)
-    together = [committee(rows, size, benchmark, split)] if size else []
-    naive = baselines(benchmark, split, workshop.bank.key.build, detail=True)
+    others = beside(rows, size, benchmark, split, workshop.bank.key.build)
     if form == "json":
         plain = {"benchmark": benchmark.name, "exact": not sketch, "transfer": source.transfer,
-                 "dropped": list(screened.dropped), "proxies": [row.to_dict() for row in rows],
-                 "committee": together[0] if together else None, "baselines": naive}  # fmt: skip
+                 "dropped": list(screened.dropped), "proxies": [row.to_dict() for row in rows], **others,
+                 "committee": next(iter(others["committee"]), None), "predictor": next(iter(guess), None)}  # fmt: skip
         print(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
         return
-    _show([*(row.to_dict() for row in rows), *together, *naive], form, source.title(benchmark))
+    more = [record for part in others.values() for record in part]
+    _show([*(row.to_dict() for row in rows), *guess, *more], form, source.title(benchmark))
     if form == "table":
         say_ceiling(benchmark)
         if split is not None:
             say_intervals(len(split.holdout))
         _say_notes(rows, sketch)
+        say_records(guess, split)
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,32 @@ class _Source:
     features: FeatureOptions
     hall: HallDocument | None = None
     split: Split | None = None
+
+    @classmethod
+    def of(
+        cls, hall: Path | None, text: str | None, predictor: Predictor | None,
+        asked: tuple[str | None, str | None, FeatureOptions],
+    ) -> _Source:  # fmt: skip
+        """What the user names: a formula alone, or a hall of fame, or a predictor, or both of these."""
+        if text is not None and hall is None and predictor is None:
+            return cls.of_text(text, *asked)
+        if hall is None and text is None and predictor is not None:
+            return cls.of_predictor(predictor, *asked)
+        if hall is None or text is not None:
+            raise click.UsageError("wanted a hall of fame file, --predictor FILE, both, or --proxy 'TEXT' alone")
+        return cls.of_hall(hall, *asked)
+
+    @classmethod
+    def of_predictor(
+        cls, predictor: Predictor, name: str | None, metric: str | None, features: FeatureOptions
+    ) -> _Source:
+        """The formulas that a predictor reads, on the benchmark of its labels if no other is given."""
+        known = predictor.provenance
+        benchmark = benchmark_of(known, name, metric)
+        if known.digest != benchmark.digest:
+            say(f"transfer: fitted to {known.name} ({known.space}), replayed on {benchmark.name}")
+        split = split_around(predictor, benchmark)
+        return cls(predictor.formulas, benchmark, features.of_run(known, benchmark.space), None, split)
 
     @classmethod
     def of_text(cls, text: str, name: str | None, metric: str | None, features: FeatureOptions) -> _Source:

@@ -8,6 +8,7 @@ replay.py       formulas scored on a benchmark; committees
 candidates.py   scores of architectures that nobody measured; positions.py: where a value stands among others
 costs.py        parameters, FLOPs and latency of a network; budgets
 leaderboard.py  hand-made, naive and evolved proxies in one table
+predictors/     what regressions make of the same labels, and quality with intervals
 features/       networks are visited: sketches, exact scores, the bank that keeps them
 tables/         branches of many architectures, from sketches
 zoo/            hand-made proxies, a file per family, and naive baselines

@@ -6,6 +6,9 @@ from .features.workshop import Workshop as Workshop
 from .leaderboard import contenders as contenders
 from .objectives import evaluate_scores as evaluate_scores
 from .objectives import objective as objective
+from .predictors.predictor import Predictor as Predictor
+from .predictors.predictor_file import load_predictor as load_predictor
+from .predictors.predictor_file import save_predictor as save_predictor
 from .protocol import report as report
 from .replay import committee as committee
 from .tables.branches import BranchTable as BranchTable

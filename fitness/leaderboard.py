@@ -1,4 +1,5 @@
-"""The leaderboard: hand-made, naive and evolved proxies in one table, on the same networks with the same statistics.
+"""The leaderboard: hand-made, naive, fitted and evolved proxies in one table, on the same networks with the same
+statistics.
 
 The sign of a proxy is fixed on the search split; every proxy that fails is a row with its reason. A proxy that has no
 value on one architecture has no rank there, so it has no figures.
@@ -16,6 +17,7 @@ import numpy as np
 from fitness.evaluation import Evaluation, Split
 from fitness.features.figures import Figure, formula_costs, formula_scores
 from fitness.features.workshop import Progress, Workshop
+from fitness.predictors.rivals import RIVALS, rival_scores
 from fitness.protocol import inside_groups, near_pairs, report
 from fitness.ranking import kendall, paired_p_value, spearman
 from fitness.zoo import ZOO
@@ -24,7 +26,7 @@ from fitness.zoo.naive import NAIVE, naive_scores
 from models.benchmarks.benchmark import Benchmark
 from primitives.invalid import Invalid
 
-__all__ = ["Champion", "Contender", "contenders", "leaderboard"]
+__all__ = ["Champion", "Contender", "contenders", "leaderboard", "rival_contenders"]
 
 Champion = tuple[str, Evaluation, Split | None]
 """A formula of a hall of fame by name, with the split it was evolved on if that is known here."""
@@ -36,7 +38,7 @@ class Contender:
     are None where the table decides them."""
 
     name: str
-    kind: str  # "hand-made", "naive" or "evolved"
+    kind: str  # "hand-made", "naive", "fitted" or "evolved"
     formula: str
     scores: np.ndarray
     reason: str
@@ -67,6 +69,14 @@ def contenders(
         column, seconds = _column(scores, formula.proxy.text), _seconds(costs, formula.proxy.text)
         result.append(Contender(name, "evolved", formula.proxy.text, *column, seconds, sign=formula.sign, split=split))
     return result
+
+
+def rival_contenders(benchmark: Benchmark, split: Split, build: str | None) -> list[Contender]:
+    """What regressions make of the search split's labels, as rows; their seconds are those of fitting all of them."""
+    start = time.perf_counter()
+    found = rival_scores(benchmark, split, build)
+    spent = (time.perf_counter() - start) / len(benchmark)
+    return [Contender(name, "fitted", RIVALS[name][0], scores, "", spent, sign=1) for name, scores in found.items()]
 
 
 def _column(measured: Sequence[Mapping[str, Figure]], name: str) -> tuple[np.ndarray, str]:

@@ -1,4 +1,5 @@
-"""What a search found, measured: exact scores on every architecture of its benchmark, beside the naive baselines."""
+"""What a search found, measured: exact scores on every architecture of its benchmark, beside the
+naive baselines and what regressions make of the same labels."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import numpy as np
 from fitness.evaluation import Split
 from fitness.features.soundness import screen
 from fitness.features.workshop import Workshop
+from fitness.predictors.rivals import rivals
 from fitness.protocol import baselines, report
 from fitness.ranking import RankTarget
 from fitness.tables.table_file import branch_table
@@ -48,6 +50,7 @@ def measure(
         config=settings or {"search": found.config.to_dict()},
         proxies=_measured(found, benchmark, split, workshop),
         baselines=tuple(Baseline(**row) for row in baselines(benchmark, split, key.build)),
+        rivals=tuple(Baseline(**row) for row in rivals(benchmark, split, key.build)),
         evaluations=found.evaluations,
         rejections=dict(found.result.state.rejections),
         dropped=replace(left, whole=found.screened.whole).dropped,

@@ -65,7 +65,7 @@ class HallProxy:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A naive or hand-made ranking of the same run on the same networks."""
+    """A naive, hand-made or fitted ranking of the same run on the same networks."""
 
     name: str
     search: Figures | None = None

@@ -47,8 +47,9 @@ class BadHall(BadFile):
 class HallDocument:
     """Everything a reader needs to check the formulas: where they come from and how they did.
 
-    `dropped` are the ids of architectures whose network overflows, left out on the user's wish; `ending` is None
-    in a file that does not say; `lineage` says where the formulas come from, for those that were evolved.
+    `rivals` are regressions on the same labels, none in an older file; `dropped` are the ids of architectures whose
+    network overflows, left out on the user's wish; `ending` is None in a file that does not say; `lineage` says where
+    the formulas come from, for those that were evolved.
     """
 
     space: str
@@ -60,6 +61,7 @@ class HallDocument:
     config: Mapping[str, Any]
     proxies: tuple[HallProxy, ...]
     baselines: tuple[Baseline, ...] = ()
+    rivals: tuple[Baseline, ...] = ()
     evaluations: int = 0
     rejections: Mapping[str, int] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
@@ -81,6 +83,8 @@ class HallDocument:
             "baselines": [dict(vars(baseline)) for baseline in self.baselines],
             "counts": {"evaluations": self.evaluations, "rejections": dict(self.rejections)},
         }
+        if self.rivals:
+            data["rivals"] = [dict(vars(rival)) for rival in self.rivals]
         if self.dropped:
             data["dropped"] = list(self.dropped)
         if self.ending is not None:
@@ -108,6 +112,7 @@ class HallDocument:
             config=whole["config"].plain(),
             proxies=tuple(read_entry(item) for item in whole["proxies"].items(MAX_PROXIES)),
             baselines=tuple(read_baseline(item) for item in whole["baselines"].items(MAX_PROXIES)),
+            rivals=_read_rivals(whole),
             evaluations=counts["evaluations"].integer(),
             rejections=counts["rejections"].counts(),
             dropped=read_ids(whole["dropped"]) if "dropped" in whole.mapping() else (),
@@ -121,8 +126,15 @@ class HallDocument:
 
 _FIELDS = (
     "schema", "space", "build", "benchmark", "split", "seed", "feature_key", "config", "proxies", "baselines",
-    "counts", "dropped", "ending", "lineage", "digest",
+    "counts", "rivals", "dropped", "ending", "lineage", "digest",
 )  # fmt: skip
+
+
+def _read_rivals(whole: Datum) -> tuple[Baseline, ...]:
+    """None in a file that is older than they are."""
+    if "rivals" not in whole.mapping():
+        return ()
+    return tuple(read_baseline(item) for item in whole["rivals"].items(MAX_PROXIES))
 
 
 def save_hall(path: Path, document: HallDocument) -> None:

@@ -12,6 +12,7 @@ import pytest
 import cli
 from fitness.evaluation import Split, split_groups
 from fitness.leaderboard import Contender, leaderboard
+from fitness.predictors.rivals import RIVALS
 from fitness.ranking import kendall, spearman
 from fitness.zoo import ZOO
 from fitness.zoo.naive import NAIVE
@@ -117,7 +118,7 @@ def test_the_command_shows_everybody_in_every_format(
     folder = tmp_path_factory.mktemp("leaderboard")
     options = ["leaderboard", "--benchmark", tiny_benchmark, "--bank", folder / "bank", "--hall", hall]
     options += ["--batch", 2, "--seq-len", 24, "--devices", "cpu"]
-    everybody = {*ZOO, *NAIVE, "evolved"}
+    everybody = {*ZOO, *NAIVE, *RIVALS, "evolved"}
 
     def run(*more: object) -> str:
         assert cli.main([str(o) for o in (*options, *more)]) == 0

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import json
 import random
 
@@ -242,3 +243,13 @@ def test_any_part_replaced_by_anything_is_refused_in_one_line_or_harmless(value,
         HallDocument.from_dict(data)
     except BadHall as fault:
         assert "\n" not in str(fault)
+
+
+def test_rivals_are_kept_and_an_older_file_has_none(tmp_path) -> None:
+    data = DOCUMENT.to_dict()
+    assert "rivals" not in data and HallDocument.from_dict(data).rivals == ()
+    fitted = dataclasses.replace(DOCUMENT, rivals=(Baseline("Gaussian process", FIGURES, FIGURES, FIGURES),))
+    save_hall(tmp_path / "hall.json", fitted)
+    assert load_hall(tmp_path / "hall.json").rivals == fitted.rivals
+    with pytest.raises(BadHall, match=r"rivals\[0\]: name is missing"):
+        HallDocument.from_dict({**data, "rivals": [{}]})

@@ -51,7 +51,7 @@ def test_a_formula_comes_back_from_its_own_tree(individual):
 def test_every_branch_has_n_unary_operators(individual):
     branches = individual.spelling.branches
     assert {len(branch.chain) for branch in branches} == {individual.pset.n_unary}
-    assert len(branches) <= individual.pset.branches and individual.spelled_branches() == list(branches)
+    assert len(branches) <= individual.pset.branches and individual.branches == list(branches)
 
 
 @given(individuals)

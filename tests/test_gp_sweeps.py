@@ -166,7 +166,8 @@ def test_a_stop_between_two_inputs_ends_it(problem: SearchProblem, times: int) -
     [
         ([1, 1, 2, 2, 3, 3], 1 / 3, True), ([1, 1, 2, 2, 2, 3], 1 / 3, False), ([1, 1, 1, 1, 1, 1], 0.1, False),
         ([1, 2, 3, 4, 5, 6], 0.1, False), ([1, 1, 1, 1 + 3e-5, 1 + 3e-5, 2, 2], 0.1, False),
-        ([1, 1, 1, 1 + 7e-5, 1 + 7e-5, 2, 2], 0.1, True), ([-2, -2, 0, 0, 0, 0, 0], 0.1, True),
+        ([1, 1, 1, 2, 2, 2, 2, 2], 0.5, False), ([1, 1, 1, 1 + 7e-5, 1 + 7e-5, 2, 2], 0.1, True),
+        ([-2, -2, 0, 0, 0, 0, 0], 0.1, True),
     ],
 )  # fmt: skip
 def test_what_is_coarse(scores: list[float], share: float, coarse: bool) -> None:

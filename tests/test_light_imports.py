@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "scipy", "transformers", "deap")
+HEAVY = ("torch", "scipy", "transformers", "deap", "sklearn")
 LIGHT = ("storage", "engine", "primitives", "models", "primitives.grammar", "primitives.pps", "primitives.rendering",
          "models.spaces", "models.benchmarks.origins", "gp.hall_file")  # fmt: skip
 

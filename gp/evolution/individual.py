@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -53,27 +53,43 @@ class Individual(deap_gp.PrimitiveTree):
             open_slots.extend(reversed(arguments_of(node)))
         return slots
 
-    def spelled_branches(self) -> list[Branch]:
-        """The branches of the tree from left to right, without building the formula."""
-        found, chain = list[Branch](), list[str]()
+    @cached_property
+    def _parts(self) -> tuple[list[Branch], list[str], list[str], bool]:
+        """The branches, the binary operators and the aggregations of the tree in prefix order, and whether its first
+        two branches are joined before they are aggregated."""
+        branches, chain = list[Branch](), list[str]()
+        binaries, aggregates, inside = list[str](), list[str](), False
+        meaning = self.pset.meaning
         for node in self:
-            meaning = self.pset.meaning[node.name]
-            if meaning.role is Role.UNARY:
-                chain.append(meaning.operator)
-            elif meaning.role is Role.INPUT:
-                found.append(_branch(meaning.operator, *reversed(chain)))
-                chain = []
-        return found
+            role, operator = meaning[node.name]
+            if role is Role.UNARY:
+                chain.append(operator)
+            elif role is Role.INPUT:
+                branches.append(_branch(operator, *reversed(chain)))
+                chain.clear()
+            elif role is Role.AGGREGATE_BRANCH or role is Role.AGGREGATE_JOINED:
+                aggregates.append(operator)
+            elif role is not Role.ALONE:
+                binaries.append(operator)
+                inside = inside or role is Role.JOIN_BRANCHES
+        return branches, binaries, aggregates, inside
+
+    @property
+    def branches(self) -> list[Branch]:
+        """The branches of the tree from left to right, no_op and pruned ones included."""
+        return self._parts[0]
 
     @cached_property
     def spelling(self) -> Proxy:
         """The whole tree in words, no_op and pruned branches included; `from_proxy` gives the tree back."""
-        values: list[Any] = []
-        for node in reversed(self):
-            meaning = self.pset.meaning[node.name]
-            values.append(_BUILD[meaning.role](meaning.operator, *(values.pop() for _ in range(node.arity))))
-        (proxy,) = values
-        return proxy
+        branches, binaries, aggregates, inside = self._parts
+        if inside:
+            aggregates = [aggregates[0], *aggregates]
+        proxy = Proxy(aggregates[0], branches[0])
+        if len(branches) > 1:
+            right = None if inside else aggregates[1]
+            proxy = Proxy(aggregates[0], branches[0], binaries[-1], branches[1], right)
+        return proxy.extended(binaries[0], aggregates[2], branches[2]) if len(branches) > 2 else proxy
 
     def to_proxy(self) -> Proxy:
         """The formula; a branch that a prune drops is gone."""
@@ -107,18 +123,6 @@ def worth(individual: Individual) -> float:
 def _branch(name: str, *chain: str) -> Branch:
     """The one branch object of that spelling: what is known of it is kept with it."""
     return Branch(name, chain)
-
-
-_BUILD: dict[Role, Callable[..., Any]] = {
-    Role.INPUT: _branch,
-    Role.UNARY: lambda name, branch: _branch(branch.input, *branch.chain, name),
-    Role.JOIN_BRANCHES: lambda name, left, right: (left, name, right),
-    Role.JOIN_NUMBERS: lambda name, left, right: Proxy(left[0], left[1], name, right[1], right[0]),
-    Role.ALONE: lambda name, number: Proxy(*number),
-    Role.JOIN_THIRD: lambda name, pair, third: pair.extended(name, *third),
-    Role.AGGREGATE_JOINED: lambda name, joined: Proxy(name, *joined),
-    Role.AGGREGATE_BRANCH: lambda name, branch: (name, branch),
-}
 
 
 @dataclass(frozen=True)

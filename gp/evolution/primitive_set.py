@@ -16,12 +16,11 @@ from __future__ import annotations
 import random
 from bisect import bisect
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from deap import gp as deap_gp
 
@@ -49,8 +48,7 @@ class Role(Enum):
     AGGREGATE_BRANCH = "the aggregation of one branch"
 
 
-@dataclass(frozen=True)
-class Meaning:
+class Meaning(NamedTuple):
     """What the name of a node stands for. The aggregation `sum` and the binary `sum` differ in their role."""
 
     role: Role

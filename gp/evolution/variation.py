@@ -192,7 +192,7 @@ class Guard:
 
     def fault(self, individual: Individual) -> str | None:
         """The name of the first rule an individual breaks: one about its text, `seen`, a predictive one."""
-        for branch in individual.spelled_branches():  # most are refused for a branch, which costs least to see
+        for branch in individual.branches:  # most are refused for a branch, which costs least to see
             if not branch.pruned and (broken := branch_violation(branch)) is not None:
                 return broken.name
         text = individual.canonical.text
@@ -261,7 +261,7 @@ def replace_branch(rng: random.Random, parent: Individual) -> Individual:
     at = draw(rng, [at for at, node in enumerate(parent) if node.ret in finished])
     for _ in range(_FRESH):
         nodes = _grow(rng, parent.pset, slots[at])
-        (branch,) = Individual(nodes, parent.pset).spelled_branches()
+        (branch,) = Individual(nodes, parent.pset).branches
         if branch.pruned or branch_violation(branch) is None:
             break
     return _graft(parent, at, nodes)

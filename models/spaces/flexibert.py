@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
 from models.spaces.bert_plans import OPERATIONS, POSITIONS, VOCABULARY, BlockPlan, embedding_parameters
-from models.spaces.space import check_choice, check_fields, check_int, check_list, initialised
+from models.spaces.space import block_numbers, check_choice, check_fields, check_int, check_list, initialised
 from models.spaces.variation import Fields
 
 if TYPE_CHECKING:
@@ -89,6 +89,13 @@ class FlexibertSpace:
     def shape(self, architecture: Architecture) -> tuple[int, int]:
         """(depth, width) of the description; the build `as_published` ignores the width."""
         return len(architecture.config["operation"]), architecture.config["hidden_size"]
+
+    def numbers(self, architecture: Architecture) -> dict[str, float]:
+        """Heads, and width and number of the feed-forward layers over the blocks; logarithms. Operations are none:
+        what was trained has attention in every block."""
+        c = architecture.config
+        feeding = block_numbers("ffn_dim", c["ffn_dim"]) | block_numbers("ffn_stack", c["ffn_stack"])
+        return block_numbers("heads", c["heads"], ends=False) | feeding
 
     def limits(self, architecture: Architecture) -> tuple[int, int]:
         """(longest sequence, size of the vocabulary)."""

@@ -3,13 +3,14 @@ Javaheripi et al., NeurIPS 2022, arXiv 2203.02094), adaptive embedding and softm
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
-from models.spaces.space import check_choice, check_fields, check_int, check_list, initialised
+from models.spaces.space import block_numbers, check_choice, check_fields, check_int, check_list, initialised
 from models.spaces.variation import Fields
 from storage.datum import is_whole
 
@@ -102,6 +103,12 @@ class Gpt2Space:
     def shape(self, architecture: Architecture) -> tuple[int, int]:
         """(depth, width)."""
         return architecture.config["n_layer"], architecture.config["d_model"]
+
+    def numbers(self, architecture: Architecture) -> dict[str, float]:
+        """Embedding and its divisor, heads, and the width of the feed-forward layers over the blocks; logarithms."""
+        c = architecture.config
+        embedding = {"d_embed": math.log(c["d_embed"]), "div_val": math.log(c["div_val"])}
+        return embedding | block_numbers("n_head", c["n_head"], ends=False) | block_numbers("d_inner", c["d_inner"])
 
     def limits(self, architecture: Architecture) -> tuple[int, int]:
         """(longest sequence, size of the vocabulary)."""

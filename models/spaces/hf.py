@@ -92,6 +92,10 @@ class HfSpace:
         layout = self.layout(architecture)
         return layout.longest, layout.vocabulary
 
+    def numbers(self, architecture: Architecture) -> dict[str, float]:
+        """None: families have no fields in common; depth, width and parameters are counted anyway."""
+        return {}
+
     def parameters(self, architecture: Architecture, build: str | None = None) -> ParameterCount:
         """Counted in the network itself, made without memory; `decoder` is the blocks and the norms after them."""
         return self.layout(architecture).parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = [
-    "BlockTaps", "LanguageModel", "Space", "WeightTap", "check_choice", "check_fields", "check_int", "check_list",
-    "initialised",
+    "BlockTaps", "LanguageModel", "Space", "WeightTap", "block_numbers", "check_choice", "check_fields", "check_int",
+    "check_list", "initialised",
 ]  # fmt: skip
 
 
@@ -120,6 +121,11 @@ class Space(Protocol):
         """(depth, width): the number of blocks and the model width."""
         ...
 
+    def numbers(self, architecture: Architecture) -> dict[str, float]:
+        """Fields of the configuration as numbers, which regressions read beside the counts; the same names for all
+        architectures."""
+        ...
+
 
 def check_fields(config: Mapping[str, Any], *known: str) -> None:
     """Refuse a configuration with fields beyond the `known` ones."""
@@ -151,6 +157,14 @@ def check_list(config: Mapping[str, Any], field: str, length: int, low: int, hig
         got = f"{len(value)} entries" if isinstance(value, list | tuple) else repr(value)
         raise BadArchitecture(f"{field}: got {got}, wanted a list of {length}, one per block")
     return tuple(check_int({f"{field}[{i}]": entry}, f"{field}[{i}]", low, high) for i, entry in enumerate(value))
+
+
+def block_numbers(name: str, values: Sequence[int], ends: bool = True) -> dict[str, float]:
+    """A field with one size per block as numbers: the mean of its logarithms, and those of the first and last block if
+    the `ends` may matter."""
+    logs = [math.log(value) for value in values]
+    mean = {f"{name} mean": math.fsum(logs) / len(logs)}
+    return mean | {f"{name} first": logs[0], f"{name} last": logs[-1]} if ends else mean
 
 
 def initialised(model: Any, seed: int) -> nn.Module:

@@ -1,0 +1,96 @@
+"""fit: a predictor of quality from formulas, numbers of the configuration, and the labels of one search split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.live import live
+from commands.options import (
+    FORMAT,
+    WHERE,
+    FeatureOptions,
+    Name,
+    examples,
+    feature_options,
+    load_for,
+    split_of,
+    table_of,
+)
+from commands.output import emit, say, say_next
+from commands.tables import Row
+
+if TYPE_CHECKING:
+    from fitness.predictors.predictor import Predictor
+
+
+@click.command(
+    epilog=examples("fit proxies/gpt2-mini.json", "fit proxies/gpt2-mini.json --kind numbers --out predictor.json")
+)
+@click.argument("hall", type=click.Path(path_type=Path))
+@click.option("--benchmark", "name", metavar="NAME|PATH", help="Where the labels are (default: as the hall says).")
+@click.option(
+    "--kind", type=Name("auto", table=table_of("fitness.predictors.predictor", "KINDS")), default="auto",
+    show_default=True, help="What predicts; auto: chosen inside the search split.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="The file to write (default: HALL-predictor.json).")
+@FORMAT
+@feature_options
+def fit(hall: Path, name: str | None, kind: str, out: Path | None, form: str, features: FeatureOptions) -> None:
+    """Fit a predictor of quality to the labels that the search behind HALL saw.
+
+    Only the labels of its search split are used. The predictor is data, JSON that can be read and checked.
+    """
+    from fitness.predictors.predictor_file import save_predictor
+
+    path = out or hall.with_name(f"{hall.stem}-predictor.json")
+    if path.resolve() == hall.resolve():
+        raise click.UsageError(f"--out: got {path}, the hall of fame itself; give another name")
+    predictor = _fitted(hall, name, None if kind == "auto" else kind, features)
+    save_predictor(path, predictor)
+    emit(_rows(predictor), form, f"{predictor.provenance.name}: predictor of {predictor.provenance.metric}")
+    say(f"{predictor.kind}, fitted to {len(predictor.ids)} labels; written: {path}")
+    say_next("replay", "--predictor", path, keep=("name", *WHERE))
+
+
+def _fitted(path: Path, name: str | None, kind: str | None, features: FeatureOptions) -> Predictor:
+    """The predictor of a hall's formulas and labels."""
+    from fitness.predictors.predictor import Predictor, Provenance
+    from gp.hall_file import load_hall
+
+    hall = load_hall(path)
+    benchmark = load_for(hall, name, None)
+    split = split_of(hall, benchmark)
+    if split is None:
+        raise click.UsageError(f"{path}: its labels are those of {hall.benchmark.name}; give that with --benchmark")
+    workshop = features.of_run(hall, benchmark.space).open(benchmark.space)
+    formulas = [entry.formula for entry in hall.proxies]
+    seen = [benchmark.architectures[i] for i in split.search]
+    with live(0) as reporter:
+        scores = workshop.exact_scores([f.proxy for f in formulas], seen, reporter.networks)
+    known = hall.benchmark
+    key = workshop.bank.key
+    provenance = Provenance(
+        hall.space,
+        key.build,
+        known.name,
+        known.digest,
+        benchmark.metric,
+        known.higher_is_better,
+        key.digest,
+        hall.config,
+    )
+    return Predictor.fit(benchmark, split.search, provenance, formulas, scores, kind)
+
+
+def _rows(predictor: Predictor) -> list[Row]:
+    """What was compared, and what the ensemble of regressions is made of."""
+    from fitness.predictors.ensemble import ENSEMBLE
+
+    notes = {"numbers": "on labels left out", "champion": "on the labels it was chosen by",
+             "committee": "on the labels it was chosen by"}  # fmt: skip
+    compared: list[Row] = [{"part": n, "tau": tau, "weight": None, "note": notes[n]} for n, tau in predictor.cv.items()]
+    members = zip(ENSEMBLE, predictor.ensemble.members, strict=True)
+    return compared + [{"part": n, "tau": None, "weight": weight, "note": "of numbers"} for n, (_, weight) in members]

@@ -1,0 +1,131 @@
+"""suggest: which architectures to measure next, so that few labels say much."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from commands.live import live
+from commands.options import (
+    BENCHMARK,
+    FORMAT,
+    METRIC,
+    FeatureOptions,
+    Name,
+    examples,
+    feature_options,
+    load_named,
+    table_of,
+)
+from commands.output import emit, say
+from commands.tables import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from fitness.evaluation import Evaluation
+    from fitness.predictors.predictor import Prediction, Predictor
+    from models.architecture import Architecture
+    from models.benchmarks.benchmark import Benchmark
+
+
+@click.command(
+    epilog=examples(
+        "suggest --benchmark mine.jsonl --count 10",
+        "suggest --benchmark mine.jsonl --candidates all.jsonl --goal improvement --format json",
+    )
+)
+@BENCHMARK
+@METRIC
+@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many to suggest.")
+@click.option(
+    "--candidates", type=click.Path(path_type=Path), metavar="FILE",
+    help="JSON lines with id and config to choose from (default: drawn from the values of the measured ones).",
+)  # fmt: skip
+@click.option("--pool", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="How many are drawn.")
+@click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the draws.")
+@click.option(
+    "--goal", type=Name(table=table_of("fitness.predictors.suggestion", "GOALS")), default="interval",
+    show_default=True, help="To know the space, or to find the best architecture.",
+)  # fmt: skip
+@click.option("--hall", type=click.Path(path_type=Path), help="Formulas that the predictions read as well.")
+@FORMAT
+@feature_options
+def suggest(
+    name: str, metric: str | None, count: int, candidates: Path | None, pool: int, seed: int, goal: str,
+    hall: Path | None, form: str, features: FeatureOptions,
+) -> None:  # fmt: skip
+    """The architectures whose labels would tell most, beside those that a benchmark has measured.
+
+    Every record of the benchmark counts as measured. Without --hall no network is built.
+    """
+    from fitness.predictors.numbers import number_table
+    from fitness.predictors.suggestion import drawn, suggested
+    from models.candidates import read_candidates
+
+    benchmark = load_named(name, metric)
+    found = read_candidates([candidates], benchmark.space) if candidates else drawn(benchmark.architectures, pool, seed)
+    known = {architecture.digest for architecture in benchmark.architectures}
+    found = [architecture for architecture in found if architecture.digest not in known]
+    if not found:
+        raise click.UsageError(f"{candidates or name}: no architecture left that is not measured; give --candidates")
+    predictor = _fitted(benchmark, hall, features)
+    asked = number_table(found, predictor.provenance.build)
+    places = suggested(predictor.ensemble, predictor.numbers, predictor.quality, asked, count, goal)
+    chosen = [found[place] for place in places]
+    guess = predictor.predict(chosen, _scores(predictor.formulas, chosen, features))
+    _show(chosen, guess, benchmark, form)
+    say(f"{len(benchmark)} measured, {len(found):,} candidates, goal: {goal}; after measuring them, suggest again")
+
+
+def _fitted(benchmark: Benchmark, hall: Path | None, features: FeatureOptions) -> Predictor:
+    """A predictor of all labels of the benchmark."""
+    from fitness.predictors.predictor import Predictor, Provenance
+    from gp.hall_file import load_hall
+    from models.spaces import SPACES
+
+    formulas = [entry.formula for entry in load_hall(hall).proxies] if hall else []
+    build = features.build or SPACES[benchmark.space].builds[0]
+    provenance = Provenance(
+        benchmark.space, build, benchmark.name, benchmark.digest, benchmark.metric, benchmark.higher_is_better, ""
+    )
+    scores = _scores(formulas, benchmark.architectures, features)
+    kind = None if hall else "numbers"
+    return Predictor.fit(benchmark, range(len(benchmark)), provenance, formulas, scores, kind)
+
+
+def _scores(
+    formulas: Sequence[Evaluation], architectures: Sequence[Architecture], features: FeatureOptions
+) -> np.ndarray | None:
+    """Exact scores; None without formulas, for which no network is built."""
+    if not formulas:
+        return None
+    with live(0) as reporter:
+        workshop = features.open(architectures[0].space)
+        return workshop.exact_scores([f.proxy for f in formulas], architectures, reporter.networks)
+
+
+def _show(chosen: Sequence[Architecture], guess: Prediction, benchmark: Benchmark, form: str) -> None:
+    from models.spaces import SPACES
+
+    rows: list[dict[str, Any]] = []
+    for place, architecture in enumerate(chosen):
+        space = SPACES[architecture.space]
+        depth, width = space.shape(architecture)
+        low, high = float(guess.low[place]), float(guess.high[place])
+        rows.append(
+            {"id": architecture.id, "depth": depth, "width": width, "params": space.parameters(architecture).total,
+             benchmark.metric: float(guess.values[place]), "low": low, "high": high,
+             "note": f"extrapolates: {', '.join(guess.beyond[place])}" if guess.beyond[place] else ""}
+        )  # fmt: skip
+    if form == "json":
+        plain = [row | {"config": dict(a.config)} for row, a in zip(rows, chosen, strict=True)]
+        print(json.dumps({"rows": plain}, indent=2, allow_nan=False))
+        return
+    cells: list[Row] = [dict(row) for row in rows]
+    emit(cells, form, f"{benchmark.name}: measure these next; predicted {benchmark.metric}, ends of its 90% interval")

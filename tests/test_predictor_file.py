@@ -1,0 +1,210 @@
+"""The file of a predictor: what it holds comes back, and nothing that could harm or mislead gets in."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cli
+from fitness.evaluation import Evaluation, split_groups
+from fitness.predictors.predictor import KINDS, Predictor, Provenance
+from fitness.predictors.predictor_file import (
+    BadPredictor,
+    load_predictor,
+    predictor_from_dict,
+    predictor_to_dict,
+    save_predictor,
+)
+from gp.hall_file import BenchmarkRef, HallDocument, HallProxy, SplitIds, save_hall
+from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import load_benchmark
+from primitives.grammar import parse
+
+TEXTS = ("sum[ frobenius_norm(W) ]", "mean[ l1_norm(abs(G)) ]")
+
+
+@pytest.fixture(scope="module")
+def benchmark(tiny_benchmark: Path) -> Benchmark:
+    return load_benchmark(str(tiny_benchmark))
+
+
+@pytest.fixture(scope="module")
+def scores(benchmark: Benchmark) -> np.ndarray:
+    return np.stack([benchmark.quality, benchmark.quality**3])
+
+
+@pytest.fixture(scope="module")
+def predictor(benchmark: Benchmark, scores: np.ndarray) -> Predictor:
+    return made(benchmark, scores, "numbers and committee")
+
+
+def made(benchmark: Benchmark, scores: np.ndarray, kind: str) -> Predictor:
+    seen = split_groups(benchmark.groups, 16, 0).search
+    where = Provenance("gpt2", "as_trained", "tiny", benchmark.digest, "loss", False, "key", {"batch": 2})
+    formulas = [Evaluation(parse(text), 0.9, sign) for text, sign in zip(TEXTS, (1, -1), strict=True)]
+    return Predictor.fit(benchmark, seen, where, formulas, scores[:, list(seen)], kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_saved_predicts_the_same(kind: str, benchmark: Benchmark, scores: np.ndarray, tmp_path: Path) -> None:
+    predictor = made(benchmark, scores, kind)
+    save_predictor(tmp_path / "p.json", predictor)
+    back = load_predictor(tmp_path / "p.json")
+    own = scores[: len(predictor.formulas)]
+    before, after = (p.predict(benchmark.architectures, own) for p in (predictor, back))
+    for name in ("values", "low", "high", "positions"):
+        assert (getattr(before, name) == getattr(after, name)).all()
+    assert (
+        back.provenance == predictor.provenance
+        and back.formulas == predictor.formulas
+        and before.beyond == after.beyond
+    )
+    save_predictor(tmp_path / "again.json", made(benchmark, scores, kind))
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "p.json").read_bytes()
+
+
+HOSTILE: list[tuple[Sequence[Any], Any, str]] = [
+    (("members", 1, "noise"), float("nan"), r"noise: got nan, wanted a finite number$"),
+    (("members", 0, "weight"), float("nan"), r"weight: got nan, wanted a finite number$"),
+    (("members", 1, "noise"), 0.0, r"noise: got 0.0, wanted a number from 1e-09 to "),
+    (("members", 1, "lengths"), [1.0], r"lengths: got a list, wanted \d+ lengths"),
+    (("members", 1, "kernel"), "os.system", r"kernel: got 'os.system', wanted one of linear, matern$"),
+    (("members", 1, "kernel"), ["matern"], r"kernel: got a list, wanted one of linear, matern$"),
+    (("members", 0, "penalty"), -1, r"penalty: got -1, wanted a number from"),
+    (("members", 0, "weight"), 0.9999, r"members: got a list, wanted members whose weights sum to 1$"),
+    (("members",), [{}] * 17, r"members: got 17 entries, wanted at most 16$"),
+    (("labels", "ids"), ["a"] * 2001, r"ids: got 2,001 entries, wanted at most 2,000$"),
+    (("labels", "values"), [1.0] * 16, r"values: got a list, wanted at least 2 different labels$"),
+    (("labels", "values", 3), 1e200, r"values\[3\]: got 1e\+200, wanted a number of size at most 1e\+100$"),
+    (("labels", "values"), [1.0, 2.0], r"values: got 2 numbers, wanted one for each of the 16 ids$"),
+    (("labels", "numbers"), [], r"numbers: got a list, wanted columns of different names, log depth, "),
+    (("labels", "numbers", 0, "name"), "log depth", r"numbers: got a list, wanted columns of different names"),
+    (("formulas", 0, "text"), "__import__('os').system('true')", r"text: .*"),
+    (("formulas", 0, "text"), "sum[ import(W) ]", r"unknown unary operator 'import'"),
+    (("formulas", 0, "sign"), 2, r"sign: got 2, wanted 1 or -1$"),
+    (("formulas",), [], r"formulas: got a list, wanted at least one, because the kind is numbers and committee$"),
+    (("formulas", 0, "scores", 0), None, r"scores\[0\]: got None, wanted a number$"),
+    (("left_out",), [0.0], r"left_out: got 1 numbers, wanted one for each"),
+    (("factor",), float("inf"), r"factor: got inf, wanted a finite number$"),
+    (("kind",), "magic", r"kind: got 'magic', wanted one of numbers, "),
+    (("schema",), 2, r"schema: got 2, wanted 1, the schema this version reads"),
+    (("extra",), 1, r"got the field 'extra', wanted schema, "),
+    (("provenance", "higher_is_better"), 1, r"higher_is_better: got 1, wanted true or false$"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "message"), HOSTILE, ids=lambda v: str(v)[:40])
+def test_a_hostile_predictor_is_refused_in_one_line(
+    predictor: Predictor, place: Sequence[Any], value: Any, message: str
+) -> None:
+    data = json.loads(json.dumps(predictor_to_dict(predictor)))
+    inside: Any = data
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = copy.deepcopy(value)
+    with pytest.raises(BadPredictor, match=message) as refusal:
+        predictor_from_dict(data, "p.json")
+    assert "\n" not in str(refusal.value) or place[-1] == "text"
+
+
+def test_a_predictor_of_a_thousand_million_labels_is_not_even_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.json"
+    with path.open("wb") as file:
+        file.write(b'{"labels": [')
+        file.truncate(1_000_000_000)
+    with pytest.raises(BadPredictor, match="larger than 10,000,000 bytes, which a predictor never is"):
+        load_predictor(path)
+
+
+def test_damage_is_noticed(predictor: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    save_predictor(path, predictor)
+    path.write_text(path.read_text().replace('"sign": -1', '"sign": 1'))
+    with pytest.raises(BadPredictor, match="got content that differs from its digest"):
+        load_predictor(path)
+
+
+@pytest.fixture(scope="module")
+def hall(benchmark: Benchmark, tiny_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hall of fame of two formulas with the split of seed 0."""
+    split = split_groups(benchmark.groups, 16, 0)
+    ids = SplitIds(*(tuple(benchmark.architectures[i].id for i in part) for part in (split.search, split.holdout)))
+    path = tmp_path_factory.mktemp("hall") / "hall.json"
+    known = BenchmarkRef("tiny", benchmark.digest, "loss", False)
+    config = {"benchmark": str(tiny_benchmark), "batch": 2, "seq_len": 24}
+    proxies = tuple(HallProxy(Evaluation(parse(text), 0.9, 1)) for text in TEXTS)
+    save_hall(path, HallDocument("gpt2", None, known, ids, 0, "key", config, proxies))
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = cli.main([str(a) for a in arguments])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_fit_writes_what_replay_reads(hall: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, where = tmp_path / "p.json", ("--bank", tmp_path / "bank", "--devices", "cpu")
+    code, shown, said = run(capsys, "fit", hall, "--out", out, *where)
+    assert code == 0 and "on labels left out" in shown and f"written: {out}" in said and "replay --predictor" in said
+    assert load_predictor(out).provenance.config["batch"] == 2
+    code, shown, said = run(capsys, "replay", "--predictor", out, "--format", "json", *where)
+    assert code == 0, said
+    found = json.loads(shown)
+    assert {"name", "kind", "search", "holdout", "all", "coverage"} <= set(found["predictor"])
+    assert found["predictor"]["holdout"]["n"] == 14 and len(found["proxies"]) == len(load_predictor(out).formulas)
+    assert [rival["name"] for rival in found["rivals"]] == ["ridge", "Gaussian process", "random forest"]
+    code, shown, said = run(capsys, "replay", hall, "--predictor", out, *where)
+    assert code == 0 and "(predictor)" in shown and "(random forest)" in shown and "90% intervals:" in said
+    assert run(capsys, "replay", hall, "--predictor", out, "--proxy", TEXTS[0])[0] == 2
+    assert run(capsys, "fit", hall, "--out", hall)[0] == 2
+    assert run(capsys, "replay", "--predictor", hall)[0] == 1
+    assert run(capsys, "fit", hall, "--kind", "numbers", "--out", out, *where)[0] == 0
+    code, shown, said = run(capsys, "replay", "--predictor", out, "--format", "json", *where)
+    assert code == 0 and json.loads(shown)["proxies"] == [] and json.loads(shown)["predictor"]["kind"] == "numbers"
+    code, _, said = run(capsys, "fit", hall, "--benchmark", "gpt2-mini")
+    assert code == 2 and "its labels are those of tiny; give that with --benchmark" in said
+    code, shown, said = run(capsys, "replay", "--predictor", out, "--benchmark", "gpt2-mini", "--proxy", "mean[ W ]")
+    assert code == 2 and shown == ""
+
+
+@pytest.mark.parametrize("goal", ["interval", "improvement"])
+def test_suggest_names_architectures_that_nobody_measured(
+    goal: str, benchmark: Benchmark, tiny_benchmark: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("suggest", "--benchmark", tiny_benchmark, "--count", 3, "--pool", 40, "--goal", goal)
+    code, shown, said = run(capsys, *asked, "--format", "json")
+    rows = json.loads(shown)["rows"]
+    assert code == 0 and len({row["id"] for row in rows}) == 3 and "30 measured" in said
+    known = [dict(a.config) for a in benchmark.architectures]
+    assert all(row["config"] not in known and row["low"] <= row["loss"] <= row["high"] for row in rows)
+    assert run(capsys, *asked)[1].startswith("tiny: measure these next")
+
+
+def test_candidates_come_from_a_file(
+    tiny_benchmark: Path, benchmark: Benchmark, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {**benchmark.architectures[0].config, "d_embed": 24}
+    lines = [
+        {"schema": 1},
+        {"id": "mine", "config": config},
+        {"id": "old", "config": dict(benchmark.architectures[1].config)},
+    ]
+    path = tmp_path / "candidates.jsonl"
+    path.write_text("# mine\n" + "".join(json.dumps(line) + "\n" for line in lines))
+    asked = ("suggest", "--benchmark", tiny_benchmark, "--format", "json", "--candidates", path)
+    assert [row["id"] for row in json.loads(run(capsys, *asked)[1])["rows"]] == ["mine"]
+    for bad, message in (
+        ({"id": "x", "config": {**config, "n_layer": 0}}, "n_layer: got 0"),
+        ({"id": 3, "config": config}, "id: got 3, wanted a text"),
+        ({"id": "mine", "config": config}, "id mine occurs twice"),
+    ):
+        path.write_text(json.dumps(lines[1]) + "\n" + json.dumps(bad) + "\n")
+        code, _, said = run(capsys, *asked)
+        assert code == 1 and message in said and said.startswith("error: ") and said.count("\n") == 1
