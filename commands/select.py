@@ -56,6 +56,7 @@ def select(
     The values of every field are those that the hall's benchmark has. Interrupted, the same command goes on where it
     stopped: what was scored is in the bank. One seed is one result, unless a latency is measured.
     """
+    from fitness.candidates import in_order
     from gp.selection import SelectionConfig
 
     if figure is not None and figure.suffix.lower() not in (".png", ".svg"):
@@ -68,7 +69,7 @@ def select(
         found, times = _searched(source, space, region, config, dict(bounds), features, reporter)
     if figure is not None:
         _draw(found, cost, source, figure)
-    front = [Ranked(place, c, times.get(c.architecture)) for place, c in enumerate(found.front[:top], start=1)]
+    front = [Ranked(place, c, times.get(c.architecture)) for place, c in in_order(found.front)][:top]
     title = f"{len(found.front)} of {len(found.scored)} architectures; {source.direction}; score: {source.name}"
     if form == "json":
         header = {"scorer": source.name, "direction": source.direction, "scored": len(found.scored), "seed": seed}
