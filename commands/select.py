@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--networks", type=click.IntRange(2, 1_000_000), default=1000, show_default=True, help="To score.")
 @click.option("--population", type=click.IntRange(2, 10_000), default=50, show_default=True, help="Of a generation.")
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the search.")
+@click.option("--plot", "figure", type=click.Path(path_type=Path), help="Draw all of them there, FILE.png or .svg.")
 @click.option("--top", type=click.IntRange(1), help="Show that many of the front, the best.")
 @click.option(
     "--format", "form", type=Name("table", "json", "csv"), default="table", show_default=True,
@@ -48,22 +49,27 @@ if TYPE_CHECKING:
 @feature_options
 def select(
     space: str, hall: Path, size: int | None, bounds: Sequence[tuple[str, float]], networks: int, population: int,
-    seed: int, top: int | None, form: str, features: FeatureOptions,
+    seed: int, figure: Path | None, top: int | None, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
     """Search architectures for the best score at every cost, none of them beyond a budget.
 
     The values of every field are those that the hall's benchmark has. Interrupted, the same command goes on where it
     stopped: what was scored is in the bank. One seed is one result, unless a latency is measured.
     """
+    from fitness.candidates import in_order
     from gp.selection import SelectionConfig
 
+    if figure is not None and figure.suffix.lower() not in (".png", ".svg"):
+        raise click.UsageError(f"--plot: got {figure.name!r}, wanted a name that ends in .png or .svg")
     source = Source.of(hall, None, size)
     region = _region(source, space)
     cost = next((name for name, _ in bounds if name != "latency"), "params")
     config = SelectionConfig(networks, population, cost, seed=seed)
     with live(0) as reporter:
         found, times = _searched(source, space, region, config, dict(bounds), features, reporter)
-    front = [Ranked(place, c, times.get(c.architecture)) for place, c in enumerate(found.front[:top], start=1)]
+    if figure is not None:
+        _draw(found, cost, source, figure)
+    front = [Ranked(place, c, times.get(c.architecture)) for place, c in in_order(found.front)][:top]
     title = f"{len(found.front)} of {len(found.scored)} architectures; {source.direction}; score: {source.name}"
     if form == "json":
         header = {"scorer": source.name, "direction": source.direction, "scored": len(found.scored), "seed": seed}
@@ -71,6 +77,13 @@ def select(
         print(json.dumps(document, indent=2, sort_keys=True, allow_nan=False))
         return
     emit(columns(front, form), form, title)
+
+
+def _draw(found: Selection, cost: str, source: Source, path: Path) -> None:
+    from report import draw_front, save_figure
+
+    save_figure(draw_front(found.front, found.scored, cost, source.name), path)
+    say(f"written: {path}")
 
 
 def _region(source: Source, space: str) -> Region:

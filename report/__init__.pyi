@@ -5,6 +5,7 @@ from .documents import Document as Document
 from .documents import check as check
 from .documents import load_document as load_document
 from .findings import study_document as study_document
+from .front import draw_front as draw_front
 from .hall import Landscape as Landscape
 from .hall import draw_hall as draw_hall
 from .hall import landscape_of as landscape_of

@@ -19,6 +19,7 @@ from gp.selection import NoCandidate, Selection, SelectionConfig, select
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import DRAWABLE, SPACES
 from models.spaces.variation import Region, crossed, drawn, mutated, region_of, valid
+from report import draw_front
 
 CONFIG = SelectionConfig(networks=60, population=12, seed=3)
 
@@ -213,6 +214,20 @@ def test_a_measured_budget_holds_too(
     assert all(0 < row["latency_ms"] <= 2000 for row in json.loads(out)["rows"])
 
 
+def test_the_figure_shows_what_was_scored_and_the_front(
+    hall: Path, bank: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]  # noqa: F811
+) -> None:  # fmt: skip
+    found = search()
+    axis = draw_front(found.front, found.scored, "params", "x").axes[0]
+    dots, steps = ([float(y) for y in line.get_ydata()] for line in axis.lines)
+    assert len(dots) == sum(c.score is not None for c in found.scored) and len(steps) == len(found.front)
+    assert steps == sorted(steps) and axis.get_xlabel() == "#params"
+    words = ["--space", "gpt2", "--hall", hall, "--budget", "params=60K", "--networks", 4, "--population", 4]
+    path = tmp_path / "front.png"
+    _, said = run(capfd, *words, "--bank", bank, "--devices", "cpu", "--plot", path)
+    assert path.read_bytes().startswith(b"\x89PNG") and f"written: {path}" in said
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -228,6 +243,10 @@ def test_a_measured_budget_holds_too(
         ),
         (("--space", "gpt2", "--budget", "latency=5"), "got '5', wanted a number such as 5ms"),
         (("--space", "gpt2", "--budget", "params=1K"), "no architecture that meets the budget was found"),
+        (
+            ("--space", "gpt2", "--budget", "params=1M", "--plot", "x.txt"),
+            "--plot: got 'x.txt', wanted a name that ends in",
+        ),
         (("--space", "gpt2"), "Missing option '--budget'"),
         (("--space", "gpt2", "--budget", "params=1M", "--committee", "9"), "--committee: got 9, wanted at most 3"),
     ],
