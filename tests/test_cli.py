@@ -173,7 +173,7 @@ def test_benchmarks_and_doctor_answer_in_every_format(capsys: pytest.CaptureFixt
 MISTAKES = [
     (["evolv"], 2, "unknown command 'evolv'; did you mean evolve?"),
     (["evolve"], 2, "wanted --space gpt2"),
-    (["evolve", "--space", "gtp2"], 2, "got 'gtp2', wanted one of gpt2, flexibert; did you mean gpt2?"),
+    (["evolve", "--space", "gtp2"], 2, "got 'gtp2', wanted one of gpt2, flexibert, hf; did you mean gpt2?"),
     (["evolve", "--space", "gpt2", "--benchmark", "gpt2-wt104"], 1, "did you mean gpt2-wt103?"),
     (["evolve", "--benchmark", "TINY", "--iterations", "-5"], 2, "--iterations"),
     (["evolve", "--benchmark", "TINY", "--population", "many"], 2, "--population"),
@@ -199,7 +199,7 @@ MISTAKES = [
     (["replay", "--predictor", "nowhere.json"], 1, "nowhere.json: cannot be read"),
     (["fit", "nowhere.json"], 1, "nowhere.json: cannot be read"),
     (["fit", "nowhere.json", "--kind", "champion "], 2, "did you mean champion?"),
-    (["suggest", "--benchmark", "TINY", "--candidates", "nowhere.jsonl"], 1, "nowhere.jsonl: cannot be read"),
+    (["suggest", "--benchmark", "TINY", "--candidates", "nowhere.jsonl"], 1, "nowhere.jsonl: no such file or folder"),
     (["suggest", "--benchmark", "TINY", "--goal", "intervall"], 2, "did you mean interval?"),
     (["replay", "--proxy", "mean[ sqr(W) ]"], 1, "did you mean sqrt?"),
     (["replay", "--proxy", "__import__('os').system('id')"], 1, 'got "\'"'),

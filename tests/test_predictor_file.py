@@ -192,7 +192,7 @@ def test_candidates_come_from_a_file(
 ) -> None:
     config = {**benchmark.architectures[0].config, "d_embed": 24}
     lines = [
-        {"schema": 1},
+        {"schema": 1, "space": "gpt2"},
         {"id": "mine", "config": config},
         {"id": "old", "config": dict(benchmark.architectures[1].config)},
     ]
@@ -202,8 +202,8 @@ def test_candidates_come_from_a_file(
     assert [row["id"] for row in json.loads(run(capsys, *asked)[1])["rows"]] == ["mine"]
     for bad, message in (
         ({"id": "x", "config": {**config, "n_layer": 0}}, "n_layer: got 0"),
-        ({"id": 3, "config": config}, "id: got 3, wanted a text"),
-        ({"id": "mine", "config": config}, "id mine occurs twice"),
+        ({"id": None, "config": config}, "id: got nothing, wanted a text"),
+        ({"id": "mine", "config": config}, "id occurs twice"),
     ):
         path.write_text(json.dumps(lines[1]) + "\n" + json.dumps(bad) + "\n")
         code, _, said = run(capsys, *asked)
