@@ -4,7 +4,7 @@
 
 Sketch scores. `medoid of K` is the formula nearest to the mean ranking of the best K, on all architectures (without
 their labels) or on those of the split; `halves` are 200 random halves of the split; `parsimony` takes a share of the
-complexity off the fitness. Differences of tau are to the formula with the best fitness, with standard errors over seeds.
+complexity off the fitness. Differences of tau are to the formula with the best fitness, with their standard errors.
 """
 
 from __future__ import annotations
