@@ -25,6 +25,7 @@ from fitness.costs import Costs, costs_of
 from fitness.features.workshop import Workshop
 from fitness.predictors.rivals import rival_scores
 from fitness.ranking import kendall
+from fitness.regret import FIRST, budgets, regrets
 from fitness.replay import mean_ranks
 from fitness.zoo.naive import NAIVE, naive_scores
 from gp.selection import SelectionConfig, select
@@ -39,14 +40,8 @@ LPZERO = {
     "gpt2": "mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]",
     "flexibert": "mean[ sum( pow2(revert(Q)), logsoftmax(frobenius_norm(A)) ) ]",
 }
-FIRST, SEED, CHOSEN, LENGTH = (1, 10), 42, 5, 64
+SEED, CHOSEN, LENGTH = 42, 5, 64
 Score = Callable[[Sequence[Architecture]], np.ndarray]
-
-
-def budgets(benchmark: Benchmark) -> dict[str, float]:
-    """The largest #params of each tercile."""
-    sizes = naive_scores("#params", benchmark.architectures)
-    return {name: float(np.quantile(sizes, share)) for name, share in (("small", 1 / 3), ("middle", 2 / 3), ("all", 1))}
 
 
 def best_count(benchmark: Benchmark, seen: Sequence[int]) -> str:
@@ -73,28 +68,19 @@ def scorers(found: Judged, kept: KeptHalls, seed: int) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def regret(scores: np.ndarray, benchmark: Benchmark, places: np.ndarray, first: int) -> float:
-    """Of the best of the `first` among `places`, in standard deviations of their quality; equal scores by id."""
-    quality = benchmark.quality[places]
-    chosen = np.argsort(-np.nan_to_num(scores[places], nan=-np.inf), kind="stable")[:first]
-    return float((quality.max() - quality[chosen].max()) / quality.std())
-
-
 def tabular(benchmark: Benchmark, seeds: Sequence[int], bank: Path) -> None:
     """Medians and ranges over seeds, by scorer, budget and how many are taken."""
     kept = KeptHalls(benchmark, Workshop.open(benchmark.space, bank=bank))
     halls = judged(kept, seeds, [50])
-    sizes, limits = naive_scores("#params", benchmark.architectures), budgets(benchmark)
     rows: dict[str, dict[tuple[str, int], list[float]]] = {}
     for seed in seeds:
-        held = np.array(halls[50, seed].split.holdout)
+        held = halls[50, seed].split.holdout
         for name, scores in scorers(halls[50, seed], kept, seed).items():
-            for budget, limit in limits.items():
+            for budget, found in regrets(scores, benchmark, held).items():
                 for first in FIRST:
-                    found = regret(scores, benchmark, held[sizes[held] <= limit], first)
-                    rows.setdefault(name, {}).setdefault((budget, first), []).append(found)
+                    rows.setdefault(name, {}).setdefault((budget, first), []).append(found[f"first {first}"])
     print(f"\n{benchmark.name}: regret of the first 1 and of the best of the first 10, median (range) of {len(seeds)}")
-    print("| | " + " | ".join(f"{b}, {f}" for b in limits for f in FIRST) + " |\n|---|" + "---|" * 6)
+    print("| | " + " | ".join(f"{b}, {f}" for b in budgets(benchmark) for f in FIRST) + " |\n|---|" + "---|" * 6)
     for name, cells in rows.items():
         shown = (f"{np.median(v):.2f} ({min(v):.2f}-{max(v):.2f})" for v in cells.values())
         print(f"| {name} | {' | '.join(shown)} |", flush=True)

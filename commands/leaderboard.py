@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from models.benchmarks.benchmark import Benchmark
 
 
+REGRET = "regret in standard deviations: the first choice, and the best of the first 10, in terciles of #params"
+
+
 @click.command(
     epilog=examples(
         "leaderboard --benchmark gpt2-mini --hall proxies/gpt2-mini.json",
@@ -105,13 +108,22 @@ def _page(rows: Sequence[Mapping[str, Any]], benchmark: Benchmark, split: Split,
     if form == "csv":
         pairs = zip(cells, rows, strict=True)
         more = ("formula", "source")
-        return rendered([c | {k: r[k] for k in more} | {"note": r["reason"] or c["note"]} for c, r in pairs], form, "")
+        full = [c | _regret(r) | {k: r[k] for k in more} | {"note": r["reason"] or c["note"]} for c, r in pairs]
+        return rendered(full, form, "")
     if not any(cell["note"] for cell in cells):  # a column of nothing is no column
         cells = [{name: value for name, value in cell.items() if name != "note"} for cell in cells]
     signs = f"{len(split.search)} architectures fix the signs, {len(split.holdout)} are held out"
     title = f"{benchmark.name}: correlation with {direction(benchmark)}, n = {len(benchmark)}; {signs}"
     between = "\n\n" if form == "markdown" else "\n"
-    return rendered(cells, form, title) + "\n" + between.join(_notes(rows, benchmark, split))
+    lost = [{"proxy": row["name"]} | _regret(row) for row in rows if row.get("regret")]
+    second = rendered(lost, form, REGRET) + "\n" if lost else ""
+    return rendered(cells, form, title) + "\n" + second + between.join(_notes(rows, benchmark, split))
+
+
+def _regret(row: Mapping[str, Any]) -> Row:
+    """By budget, of the first choice and of the best of ten; nothing of a failed proxy."""
+    found = row.get("regret") or {}
+    return {f"{budget}, {first}": value for budget, firsts in found.items() for first, value in firsts.items()}
 
 
 def _notes(rows: Sequence[Mapping[str, Any]], benchmark: Benchmark, split: Split) -> list[str]:

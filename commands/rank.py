@@ -19,7 +19,8 @@ from commands.options import (
     table_of,
 )  # fmt: skip
 from commands.output import emit, say
-from commands.ranking import Source, columns, ranked
+from commands.ranking import columns, ranked
+from commands.source import Source
 
 if TYPE_CHECKING:
     from models.architecture import Architecture
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--hall", type=click.Path(path_type=Path), help="The first formula of a hall of fame ranks.")
 @click.option("--committee", "size", type=click.IntRange(2), help="Its first K formulas rank together.")
 @click.option("--proxy", "text", help="A formula instead of a file; more of it is taken as better.")
+@click.option("--predictor", "fitted", type=click.Path(path_type=Path), help="What `fit` has written.")
 @click.option("--sample", "count", type=click.IntRange(1, 100_000), help="Draw that many candidates from --space.")
 @click.option("--space", type=Name(table=table_of("models.spaces", "SPACES")), help="Of --sample, or of JSON lines.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --sample.")
@@ -50,9 +52,9 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @feature_options
 def rank(
-    paths: tuple[Path, ...], hall: Path | None, size: int | None, text: str | None, count: int | None,
-    space: str | None, seed: int, device: str | None, max_params: float | None, max_flops: float | None,
-    max_latency: float | None, top: int | None, form: str, features: FeatureOptions,
+    paths: tuple[Path, ...], hall: Path | None, size: int | None, text: str | None, fitted: Path | None,
+    count: int | None, space: str | None, seed: int, device: str | None, max_params: float | None,
+    max_flops: float | None, max_latency: float | None, top: int | None, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
     """Order architectures that nobody measured by the exact score of a formula.
 
@@ -62,7 +64,7 @@ def rank(
     """
     from fitness.costs import Budget
 
-    source = Source.of(hall, text, size)
+    source = Source.of(hall, text, size, fitted)
     budget, device = Budget(max_params, max_flops, max_latency), device or ("cpu" if max_latency else None)
     candidates = _candidates(paths, count, space, seed)
     with live(0) as reporter:

@@ -12,7 +12,8 @@ import click
 from commands.live import live
 from commands.options import Bound, FeatureOptions, Name, examples, feature_options, table_of
 from commands.output import emit, say
-from commands.ranking import Ranked, Source, columns
+from commands.ranking import Ranked, columns
+from commands.source import Source
 
 if TYPE_CHECKING:
     from fitness.costs import Costs, Latency

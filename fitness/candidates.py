@@ -17,6 +17,7 @@ from fitness.evaluation import Evaluation
 from fitness.features.figures import Figure, formula_scores
 from fitness.features.workshop import Progress, Workshop
 from fitness.positions import place_among
+from fitness.predictors.predictor import Predictor
 from models.architecture import Architecture
 from primitives.proxy import Proxy
 
@@ -24,6 +25,7 @@ __all__ = [
     "Candidate",
     "CommitteeScorer",
     "FormulaScorer",
+    "PredictorScorer",
     "Scorer",
     "beyond",
     "in_order",
@@ -76,6 +78,20 @@ class CommitteeScorer:
         signs = np.array([formula.sign for formula in self.formulas])[:, None]
         rows = zip(signs * self.reference, signs * exact, strict=True)
         return np.mean([place_among(seen[np.isfinite(seen)], asked) for seen, asked in rows], axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class PredictorScorer:
+    """A predictor: the rank among its labels that it gives, standardised."""
+
+    predictor: Predictor
+
+    @property
+    def proxies(self) -> Sequence[Proxy]:
+        return tuple(formula.proxy for formula in self.predictor.formulas)
+
+    def scores(self, architectures: Sequence[Architecture], exact: np.ndarray) -> np.ndarray:
+        return self.predictor.predict(architectures, exact.reshape(len(self.proxies), -1)).positions
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from fitness.features.workshop import Progress, Workshop
 from fitness.predictors.rivals import RIVALS, rival_scores
 from fitness.protocol import inside_groups, near_pairs, report
 from fitness.ranking import kendall, paired_p_value, spearman
+from fitness.regret import regrets
 from fitness.zoo import ZOO
 from fitness.zoo.measuring import hand_made_figures
 from fitness.zoo.naive import NAIVE, naive_scores
@@ -154,6 +155,7 @@ def _row(ranked: _Ranked, rival: _Ranked | None, benchmark: Benchmark, shared_sp
         return row
     inside = {k: v for k, v in inside_groups(ranked.scores, benchmark).items() if k.startswith("depth")}
     row |= report(ranked.scores, benchmark, ranked.split)
+    row |= {"regret": regrets(ranked.scores, benchmark, ranked.split.holdout)}
     row |= {"inside": inside, "inside_depth": _inside_depth(inside), "near_pairs": near_pairs(ranked.scores, benchmark)}
     if rival is not None and rival.entry.name != entry.name:
         (x, y), (theirs, _) = ranked.holdout(benchmark), rival.holdout(benchmark)

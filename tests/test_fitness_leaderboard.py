@@ -14,8 +14,9 @@ from fitness.evaluation import Split, split_groups
 from fitness.leaderboard import Contender, leaderboard
 from fitness.predictors.rivals import RIVALS
 from fitness.ranking import kendall, spearman
+from fitness.regret import regrets
 from fitness.zoo import ZOO
-from fitness.zoo.naive import NAIVE
+from fitness.zoo.naive import NAIVE, naive_scores
 from gp.hall_file import HallDocument, save_hall
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
@@ -137,11 +138,29 @@ def test_the_command_shows_everybody_in_every_format(
     assert "the 95% intervals are wide: 18 architectures are held out" in table
     assert run("--format", "markdown", "--out", folder / "page.md") == ""
     page = (folder / "page.md").read_text()
-    lines = [line for line in page.splitlines() if line.startswith("|")]
-    assert len(lines) == len(everybody) + 2 and len({line.count("|") for line in lines}) == 1
+    tables = [[line for line in part.splitlines() if line.startswith("|")] for part in page.split("\n\n")]
+    lines, lost = (table for table in tables if table)
+    for table in (lines, lost):
+        assert len({line.count("|") for line in table}) == 1
+    assert len(lines) == len(everybody) + 2 and len(lost) == 2 + sum(row["reason"] is None for row in document["rows"])
+    assert float(rows[0]["all, first 1"]) == document["rows"][0]["regret"]["all"]["first 1"]
     assert ("| note |" in lines[0]) is any(row["note"] for row in rows)
 
 
 def test_a_search_split_that_leaves_nobody_is_refused(tiny_benchmark: Path, capsys: pytest.CaptureFixture) -> None:
     assert cli.main(["leaderboard", "--benchmark", str(tiny_benchmark), "--search-size", "21"]) == 2
     assert "wanted at most 20" in capsys.readouterr().err
+
+
+def test_regret_is_what_the_first_choices_lack_in_each_budget(benchmark: Benchmark) -> None:
+    sizes, quality = naive_scores("#params", benchmark.architectures), benchmark.quality
+    everyone = list(range(len(benchmark)))
+    assert all(lost == 0 for firsts in regrets(quality, benchmark, everyone).values() for lost in firsts.values())
+    found = regrets(-quality, benchmark, everyone)
+    assert list(found) == ["small", "middle", "all"]
+    for share, firsts in zip((1 / 3, 2 / 3, 1), found.values(), strict=True):
+        inside = np.sort(quality[sizes <= np.quantile(sizes, share)])[::-1]
+        assert firsts["first 1"] == pytest.approx((inside[0] - inside[-1]) / inside.std(), abs=1e-5)
+        assert firsts["first 10"] == pytest.approx((inside[0] - inside[-10:].max()) / inside.std(), abs=1e-5)
+    unknown = np.where(quality == quality.max(), np.nan, quality)
+    assert regrets(unknown, benchmark, everyone)["all"]["first 1"] > 0

@@ -24,7 +24,9 @@ import cli
 from fitness.candidates import Candidate, CommitteeScorer, beyond, in_order, ranges
 from fitness.costs import Budget, Costs, Latency, costs_of, latency_of
 from fitness.evaluation import Evaluation
+from fitness.features.workshop import Workshop
 from fitness.positions import place_among
+from fitness.predictors.predictor_file import load_predictor
 from gp.hall_file import BenchmarkRef, HallDocument, HallProxy, SplitIds, save_hall
 from models.benchmarks.origins import load_benchmark
 from models.candidates import BadCandidate, drawn_candidates, read_candidates
@@ -333,6 +335,27 @@ def test_ctrl_c_ends_with_130_and_the_next_command(hall: Path, tmp_path: Path) -
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130 and out == "" and "next: python cli.py rank " in err
     assert "Traceback" not in err
+
+
+def test_a_predictor_ranks_with_intervals_in_the_unit_of_the_metric(
+    hall: Path, lines: Path, models: Path, bank: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "predictor.json"
+    assert cli.main(["fit", str(hall), "--out", str(path), "--bank", str(bank), *FAST[-2:]]) == 0
+    capfd.readouterr()
+    answer, _ = ranked(capfd, lines, "--predictor", path, "--bank", bank, "--devices", "cpu")
+    rows = answer["rows"]
+    predictor = load_predictor(path)
+    architectures = [SPACES["gpt2"].architecture(row["id"], row["config"]) for row in rows]
+    workshop = Workshop.open("gpt2", batch=2, length=24, bank=bank, devices="cpu")
+    proxies = [formula.proxy for formula in predictor.formulas]
+    exact = workshop.exact_scores(proxies, architectures).reshape(len(proxies), len(rows))
+    said = predictor.predict(architectures, exact)
+    assert [row["score"] for row in rows] == pytest.approx(said.positions) and np.all(np.diff(said.positions) <= 0)
+    assert np.allclose([row["predicted"] for row in rows], np.stack([said.low, said.high], 1))
+    assert answer["direction"].startswith("higher is better: a lower loss is expected, as on tiny")
+    assert cli.main(["rank", str(models / "llama"), "--predictor", str(path), "--bank", str(bank)]) == 1
+    assert "got the space hf, wanted gpt2" in capfd.readouterr().err
 
 
 def test_places_are_shared_by_equal_scores_and_none_is_last() -> None:
