@@ -7,6 +7,7 @@ protocol.py     what is reported of scores on search split, held-out and all arc
 replay.py       formulas scored on a benchmark; committees
 candidates.py   scores of architectures that nobody measured; positions.py: where a value stands among others
 costs.py        parameters, FLOPs and latency of a network; budgets
+regret.py       what the first choices of a scorer lack
 leaderboard.py  hand-made, naive and evolved proxies in one table
 predictors/     what regressions make of the same labels, and quality with intervals
 features/       networks are visited: sketches, exact scores, the bank that keeps them

@@ -34,6 +34,7 @@ def test_a_sketch_survives_the_disk(
     bank.save_sketch(tiny_architectures[0], entry)
     loaded = bank.load_sketch(tiny_architectures[0])
     assert loaded is not None and loaded.blocks == entry.blocks == len(tiny_features.blocks)
+    assert bank.sketch(tiny_architectures[0]).layout.keys() == loaded.layout.keys()
     for name, samples in entry.samples.items():
         assert np.array_equal(samples, loaded.samples[name]) and np.array_equal(entry.layout[name], loaded.layout[name])
 
