@@ -11,17 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.live import live
-from commands.options import (
-    BENCHMARK,
-    FORMAT,
-    METRIC,
-    WHERE,
-    FeatureOptions,
-    Name,
-    examples,
-    feature_options,
-    load_named,
-)  # fmt: skip
+from commands.loading import load_named
+from commands.options import BENCHMARK, FORMAT, METRIC, WHERE, FeatureOptions, Name, examples, feature_options
 from commands.output import direction, emit, say, say_next
 from commands.tables import Interval, Row
 

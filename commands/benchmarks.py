@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.live import live
-from commands.options import FORMAT, Commands, Name, examples, load_named, table_of
+from commands.loading import load_named
+from commands.options import FORMAT, Commands, Name, examples, table_of
 from commands.output import emit, say, say_next
 from commands.tables import Row
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.live import live
+from commands.loading import check_search_size, draw_split, load_named
 from commands.options import (
     FORMAT,
     METRIC,
@@ -19,14 +20,11 @@ from commands.options import (
     Duration,
     FeatureOptions,
     Name,
-    check_search_size,
-    draw_split,
     examples,
     feature_options,
     gathered,
-    load_named,
     table_of,
-)  # fmt: skip
+)
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals, say_next, was_given
 from commands.tables import Formula, Row
 

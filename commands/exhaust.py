@@ -11,19 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.live import live
-from commands.options import (
-    BENCHMARK,
-    FORMAT,
-    METRIC,
-    SPLIT_SEED,
-    FeatureOptions,
-    Name,
-    draw_split,
-    examples,
-    feature_options,
-    load_named,
-    split_of,
-)  # fmt: skip
+from commands.loading import draw_split, load_named, split_of
+from commands.options import BENCHMARK, FORMAT, METRIC, SPLIT_SEED, FeatureOptions, Name, examples, feature_options
 from commands.output import columns_of, direction, emit, flat, say, say_ceiling, say_intervals
 from commands.tables import Formula, Row
 

@@ -7,7 +7,8 @@ import time
 import click
 
 from commands.live import live
-from commands.options import BENCHMARK, ON_INVALID, FeatureOptions, examples, feature_options, load_named
+from commands.loading import load_named
+from commands.options import BENCHMARK, ON_INVALID, FeatureOptions, examples, feature_options
 from commands.output import say
 
 

@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.live import live
-from commands.options import (
-    FORMAT,
-    WHERE,
-    FeatureOptions,
-    Name,
-    examples,
-    feature_options,
-    load_for,
-    split_of,
-    table_of,
-)
+from commands.loading import load_for, split_of
+from commands.options import FORMAT, WHERE, FeatureOptions, Name, examples, feature_options, table_of
 from commands.output import emit, say, say_next
 from commands.tables import Row
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from commands.live import live
-from commands.options import FeatureOptions, examples, feature_options, load_for
+from commands.loading import load_for
+from commands.options import FeatureOptions, examples, feature_options
 from commands.output import say
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.options import load_named
+from commands.loading import load_named
 from commands.output import say
 
 if TYPE_CHECKING:

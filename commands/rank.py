@@ -62,10 +62,10 @@ def rank(
     models or folders that hold them; nothing is downloaded. A score depends on the candidate alone. FLOPs are those of
     the blocks for one sequence of --seq-len tokens; a forward pass is timed over such a sequence, with one thread.
     """
-    from fitness.costs import Budget
+    from fitness.costs import CostLimits
 
     source = Source.of(hall, text, size, fitted)
-    budget, device = Budget(max_params, max_flops, max_latency), device or ("cpu" if max_latency else None)
+    budget, device = CostLimits(max_params, max_flops, max_latency), device or ("cpu" if max_latency else None)
     candidates = _candidates(paths, count, space, seed)
     with live(0) as reporter:
         ranking = ranked(candidates, source, budget, device, features, reporter.networks)

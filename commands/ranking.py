@@ -14,7 +14,7 @@ from commands.tables import Interval, Row
 
 if TYPE_CHECKING:
     from fitness.candidates import Candidate
-    from fitness.costs import Budget, Costs, Latency
+    from fitness.costs import CostLimits, Costs, Latency
     from fitness.features.workshop import Progress
     from models.architecture import Architecture
 
@@ -53,7 +53,7 @@ class Ranking:
 
 
 def ranked(
-    architectures: Sequence[Architecture], source: Source, budget: Budget, device: str | None,
+    architectures: Sequence[Architecture], source: Source, budget: CostLimits, device: str | None,
     features: FeatureOptions, progress: Progress | None,
 ) -> Ranking:  # fmt: skip
     """Cheapest first: what is counted leaves out candidates before any network is built, what is timed before any is

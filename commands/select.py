@@ -106,11 +106,11 @@ def _searched(
 ) -> tuple[Selection, dict[Architecture, Latency]]:  # fmt: skip
     """The search with workers that stay, and the latencies that it measured."""
     from fitness.candidates import score_candidates
-    from fitness.costs import Budget, costs_of, latency_of
+    from fitness.costs import CostLimits, costs_of, latency_of
     from gp.selection import select as search
 
     workshops, known = source.workshops(features), source.known()
-    budget = Budget(bounds.get("params"), bounds.get("flops"), bounds.get("latency"))
+    budget = CostLimits(bounds.get("params"), bounds.get("flops"), bounds.get("latency"))
     length, build = workshops(space).batch.tokens.shape[1], workshops(space).bank.key.build
     times: dict[Architecture, Latency] = {}
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.options import FeatureOptions, load_for
+from commands.loading import load_for
+from commands.options import FeatureOptions
 from commands.output import say, was_given
 from commands.predicting import benchmark_of, opened
 from commands.tables import Interval
 from storage.errors import ZcpError
 
 if TYPE_CHECKING:
-    from fitness.candidates import Scorer
+    from fitness.candidates import CandidateScorer
     from fitness.evaluation import Evaluation
     from fitness.features.workshop import Progress, Workshop
     from fitness.predictors.predictor import Predictor, Provenance
@@ -130,7 +131,7 @@ class Source:
 
         return opened
 
-    def scorer(self, known: Sequence[Architecture], workshops: Workshops, progress: Progress | None) -> Scorer:
+    def scorer(self, known: Sequence[Architecture], workshops: Workshops, progress: Progress | None) -> CandidateScorer:
         """The scorer; a committee needs the architectures that its formulas were evolved on."""
         from fitness.candidates import CommitteeScorer, FormulaScorer, PredictorScorer
 

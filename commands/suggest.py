@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.live import live
-from commands.options import (
-    BENCHMARK,
-    FORMAT,
-    METRIC,
-    FeatureOptions,
-    Name,
-    examples,
-    feature_options,
-    load_named,
-    table_of,
-)
+from commands.loading import load_named
+from commands.options import BENCHMARK, FORMAT, METRIC, FeatureOptions, Name, examples, feature_options, table_of
 from commands.output import emit, say
 from commands.tables import Row
 

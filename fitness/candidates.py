@@ -23,10 +23,10 @@ from primitives.proxy import Proxy
 
 __all__ = [
     "Candidate",
+    "CandidateScorer",
     "CommitteeScorer",
     "FormulaScorer",
     "PredictorScorer",
-    "Scorer",
     "beyond",
     "in_order",
     "ranges",
@@ -36,7 +36,7 @@ __all__ = [
 COMPARED = {"params": "#params", "decoder_params": "decoder params", "depth": "depth", "width": "width"}
 
 
-class Scorer(Protocol):
+class CandidateScorer(Protocol):
     """What gives candidates a score, larger is better, from exact scores of formulas."""
 
     @property
@@ -116,7 +116,7 @@ class Candidate:
 
 def score_candidates(
     architectures: Sequence[Architecture],
-    scorer: Scorer,
+    scorer: CandidateScorer,
     workshops: Callable[[str], Workshop],
     progress: Progress | None = None,
 ) -> list[tuple[float | None, str]]:
@@ -133,7 +133,7 @@ def score_candidates(
     return [found[architecture] for architecture in architectures]
 
 
-def _reason(workshop: Workshop, scorer: Scorer, architecture: Architecture) -> str:
+def _reason(workshop: Workshop, scorer: CandidateScorer, architecture: Architecture) -> str:
     """Why a formula has no score, as its visit found."""
     figures: Mapping[str, Figure] = formula_scores([p.text for p in scorer.proxies]).load(workshop.bank, architecture)
     return next((figure.reason for figure in figures.values() if figure.reason), "no finite score")

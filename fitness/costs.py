@@ -14,7 +14,7 @@ from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 
-__all__ = ["Budget", "Costs", "Latency", "costs_of", "latency_of"]
+__all__ = ["CostLimits", "Costs", "Latency", "costs_of", "latency_of"]
 
 WARM_UPS, RUNS = 3, 15
 
@@ -42,7 +42,7 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Budget:
+class CostLimits:
     """The most that a network may take; None where there is no bound."""
 
     params: float | None = None

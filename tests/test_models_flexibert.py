@@ -19,7 +19,7 @@ from models.architecture import BadArchitecture
 from models.benchmarks.benchmark import BadBenchmark
 from models.benchmarks.layouts.glue import load_glue_json
 from models.spaces import SPACES
-from models.spaces.bert_blocks import Block, Encoder
+from models.spaces.bert_blocks import Encoder, EncoderBlock
 from models.spaces.bert_plans import OPERATIONS, BlockPlan
 from models.spaces.flexibert import FlexibertSpace
 from storage.files import BadFile
@@ -285,7 +285,7 @@ X = torch.randn(2, 12, 32, generator=torch.Generator().manual_seed(0))
 
 
 def test_a_scaled_dot_product_block_is_a_bert_layer():
-    block = filled(Block(BlockPlan(32, "SDP", 4, (48,))))
+    block = filled(EncoderBlock(BlockPlan(32, "SDP", 4, (48,))))
     sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48}
     layer = BertLayer(BertConfig(**sizes, attn_implementation="eager")).eval()
     attention = layer.attention
@@ -306,7 +306,10 @@ def test_a_scaled_dot_product_block_is_a_bert_layer():
 
 
 def test_weighted_attention_multiplies_the_queries_once_more():
-    weighted, plain = Block(BlockPlan(32, "WMA", 4, (48,))).mixer, Block(BlockPlan(32, "SDP", 4, (48,))).mixer
+    weighted, plain = (
+        EncoderBlock(BlockPlan(32, "WMA", 4, (48,))).mixer,
+        EncoderBlock(BlockPlan(32, "SDP", 4, (48,))).mixer,
+    )
     filled(weighted)
     plain.load_state_dict(weighted.state_dict(), strict=False)
     copied(plain.query.weight, weighted.weight.weight @ weighted.query.weight)
@@ -316,7 +319,7 @@ def test_weighted_attention_multiplies_the_queries_once_more():
 
 @pytest.mark.parametrize("operation", ["DSC5", "DSC9"])
 def test_a_convolution_block_mixes_like_convbert(operation):
-    mixer = filled(Block(BlockPlan(32, operation, 4, (48,))).mixer)
+    mixer = filled(EncoderBlock(BlockPlan(32, operation, 4, (48,))).mixer)
     config = ConvBertConfig(
         hidden_size=32, num_attention_heads=4, head_ratio=2, conv_kernel_size=mixer.kernel, embedding_size=32
     )
@@ -341,7 +344,7 @@ def test_a_convolution_block_mixes_like_convbert(operation):
     ],
 )
 def test_a_transform_block_mixes_like_numpy_and_scipy(operation, transform):
-    mixer = filled(Block(BlockPlan(32, operation, 4, (48,))).mixer)
+    mixer = filled(EncoderBlock(BlockPlan(32, operation, 4, (48,))).mixer)
     heads = mixer.input(X).detach().numpy().reshape(2, 12, 4, 8)
     mixed, S = mixer(X)
     assert S is None

@@ -22,7 +22,7 @@ from test_models_hf import FAMILIES
 
 import cli
 from fitness.candidates import Candidate, CommitteeScorer, beyond, in_order, ranges
-from fitness.costs import Budget, Costs, Latency, costs_of, latency_of
+from fitness.costs import CostLimits, Costs, Latency, costs_of, latency_of
 from fitness.evaluation import Evaluation
 from fitness.features.workshop import Workshop
 from fitness.positions import place_among
@@ -387,6 +387,6 @@ def test_a_committee_is_the_mean_place_of_its_signed_formulas() -> None:
 
 def test_a_budget_is_met_at_its_bound() -> None:
     costs, time = Costs(10, 1, 20, 1, 1), Latency(0.5, 0.4, 0.6)
-    assert Budget(10, 20, 0.5).allows(costs) and Budget(10, 20, 0.5).allows_time(time)
-    assert not Budget(params=9).allows(costs) and not Budget(flops=19).allows(costs)
-    assert not Budget(seconds=0.4).allows_time(time) and Budget(seconds=0.4).allows_time(None)
+    assert CostLimits(10, 20, 0.5).allows(costs) and CostLimits(10, 20, 0.5).allows_time(time)
+    assert not CostLimits(params=9).allows(costs) and not CostLimits(flops=19).allows(costs)
+    assert not CostLimits(seconds=0.4).allows_time(time) and CostLimits(seconds=0.4).allows_time(None)

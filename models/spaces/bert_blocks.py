@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from models.spaces.bert_plans import EMBEDDING, KERNELS, POSITIONS, SEGMENTS, VOCABULARY, BlockPlan
 from models.spaces.space import BlockTaps, WeightTap
 
-__all__ = ["Block", "Encoder"]
+__all__ = ["Encoder", "EncoderBlock"]
 
 INIT_STD = 0.02
 
@@ -43,7 +43,7 @@ def attend(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     return torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), dim=-1)
 
 
-class Attention(nn.Module):
+class EncoderAttention(nn.Module):
     """SDP: scaled dot-product attention. WMA: the same with the queries multiplied by one more matrix
     (weighted multiplicative attention, Luong et al. 2015, arXiv 1508.04025)."""
 
@@ -128,18 +128,18 @@ class SpanConvolution(nn.Module):
         return (windows @ kernel.unsqueeze(-1)).squeeze(-1).flatten(-2)
 
 
-class Block(nn.Module):
+class EncoderBlock(nn.Module):
     """x -> h = LayerNorm(x + projection of the mixing) -> LayerNorm(h + FFN(h)), a GELU after every FFN layer
     but the last. DFT and DCT have neither projection nor residual nor first LayerNorm: h is the transform."""
 
     def __init__(self, plan: BlockPlan) -> None:
         super().__init__()
         D = plan.width
-        self.mixer: Attention | Transform | SpanConvolution
+        self.mixer: EncoderAttention | Transform | SpanConvolution
         if plan.operation in KERNELS:
             self.mixer = SpanConvolution(plan)
         else:
-            self.mixer = (Transform if plan.operation in ("DFT", "DCT") else Attention)(plan)
+            self.mixer = (Transform if plan.operation in ("DFT", "DCT") else EncoderAttention)(plan)
         self.project = None if isinstance(self.mixer, Transform) else Linear(D, D)
         self.mixer_norm = None if self.project is None else nn.LayerNorm(D, eps=1e-12)
         widths = (D, *plan.ffn)
@@ -188,7 +188,7 @@ class Encoder(nn.Module):
         self.segments = nn.Parameter(torch.empty(SEGMENTS, EMBEDDING))
         self.norm = nn.LayerNorm(EMBEDDING, eps=1e-12)
         self.project = None if D == EMBEDDING else Linear(EMBEDDING, D)
-        self.blocks = nn.ModuleList(Block(plan) for plan in plans)
+        self.blocks = nn.ModuleList(EncoderBlock(plan) for plan in plans)
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, T) -> (B, T, D), every token in the first segment."""
@@ -218,12 +218,12 @@ class Encoder(nn.Module):
 
     def taps(self) -> tuple[BlockTaps, ...]:
         """Where A, J, G, H, W and S of each block are found."""
-        return tuple(block.taps() for block in self.blocks if isinstance(block, Block))
+        return tuple(block.taps() for block in self.blocks if isinstance(block, EncoderBlock))
 
     def projections(self) -> tuple[tuple[nn.Module, ...], ...]:
         """Per block, the maps into the heads (query, key, value, WMA's weight, a transform's input), whose
         outputs (B, T, .) the published attention confidence is computed on."""
-        return tuple(block.mixer.projections() for block in self.blocks if isinstance(block, Block))
+        return tuple(block.mixer.projections() for block in self.blocks if isinstance(block, EncoderBlock))
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:

@@ -1,0 +1,63 @@
+"""Benchmarks and splits as commands name them: loaded, matched with a hall of fame, refused where too small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.output import say
+
+if TYPE_CHECKING:
+    from fitness.evaluation import Split
+    from gp.hall_file import HallDocument
+    from models.benchmarks.benchmark import Benchmark
+
+
+def load_named(name: str, metric: str | None = None) -> Benchmark:
+    """A benchmark by name or path."""
+    from models.benchmarks.origins import load_benchmark
+
+    return load_benchmark(name, metric)
+
+
+def load_for(hall: HallDocument, name: str | None, metric: str | None) -> Benchmark:
+    """The benchmark a hall was evolved on, or the named one; of the same benchmark the run's metric is the default."""
+    place = str(hall.config.get("benchmark", hall.benchmark.name)) if name is None else name
+    benchmark, wanted = load_named(place, metric), hall.benchmark.metric
+    if benchmark.digest != hall.benchmark.digest or benchmark.metric == wanted:
+        return benchmark
+    if metric is not None:
+        say(f"--metric: {metric} here, {wanted} in the run, so this is another target")
+        return benchmark
+    say(f"metric as in the run: {wanted}")
+    return load_named(place, wanted)
+
+
+def split_of(hall: HallDocument, benchmark: Benchmark) -> Split | None:
+    """The split a hall was evolved on, as indices into its benchmark; None on another one."""
+    from fitness.replay import recorded_split
+
+    if hall.benchmark.digest != benchmark.digest:
+        return None
+    return recorded_split(hall.split.search, hall.split.holdout, benchmark)
+
+
+def draw_split(benchmark: Benchmark, search_size: int, seed: int) -> Split:
+    """A search split that leaves 10 architectures held out."""
+    from fitness.evaluation import split_groups
+    from fitness.protocol import check_rankable
+
+    check_search_size(benchmark, search_size)
+    split = split_groups(benchmark.groups, search_size, seed)
+    check_rankable(benchmark, split)
+    return split
+
+
+def check_search_size(benchmark: Benchmark, search_size: int) -> None:
+    """Refuse a search split that leaves too few architectures."""
+    if search_size > len(benchmark) - 10:
+        raise click.UsageError(
+            f"--search-size: got {search_size}, wanted at most {len(benchmark) - 10}, "
+            "so that 10 architectures are held out"
+        )
