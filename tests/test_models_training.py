@@ -195,8 +195,8 @@ def test_chosen_architectures_are_trained_by_the_same_recipe_with_every_seed(tra
     records = [json.loads(line) for line in path.read_text().splitlines()[1:]]
     assert [r["id"] for r in records] == ["again-0", "again-1"] and all(len(r["replicates"]) == 2 for r in records)
     assert [r["loss"] for r in records] == [r["loss"] for r in known[:2]]
-    with pytest.raises(OtherTask, match="chosen"):
-        train(path, chosen=again[:1], seeds=2, jobs=1, budget=TINY)
+    with pytest.raises(OtherTask, match="begun with other values of chosen; restore them"):
+        train(path, chosen=again[::-1], seeds=2, jobs=1, budget=TINY)
 
 
 def test_what_the_recipe_cannot_train_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
