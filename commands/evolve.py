@@ -98,6 +98,7 @@ search_options = gathered(
                  help="Least share of the architectures at a level of a coarse formula; 0: fine formulas only."),
     click.option("--hall-size", type=click.IntRange(1, 1000), default=10, show_default=True,
                  help="Formulas in the hall of fame."),
+    click.option("--constants", is_flag=True, help="Fit a constant for each branch that is added or taken off."),
     click.option("--no-pps", is_flag=True, help="Switch the pruning rules off (for the ablation)."),
 )  # fmt: skip
 limit_options = gathered(

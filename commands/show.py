@@ -49,7 +49,7 @@ def _show_lineage(document: HallDocument) -> None:
     """A numbered line per ancestor, parents before children, the champion last."""
     from gp.lineage import ancestry
 
-    text = document.proxies[0].proxy.text
+    text = document.proxies[0].proxy.without_constants().text
     found = ancestry(document.lineage, [text])
     if not found:
         print(f"no lineage: the file does not say how {literal(text)} was made")

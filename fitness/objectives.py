@@ -12,7 +12,7 @@ from primitives.invalid import Invalid
 from primitives.proxy import Proxy
 from storage.errors import ZcpError
 
-__all__ = ["OBJECTIVES", "BadObjective", "Objective", "evaluate_scores", "objective"]
+__all__ = ["CONDITIONAL", "LIKE_RHO", "OBJECTIVES", "BadObjective", "Objective", "evaluate_scores", "objective"]
 
 
 class BadObjective(ZcpError, ValueError):
@@ -48,6 +48,14 @@ objective("kendall")(RankTarget.kendall)
 
 
 objective("both")(RankTarget.mean_of_both)
+objective("partial")(RankTarget.partial)
+objective("joint")(RankTarget.joint)
+
+CONDITIONAL = ("partial", "joint")
+"""The objectives that ask what a formula adds to numbers that need no network."""
+
+LIKE_RHO = ("spearman", "kendall", "both")
+"""The objectives that put formulas nearly in the order of rho."""
 
 
 def evaluate_scores(

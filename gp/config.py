@@ -44,7 +44,7 @@ class SearchConfig:
     of memetic is a `brood` of children and `sweeps` sweeps, and before it a cross-validation over `folds` says whether
     coarse formulas are better, each level of which is shared by at least `coarse` of the architectures (never with
     folds 0 or coarse 0); a formula that fails is varied again at most `tries`
-    times.
+    times; `constants` are fitted to what is added up, in every evaluation.
     """
 
     seed: int = 42
@@ -68,6 +68,7 @@ class SearchConfig:
     hall_size: int = 10
     tries: int = 50
     mutations: tuple[str, ...] = MUTATED
+    constants: bool = False
 
     def __post_init__(self) -> None:
         self._check_integer("seed", 0, 2**63 - 1)
@@ -94,8 +95,9 @@ class SearchConfig:
         self._check_names("joins", JOINS)
         self._check_names("inputs", INPUTS)
         self._check_names("mutations", MUTATIONS)
-        if not isinstance(self.pps, bool):
-            raise BadConfig("pps", self.pps, "true or false")
+        for name in ("pps", "constants"):
+            if not isinstance(getattr(self, name), bool):
+                raise BadConfig(name, getattr(self, name), "true or false")
 
     @property
     def sweeps_branches(self) -> bool:
@@ -156,7 +158,7 @@ PUBLISHED: dict[str, Any] = {
 }  # fmt: skip
 """The settings of LPZero's search, changes to the defaults; its inputs and aggregation are options of their own."""
 
-_YOUNG = {"mutations": SearchConfig.mutations}
+_YOUNG = {"mutations": SearchConfig.mutations, "constants": SearchConfig.constants}
 
 
 def _one_of(name: object, known: Collection[str], prefix: str = "") -> str:

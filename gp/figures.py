@@ -54,7 +54,7 @@ def measure(
         evaluations=found.evaluations,
         rejections=dict(found.result.state.rejections),
         dropped=replace(left, whole=found.screened.whole).dropped,
-        lineage=ancestry(found.result.state.seen, [formula.proxy.text for formula in formulas]),
+        lineage=ancestry(found.result.state.seen, [formula.proxy.without_constants().text for formula in formulas]),
         ending=Ending(str(found.result.stop), found.result.state.iteration, found.result.stop in EARLY),
     )
 

@@ -11,12 +11,14 @@ import numpy as np
 from fitness.evaluation import Evaluation
 from fitness.features.soundness import overflowing
 from fitness.features.workshop import Progress, Workshop
-from fitness.objectives import OBJECTIVES, evaluate_scores
+from fitness.objectives import CONDITIONAL, LIKE_RHO, OBJECTIVES, evaluate_scores
+from fitness.predictors.numbers import COUNTS, number_table
 from fitness.ranking import RankTarget, narrowest, rarest
 from fitness.tables.branches import BranchTable
 from fitness.tables.probes import Probes
 from fitness.tables.table_file import branch_table
 from gp.config import SearchConfig
+from gp.constants import fitted
 from gp.evolution.variation import Predict
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
@@ -37,7 +39,8 @@ class SearchProblem:
     `places` are the columns of the table that count, all of them by default; `target` is of these. `predict` names the
     probe rule that a formula breaks; it is None without PPS. `jobs` threads give the same numbers as one.
     `architectures` are those of the table, where they are known. `coarse` is the least share of the architectures at
-    each level of a formula (`is_coarse`), 0 where formulas may be fine.
+    each level of a formula (`is_coarse`), 0 where formulas may be fine. `constants` fits those of every formula that is
+    evaluated.
     """
 
     table: BranchTable
@@ -48,6 +51,7 @@ class SearchProblem:
     places: np.ndarray | EllipsisType = ...
     architectures: Sequence[Architecture] = ()
     coarse: float = 0.0
+    constants: bool = False
 
     @classmethod
     def open(
@@ -58,17 +62,25 @@ class SearchProblem:
         bank lacks of them is extracted, that of their probes a second time."""
         architectures = [benchmark.architectures[i] for i in seen]
         table = branch_table(architectures, workshop, progress)
-        target = RankTarget.create(benchmark.quality[list(seen)])
+        known = number_table(architectures).of(COUNTS) if config.objective in CONDITIONAL else None
+        target = RankTarget.create(benchmark.quality[list(seen)], known)
         predict = _probes(architectures, workshop, progress).violations if config.pps else None
-        return cls(table, target, config.objective, predict, jobs, architectures=architectures)
+        return cls(
+            table, target, config.objective, predict, jobs, architectures=architectures, constants=config.constants
+        )
 
     def scores(self, proxies: Sequence[Proxy]) -> np.ndarray:
         """(P, n) on the architectures that count; not finite where a formula has no score."""
         return self.table.scores(proxies, self.jobs)[:, self.places]
 
     def evaluate(self, proxies: Sequence[Proxy]) -> list[Evaluation]:
-        """What formulas are worth."""
+        """What formulas are worth, with their constants where they have any."""
+        proxies = self.fitted(proxies)
         return self.judge(proxies, self.scores(proxies))
+
+    def fitted(self, proxies: Sequence[Proxy]) -> Sequence[Proxy]:
+        """The formulas with the constants that fit the target best, if formulas may have any."""
+        return fitted(proxies, self.table, self.target.values, self.places) if self.constants else proxies
 
     def judge(self, proxies: Sequence[Proxy], scores: np.ndarray) -> list[Evaluation]:
         """What formulas with these scores (P, n) are worth; where they must be coarse, the fine ones are refused."""
@@ -93,9 +105,14 @@ class SearchProblem:
         on how many rows there are."""
         return OBJECTIVES[self.objective](self.target, scores).round(12)
 
+    def rough(self, scores: np.ndarray) -> np.ndarray:
+        """Nearly the order of `agreement`, quicker: rho, where that will do."""
+        name = "spearman" if self.objective in LIKE_RHO else self.objective
+        return OBJECTIVES[name](self.target, scores).round(12)
+
     def only(self, places: np.ndarray) -> SearchProblem:
         """The problem as if there were no other architectures, and no probes."""
-        return replace(self, target=RankTarget.create(self.target.values[places]), predict=None, places=places)
+        return replace(self, target=self.target.only(places), predict=None, places=places)
 
     def of_kind(self, coarse: bool, config: SearchConfig) -> SearchProblem:
         """The problem of finding coarse formulas, or any."""

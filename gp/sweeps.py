@@ -16,6 +16,7 @@ from fitness.evaluation import ranking_keys
 from fitness.tables.branches import BranchTable, joined
 from fitness.tables.chains import chains_of
 from gp.config import SearchConfig
+from gp.constants import weighed
 from gp.problem import SearchProblem
 from primitives.operators import BINARY
 from primitives.pps import violation
@@ -25,7 +26,7 @@ from primitives.scoring import resolved
 __all__ = ["Interrupted", "Singles", "Sweeper", "number_joins"]
 
 LONGEST = 2  # unary operators in a branch that is tried; three would be twenty times as many
-LOOKED_AT = 100  # results of one operator whose objective is computed; rho alone chooses them
+LOOKED_AT = 100  # results of one operator whose objective is computed; a rougher order chooses them
 
 
 def number_joins() -> tuple[str, ...]:
@@ -93,7 +94,7 @@ class Sweeper:
 
     def __call__(self, proxy: Proxy | None, hole: int) -> tuple[Iterator[Proxy], int]:
         """The best neighbours, best first, no two of which rank alike, and how many were compared."""
-        parts = _parts(proxy) if proxy is not None else []
+        parts = _parts(*self.problem.fitted([proxy])) if proxy is not None else []
         before, after = parts[:hole], parts[hole + 1 :]
         found: list[tuple[str, Proxy]] = []
         kept: list[np.ndarray] = []
@@ -105,27 +106,33 @@ class Sweeper:
             kept.append(scores[places])
             found += [(operator, self.singles.proxies[place]) for place in places]
         best = (found[at] for at in self._different(np.concatenate(kept)))
-        return (_whole([*before, (o, b.aggregate, b.left), *after]).canonical() for o, b in best), compared
+        return (_whole([*before, (o, b.aggregate, b.left), *after]).without_constants() for o, b in best), compared
 
     def _scores(self, before: Sequence[Part], operator: str, after: Sequence[Part]) -> np.ndarray:
         """(K, N): every branch in the place between what stands before and after."""
-        values = self.singles.values
+        values = self._values(before, operator, after, self.singles.values)
+        if self.problem.constants and "product" not in operator:
+            rest = self._values(before, operator, after, np.zeros(values.shape[-1]))
+            values = weighed(rest, values - rest, self.problem.target.values)
+        with np.errstate(all="ignore"):
+            return resolved(values)
+
+    def _values(self, before: Sequence[Part], operator: str, after: Sequence[Part], values: np.ndarray) -> np.ndarray:
+        """`values` (..., N) in the place between what stands before and after."""
         if before:
             values = joined(BINARY[operator], self._value(before), values)
         for name, aggregate, branch in after:
             values = joined(BINARY[name], values, self._value([("", aggregate, branch)]))
-        with np.errstate(all="ignore"):
-            return resolved(values)
+        return values
 
     def _value(self, parts: Sequence[Part]) -> np.ndarray:
         return self.problem.table.value(_whole(parts))[self.problem.places]
 
     def _best(self, scores: np.ndarray) -> tuple[np.ndarray, int]:
-        """The places of the rows with the best |rho|, and how many rows could be compared."""
+        """The places of the roughly best rows, and how many rows could be compared."""
         usable = np.flatnonzero(self.problem.usable(scores))
-        # The last bit of a dot product may depend on how many rows there are.
-        rho = np.abs(self.problem.target.spearman(scores[usable]).round(12))
-        return usable[np.argsort(-rho, kind="stable")[:LOOKED_AT]], len(usable)
+        worth = np.abs(self.problem.rough(scores[usable]))
+        return usable[np.argsort(-worth, kind="stable")[:LOOKED_AT]], len(usable)
 
     def _different(self, scores: np.ndarray) -> list[int]:
         """The rows in the order of the objective, one of each ranking."""

@@ -1,6 +1,6 @@
 """The grammar: a text becomes a Proxy. Nothing is ever evaluated; every name is looked up in a table.
 
-proxy  := AGG "[" joined "]" | BINARY "(" proxy "," AGG "[" branch "]" ")"        at most three branches in all
+proxy  := AGG "[" joined "]" | BINARY "(" proxy "," [CONSTANT "*"] AGG "[" branch "]" ")"    at most three branches
 joined := BINARY "(" branch "," branch ")" | branch
 branch := UNARY "(" branch ")" | INPUT
 """
@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import NoReturn
 
 from primitives.inputs import INPUTS
-from primitives.operators import AGGREGATION, BINARY, UNARY
+from primitives.operators import AGGREGATION, BINARY, UNARY, times
+from primitives.operators.aggregation import LARGEST, spelled
 from primitives.proxy import MAX_BRANCHES, BadProxy, Branch, Proxy
 from storage.datum import Datum
 
@@ -22,7 +23,7 @@ __all__ = ["MAX_CHAIN", "MAX_TEXT", "parse", "read_proxy"]
 
 MAX_TEXT = 2000  # characters
 MAX_CHAIN = 16  # unary operators in a branch
-_TOKEN = re.compile(r"\s*([A-Za-z_][A-Za-z_0-9.]*|[\[\](),])")
+_TOKEN = re.compile(r"\s*([A-Za-z_][A-Za-z_0-9.]*|[0-9][0-9.]{0,9}(?:e[+-]?[0-9]{1,3})?|[\[\](),*])")
 
 
 def _unknown(kind: str, name: str, known: Collection[str]) -> str:
@@ -82,7 +83,7 @@ class _Parser:
             self._take(",")
             if len(found.branches) == MAX_BRANCHES:
                 self._fail_here(f"at most {MAX_BRANCHES} branches")
-            found = found.extended(binary, *self._aggregated())
+            found = found.extended(binary, *self._aggregated(binary))
             self._take(")")
         return found
 
@@ -101,14 +102,30 @@ class _Parser:
         self._take("]")
         return proxy
 
-    def _aggregated(self) -> tuple[str, Branch]:
-        aggregate = self._known("aggregation", self._name("an aggregation"), AGGREGATION)
+    def _aggregated(self, binary: str) -> tuple[str, Branch]:
+        constant = self._constant(binary) if self._peek(1) == "*" else 1.0
+        aggregate = times(constant, self._known("aggregation", self._name("an aggregation"), AGGREGATION))
         if self._peek() == "(":
             self._fail_here("'[', because what is joined already stands first")
         self._take("[")
         branch = self._branch()
         self._take("]")
         return aggregate, branch
+
+    def _constant(self, binary: str) -> float:
+        """A constant and its star."""
+        text = self._peek()
+        if not BINARY[binary].linear:
+            self._fail_here(f"no constant in a {binary}, since it changes no ranking there")
+        try:
+            constant = float(text)
+        except ValueError:
+            self._fail_here("a number before '*'")
+        if not 1 / LARGEST <= constant <= LARGEST or constant == 1 or text != spelled(constant):
+            digits = spelled(constant) if 1 / LARGEST <= constant <= LARGEST else f"{1 / LARGEST:g} to {LARGEST:g}"
+            self._fail_here(f"a constant of two digits, {digits}" if constant != 1 else "no constant, for it is 1")
+        self.next += 2
+        return constant
 
     def _branch(self) -> Branch:
         outer: list[str] = []
@@ -127,7 +144,7 @@ class _Parser:
         return self.tokens[at][0] if at < len(self.tokens) else ""
 
     def _name(self, wanted: str) -> str:
-        if not self._peek() or self._peek() in "[](),":
+        if not self._peek() or self._peek() in "[](),*":
             self._fail_here(wanted)
         self.next += 1
         return self.tokens[self.next - 1][0]

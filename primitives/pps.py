@@ -17,7 +17,9 @@ from primitives.operators import UNARY, Sign
 from primitives.proxy import Branch, Extension, Proxy
 from storage.errors import ZcpError
 
-__all__ = ["RULES", "BadRule", "Rule", "branch_violation", "rule", "sign_of", "violation", "violations"]
+__all__ = [
+    "RULES", "BadRule", "Rule", "branch_violation", "join_violation", "rule", "sign_of", "violation", "violations",
+]  # fmt: skip
 
 
 class BadRule(ZcpError, ValueError):
@@ -234,6 +236,14 @@ def branch_violation(branch: Branch) -> Rule | None:
     """The first of the rules that concern one branch which `branch` breaks, or None."""
     for rule in RULES.values():
         if isinstance(test := rule.breaks, _OfBranches) and test.branch_breaks(branch):
+            return rule
+    return None
+
+
+def join_violation(proxy: Proxy) -> Rule | None:
+    """The first of the rules that concern a whole formula, and no branch alone, which `proxy` breaks, or None."""
+    for rule in RULES.values():
+        if not isinstance(rule.breaks, _OfBranches) and rule.breaks(proxy):
             return rule
     return None
 

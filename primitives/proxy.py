@@ -4,6 +4,7 @@ mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]      joined inside: block by b
 product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )   joined outside: an aggregation per branch
 mean[ exp(abs(J)) ]                                    one branch (the other was pruned)
 sum( mean[ product( W, G ) ], last[ abs(J) ] )         a third branch joined to what the first two are worth
+sum( mean[ W ], 0.33*last[ J ] )                       a constant before a branch that is added or taken off
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from primitives.inputs import INPUTS, Input
-from primitives.operators import BINARY, UNARY, Binary, Kind
+from primitives.operators import BINARY, UNARY, Binary, Kind, constant_of
 from storage.errors import ZcpError
 
 __all__ = ["MAX_BRANCHES", "BadProxy", "Branch", "Extension", "Proxy"]
@@ -144,9 +145,14 @@ class Proxy:
         return None if self.binary is None else BINARY[self.binary]
 
     @property
+    def is_linear(self) -> bool:
+        """Whether the aggregation of the joined branches is the join of their aggregations."""
+        return self.operator is not None and self.operator.linear
+
+    @property
     def joins_blocks(self) -> bool:
         """Whether the branches meet block by block and must: a linear join of their aggregates has the same value."""
-        return self.right is not None and self.right_aggregate is None and not BINARY[str(self.binary)].linear
+        return self.right is not None and self.right_aggregate is None and not self.is_linear
 
     @property
     def joins_entries(self) -> bool:
@@ -163,9 +169,19 @@ class Proxy:
 
     @cached_property
     def complexity(self) -> int:
-        """Number of inputs and operators, aggregations included."""
-        aggregations = 1 + (self.right_aggregate is not None) + (self.extension is not None)
+        """Number of inputs, operators and constants, aggregations included."""
+        third = self.extension.aggregate if self.extension else None
+        others = [name for name in (self.right_aggregate, third) if name]
+        aggregations = 1 + len(others) + sum("*" in name for name in others)
         return sum(len(b.canonical().chain) for b in self.branches) + 2 * len(self.branches) - 1 + aggregations
+
+    def without_constants(self) -> Proxy:
+        """The same formula with every constant 1, in its canonical spelling."""
+        other = constant_of(self.right_aggregate)[1] if self.right_aggregate else None
+        proxy = Proxy(self.aggregate, self.left, self.binary, self.right, other)
+        if (third := self.extension) is not None:
+            proxy = proxy.extended(third.binary, constant_of(third.aggregate)[1], third.branch)
+        return proxy.canonical()
 
     def canonical(self) -> Proxy:
         """The representative of all spellings with the same value (pruned branches dropped, no_op removed,
@@ -185,19 +201,19 @@ class Proxy:
         if not kept:
             raise BadProxy(f"{self}: both branches are pruned; leave one of them")
         if len(kept) == 1:
-            return Proxy(kept[0][1], kept[0][0])
+            return Proxy(constant_of(kept[0][1])[1], kept[0][0])
         operator = self.operator
-        if operator is not None and operator.commutative:
+        if operator is not None and operator.commutative and constant_of(kept[1][1])[0] == 1:
             kept.sort(key=lambda side: (str(side[0]), side[1]))
         (b1, a1), (b2, a2) = kept
-        inside = self.right_aggregate is None or (a1 == a2 and operator is not None and operator.linear)
+        inside = self.right_aggregate is None or (a1 == a2 and self.is_linear)
         return Proxy(a1, b1, self.binary, b2, None if inside else a2)
 
     def _canonical_extended(self, third: Extension) -> Proxy:
         if third.branch.pruned:
             return self.base.canonical()
         if all(b.pruned for b in self.base.branches):
-            return Proxy(third.aggregate, third.branch.canonical())
+            return Proxy(constant_of(third.aggregate)[1], third.branch.canonical())
         extended = self.base.canonical().extended(third.binary, third.aggregate, third.branch.canonical())
         return extended if extended.extension else extended.canonical()
 

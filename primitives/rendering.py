@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from primitives.operators import AGGREGATION, BINARY, UNARY
+from primitives.operators import BINARY, UNARY, aggregation
 from primitives.proxy import Branch, Proxy
 
 __all__ = ["as_latex", "as_python"]
@@ -23,7 +23,7 @@ def as_latex(proxy: Proxy) -> str:
 
 
 def _over_blocks(aggregate: str, inner: str) -> str:
-    return rf"{AGGREGATION[aggregate].formula} \overline{{{inner}}}"
+    return rf"{aggregation(aggregate).formula} \overline{{{inner}}}"
 
 
 def _joined(binary: str, left: str, right: str) -> str:

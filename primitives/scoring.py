@@ -6,7 +6,8 @@ the branch table of `fitness/tables/branches.py` is a faster way to (nearly) the
    broadcasting, which for a mean is the join of the means. Branches over different lists are joined block by block.
 3. A block's value joins its tensors, the network's value its blocks, as the aggregation says.
 4. An input that a block does not have contributes 0.
-5. A third branch has its network's value joined to that of the first two.
+5. A third branch has its network's value joined to that of the first two. A constant multiplies the network's value
+   of the branch that it stands before.
 6. The value is rounded to its resolution: entries are float32, so what lies below about five significant digits is
    the rounding of this machine, and two networks that differ only there are tied.
 """
@@ -21,7 +22,7 @@ import torch
 
 from primitives.frames import ExactFrame, ScalarFrame
 from primitives.invalid import Invalid
-from primitives.operators import AGGREGATION, BINARY, UNARY, Binary, Kind
+from primitives.operators import BINARY, UNARY, Binary, Kind, aggregation
 from primitives.proxy import BadProxy, Branch, Proxy
 
 __all__ = ["RESOLUTION", "SCORING_VERSION", "Blocks", "Scorer", "apply_branch", "resolved", "score"]
@@ -125,10 +126,10 @@ def _within(aggregate: str, values: Sequence[float]) -> float:
     """The value of one block, from those of its tensors."""
     if not values:
         return 0.0
-    return float(np.sum(values) if AGGREGATION[aggregate].sums_tensors else np.mean(values))
+    return float(np.sum(values) if aggregation(aggregate).sums_tensors else np.mean(values))
 
 
 def _aggregate(name: str, per_block: list[list[float]]) -> float:
     values = np.array([_within(name, values) for values in per_block])
     with np.errstate(all="ignore"):  # what is not finite gets its name later
-        return float(AGGREGATION[name].weights(len(values)) @ values)
+        return float(aggregation(name).weights(len(values)) @ values)

@@ -168,3 +168,61 @@ def test_rho_of_rounded_scores_equals_scipy(scores: np.ndarray, rounded: bool) -
     truth = np.arange(9.0)
     found = RankTarget.create(truth).spearman(scores)
     assert found == pytest.approx([stats.spearmanr(row, truth).statistic for row in scores], abs=1e-12)
+
+
+def units(rows: np.ndarray) -> np.ndarray:
+    """Ranks, centred and of length 1."""
+    ranks = stats.rankdata(rows, axis=-1) - (rows.shape[-1] + 1) / 2
+    return ranks / np.linalg.norm(ranks, axis=-1, keepdims=True)
+
+
+def known_numbers(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A quality (24,), three numbers (24, 3) of which one is constant, and scores (4, 24)."""
+    rng = np.random.default_rng(seed)
+    quality = rng.normal(size=24)
+    numbers = np.stack([quality + rng.normal(size=24), rng.normal(size=24), np.full(24, 7.0)], 1)
+    return quality, numbers, rng.normal(size=(4, 24)) + 0.4 * quality
+
+
+def test_partial_rho_is_the_correlation_of_the_residuals_of_ranks() -> None:
+    quality, numbers, scores = known_numbers(0)
+    columns = np.column_stack([units(numbers[:, :2].T).T, np.ones(24)])
+
+    def left(row: np.ndarray) -> np.ndarray:
+        return row - columns @ np.linalg.lstsq(columns, row, rcond=None)[0]
+
+    wanted = [np.corrcoef(left(units(row)), left(units(quality)))[0, 1] for row in scores]
+    assert RankTarget.create(quality, numbers).partial(scores) == pytest.approx(wanted, abs=1e-10)
+
+
+def test_what_the_numbers_say_already_has_no_partial_rho() -> None:
+    quality, numbers, _ = known_numbers(1)
+    assert RankTarget.create(quality, numbers).partial(np.exp(numbers[:, :1]).T)[0] == 0
+
+
+def test_the_joint_prediction_is_that_of_ridge_regressions_that_leave_one_out_each() -> None:
+    quality, numbers, scores = known_numbers(2)
+    truth = units(quality)
+    for row, found in zip(scores, RankTarget.create(quality, numbers).joint(scores), strict=True):
+        columns = np.column_stack([units(numbers[:, :2].T).T, units(row), np.full(24, 24**-0.5)])
+        foretold = []
+        for one in range(24):
+            kept = np.arange(24) != one
+            inner = columns[kept].T @ columns[kept] + 0.1 * np.eye(4)
+            foretold.append(columns[one] @ np.linalg.solve(inner, columns[kept].T @ truth[kept]))
+        assert abs(found) == pytest.approx(abs(np.corrcoef(foretold, truth)[0, 1]), abs=1e-10)
+
+
+def test_without_numbers_partial_rho_is_rho() -> None:
+    quality, _, scores = known_numbers(3)
+    target = RankTarget.create(quality)
+    assert target.partial(scores) == pytest.approx(target.spearman(scores))
+
+
+def test_a_part_of_a_target_keeps_its_numbers() -> None:
+    quality, numbers, scores = known_numbers(4)
+    some = np.arange(0, 24, 2)
+    part = RankTarget.create(quality, numbers).only(some)
+    assert part.joint(scores[:, some]) == pytest.approx(
+        RankTarget.create(quality[some], numbers[some]).joint(scores[:, some])
+    )

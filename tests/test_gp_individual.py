@@ -44,7 +44,7 @@ def test_a_tree_comes_back_from_its_text(individual):
 def test_a_formula_comes_back_from_its_own_tree(individual):
     proxy = individual.to_proxy()
     again = Individual.from_proxy(proxy, individual.pset)
-    assert again.to_proxy() == proxy and again.canonical == individual.canonical
+    assert again.canonical == individual.canonical == proxy.canonical()
 
 
 @given(individuals)
@@ -99,10 +99,10 @@ def test_the_branch_that_is_left_may_be_the_right_one():
     ("text", "reason"),
     [
         ("mean[ sum( log(log(log(W))), G ) ]", "3 operators in log(log(log(W))), wanted at most 2"),
-        ("mean[ sum( log(W), log(J) ) ]", "sum as a binary operator on two branches on Tensor:weights:2"),
+        ("mean[ product( log(W), log(J) ) ]", "product as a binary operator on two branches on Tensor:weights:2"),
         ("mean[ matmul( to_mean(W), to_mean(G) ) ]", "matmul as a binary operator"),
         ("mean[ sum( softmax(to_mean(W)), G ) ]", "softmax as a unary operator"),
-        ("mean[ sum( prune(W), prune(G) ) ]", "sum as a binary operator"),
+        ("mean[ product( prune(W), prune(G) ) ]", "product as a binary operator"),
         ("mean[ sum( log(prune(W)), G ) ]", "log as a unary operator in a branch on Dropped:1"),
         ("product( mean[ prune(W) ], mean[ G ] )", "mean as the aggregation of one branch on Dropped:2"),
     ],
@@ -118,13 +118,19 @@ def test_a_formula_that_the_types_forbid_is_refused_with_the_place(text, reason)
     [
         ("mean[ sum( W.attn, G.attn ) ]", {"inputs": PAPER}),
         ("sum[ sum( W, G ) ]", {"aggregates": ("mean",)}),
-        ("mean[ sum( W, G ) ]", {"joins": ("outside",)}),
+        ("mean[ product( W, G ) ]", {"joins": ("outside",)}),
         ("sum( mean[ W ], sum[ G ] )", {"joins": ("inside",)}),
     ],
 )
 def test_a_formula_outside_the_settings_is_refused(text, settings):
     with pytest.raises(Misfit, match="wanted what the settings allow"):
         Individual.from_proxy(parse(text), primitive_set(SearchConfig(**settings)))
+
+
+@pytest.mark.parametrize("text", ["mean[ sum( W, G ) ]", "sum[ difference( log(J), W ) ]"])
+def test_a_linear_join_inside_is_spelled_outside_where_branches_cannot_meet_inside(text):
+    individual = Individual.from_proxy(parse(text), primitive_set(SearchConfig(joins=("outside",))))
+    assert individual.spelling.right_aggregate == text.split("[")[0] and individual.canonical == parse(text)
 
 
 def test_the_aggregation_sum_and_the_binary_sum_are_told_apart():

@@ -45,7 +45,7 @@ def test_an_invalid_member_is_stored_as_null():
         (("population",), [], "population: got a list, wanted at least two"),
         (("population",), DATA["population"] * 2, "got 32 entries, wanted at most 16"),
         (("population", 3, "text"), "mean[ __import__('os') ]", "population[3]: text"),
-        (("population", 3, "text"), "mean[ sum( log(W), log(J) ) ]", "population[3]"),
+        (("population", 3, "text"), "mean[ product( log(W), log(J) ) ]", "population[3]"),
         (("population", 3, "text"), "mean[ W ]\x1b[2J", "printable"),
         (("population", 3, "fitness"), "0.5", "population[3]: fitness: got '0.5'"),
         (("population", 3, "fitness"), float("nan"), "finite"),

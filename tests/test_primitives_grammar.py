@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from primitives.grammar import MAX_CHAIN, parse, read_proxy
 from primitives.inputs import INPUTS
-from primitives.operators import AGGREGATION, BINARY, UNARY
+from primitives.operators import AGGREGATION, BINARY, UNARY, times
 from primitives.proxy import BadProxy, Branch, Proxy
 from storage.datum import Datum
 from storage.files import BadFile
@@ -20,7 +20,12 @@ aggregates = st.sampled_from(list(AGGREGATION))
 one_branch = st.builds(Proxy, aggregates, branches)
 two_branches = st.builds(Proxy, aggregates, branches, st.sampled_from(list(BINARY)), branches, st.none() | aggregates)
 three_branches = st.builds(Proxy.extended, two_branches, st.sampled_from(list(BINARY)), aggregates, branches)
-proxies = one_branch | two_branches | three_branches
+constants = st.builds(times, st.sampled_from([0.33, 1.2e-7, 45.0, 3e9, 1e-12]), aggregates)
+linear = st.sampled_from([name for name in BINARY if BINARY[name].linear])
+with_constants = st.builds(Proxy, aggregates, branches, linear, branches, constants) | st.builds(
+    Proxy.extended, two_branches, linear, constants, branches
+)
+proxies = one_branch | two_branches | three_branches | with_constants
 
 
 @settings(max_examples=500, deadline=None)
@@ -54,6 +59,15 @@ def test_any_text_is_a_proxy_or_a_sentence(text: str) -> None:
     ("text", "message"),
     [
         ("mean[ sqr(W) ]", "column 7: unknown unary operator 'sqr'; did you mean sqrt?"),
+        ("sum( mean[ W ], 0.333*last[ J ] )", "column 17: got '0.333', wanted a constant of two digits, 0.33"),
+        ("sum( mean[ W ], 1*last[ J ] )", "wanted no constant, for it is 1"),
+        ("sum( mean[ W ], 1e13*last[ J ] )", "wanted a constant of two digits, 1e-12 to 1e+12"),
+        ("sum( mean[ W ], 0*last[ J ] )", "wanted a constant of two digits, 1e-12 to 1e+12"),
+        ("sum( mean[ W ], 1.2.3*last[ J ] )", "got '1.2.3', wanted a number before '*'"),
+        ("sum( mean[ W ], W*last[ J ] )", "got 'W', wanted a number before '*'"),
+        ("product( mean[ W ], 0.33*last[ J ] )", "wanted no constant in a product"),
+        ("sum( 0.33*mean[ W ], last[ J ] )", "column 10: got '*', wanted '['"),
+        ("0.33*mean[ W ]", "got '*', wanted '['"),
         ("maen[ W ]", "did you mean mean?"),
         ("mean[ X ]", "unknown input 'X'"),
         ("mean[ W", "got the end, wanted ']'"),

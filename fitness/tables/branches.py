@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from fitness.features.bank import SketchEntry
 from fitness.tables.chains import Chain, Tensors, run, walk
 from primitives.inputs import INPUTS
-from primitives.operators import AGGREGATION, BINARY, Binary
+from primitives.operators import AGGREGATION, BINARY, Binary, constant_of
 from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
 
@@ -92,6 +92,9 @@ class BranchTable:
 
     def row(self, aggregate: str, branch: Branch) -> np.ndarray:
         """(N,) float64: a branch as a number per network; kept."""
+        constant, aggregate = constant_of(aggregate)
+        if constant != 1:
+            return constant * self.row(aggregate, branch)
         key = aggregate, branch
         if key not in self._network:
             blocks = self.block_values(self.means(branch), self.block(branch), aggregate)

@@ -146,6 +146,9 @@ class _Speller:
             return self.over(Role.ALONE, "alone", branch)
         left, right = (self.branch(branch) for branch in self.proxy.base.branches)
         binary, aggregate, other = str(self.proxy.binary), self.proxy.aggregate, self.proxy.right_aggregate
+        meet = self.pset.find(Role.JOIN_BRANCHES, binary, [left[0].ret, right[0].ret])
+        if other is None and meet is None and self.proxy.base.is_linear and Role.JOIN_NUMBERS in self.pset.roles:
+            other = aggregate  # the same value
         if other is None:
             joined = self.over(Role.JOIN_BRANCHES, binary, left, right)
             return self.over(Role.AGGREGATE_JOINED, aggregate, joined)

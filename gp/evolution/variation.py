@@ -18,7 +18,7 @@ from deap import base
 from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import ProxySet, arguments_of, draw
 from gp.lineage import Birth
-from primitives.pps import branch_violation, violation
+from primitives.pps import branch_violation, join_violation, violation
 from primitives.proxy import Proxy
 from storage.errors import ZcpError
 
@@ -158,8 +158,9 @@ class Guard:
     """PPS as a decorator: a result that breaks a rule is varied again, at most `tries` times; then a fresh
     valid individual takes its place, never a copy of a parent. Every rejection is counted by rule.
 
-    `seen` are the canonical texts of what was evaluated; `pending` those that are about to be. `together` leaves the
-    predictive rules to `admitted`, which asks them of many individuals at once.
+    `seen` are the canonical texts of what was evaluated; `pending` those that are about to be. `together` asks the
+    rules of what is evaluated instead of its spelling, since any spelling of a new formula will do, and leaves the
+    predictive ones to `admitted`, which asks them of many individuals at once.
     """
 
     def __init__(self, pset: ProxySet, tries: int, predict: Predict | None = None, together: bool = False) -> None:
@@ -193,11 +194,12 @@ class Guard:
     def fault(self, individual: Individual) -> str | None:
         """The name of the first rule an individual breaks: one about its text, `seen`, a predictive one."""
         for branch in individual.branches:  # most are refused for a branch, which costs least to see
-            if not branch.pruned and (broken := branch_violation(branch)) is not None:
+            said = branch.canonical() if self.together else branch
+            if not branch.pruned and (broken := branch_violation(said)) is not None:
                 return broken.name
-        text = individual.canonical.text
-        if (rule := _broken_rule(individual.to_proxy())) is not None:
+        if (rule := _broken_join(individual) if self.together else _broken_rule(individual.to_proxy())) is not None:
             return rule
+        text = individual.canonical.text
         if text in self.seen or text in self.pending:
             return SEEN
         return None if self.together else self._foretold([individual.canonical])[0]
@@ -234,6 +236,13 @@ class Guard:
 @lru_cache(maxsize=1 << 16)
 def _broken_rule(proxy: Proxy) -> str | None:
     rule = violation(proxy)
+    return None if rule is None else rule.name
+
+
+def _broken_join(individual: Individual) -> str | None:
+    """The first rule about whole formulas that an individual of sound branches breaks."""
+    emptied = all(branch.pruned for branch in individual.branches)
+    rule = join_violation(individual.spelling if emptied else individual.canonical)
     return None if rule is None else rule.name
 
 

@@ -2,7 +2,7 @@
 
 from primitives.operators import binary as _binary  # noqa: F401  (fills BINARY)
 from primitives.operators import unary as _unary  # noqa: F401  (fills UNARY)
-from primitives.operators.aggregation import AGGREGATION, Aggregation
+from primitives.operators.aggregation import AGGREGATION, Aggregation, aggregation, constant_of, times
 from primitives.operators.registry import BINARY, ENTRYWISE, UNARY, BadOperator, Binary, Kind, Sign, Unary
 
 __all__ = [
@@ -16,4 +16,7 @@ __all__ = [
     "Kind",
     "Sign",
     "Unary",
+    "aggregation",
+    "constant_of",
+    "times",
 ]

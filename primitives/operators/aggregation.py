@@ -1,16 +1,20 @@
 """Aggregations: one number per tensor becomes one number per block, then one number for the network.
 
-All are weighted sums, so each is one line: how a block joins its tensors, and the weight of block l of L.
+All are weighted sums, so each is one line: how a block joins its tensors, and the weight of block l of L. A constant in
+a formula multiplies these weights: `0.33*last` is a third of what `last` gives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["AGGREGATION", "Aggregation"]
+__all__ = ["AGGREGATION", "LARGEST", "Aggregation", "aggregation", "constant_of", "spelled", "times"]
+
+LARGEST = 1e12  # constant of a formula; the smallest is 1 / LARGEST
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,37 @@ AGGREGATION: dict[str, Aggregation] = {
         Aggregation("falling", True, r"\sum_{l} \frac{L+1-l}{L}", lambda L: np.arange(L, 0, -1) / L),
     )
 }
+
+
+def spelled(constant: float) -> str:
+    """The one spelling of a constant: two significant digits."""
+    return format(constant, ".2g")
+
+
+def times(constant: float, name: str) -> str:
+    """The aggregation `name` times a constant from 1 / LARGEST to LARGEST, by name; rounded to two digits, and without
+    a constant that is 1 then."""
+    digits = spelled(constant)
+    return name if float(digits) == 1 else f"{digits}*{name}"
+
+
+def constant_of(name: str) -> tuple[float, str]:
+    """The constant in the name of an aggregation, 1 where there is none, and the name without it."""
+    digits, star, plain = name.rpartition("*")
+    return (float(digits), plain) if star else (1.0, name)
+
+
+@lru_cache(maxsize=1 << 12)
+def aggregation(name: str) -> Aggregation:
+    """The aggregation of that name, with or without a constant."""
+    constant, plain = constant_of(name)
+    found = AGGREGATION[plain]
+    if constant == 1:
+        return found
+    formula = rf"{_in_latex(constant)} \cdot {found.formula}"
+    return replace(found, name=name, formula=formula, weights=lambda depth: constant * found.weights(depth))
+
+
+def _in_latex(constant: float) -> str:
+    mantissa, e, exponent = spelled(constant).partition("e")
+    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if e else mantissa
