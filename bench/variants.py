@@ -1,46 +1,28 @@
-"""Ways of evolving that others have found good, each tried in the place of one part of the default: an ablation.
+"""Ways of evolving that others have found good, each as an algorithm that changes one part of the default.
 
-    python -m bench.variants --out FILE.jsonl [--benchmark gpt2-mini ...] [--seeds 42 ... 46] [--only NAME ...]
-    python -m bench.variants --out FILE.jsonl --table
-
-An algorithm is registered by `gp.evolution.algorithms.algorithm`, as a user would; these keep what they remember
-between generations to themselves, so that a search with them cannot be resumed. Sketch scores; every search of a
-benchmark and seed has the same split and the same choice between fine and coarse formulas. The file is resumed.
+They are registered by `gp.evolution.algorithms.algorithm`, as a user would; they keep what they remember between
+generations to themselves, so that a search with them cannot be resumed. `bench.variant_study` compares them.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from fitness.evaluation import split_groups
-from fitness.features.workshop import Workshop
-from fitness.ranking import RankTarget, kendall, spearman
-from fitness.tables.table_file import branch_table
-from gp.benchmark_search import PreparedSearch
-from gp.config import PUBLISHED, SearchConfig
-from gp.evolution.algorithms import ALGORITHMS, algorithm
+from fitness.ranking import RankTarget
+from gp.config import SearchConfig
+from gp.evolution.algorithms import algorithm
 from gp.evolution.algorithms.memetic import Memetic
 from gp.evolution.breeder import Breeder, Population
-from gp.evolution.evolve import SearchResult, Step, Stop
 from gp.evolution.fronts import survivors as fronts
 from gp.evolution.individual import Individual, Misfit, worth
 from gp.evolution.primitive_set import draw
-from gp.lineage import ancestry, is_crossed
 from gp.problem import SearchProblem
-from models.benchmarks.benchmark import Benchmark
-from models.benchmarks.origins import load_benchmark
 from primitives.grammar import parse
 
-BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue")
 FOLDS = 5
 HAND_MADE = (
     "sum[ to_std(W) ]", "sum[ frobenius_norm(G) ]", "sum[ frobenius_norm(W) ]", "mean[ l1_norm(pow2(W)) ]",
@@ -250,164 +232,3 @@ class AlikeSurvive(Memetic):
     def survivors(self, population: Population, offspring: Population, size: int) -> Population:
         best = {i.canonical.text: i for i in sorted(population + offspring, key=lambda i: -worth(i))}
         return list(best.values())[:size]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """Changes to the settings; `seconds`: the search ends after as long as the default of its seed took."""
-
-    name: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    seconds: bool = False
-
-
-LONG = 10_000_000
-ALONE = {"crossover": 0.0, "mutation": 1.0, "brood": 1}
-RANDOM = {"algorithm": "random", "population": 200}
-VARIANTS = [
-    Variant("memetic"),
-    Variant("random, equal formulas", {**RANDOM, "iterations": 6400}),
-    Variant("random, equal seconds", {**RANDOM, "iterations": LONG}, seconds=True),
-    Variant("sweeps alone, equal sweeps", ALONE),
-    Variant("sweeps alone, equal seconds", {**ALONE, "iterations": LONG}, seconds=True),
-    Variant("without sweeps, equal formulas", {"sweeps": 0}),
-    Variant("without sweeps, equal seconds", {"sweeps": 0, "iterations": LONG, "brood": 600}, seconds=True),
-    Variant("without crossover", {"crossover": 0.0, "mutation": 1.0}),
-    Variant("without PPS", {"pps": False}),
-    Variant("two branches", {"branches": 2}),
-    Variant("as published", {**PUBLISHED, "iterations": 1000}),
-    *(
-        Variant(name, {"algorithm": name})
-        for name in (
-            "islands", "lexicase", "age-fitness", "fitness and complexity", "fitness and worst fold", "restarts",
-            "adaptive", "seeded", "parsimony", "alike survive",
-        )
-    ),
-    Variant("constants", {"constants": True}),
-    Variant("objective partial", {"objective": "partial"}),
-    Variant("objective joint", {"objective": "joint"}),
-]  # fmt: skip
-
-
-@dataclass
-class Bench:
-    """A benchmark and a seed: what the searches on it share is made once."""
-
-    benchmark: Benchmark
-    workshop: Workshop
-    seed: int
-    prepared: dict[str, PreparedSearch] = field(default_factory=dict)
-
-    def prepare(self, config: SearchConfig) -> PreparedSearch:
-        """The problem and the choice between fine and coarse formulas, by the default's settings where they decide."""
-        key = f"{config.pps} {config.constants} {config.objective} {config.inputs} {config.aggregates}"
-        if key not in self.prepared:
-            split = split_groups(self.benchmark.groups, 50, self.seed)
-            problem = SearchProblem.open(self.benchmark, split.search, self.workshop, config)
-            default = SearchConfig(seed=self.seed)
-            same = replace(default, pps=config.pps, constants=config.constants, objective=config.objective)
-            self.prepared[key] = PreparedSearch.of(problem, same)
-        return self.prepared[key]
-
-    def tried(self, variant: Variant, seconds: float) -> dict[str, Any]:
-        """One search and its figures; `curve` is (formulas, compared, seconds, best fitness) per generation."""
-        changes = {**SearchConfig(seed=self.seed).to_dict(), **variant.changes}
-        config = replace(SearchConfig.from_dict({**changes, "algorithm": "memetic"}), algorithm=changes["algorithm"])
-        shared = self.prepare(config)
-        swept = isinstance(ALGORITHMS[config.algorithm], Memetic)
-        prepared = PreparedSearch(shared.problem, shared.sweeper if swept else None, config)
-        Knowing.problem = shared.problem
-        start, curve = time.process_time(), list[tuple[int, int, float, float]]()
-
-        def note(step: Step) -> None:
-            curve.append((step.iteration, step.evaluations, time.process_time() - start, step.best_fitness or 0.0))
-
-        def late(step: Step) -> Stop | None:
-            return Stop.TIME if variant.seconds and time.process_time() - start > seconds else None
-
-        found = prepared.evolve(note, should_stop=late)
-        spent = round(time.process_time() - start, 2)
-        told = {"seconds": spent, "coarse": shared.problem.coarse > 0, "formulas": len(found.state.seen)}
-        curve = curve[:: max(1, len(curve) // 40)]
-        return told | figures(found, self.benchmark, self.workshop, self.seed) | {"curve": curve}
-
-
-def figures(found: SearchResult, benchmark: Benchmark, workshop: Workshop, seed: int) -> dict[str, Any]:
-    """Champion and committee of ten on the held-out architectures, by sketch scores."""
-    halls = found.hall.champions[:10]
-    split = split_groups(benchmark.groups, 50, seed)
-    table = branch_table(benchmark.architectures, workshop)
-    scores = table.scores([e.proxy for e in halls]) * np.array([[e.sign] for e in halls])
-    held = list(split.holdout)
-    quality, best = benchmark.quality[held], scores[0][held]
-    committee = stats.rankdata(scores[np.isfinite(scores).all(-1)], axis=-1).mean(0)[held]
-    lineage = ancestry(found.state.seen, [halls[0].proxy.without_constants().text])
-    return {
-        "fitness": halls[0].fitness, "rho": spearman(best, quality), "tau": kendall(best, quality),
-        "committee rho": spearman(committee, quality), "committee tau": kendall(committee, quality),
-        "crossed": is_crossed(lineage), "text": halls[0].proxy.text,
-    }  # fmt: skip
-
-
-def read(path: Path) -> dict[tuple[str, int, str], dict[str, Any]]:
-    """What is done, by benchmark, seed and variant."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {(row["benchmark"], row["seed"], row["variant"]): row for row in map(json.loads, lines)}
-
-
-def table(path: Path) -> None:
-    """Medians over seeds, and paired differences to the default with their standard errors."""
-    rows = read(path)
-    for name in BENCHMARKS:
-        seeds = sorted({seed for benchmark, seed, _ in rows if benchmark == name})
-        if not seeds:
-            continue
-        print(f"\n| {name}, {len(seeds)} seeds | fitness | rho | tau | committee tau | tau against memetic | seconds |")
-        print("|---|---|---|---|---|---|---|")
-        for variant in VARIANTS:
-            both = [(rows[name, s, variant.name], rows[name, s, "memetic"]) for s in seeds
-                    if (name, s, variant.name) in rows and (name, s, "memetic") in rows]  # fmt: skip
-            if both:
-                print(_line(variant.name, both))
-
-
-def _line(name: str, both: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
-    def middle(key: str) -> str:
-        return f"{np.median([row[key] for row, _ in both]):.3f}"
-
-    gain = np.array([row["tau"] - base["tau"] for row, base in both])
-    error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else float("nan")
-    cells = [middle(key) for key in ("fitness", "rho", "tau", "committee tau")]
-    return f"| {name} | {' | '.join(cells)} | {gain.mean():+.3f} ± {error:.3f} | {float(middle('seconds')):.1f} |"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--benchmark", nargs="+", default=list(BENCHMARKS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44, 45, 46])
-    parser.add_argument("--only", nargs="+")
-    parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
-    parser.add_argument("--table", action="store_true")
-    o = parser.parse_args()
-    if o.table:
-        table(o.out)
-        return
-    done = read(o.out)
-    wanted = [v for v in VARIANTS if not o.only or v.name in o.only or v.name == "memetic"]
-    for seed in o.seeds:
-        for name in o.benchmark:
-            benchmark = load_benchmark(name)
-            bench = Bench(benchmark, Workshop.open(benchmark.space, bank=o.bank), seed)
-            for variant in wanted:
-                key = name, seed, variant.name
-                if key in done:
-                    continue
-                base = done.get((name, seed, "memetic"), {}).get("seconds", 0.0)
-                done[key] = dict(zip(("benchmark", "seed", "variant"), key, strict=True)) | bench.tried(variant, base)
-                with o.out.open("a") as file:
-                    file.write(json.dumps(done[key]) + "\n")
-
-
-if __name__ == "__main__":
-    main()

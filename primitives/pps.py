@@ -28,11 +28,13 @@ class BadRule(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class Rule:
-    """`breaks(proxy)` is True when the formula is not worth its price, for the reason in `sentence`."""
+    """`breaks(proxy)` is True when the formula is not worth its price, for the reason in `sentence`; `of_branches`: one
+    branch alone can break it."""
 
     name: str
     sentence: str
     breaks: Callable[[Proxy], bool]
+    of_branches: bool = False
 
 
 RULES: dict[str, Rule] = {}
@@ -53,7 +55,7 @@ def rule(name: str, sentence: str) -> Callable[[Callable[[Proxy], bool]], Callab
         for probe in _PROBES:
             if not isinstance(answer := breaks(probe), bool):
                 raise BadRule(f"{name}: got {answer!r} for {probe}, wanted True or False; return a bool")
-        RULES[name] = Rule(name, sentence, breaks)
+        RULES[name] = Rule(name, sentence, breaks, isinstance(breaks, _OfBranches))
         return breaks
 
     return register
@@ -213,17 +215,20 @@ def _next_state(state: str, name: str, along_tokens: bool) -> str:
 
 @rule("constant", "a branch has the same value for every tensor (the mean of a z-score is 0, of attention rows 1/T)")
 def _constant(proxy: Proxy) -> bool:
-    base = any(_says_nothing(branch, enters_by_mean=not proxy.joins_entries) for branch in proxy.base.branches)
-    return base or (proxy.extension is not None and _says_nothing(proxy.extension.branch, enters_by_mean=True))
+    by_mean = not proxy.joins_entries
+    if _says_nothing(proxy.left, by_mean) or (proxy.right is not None and _says_nothing(proxy.right, by_mean)):
+        return True
+    return proxy.extension is not None and _says_nothing(proxy.extension.branch, True)
 
 
 @rule("twin", "another spelling of the same formula comes first (commutative or linear)")
 def _twin(proxy: Proxy) -> bool:
     if any(branch.pruned for branch in proxy.branches) or proxy.right is None:
         return False
-    canonical = proxy.base.canonical()
-    plain = Proxy(proxy.aggregate, proxy.left.canonical(), proxy.binary, proxy.right.canonical(), proxy.right_aggregate)
-    return canonical != plain
+    base = proxy.base
+    if any("no_op" in branch.chain for branch in base.branches):
+        base = Proxy(base.aggregate, base.left.canonical(), base.binary, proxy.right.canonical(), base.right_aggregate)
+    return base.canonical() != base
 
 
 def violation(proxy: Proxy) -> Rule | None:
@@ -243,7 +248,7 @@ def branch_violation(branch: Branch) -> Rule | None:
 def join_violation(proxy: Proxy) -> Rule | None:
     """The first of the rules that concern a whole formula, and no branch alone, which `proxy` breaks, or None."""
     for rule in RULES.values():
-        if not isinstance(rule.breaks, _OfBranches) and rule.breaks(proxy):
+        if not rule.of_branches and rule.breaks(proxy):
             return rule
     return None
 

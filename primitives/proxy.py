@@ -207,13 +207,18 @@ class Proxy:
             kept.sort(key=lambda side: (str(side[0]), side[1]))
         (b1, a1), (b2, a2) = kept
         inside = self.right_aggregate is None or (a1 == a2 and self.is_linear)
-        return Proxy(a1, b1, self.binary, b2, None if inside else a2)
+        other = None if inside else a2
+        if b1 is self.left and b2 is self.right and other == self.right_aggregate:
+            return self
+        return Proxy(a1, b1, self.binary, b2, other)
 
     def _canonical_extended(self, third: Extension) -> Proxy:
         if third.branch.pruned:
             return self.base.canonical()
         if all(b.pruned for b in self.base.branches):
             return Proxy(constant_of(third.aggregate)[1], third.branch.canonical())
+        if self.base.canonical() is self.base and third.branch.canonical() is third.branch:
+            return self
         extended = self.base.canonical().extended(third.binary, third.aggregate, third.branch.canonical())
         return extended if extended.extension else extended.canonical()
 

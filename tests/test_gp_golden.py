@@ -36,7 +36,7 @@ GOLDEN = {
     ("random", True): "5e3a82ea6c56f9f6",
     ("nsga2", True): "86cce18e84bcce48",
     ("lpzero", False): "bd048f9db24c8a0e",
-    ("memetic", True): "41506980998817e1",
+    ("memetic", True): "327ccb740eaaa513",
 }
 
 

@@ -130,7 +130,9 @@ def test_a_formula_outside_the_settings_is_refused(text, settings):
 @pytest.mark.parametrize("text", ["mean[ sum( W, G ) ]", "sum[ difference( log(J), W ) ]"])
 def test_a_linear_join_inside_is_spelled_outside_where_branches_cannot_meet_inside(text):
     individual = Individual.from_proxy(parse(text), primitive_set(SearchConfig(joins=("outside",))))
-    assert individual.spelling.right_aggregate == text.split("[")[0] and individual.canonical == parse(text)
+    spelled = individual.spelling
+    assert spelled.right_aggregate == spelled.aggregate == text.split("[")[0]
+    assert individual.canonical == parse(text).canonical()
 
 
 def test_the_aggregation_sum_and_the_binary_sum_are_told_apart():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ from gp.lineage import Birth
 from primitives.proxy import Branch, Proxy
 from storage.errors import ZcpError
 
-__all__ = ["Individual", "Misfit", "Worth", "worth"]
+__all__ = ["Individual", "Misfit", "Worth", "branch_of", "worth"]
 
 
 class Misfit(ZcpError, ValueError):
@@ -123,6 +123,12 @@ def worth(individual: Individual) -> float:
 def _branch(name: str, *chain: str) -> Branch:
     """The one branch object of that spelling: what is known of it is kept with it."""
     return Branch(name, chain)
+
+
+def branch_of(nodes: Sequence[Any], pset: ProxySet) -> Branch:
+    """The branch that the tree of a branch spells, no_op included."""
+    *chain, name = (pset.meaning[node.name].operator for node in nodes)
+    return _branch(name, *reversed(chain))
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from deap import base
 
-from gp.evolution.individual import Individual
+from gp.evolution.individual import Individual, branch_of
 from gp.evolution.primitive_set import ProxySet, arguments_of, draw
 from gp.lineage import Birth
-from primitives.pps import branch_violation, join_violation, violation
+from primitives.pps import branch_violation, join_violation
 from primitives.proxy import Proxy
 from storage.errors import ZcpError
 
@@ -158,9 +158,8 @@ class Guard:
     """PPS as a decorator: a result that breaks a rule is varied again, at most `tries` times; then a fresh
     valid individual takes its place, never a copy of a parent. Every rejection is counted by rule.
 
-    `seen` are the canonical texts of what was evaluated; `pending` those that are about to be. `together` asks the
-    rules of what is evaluated instead of its spelling, since any spelling of a new formula will do, and leaves the
-    predictive ones to `admitted`, which asks them of many individuals at once.
+    `seen` are the canonical texts of what was evaluated; `pending` those that are about to be. `together` leaves the
+    predictive rules to `admitted`, which asks them of many individuals at once.
     """
 
     def __init__(self, pset: ProxySet, tries: int, predict: Predict | None = None, together: bool = False) -> None:
@@ -194,11 +193,10 @@ class Guard:
     def fault(self, individual: Individual) -> str | None:
         """The name of the first rule an individual breaks: one about its text, `seen`, a predictive one."""
         for branch in individual.branches:  # most are refused for a branch, which costs least to see
-            said = branch.canonical() if self.together else branch
-            if not branch.pruned and (broken := branch_violation(said)) is not None:
+            if not branch.pruned and (broken := branch_violation(branch)) is not None:
                 return broken.name
-        if (rule := _broken_join(individual) if self.together else _broken_rule(individual.to_proxy())) is not None:
-            return rule
+        if (rule := join_violation(individual.to_proxy())) is not None:
+            return rule.name
         text = individual.canonical.text
         if text in self.seen or text in self.pending:
             return SEEN
@@ -233,19 +231,6 @@ class Guard:
         )
 
 
-@lru_cache(maxsize=1 << 16)
-def _broken_rule(proxy: Proxy) -> str | None:
-    rule = violation(proxy)
-    return None if rule is None else rule.name
-
-
-def _broken_join(individual: Individual) -> str | None:
-    """The first rule about whole formulas that an individual of sound branches breaks."""
-    emptied = all(branch.pruned for branch in individual.branches)
-    rule = join_violation(individual.spelling if emptied else individual.canonical)
-    return None if rule is None else rule.name
-
-
 def _grow(rng: random.Random, pset: ProxySet, wanted: type) -> list[Any]:
     """A tree that returns `wanted`, in prefix order."""
     nodes, open_slots = list[Any](), [wanted]
@@ -270,7 +255,7 @@ def replace_branch(rng: random.Random, parent: Individual) -> Individual:
     at = draw(rng, [at for at, node in enumerate(parent) if node.ret in finished])
     for _ in range(_FRESH):
         nodes = _grow(rng, parent.pset, slots[at])
-        (branch,) = Individual(nodes, parent.pset).branches
+        branch = branch_of(nodes, parent.pset)
         if branch.pruned or branch_violation(branch) is None:
             break
     return _graft(parent, at, nodes)
