@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ import numpy as np
 from scipy import stats
 
 from bench.variants import Knowing
-from fitness.evaluation import split_groups
+from fitness.evaluation import Evaluation, split_groups
 from fitness.features.workshop import Workshop
+from fitness.predictors.predictor import Predictor, Provenance
 from fitness.ranking import kendall, spearman
 from fitness.tables.table_file import branch_table
 from gp.benchmark_search import PreparedSearch
@@ -42,18 +43,21 @@ BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue")
 
 @dataclass(frozen=True)
 class Variant:
-    """Changes to the settings; `seconds`: the search ends after as long as the default of its seed took."""
+    """Changes to the settings; `seconds`: the search ends after as long as the default of its seed took; `fitted`: a
+    predictor is fitted to the hall, to see what its formulas add to numbers of the configuration."""
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     seconds: bool = False
+    fitted: bool = False
 
 
 LONG = 10_000_000
 ALONE = {"crossover": 0.0, "mutation": 1.0, "brood": 1}
 RANDOM = {"algorithm": "random", "population": 200}
 VARIANTS = [
-    Variant("memetic"),
+    Variant("memetic", fitted=True),
+    Variant("memetic, 12,000 formulas", {"iterations": 12_000}),
     Variant("random, equal formulas", {**RANDOM, "iterations": 6400}),
     Variant("random, equal seconds", {**RANDOM, "iterations": LONG}, seconds=True),
     Variant("sweeps alone, equal sweeps", ALONE),
@@ -71,9 +75,9 @@ VARIANTS = [
             "adaptive", "seeded", "parsimony", "alike survive",
         )
     ),
-    Variant("constants", {"constants": True}),
-    Variant("objective partial", {"objective": "partial"}),
-    Variant("objective joint", {"objective": "joint"}),
+    Variant("constants", {"constants": True}, fitted=True),
+    Variant("objective partial", {"objective": "partial"}, fitted=True),
+    Variant("objective joint", {"objective": "joint"}, fitted=True),
 ]  # fmt: skip
 
 
@@ -117,10 +121,10 @@ class Bench:
         spent = round(time.process_time() - start, 2)
         told = {"seconds": spent, "coarse": shared.problem.coarse > 0, "formulas": len(found.state.seen)}
         curve = curve[:: max(1, len(curve) // 40)]
-        return told | figures(found, self.benchmark, self.workshop, self.seed) | {"curve": curve}
+        return told | figures(found, self.benchmark, self.workshop, self.seed, variant.fitted) | {"curve": curve}
 
 
-def figures(found: SearchResult, benchmark: Benchmark, workshop: Workshop, seed: int) -> dict[str, Any]:
+def figures(found: SearchResult, benchmark: Benchmark, workshop: Workshop, seed: int, fitted: bool) -> dict[str, Any]:
     """Champion and committee of ten on the held-out architectures, by sketch scores."""
     halls = found.hall.champions[:10]
     split = split_groups(benchmark.groups, 50, seed)
@@ -130,11 +134,26 @@ def figures(found: SearchResult, benchmark: Benchmark, workshop: Workshop, seed:
     quality, best = benchmark.quality[held], scores[0][held]
     committee = stats.rankdata(scores[np.isfinite(scores).all(-1)], axis=-1).mean(0)[held]
     lineage = ancestry(found.state.seen, [halls[0].proxy.without_constants().text])
-    return {
+    known = {"predictor": predicted(halls, scores, benchmark, seed)} if fitted else {}
+    return known | {
         "fitness": halls[0].fitness, "rho": spearman(best, quality), "tau": kendall(best, quality),
         "committee rho": spearman(committee, quality), "committee tau": kendall(committee, quality),
         "crossed": is_crossed(lineage), "text": halls[0].proxy.text,
     }  # fmt: skip
+
+
+def predicted(formulas: Sequence[Evaluation], scores: np.ndarray, benchmark: Benchmark, seed: int) -> dict[str, float]:
+    """Held-out tau of the predictor with the formulas and without them; `scores` (F, N) with their sign."""
+    split = split_groups(benchmark.groups, 50, seed)
+    seen, held, unsigned = list(split.search), list(split.holdout), scores * [[e.sign] for e in formulas]
+    metric = benchmark.metric, benchmark.higher_is_better
+    provenance = Provenance(benchmark.space, None, benchmark.name, benchmark.digest, *metric, "", {})
+    found = {}
+    for kind in ("numbers", "numbers and committee"):
+        predictor = Predictor.fit(benchmark, seen, provenance, formulas, unsigned[:, seen], kind)
+        positions = predictor.predict(benchmark.architectures, unsigned[: len(predictor.formulas)]).positions
+        found[kind] = kendall(positions[held], benchmark.quality[held])
+    return found
 
 
 def plot(path: Path, out: Path) -> None:

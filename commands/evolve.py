@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ from commands.tables import Formula, Row
 
 if TYPE_CHECKING:
     from gp.config import SearchConfig
+    from gp.hall_entries import HallCase
     from gp.hall_file import HallDocument
     from gp.runs.limits import Limits
     from gp.runs.run import Outcome, Run
@@ -98,6 +101,8 @@ search_options = gathered(
                  help="Least share of the architectures at a level of a coarse formula; 0: fine formulas only."),
     click.option("--hall-size", type=click.IntRange(1, 1000), default=10, show_default=True,
                  help="Formulas in the hall of fame."),
+    click.option("--across", type=Name("mean", "worst"), default="mean", show_default=True,
+                 help="How the agreements with several benchmarks are joined."),
     click.option("--constants", is_flag=True, help="Fit a constant for each branch that is added or taken off."),
     click.option("--no-pps", is_flag=True, help="Switch the pruning rules off (for the ablation)."),
 )  # fmt: skip
@@ -112,7 +117,13 @@ limit_options = gathered(
 
 @click.command(epilog=examples("evolve --space gpt2", "evolve --benchmark gpt2-wt103 --seed 43 --time-budget 30m"))
 @click.option("--space", type=Name(table=_spaces), help="Family of architectures.")
-@click.option("--benchmark", "name", metavar="NAME|PATH", help="Whose architectures (default: the space's first).")
+@click.option(
+    "--benchmark",
+    "names",
+    metavar="NAME|PATH",
+    multiple=True,
+    help="Whose architectures (default: the space's first); several: one formula for all.",
+)
 @METRIC
 @click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Architectures it may see.")
 @search_options
@@ -125,8 +136,8 @@ limit_options = gathered(
 @feature_options
 @click.pass_context
 def evolve(
-    ctx: click.Context, space: str | None, name: str | None, metric: str | None, search_size: int, search: SearchConfig,
-    limits: Limits, jobs: int, out: Path | None, resume: Path | None, on_invalid: str, form: str,
+    ctx: click.Context, space: str | None, names: tuple[str, ...], metric: str | None, search_size: int,
+    search: SearchConfig, limits: Limits, jobs: int, out: Path | None, resume: Path | None, on_invalid: str, form: str,
     features: FeatureOptions,
 ) -> int:  # fmt: skip
     """Search for formulas on a few architectures, and test them on all others."""
@@ -136,7 +147,8 @@ def evolve(
         _only_with_new_run(ctx)
         opened = Run.resume(resume, on_invalid if was_given("on_invalid") else None)
     else:
-        settings = _settings(_checked(space, name, metric, search_size), search, search_size, on_invalid, features)
+        asked = _several(space, names, metric, search_size)
+        settings = _settings(asked, search, search_size, on_invalid, features)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         opened = Run.create(out or Path("runs") / f"{Path(settings.benchmark).stem}-{search.seed}-{stamp}", settings)
     with opened as run:
@@ -157,6 +169,22 @@ def _only_with_new_run(ctx: click.Context) -> None:
         if parameter.name not in RESUMED and was_given(str(parameter.name)):
             flag = parameter.opts[0]
             raise click.UsageError(f"{flag}: a resumed run keeps its settings; leave it out, or start a new run")
+
+
+def _several(
+    space: str | None, names: tuple[str, ...], metric: str | None, search_size: int
+) -> list[tuple[str, Benchmark]]:
+    """The benchmarks and their contents, each one once."""
+    if len(names) < 2:
+        return [_checked(space, names[0] if names else None, metric, search_size)]
+    for flag, given in (("--space", space), ("--metric", metric)):
+        if given is not None:
+            raise click.UsageError(f"{flag}: got {given} with {len(names)} benchmarks; leave it out")
+    found = [_checked(None, name, None, search_size) for name in names]
+    digests = [benchmark.digest for _, benchmark in found]
+    if twice := [name for name, (_, b) in zip(names, found, strict=True) if digests.count(b.digest) > 1]:
+        raise click.UsageError(f"--benchmark: got {twice[0]} twice, wanted different ones")
+    return found
 
 
 def _checked(space: str | None, name: str | None, metric: str | None, search_size: int) -> tuple[str, Benchmark]:
@@ -181,21 +209,30 @@ def _agree(space: str | None, name: str, found: str) -> None:
 
 
 def _settings(
-    named: tuple[str, Benchmark], search: SearchConfig, search_size: int, on_invalid: str, features: FeatureOptions
-) -> RunSettings:
+    asked: list[tuple[str, Benchmark]], search: SearchConfig, search_size: int, on_invalid: str,
+    features: FeatureOptions,
+) -> RunSettings:  # fmt: skip
     from gp.runs.run import RunSettings
+    from gp.runs.settings import RunCase
 
-    name, benchmark = named
-    draw_split(benchmark, search_size, search.seed)  # what it refuses is refused before anything is made
-    tokens = features.open(benchmark.space).batch.digest
+    (name, benchmark), *others = asked
+    for _, each in asked:
+        draw_split(each, search_size, search.seed)  # what it refuses is refused before anything is made
+    tokens = [_features(features, each, benchmark.space).open(each.space).batch.digest for _, each in asked]
     corpus = str(features.corpus.resolve()) if features.corpus else None
-    for flag, text in (("--benchmark", name), ("--corpus", corpus)):
+    for flag, text in (*(("--benchmark", place) for place, _ in asked), ("--corpus", corpus)):
         if text and not text.isprintable():
             raise click.UsageError(f"{flag}: got {text!r}, which a run cannot write down; rename the file")
     return RunSettings(
-        name, benchmark.metric, benchmark.digest, search, tokens, search_size, features.init_seed, features.batch,
+        name, benchmark.metric, benchmark.digest, search, tokens[0], search_size, features.init_seed, features.batch,
         features.seq_len, corpus, features.build, on_invalid,
+        tuple(RunCase(place, b.metric, b.digest, t) for (place, b), t in zip(others, tokens[1:], strict=True)),
     )  # fmt: skip
+
+
+def _features(features: FeatureOptions, benchmark: Benchmark, home: str) -> FeatureOptions:
+    """The build is that of the first benchmark's space; others take their first one."""
+    return features if benchmark.space == home else replace(features, build=None)
 
 
 def _execute(run: Run, features: FeatureOptions, limits: Limits, jobs: int) -> tuple[Outcome, Benchmark]:
@@ -205,8 +242,15 @@ def _execute(run: Run, features: FeatureOptions, limits: Limits, jobs: int) -> t
     corpus = Path(chosen.corpus) if chosen.corpus else None
     where = features.devices, features.bank
     kept = FeatureOptions(chosen.build, chosen.batch, chosen.seq_len, corpus, chosen.init_seed, *where)
-    with live(chosen.search.iterations) as reporter, kept.open(benchmark.space).staffed() as workshop:
-        return run.execute(benchmark, workshop, reporter, jobs, limits), benchmark
+    with ExitStack() as open_ones:
+        reporter = open_ones.enter_context(live(chosen.search.iterations))
+        workshop = open_ones.enter_context(kept.open(benchmark.space).staffed())
+        others = []
+        for other in chosen.others:
+            content = load_named(other.benchmark, other.metric)
+            own = _features(kept, content, benchmark.space).open(content.space)
+            others.append((content, open_ones.enter_context(own.staffed())))
+        return run.execute(benchmark, workshop, reporter, jobs, limits, others), benchmark
 
 
 def _show_outcome(outcome: Outcome, run: Run, benchmark: Benchmark, form: str) -> int:
@@ -219,6 +263,8 @@ def _show_outcome(outcome: Outcome, run: Run, benchmark: Benchmark, form: str) -
         print(json.dumps(document.to_dict(), indent=2, sort_keys=True, allow_nan=False))
     else:
         emit(hall_rows(document), form, f"{benchmark.name}: correlation with {direction(benchmark)}")
+        for case in document.others if form == "table" else ():
+            emit(case_rows(document, case), form, f"{case.benchmark.name}: correlation with {case.benchmark.metric}")
     say_ceiling(benchmark)
     say_intervals(len(document.split.holdout))
     for stage, seconds in outcome.seconds.items():
@@ -243,6 +289,13 @@ def hall_rows(document: HallDocument) -> list[Row]:
     ]
     others = (*document.rivals, *document.baselines)
     return rows + [{"proxy": Formula(f"({b.name})", 1, False), **columns_of(vars(b))} for b in others]
+
+
+def case_rows(document: HallDocument, case: HallCase) -> list[Row]:
+    """The formulas and baselines of a hall of fame on another benchmark of its search."""
+    pairs = zip(document.proxies, case.figures, strict=True)
+    rows: list[Row] = [{"proxy": Formula(p.proxy.text, p.sign), **columns_of(figures)} for p, figures in pairs]
+    return rows + [{"proxy": Formula(f"({b.name})", 1, False), **columns_of(vars(b))} for b in case.baselines]
 
 
 def _number(fidelity: object) -> float | None:

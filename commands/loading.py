@@ -35,12 +35,13 @@ def load_for(hall: HallDocument, name: str | None, metric: str | None) -> Benchm
 
 
 def split_of(hall: HallDocument, benchmark: Benchmark) -> Split | None:
-    """The split a hall was evolved on, as indices into its benchmark; None on another one."""
+    """The split a hall was evolved on, as indices into its benchmark or one of several; None on another one."""
     from fitness.replay import recorded_split
 
-    if hall.benchmark.digest != benchmark.digest:
+    splits = {case.benchmark.digest: case.split for case in hall.others} | {hall.benchmark.digest: hall.split}
+    if (ids := splits.get(benchmark.digest)) is None:
         return None
-    return recorded_split(hall.split.search, hall.split.holdout, benchmark)
+    return recorded_split(ids.search, ids.holdout, benchmark)
 
 
 def draw_split(benchmark: Benchmark, search_size: int, seed: int) -> Split:

@@ -6,13 +6,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from fitness.across import AcrossTarget
 from fitness.evaluation import Evaluation, ranking_keys
 from fitness.ranking import RankTarget
 from primitives.invalid import Invalid
 from primitives.proxy import Proxy
 from storage.errors import ZcpError
 
-__all__ = ["CONDITIONAL", "LIKE_RHO", "OBJECTIVES", "BadObjective", "Objective", "evaluate_scores", "objective"]
+__all__ = [
+    "CONDITIONAL", "LIKE_RHO", "OBJECTIVES", "BadObjective", "Objective", "agreement", "evaluate_scores", "objective",
+    "ranking_identities",
+]  # fmt: skip
 
 
 class BadObjective(ZcpError, ValueError):
@@ -58,8 +62,21 @@ LIKE_RHO = ("spearman", "kendall", "both")
 """The objectives that put formulas nearly in the order of rho."""
 
 
+def agreement(name: str, target: RankTarget | AcrossTarget, scores: np.ndarray) -> np.ndarray:
+    """The objective of that name, signed, of finite scores (P, N) that are not constant -> (P,); rounded, because the
+    last bit of a dot product may depend on how many rows there are."""
+    measure = OBJECTIVES[name]
+    found = target.agreement(measure, scores) if isinstance(target, AcrossTarget) else measure(target, scores)
+    return found.round(12)
+
+
+def ranking_identities(target: RankTarget | AcrossTarget, scores: np.ndarray) -> list[str]:
+    """The identity of each ranking (P, N); of several benchmarks, of the rankings inside each."""
+    return ranking_keys(target.within(scores) if isinstance(target, AcrossTarget) else scores)
+
+
 def evaluate_scores(
-    proxies: Sequence[Proxy], scores: np.ndarray, target: RankTarget, objective: str = "spearman"
+    proxies: Sequence[Proxy], scores: np.ndarray, target: RankTarget | AcrossTarget, objective: str = "spearman"
 ) -> list[Evaluation]:
     """Evaluations of score vectors (P, N); the sign is chosen here, on these architectures only."""
     finite = np.isfinite(scores).all(-1)
@@ -67,10 +84,9 @@ def evaluate_scores(
     usable = finite & ~constant
     fitness = np.full(len(proxies), -np.inf)
     if usable.any():
-        # A dot product's last bit may depend on how many rows there are; selection compares exactly.
-        fitness[usable] = OBJECTIVES[objective](target, scores[usable]).round(12)
+        fitness[usable] = agreement(objective, target, scores[usable])
     signs = np.where(fitness >= 0, 1, -1)
-    keys = iter(ranking_keys(scores[usable] * signs[usable, None]))
+    keys = iter(ranking_identities(target, scores[usable] * signs[usable, None]))
     result = []
     for proxy, sign, value, is_finite, is_constant in zip(proxies, signs, fitness, finite, constant, strict=True):
         if not is_finite:

@@ -20,6 +20,7 @@ from fitness.evaluation import Evaluation, Split
 from fitness.features.soundness import Screened, screen
 from fitness.features.workshop import Progress, Workshop
 from fitness.protocol import check_rankable
+from gp.case import Case
 from gp.choice import coarse_pays
 from gp.config import SearchConfig
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
@@ -106,8 +107,8 @@ class Found:
     """What a search found: `hall` by exact scores on the search split; if it was stopped before its end, `complete`
     is False and the hall is that of the evolution, by sketch scores.
 
-    `screened` holds the benchmark and the split without networks that overflow; `evaluations` is the number of
-    formulas that were compared; `seconds` are by stage.
+    `screened` holds the benchmark and the split without networks that overflow, `others` the further cases;
+    `evaluations` is the number of formulas that were compared; `seconds` are by stage.
     """
 
     config: SearchConfig
@@ -117,24 +118,30 @@ class Found:
     evaluations: int
     seconds: Mapping[str, float]
     complete: bool = True
+    others: tuple[Case, ...] = ()
 
 
 def search(
     benchmark: Benchmark, workshop: Workshop, split: Split, config: SearchConfig, reporter: Reporter | None = None,
     jobs: int = 1, on_invalid: str = "fail", evolution: Callable[[PreparedSearch], SearchResult] | None = None,
+    others: Sequence[Case] = (),
 ) -> Found:  # fmt: skip
-    """Search for formulas that rank the architectures of `split.search`; the others are not touched.
+    """Search for formulas that rank the architectures of `split.search`, and those of the `others` as well; what is
+    held out is not touched.
 
     `on_invalid` says what becomes of networks that overflow: "fail" raises Unsound with their ids, "drop" leaves them
     out. `evolution` replaces the default, which writes nothing down.
     """
-    check_rankable(benchmark, split)
+    for case in (Case(benchmark, workshop, split), *others):
+        check_rankable(case.benchmark, case.split)
     reporter = reporter or Reporter()
     stages = _Stages(reporter)
-    with stages.timed("features", f"features of {len(split.search)} search architectures"):
+    count = len(split.search) + sum(len(other.split.search) for other in others)
+    with stages.timed("features", f"features of {count} search architectures"):
         left = reporter.screened(screen(benchmark, workshop, split, on_invalid, reporter.networks, split.search))
-        seen = (left.split or split).search
-        problem = SearchProblem.open(left.benchmark, seen, workshop, config, reporter.networks, jobs)
+        others = [other.sound(on_invalid, reporter.networks) for other in others]
+        cases = [Case(left.benchmark, workshop, left.split or split), *others]
+        problem = SearchProblem.of(cases, config, reporter.networks, jobs)
     try:
         with stages.timed("choice", "every single branch of the space, and the kind of formula that pays"):
             prepared = PreparedSearch.of(problem, config, reporter.should_stop)
@@ -150,8 +157,9 @@ def search(
         return Found(config, result.hall, result, left, compared, stages.seconds, complete=False)
     reporter.early(found[: config.hall_size])
     with stages.timed("exact", f"exact scores on the search split, finalists: {len(found)}"):
-        scores = workshop.exact_scores([f.proxy for f in found], problem.architectures, reporter.networks)
-    return Found(config, prepared.judged(found, scores), result, left, compared, stages.seconds)
+        scores = np.hstack([case.exact_scores([f.proxy for f in found], reporter.networks) for case in cases])
+    hall = prepared.judged(found, scores)
+    return Found(config, hall, result, left, compared, stages.seconds, others=tuple(others))
 
 
 def _evolve(prepared: PreparedSearch, reporter: Reporter) -> SearchResult:

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fitness.across import AcrossTarget
 from fitness.evaluation import Evaluation
 from gp.config import SearchConfig
 from gp.evolution.evolve import Step, evolve
@@ -41,18 +42,25 @@ def coarse_pays(
     Interrupted when `should_stop` says so."""
     if not config.folds or not config.coarse:
         return False
-    order = list(range(problem.table.count))
-    random.Random(f"folds:{config.seed}").shuffle(order)
-    worth = np.zeros((config.folds, 2))
-    for fold in range(config.folds):
-        left_out = np.zeros(len(order), dtype=bool)
-        left_out[order[fold :: config.folds]] = True
+    folds = _folds(problem, config)
+    worth = np.zeros((len(folds), 2))
+    for fold, left_out in enumerate(folds):
         part = problem.only(np.flatnonzero(~left_out))
         for coarse in (False, True):
             found = _rehearsed(part, sweeper, coarse, _rehearsal(config, coarse, fold), should_stop)
             worth[fold, int(coarse)] = _worth(found[: 1 if coarse else BEST], problem, left_out)
     fine, few = worth.mean(0).round(12)
     return bool(few > fine)
+
+
+def _folds(problem: SearchProblem, config: SearchConfig) -> list[np.ndarray]:
+    """Which architectures each fold leaves out, (N,): a random share; of several benchmarks also a whole one each."""
+    order = list(range(problem.table.count))
+    random.Random(f"folds:{config.seed}").shuffle(order)
+    chosen: list[list[int]] = [order[fold :: config.folds] for fold in range(config.folds)]
+    if isinstance(problem.target, AcrossTarget):
+        chosen += [list(range(own.start, own.stop)) for own in problem.target.slices]
+    return [np.isin(np.arange(len(order)), places) for places in chosen]
 
 
 def _rehearsed(
@@ -77,7 +85,10 @@ def _worth(found: Sequence[Evaluation], problem: SearchProblem, left_out: np.nda
     if not found:
         return -1.0
     scores = problem.scores([e.proxy for e in found]) * [[e.sign] for e in found]
-    return float(np.mean([_agreement(row, problem.target.values, left_out) for row in scores]))
+    target = problem.target
+    parts = target.slices if isinstance(target, AcrossTarget) else (slice(None),)
+    asked = [own for own in parts if left_out[own].any()]
+    return float(np.mean([_agreement(row[own], target.values[own], left_out[own]) for row in scores for own in asked]))
 
 
 def _agreement(scores: np.ndarray, quality: np.ndarray, left_out: np.ndarray) -> float:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
+from fitness.across import WAYS
 from fitness.objectives import OBJECTIVES
 from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.variation import MUTATED, MUTATIONS
@@ -44,7 +45,8 @@ class SearchConfig:
     of memetic is a `brood` of children and `sweeps` sweeps, and before it a cross-validation over `folds` says whether
     coarse formulas are better, each level of which is shared by at least `coarse` of the architectures (never with
     folds 0 or coarse 0); a formula that fails is varied again at most `tries`
-    times; `constants` are fitted to what is added up, in every evaluation.
+    times; `constants` are fitted to what is added up, in every evaluation; `across` joins the agreements
+    with several benchmarks.
     """
 
     seed: int = 42
@@ -69,6 +71,7 @@ class SearchConfig:
     tries: int = 50
     mutations: tuple[str, ...] = MUTATED
     constants: bool = False
+    across: str = "mean"
 
     def __post_init__(self) -> None:
         self._check_integer("seed", 0, 2**63 - 1)
@@ -91,6 +94,7 @@ class SearchConfig:
             raise BadConfig("selection_ratio", self.selection_ratio, "more than 0")
         self._check_choice("objective", OBJECTIVES)
         self._check_choice("algorithm", ALGORITHMS)
+        self._check_choice("across", WAYS)
         self._check_names("aggregates", AGGREGATION)
         self._check_names("joins", JOINS)
         self._check_names("inputs", INPUTS)
@@ -158,7 +162,7 @@ PUBLISHED: dict[str, Any] = {
 }  # fmt: skip
 """The settings of LPZero's search, changes to the defaults; its inputs and aggregation are options of their own."""
 
-_YOUNG = {"mutations": SearchConfig.mutations, "constants": SearchConfig.constants}
+_YOUNG = {name: getattr(SearchConfig, name) for name in ("mutations", "constants", "across")}
 
 
 def _one_of(name: object, known: Collection[str], prefix: str = "") -> str:

@@ -17,8 +17,9 @@ from fitness.protocol import baselines, report
 from fitness.ranking import RankTarget
 from fitness.tables.table_file import branch_table
 from gp.benchmark_search import Found, Reporter
+from gp.case import Case
 from gp.evolution.evolve import Stop
-from gp.hall_entries import Baseline, BenchmarkRef, Ending, HallProxy, SplitIds
+from gp.hall_entries import Baseline, BenchmarkRef, Ending, HallCase, HallProxy, SplitIds
 from gp.hall_file import HallDocument
 from gp.lineage import ancestry
 from models.benchmarks.benchmark import Benchmark
@@ -44,7 +45,7 @@ def measure(
         space=benchmark.space,
         build=key.build,
         benchmark=BenchmarkRef(benchmark.name, benchmark.digest, benchmark.metric, benchmark.higher_is_better),
-        split=SplitIds(*(tuple(benchmark.architectures[i].id for i in part) for part in (split.search, split.holdout))),
+        split=_ids(benchmark, split),
         seed=found.config.seed,
         feature_key=key.digest,
         config=settings or {"search": found.config.to_dict()},
@@ -56,7 +57,31 @@ def measure(
         dropped=replace(left, whole=found.screened.whole).dropped,
         lineage=ancestry(found.result.state.seen, [formula.proxy.without_constants().text for formula in formulas]),
         ending=Ending(str(found.result.stop), found.result.state.iteration, found.result.stop in EARLY),
+        others=tuple(_elsewhere(case, found, reporter, on_invalid) for case in found.others),
     )
+
+
+def _elsewhere(case: Case, found: Found, reporter: Reporter, on_invalid: str) -> HallCase:
+    """The formulas on another benchmark of the search, by exact scores on all its architectures."""
+    benchmark, formulas = case.benchmark, found.hall.champions
+    reporter.stage(f"exact scores of the hall of fame on all {len(benchmark)} architectures of {benchmark.name}")
+    case.workshop.exact_scores([f.proxy for f in formulas], benchmark.architectures, reporter.networks)
+    left = reporter.screened(screen(benchmark, case.workshop, case.split, on_invalid))
+    benchmark, split, key = left.benchmark, left.split or Split((), ()), case.workshop.bank.key
+    rows = case.workshop.exact_scores([f.proxy for f in formulas], benchmark.architectures)
+    return HallCase(
+        benchmark.space,
+        key.build,
+        BenchmarkRef(benchmark.name, benchmark.digest, benchmark.metric, benchmark.higher_is_better),
+        _ids(benchmark, split),
+        key.digest,
+        tuple(report(f.sign * row, benchmark, split) for f, row in zip(formulas, rows, strict=True)),
+        tuple(Baseline(**row) for row in baselines(benchmark, split, key.build)),
+    )
+
+
+def _ids(benchmark: Benchmark, split: Split) -> SplitIds:
+    return SplitIds(*(tuple(benchmark.architectures[i].id for i in part) for part in (split.search, split.holdout)))
 
 
 def _measured(found: Found, benchmark: Benchmark, split: Split, workshop: Workshop) -> tuple[HallProxy, ...]:

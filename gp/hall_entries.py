@@ -13,11 +13,12 @@ from primitives.proxy import Proxy
 from storage.datum import Datum
 
 __all__ = [
-    "Baseline", "BenchmarkRef", "Ending", "Figures", "HallProxy", "SplitIds", "proxy_to_dict", "read_baseline",
-    "read_benchmark", "read_ending", "read_entry", "read_ids", "read_split",
+    "Baseline", "BenchmarkRef", "Ending", "Figures", "HallCase", "HallProxy", "SplitIds", "proxy_to_dict",
+    "read_baseline", "read_benchmark", "read_case", "read_ending", "read_entry", "read_ids", "read_split",
 ]  # fmt: skip
 
 _MAX_IDS = 100_000
+_MAX_BASELINES = 1000
 
 Figures = Mapping[str, Any]
 """Statistics by name, such as {"n": 50, "spearman": 0.97, "ci95_spearman": [0.95, 0.98]}."""
@@ -71,6 +72,30 @@ class Baseline:
     search: Figures | None = None
     holdout: Figures | None = None
     all: Figures | None = None
+
+
+@dataclass(frozen=True)
+class HallCase:
+    """A further benchmark of a search on several: what the search saw of it, and how the formulas did there, `figures`
+    in their order, each {"search", "holdout", "all"}."""
+
+    space: str
+    build: str | None
+    benchmark: BenchmarkRef
+    split: SplitIds
+    feature_key: str
+    figures: tuple[Mapping[str, Figures | None], ...]
+    baselines: tuple[Baseline, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        plain = {name: value for name, value in vars(self).items() if name in ("space", "build", "feature_key")}
+        return plain | {
+            "benchmark": dict(vars(self.benchmark)),
+            "split": {"search": list(self.split.search), "holdout": list(self.split.holdout)},
+            "figures": [dict(figures) for figures in self.figures],
+            "baselines": [dict(vars(baseline)) for baseline in self.baselines],
+        }
 
 
 @dataclass(frozen=True)
@@ -150,6 +175,26 @@ def read_baseline(item: Datum) -> Baseline:
     """A baseline, as a file says."""
     item.only("name", "search", "holdout", "all")
     return Baseline(item["name"].text(), **_measured(item))
+
+
+def read_case(item: Datum, formulas: int) -> HallCase:
+    """What `HallCase.to_dict` wrote, with figures for that many formulas."""
+    item.only("space", "build", "benchmark", "split", "feature_key", "figures", "baselines")
+    figures = []
+    for one in item["figures"].items(formulas):
+        one.only("search", "holdout", "all")
+        figures.append(_measured(one))
+    if len(figures) != formulas:
+        raise item["figures"].refuse(f"{formulas} entries, one for each formula")
+    return HallCase(
+        item["space"].text(),
+        item["build"].optional_text(),
+        read_benchmark(item["benchmark"]),
+        read_split(item["split"]),
+        item["feature_key"].text(),
+        tuple(figures),
+        tuple(read_baseline(entry) for entry in item["baselines"].items(_MAX_BASELINES)),
+    )
 
 
 def _measured(item: Datum) -> dict[str, Figures | None]:

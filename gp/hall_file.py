@@ -16,11 +16,13 @@ from gp.hall_entries import (
     Baseline,
     BenchmarkRef,
     Ending,
+    HallCase,
     HallProxy,
     SplitIds,
     proxy_to_dict,
     read_baseline,
     read_benchmark,
+    read_case,
     read_ending,
     read_entry,
     read_ids,
@@ -31,12 +33,14 @@ from storage.datum import Datum, is_whole
 from storage.files import BadFile, dump_json, load_json, sealed, unsealed, write_atomic
 
 __all__ = [
-    "BadHall", "Baseline", "BenchmarkRef", "Ending", "HallDocument", "HallProxy", "SplitIds", "load_hall", "save_hall",
+    "BadHall", "Baseline", "BenchmarkRef", "Ending", "HallCase", "HallDocument", "HallProxy", "SplitIds", "load_hall",
+    "save_hall",
 ]  # fmt: skip
 
 SCHEMA = 1
 MAX_BYTES = 5_000_000
 MAX_PROXIES = 1000
+MAX_OTHERS = 100
 
 
 class BadHall(BadFile):
@@ -49,7 +53,7 @@ class HallDocument:
 
     `rivals` are regressions on the same labels, none in an older file; `dropped` are the ids of architectures whose
     network overflows, left out on the user's wish; `ending` is None in a file that does not say; `lineage` says where
-    the formulas come from, for those that were evolved.
+    the formulas come from, for those that were evolved; `others` are the further benchmarks of a search on several.
     """
 
     space: str
@@ -67,6 +71,7 @@ class HallDocument:
     dropped: tuple[str, ...] = ()
     ending: Ending | None = None
     lineage: Lineage = field(default_factory=dict)
+    others: tuple[HallCase, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without the digest that `save_hall` adds."""
@@ -91,6 +96,8 @@ class HallDocument:
             data["ending"] = dict(vars(self.ending))
         if self.lineage:
             data["lineage"] = to_lines(self.lineage)
+        if self.others:
+            data["others"] = [case.to_dict() for case in self.others]
         return data
 
     @classmethod
@@ -102,6 +109,8 @@ class HallDocument:
         counts = whole["counts"]
         counts.only("evaluations", "rejections")
         whole["config"].mapping()
+        proxies = tuple(read_entry(item) for item in whole["proxies"].items(MAX_PROXIES))
+        others = whole["others"].items(MAX_OTHERS) if "others" in whole.mapping() else ()
         document = cls(
             space=whole["space"].text(),
             build=whole["build"].optional_text(),
@@ -110,7 +119,7 @@ class HallDocument:
             seed=whole["seed"].integer(),
             feature_key=whole["feature_key"].text(),
             config=whole["config"].plain(),
-            proxies=tuple(read_entry(item) for item in whole["proxies"].items(MAX_PROXIES)),
+            proxies=proxies,
             baselines=tuple(read_baseline(item) for item in whole["baselines"].items(MAX_PROXIES)),
             rivals=_read_rivals(whole),
             evaluations=counts["evaluations"].integer(),
@@ -118,6 +127,7 @@ class HallDocument:
             dropped=read_ids(whole["dropped"]) if "dropped" in whole.mapping() else (),
             ending=read_ending(whole["ending"]) if "ending" in whole.mapping() else None,
             lineage=from_lines(whole["lineage"]) if "lineage" in whole.mapping() else {},
+            others=tuple(read_case(item, len(proxies)) for item in others),
         )
         if not document.proxies:
             raise BadHall(f"{where}: got no formula, wanted at least one; run evolve again")
@@ -126,7 +136,7 @@ class HallDocument:
 
 _FIELDS = (
     "schema", "space", "build", "benchmark", "split", "seed", "feature_key", "config", "proxies", "baselines",
-    "counts", "rivals", "dropped", "ending", "lineage", "digest",
+    "counts", "rivals", "dropped", "ending", "lineage", "others", "digest",
 )  # fmt: skip
 
 

@@ -8,15 +8,16 @@ from types import EllipsisType
 
 import numpy as np
 
-from fitness.evaluation import Evaluation
+from fitness.across import AcrossTarget
+from fitness.evaluation import Evaluation, Split
 from fitness.features.soundness import overflowing
 from fitness.features.workshop import Progress, Workshop
-from fitness.objectives import CONDITIONAL, LIKE_RHO, OBJECTIVES, evaluate_scores
-from fitness.predictors.numbers import COUNTS, number_table
+from fitness.objectives import LIKE_RHO, agreement, evaluate_scores
 from fitness.ranking import RankTarget, narrowest, rarest
 from fitness.tables.branches import BranchTable
-from fitness.tables.probes import Probes
-from fitness.tables.table_file import branch_table
+from fitness.tables.probes import Probes, first_broken
+from fitness.tables.table_file import branch_table, sketches
+from gp.case import Case
 from gp.config import SearchConfig
 from gp.constants import fitted
 from gp.evolution.variation import Predict
@@ -44,7 +45,7 @@ class SearchProblem:
     """
 
     table: BranchTable
-    target: RankTarget
+    target: RankTarget | AcrossTarget
     objective: str = "both"
     predict: Predict | None = None
     jobs: int = 1
@@ -60,14 +61,24 @@ class SearchProblem:
     ) -> SearchProblem:  # fmt: skip
         """The problem of ranking the architectures `seen` (indices into the benchmark) like their quality; what the
         bank lacks of them is extracted, that of their probes a second time."""
-        architectures = [benchmark.architectures[i] for i in seen]
-        table = branch_table(architectures, workshop, progress)
-        known = number_table(architectures).of(COUNTS) if config.objective in CONDITIONAL else None
-        target = RankTarget.create(benchmark.quality[list(seen)], known)
-        predict = _probes(architectures, workshop, progress).violations if config.pps else None
-        return cls(
-            table, target, config.objective, predict, jobs, architectures=architectures, constants=config.constants
-        )
+        return cls.of([Case(benchmark, workshop, Split(tuple(seen), ()))], config, progress, jobs)
+
+    @classmethod
+    def of(
+        cls, cases: Sequence[Case], config: SearchConfig, progress: Progress | None = None, jobs: int = 1
+    ) -> SearchProblem:
+        """The problem of ranking the architectures of one case, or those of each of several by the same formula."""
+        (first, *others), seen = cases, [a for case in cases for a in case.seen]
+        target: RankTarget | AcrossTarget = first.target(config.objective)
+        if others:
+            table = BranchTable([s for case in cases for s in sketches(case.seen, case.workshop, progress)])
+            target = AcrossTarget(tuple(case.target(config.objective) for case in cases), config.across)
+        else:
+            table = branch_table(seen, first.workshop, progress)
+        predict = None
+        if config.pps:
+            predict = first_broken([_probes(case.seen, case.workshop, progress) for case in cases])
+        return cls(table, target, config.objective, predict, jobs, architectures=seen, constants=config.constants)
 
     def scores(self, proxies: Sequence[Proxy]) -> np.ndarray:
         """(P, n) on the architectures that count; not finite where a formula has no score."""
@@ -97,18 +108,17 @@ class SearchProblem:
         with np.errstate(invalid="ignore"):
             usable = np.isfinite(scores).all(-1) & (scores.max(-1) > scores.min(-1))
         if self.coarse:
-            usable[usable] = is_coarse(scores[usable], self.coarse)
+            parts = self.target.slices if isinstance(self.target, AcrossTarget) else (slice(None),)
+            usable[usable] = np.all([is_coarse(scores[usable][:, own], self.coarse) for own in parts], axis=0)
         return usable
 
     def agreement(self, scores: np.ndarray) -> np.ndarray:
-        """The objective, signed, of finite scores (P, n); rounded, because the last bit of a dot product may depend
-        on how many rows there are."""
-        return OBJECTIVES[self.objective](self.target, scores).round(12)
+        """The objective, signed, of finite scores (P, n)."""
+        return agreement(self.objective, self.target, scores)
 
     def rough(self, scores: np.ndarray) -> np.ndarray:
         """Nearly the order of `agreement`, quicker: rho, where that will do."""
-        name = "spearman" if self.objective in LIKE_RHO else self.objective
-        return OBJECTIVES[name](self.target, scores).round(12)
+        return agreement("spearman" if self.objective in LIKE_RHO else self.objective, self.target, scores)
 
     def only(self, places: np.ndarray) -> SearchProblem:
         """The problem as if there were no other architectures, and no probes."""

@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 
 from fitness.evaluation import ranking_keys
+from fitness.objectives import ranking_identities
 from fitness.tables.branches import BranchTable, joined
 from fitness.tables.chains import chains_of
 from gp.config import SearchConfig
@@ -137,7 +138,7 @@ class Sweeper:
     def _different(self, scores: np.ndarray) -> list[int]:
         """The rows in the order of the objective, one of each ranking."""
         worth = self.problem.agreement(scores)
-        keys = ranking_keys(np.where(worth < 0, -1, 1)[:, None] * scores)
+        keys = ranking_identities(self.problem.target, np.where(worth < 0, -1, 1)[:, None] * scores)
         first: dict[str, int] = {}
         for place in np.argsort(-np.abs(worth), kind="stable").tolist():
             first.setdefault(keys[place], place)

@@ -6,7 +6,7 @@ has to rank them alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from fitness.ranking import row_by_row
 from fitness.tables.branches import BranchTable
 from primitives.proxy import Proxy
 
-__all__ = ["PROBE_RULES", "RETEST", "Probes"]
+__all__ = ["PROBE_RULES", "RETEST", "Probes", "first_broken"]
 
 RETEST = 0.5  # least Spearman's rho between two initialisations of the probes
 PROBE_RULES = {
@@ -46,3 +46,13 @@ class Probes:
             rule = "probe_invalid" if not is_finite else "probe_constant" if is_constant else None
             found.append(rule or ("probe_noise" if agreement < RETEST else None))
         return found
+
+
+def first_broken(every: Sequence[Probes]) -> Callable[[Sequence[Proxy]], list[str | None]]:
+    """The first probe rule that each formula breaks on any of several sets of probes."""
+
+    def violations(proxies: Sequence[Proxy]) -> list[str | None]:
+        found = [probes.violations(proxies) for probes in every]
+        return [next(filter(None, rules), None) for rules in zip(*found, strict=True)]
+
+    return every[0].violations if len(every) == 1 else violations

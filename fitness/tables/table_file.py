@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fitness.features.bank import FeatureBank
+from fitness.features.bank import FeatureBank, SketchEntry
 from fitness.features.workshop import Progress, Workshop
 from fitness.tables.branches import BranchTable
 from models.architecture import Architecture
 from primitives.operators import UNARY
 from primitives.proxy import Branch
 
-__all__ = ["branch_table", "load_branches", "save_branches", "table_key"]
+__all__ = ["branch_table", "load_branches", "save_branches", "sketches", "table_key"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = (
@@ -32,14 +32,21 @@ _CODE = (
 )
 
 
+def sketches(
+    architectures: Sequence[Architecture], workshop: Workshop, progress: Progress | None = None
+) -> list[SketchEntry]:
+    """The sketches of these architectures, after extracting what the bank lacks."""
+    held = [workshop.bank.load_sketch(a) for a in architectures]
+    workshop.extract([a for a, entry in zip(architectures, held, strict=True) if entry is None], progress)
+    return [entry or workshop.bank.sketch(a) for a, entry in zip(architectures, held, strict=True)]
+
+
 def branch_table(
     architectures: Sequence[Architecture], workshop: Workshop, progress: Progress | None = None
 ) -> BranchTable:
     """The branch table of these architectures, after extracting what the bank lacks; with the branches that an
     earlier table of them has saved."""
-    held = [workshop.bank.load_sketch(a) for a in architectures]
-    workshop.extract([a for a, entry in zip(architectures, held, strict=True) if entry is None], progress)
-    table = BranchTable([entry or workshop.bank.sketch(a) for a, entry in zip(architectures, held, strict=True)])
+    table = BranchTable(sketches(architectures, workshop, progress))
     load_branches(table, workshop.bank, architectures)
     return table
 

@@ -10,14 +10,15 @@ hall_of_fame.json    the result; the same bytes for the same seed
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fitness.evaluation import split_groups
+from fitness.evaluation import Split, split_groups
 from fitness.features.workshop import Workshop
 from gp.benchmark_search import PreparedSearch, Reporter, search
+from gp.case import Case
 from gp.evolution.evolve import SearchResult, Step, Stop
 from gp.figures import measure
 from gp.hall_file import HallDocument, save_hall
@@ -68,15 +69,17 @@ class Run:
             yield cls(files)
 
     def execute(
-        self, benchmark: Benchmark, workshop: Workshop, reporter: Reporter, jobs: int = 1, limits: Limits | None = None
-    ) -> Outcome:
-        """Search, measure, write. `benchmark` and `workshop` must be those of the settings."""
+        self, benchmark: Benchmark, workshop: Workshop, reporter: Reporter, jobs: int = 1, limits: Limits | None = None,
+        others: Sequence[tuple[Benchmark, Workshop]] = (),
+    ) -> Outcome:  # fmt: skip
+        """Search, measure, write. `benchmark`, `workshop` and the `others` must be those of the settings."""
         settings = self.settings
         settings.check(benchmark, workshop)
-        split = split_groups(benchmark.groups, settings.search_size, settings.search.seed)
+        settings.check_others(others)
+        split = self._split(benchmark)
         found = search(
             benchmark, workshop, split, settings.search, reporter, jobs, settings.on_invalid,
-            lambda prepared: self._evolve(prepared, reporter, limits),
+            lambda prepared: self._evolve(prepared, reporter, limits), [Case(b, w, self._split(b)) for b, w in others],
         )  # fmt: skip
         if not found.complete:
             return Outcome(None, found.result, found.seconds)
@@ -87,6 +90,9 @@ class Run:
             self.files.finish()
         exact = found.seconds["exact"] + time.perf_counter() - start
         return Outcome(document, found.result, {**found.seconds, "exact": exact})
+
+    def _split(self, benchmark: Benchmark) -> Split:
+        return split_groups(benchmark.groups, self.settings.search_size, self.settings.search.seed)
 
     def _evolve(self, prepared: PreparedSearch, reporter: Reporter, limits: Limits | None) -> SearchResult:
         """From the last checkpoint to the end or to a limit, with a checkpoint of where it ended."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from fitness.features.workshop import Workshop
@@ -13,10 +13,11 @@ from models.benchmarks.benchmark import Benchmark
 from storage.datum import Datum
 from storage.errors import ZcpError
 
-__all__ = ["ON_INVALID", "BadRun", "RunSettings"]
+__all__ = ["ON_INVALID", "BadRun", "RunCase", "RunSettings"]
 
 ON_INVALID = ("fail", "drop")
 _MAX_PATH = 4096
+_MOST_OTHERS = 100
 
 
 class BadRun(ZcpError, ValueError):
@@ -24,12 +25,22 @@ class BadRun(ZcpError, ValueError):
 
 
 @dataclass(frozen=True)
+class RunCase:
+    """A further benchmark of a run: its name or path, metric and digest, and the digest of its token batch."""
+
+    benchmark: str
+    metric: str
+    digest: str
+    tokens: str
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """What a run depends on besides the search itself; all of it decides the result.
 
-    `benchmark` is a name, or a path that is kept absolute; `tokens` the digest of the token batch. `on_invalid` says
-    what becomes of an architecture whose network overflows: `fail` ends the run with its id, `drop` leaves it out of
-    everything. BadRun if a number could not be read back.
+    `benchmark` is a name, or a path that is kept absolute, `others` are further ones of the same search; `tokens` the
+    digest of the token batch. `on_invalid` says what becomes of an architecture whose network overflows: `fail` ends
+    the run with its id, `drop` leaves it out of everything. BadRun if a number could not be read back.
     """
 
     benchmark: str
@@ -44,19 +55,28 @@ class RunSettings:
     corpus: str | None = None
     build: str | None = None
     on_invalid: str = "fail"
+    others: tuple[RunCase, ...] = ()
 
     def __post_init__(self) -> None:
-        if os.sep in self.benchmark or self.benchmark.startswith("."):
-            object.__setattr__(self, "benchmark", os.path.abspath(self.benchmark))
+        object.__setattr__(self, "benchmark", _whole(self.benchmark))
+        object.__setattr__(self, "others", tuple(replace(o, benchmark=_whole(o.benchmark)) for o in self.others))
         whole = Datum("settings", vars(self), BadRun)
         for name, (low, high) in _RANGES.items():
             whole[name].integer(low, high)
 
     def check(self, benchmark: Benchmark, workshop: Workshop) -> None:
         """Refuse another content than the run began with; BadRun says of what."""
-        if benchmark.digest != self.benchmark_digest:
+        self._check(benchmark, workshop, self.benchmark_digest, self.tokens)
+
+    def check_others(self, others: Sequence[tuple[Benchmark, Workshop]]) -> None:
+        """The same of the further benchmarks."""
+        for case, (benchmark, workshop) in zip(self.others, others, strict=True):
+            self._check(benchmark, workshop, case.digest, case.tokens)
+
+    def _check(self, benchmark: Benchmark, workshop: Workshop, digest: str, tokens: str) -> None:
+        if benchmark.digest != digest:
             raise BadRun(f"{benchmark.name}: its content changed since the run began; restore it or start a new run")
-        if workshop.batch.digest != self.tokens:
+        if workshop.batch.digest != tokens:
             text = self.corpus or "the built-in passage"
             raise BadRun(f"{text}: the text changed since the run began; restore it or start a new run")
 
@@ -66,7 +86,9 @@ class RunSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for config.json."""
-        return {**self.__dict__, "search": self.search.to_dict()}
+        plain = {name: value for name, value in vars(self).items() if name != "others"}
+        others = {"others": [dict(vars(other)) for other in self.others]} if self.others else {}
+        return {**plain, "search": self.search.to_dict(), **others}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "config.json") -> RunSettings:
@@ -83,7 +105,19 @@ class RunSettings:
         values: dict[str, Any] = {name: whole[name].integer(low, high) for name, (low, high) in _RANGES.items()}
         values |= {name: whole[name].text(_MAX_PATH) for name in ("benchmark", "metric", "benchmark_digest", "tokens")}
         values |= {name: whole[name].optional_text(_MAX_PATH) for name in ("corpus", "build")}
-        return cls(search=search, on_invalid=on_invalid.value, **values)
+        others = whole["others"].items(_MOST_OTHERS) if "others" in whole.mapping() else ()
+        return cls(search=search, on_invalid=on_invalid.value, others=tuple(map(_run_case, others)), **values)
+
+
+def _run_case(item: Datum) -> RunCase:
+    names = [field.name for field in fields(RunCase)]
+    item.only(*names)
+    return RunCase(*(item[name].text(_MAX_PATH) for name in names))
+
+
+def _whole(benchmark: str) -> str:
+    """A name as it is, a path from the root."""
+    return os.path.abspath(benchmark) if os.sep in benchmark or benchmark.startswith(".") else benchmark
 
 
 _RANGES = {"search_size": (1, 10**6), "init_seed": (0, 2**63 - 2), "batch": (1, 4096), "seq_len": (2, 4096)}

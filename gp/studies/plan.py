@@ -78,6 +78,7 @@ _ALGORITHMS = (
     Setting("nsga2", {"algorithm": "nsga2", "population": 200}),
     Setting("lpzero", PUBLISHED),
 )
+_CONSTANTS = (Setting("without constants"), Setting("constants", {"constants": True}))
 _SIZES = tuple(Setting(f"n = {n}", search_size=n) for n in (20, 30, 50, 100, 150))
 
 STUDIES: dict[str, Study] = {
@@ -92,6 +93,7 @@ STUDIES: dict[str, Study] = {
         Study("objective", "what the search maximises", "both", _OBJECTIVES),
         Study("kind", "kinds of formula and the choice among them", "or coarse", _KINDS, {}),
         Study("algorithm", "what crossover, mutation and sweeps contribute", "memetic", _ALGORITHMS, {}),
+        Study("constants", "constants before what is added up", "without constants", _CONSTANTS, {}),
         Study("sample", "n, the architectures that the search sees", "n = 50", _SIZES),
     )
 }
