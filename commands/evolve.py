@@ -180,11 +180,13 @@ def _several(
     for flag, given in (("--space", space), ("--metric", metric)):
         if given is not None:
             raise click.UsageError(f"{flag}: got {given} with {len(names)} benchmarks; leave it out")
-    found = [_checked(None, name, None, search_size) for name in names]
-    digests = [benchmark.digest for _, benchmark in found]
-    if twice := [name for name, (_, b) in zip(names, found, strict=True) if digests.count(b.digest) > 1]:
-        raise click.UsageError(f"--benchmark: got {twice[0]} twice, wanted different ones")
-    return found
+    found = dict[str, tuple[str, Benchmark]]()
+    for name in names:
+        digest = load_named(name).digest
+        if digest in found:
+            raise click.UsageError(f"--benchmark: got {name} twice, wanted different ones")
+        found[digest] = _checked(None, name, None, search_size)
+    return list(found.values())
 
 
 def _checked(space: str | None, name: str | None, metric: str | None, search_size: int) -> tuple[str, Benchmark]:
