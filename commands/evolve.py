@@ -180,13 +180,10 @@ def _several(
     for flag, given in (("--space", space), ("--metric", metric)):
         if given is not None:
             raise click.UsageError(f"{flag}: got {given} with {len(names)} benchmarks; leave it out")
-    found = dict[str, tuple[str, Benchmark]]()
-    for name in names:
-        digest = load_named(name).digest
-        if digest in found:
-            raise click.UsageError(f"--benchmark: got {name} twice, wanted different ones")
-        found[digest] = _checked(None, name, None, search_size)
-    return list(found.values())
+    digests = [load_named(name).digest for name in names]
+    if twice := [name for name, digest in zip(names, digests, strict=True) if digests.count(digest) > 1]:
+        raise click.UsageError(f"--benchmark: got {twice[0]} twice, wanted different ones")
+    return [_checked(None, name, None, search_size) for name in names]
 
 
 def _checked(space: str | None, name: str | None, metric: str | None, search_size: int) -> tuple[str, Benchmark]:
