@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,8 +203,10 @@ def _execute(run: Run, features: FeatureOptions, limits: Limits, jobs: int) -> t
     chosen = run.settings
     benchmark = load_named(chosen.benchmark, chosen.metric)
     corpus = Path(chosen.corpus) if chosen.corpus else None
-    where = features.devices, features.bank
-    kept = FeatureOptions(chosen.build, chosen.batch, chosen.seq_len, corpus, chosen.init_seed, *where)
+    kept = replace(
+        features, build=chosen.build, batch=chosen.batch, seq_len=chosen.seq_len, corpus=corpus,
+        init_seed=chosen.init_seed,
+    )  # fmt: skip
     with live(chosen.search.iterations) as reporter, kept.open(benchmark.space).staffed() as workshop:
         return run.execute(benchmark, workshop, reporter, jobs, limits), benchmark
 
