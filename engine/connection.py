@@ -33,8 +33,7 @@ def connected(address: str) -> Iterator[Client]:
         from distributed import Client
     except ImportError as error:
         raise ClusterError(f"--engine dask: {error.name} is not installed; {INSTALL}") from None
-    # Lost connections are told in one line of ours.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    _silence()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of versions: we check those that matter
         try:
@@ -58,3 +57,10 @@ def address_of(scheduler: str) -> str:
         return address_of(Datum(scheduler, found, BadFile)["address"].text(200))
     except BadFile as error:
         raise ClusterError(f"--scheduler: {error}") from None
+
+
+def _silence() -> None:
+    """Have lost connections told in one line of ours: not in the tracebacks of dask, whose loggers each have a level."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
