@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -76,10 +77,13 @@ class Cluster:
             trip.call_off()
 
     def submit(self, function: Callable[[Task, str], Result], task: Task, hand: Hand) -> Future:
-        """The task, given to one worker."""
-        return self._client.submit(
-            _work, function, task, hand.device, hand.id, workers=[hand.address], pure=False, retries=0
-        )
+        """The task, given to one worker. It goes as bytes, which are the answer where they are read: the scheduler,
+        which reads every task as well, needs neither this project nor torch."""
+        import cloudpickle
+
+        parcel = cloudpickle.dumps(_Parcel(function, task, hand.device, hand.id))
+        key = f"zcp-{task}-{uuid.uuid4().hex}"
+        return self._client.submit(cloudpickle.loads, parcel, key=key, workers=[hand.address], retries=0)
 
     def cancel(self, futures: Sequence[Future]) -> None:
         """Call off what has not begun; what has begun ends, and nobody asks for it."""
@@ -116,6 +120,19 @@ class Cluster:
         except OSError:
             self.check()
             raise ClusterError(f"scheduler {self.address}: does not answer; run this again when it does") from None
+
+
+@dataclass(frozen=True)
+class _Parcel(Generic[Task]):
+    """A call that is made where it is unpacked."""
+
+    function: Callable[[Task, str], Any]
+    task: Task
+    device: str
+    id: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _work, (self.function, self.task, self.device, self.id)
 
 
 def _work(function: Callable[[Task, str], Result], task: Task, device: str, id: str) -> tuple[bool, Any] | None:
@@ -230,4 +247,5 @@ class _Round(Generic[Task, Result]):
                 f"{errand.task}: lost the worker {errand.lost[0]} and then {errand.lost[1]}, wanted one that lives; "
                 "give workers more memory, or leave it out, then run this again: what is finished is kept"
             )
+        log.warning("the worker %s was lost on %s, which is given to another one", errand.hand.address, errand.task)
         self.again.append(errand)

@@ -60,7 +60,7 @@ def address_of(scheduler: str) -> str:
 
 
 def _silence() -> None:
-    """Have lost connections told in one line of ours: not in the tracebacks of dask, whose loggers each have a level."""
+    """Have lost connections told in one line of ours, not in tracebacks of dask, whose loggers each have a level."""
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("distributed"):
             logging.getLogger(name).setLevel(logging.CRITICAL)

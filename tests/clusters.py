@@ -41,7 +41,9 @@ class Loopback:
     def __post_init__(self) -> None:
         for name in ("", "flags"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.file)
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.file, path=""
+        )
         wait_until(self.file.exists, "a scheduler file")
 
     @property

@@ -91,7 +91,7 @@ def test_a_bank_and_a_hall_of_a_cluster_have_the_bytes_of_one_process(
 ) -> None:
     before = workers.executed()
     assert cli.main([*extracted(table, tmp_path / "bank"), *workers.options]) == 0
-    assert workers.executed() == before + 30
+    assert workers.executed() - before == 30
     assert cli.main([*searched(table, tmp_path, "all"), *workers.options]) == 0
     assert not difference(contents(quiet), contents(tmp_path))
     hall = str(tmp_path / "all" / "hall_of_fame.json")
