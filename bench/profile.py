@@ -85,7 +85,8 @@ def visit(architecture: Architecture, batch: TokenBatch, texts: list[str], folde
     parts.timed("overflow check", lambda: visited.overflows)
     entry = parts.timed("sketch", lambda: sketch_features(features))
     parts.timed("write", lambda: bank.save_sketch(architecture, entry))
-    parts.timed("exact scores of the hall", lambda: formula_scores(texts).take(bank, architecture, visited))
+    taker = formula_scores(texts)
+    parts.timed("exact scores of the hall", lambda: taker.keep(bank, architecture, taker.take(visited)))
 
 
 def networks(name: str, count: int) -> dict[str, Any]:

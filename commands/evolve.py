@@ -166,8 +166,10 @@ def _execute(run: Run, features: FeatureOptions, limits: Limits, jobs: int) -> t
     chosen = run.settings
     benchmark = load_named(chosen.benchmark, chosen.metric)
     corpus = Path(chosen.corpus) if chosen.corpus else None
-    where = features.devices, features.bank
-    kept = FeatureOptions(chosen.build, chosen.batch, chosen.seq_len, corpus, chosen.init_seed, *where)
+    kept = replace(
+        features, build=chosen.build, batch=chosen.batch, seq_len=chosen.seq_len, corpus=corpus,
+        init_seed=chosen.init_seed,
+    )  # fmt: skip
     with ExitStack() as open_ones:
         reporter = open_ones.enter_context(live(chosen.search.iterations))
         workshop = open_ones.enter_context(kept.open(benchmark.space).staffed())

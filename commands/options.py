@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import click
 
 from commands.output import program_name, say, was_given
 
 if TYPE_CHECKING:
+    from engine.cluster import Cluster
     from fitness.features.workshop import Workshop
     from fitness.predictors.predictor import Provenance
     from gp.hall_file import HallDocument
@@ -162,7 +163,15 @@ ON_INVALID = click.option(
     "--on-invalid", type=Name("fail", "drop"), default="fail", show_default=True,
     help="An architecture whose network overflows: end with its id, or leave it out.",
 )  # fmt: skip
-WHERE = ("devices", "bank")  # the options that a next command needs to find what this one has made
+WHERE = (
+    "devices",
+    "mix_devices",
+    "engine",
+    "scheduler",
+    "bank",
+)  # the options that a next command needs to find what this one has made
+
+CONNECTION = "zcp.cluster"  # the name of a command's cluster in its context
 
 
 @dataclass(frozen=True)
@@ -175,6 +184,9 @@ class FeatureOptions:
     corpus: Path | None = None
     init_seed: int = 0
     devices: str = "auto"
+    mix_devices: bool = False
+    engine: str = "local"
+    scheduler: str | None = None
     bank: Path = Path(".cache/bank")
 
     def open(self, space: str) -> Workshop:
@@ -183,8 +195,24 @@ class FeatureOptions:
 
         return Workshop.open(
             space, build=self.build, batch=self.batch, length=self.seq_len, corpus=self.corpus,
-            init_seed=self.init_seed, devices=self.devices, bank=self.bank,
+            init_seed=self.init_seed, devices=self.devices, mix_devices=self.mix_devices, cluster=self._cluster(),
+            bank=self.bank,
         )  # fmt: skip
+
+    def _cluster(self) -> Cluster | None:
+        """The cluster that is asked for; one connection for all workshops of a command, and until its end."""
+        if (self.engine == "dask") != (self.scheduler is not None):
+            raise click.UsageError("--engine dask and --scheduler ADDRESS or FILE.json go together")
+        if self.scheduler is None:
+            return None
+        from engine.cluster import Cluster
+        from fitness.features.workshop import NEEDS
+
+        context = click.get_current_context()
+        if CONNECTION not in context.meta:
+            opened = Cluster.open(self.scheduler, NEEDS, self.devices, self.mix_devices)
+            context.meta[CONNECTION] = context.with_resource(opened)
+        return cast(Cluster, context.meta[CONNECTION])
 
     def of_run(self, hall: HallDocument | Provenance, space: str) -> FeatureOptions:
         """Those of the run behind a hall of fame or a predictor, where the user gives none; differences are said."""
@@ -229,6 +257,15 @@ feature_options = gathered(
     click.option("--corpus", type=click.Path(path_type=Path), help="Your own text instead of the passage."),
     click.option("--init-seed", type=click.IntRange(0, 2**63 - 2), default=0, show_default=True, help="Of weights."),
     click.option("--devices", default="auto", show_default=True, help="cpu | cpu,cpu | cuda:0,cuda:1 | auto."),
+    click.option("--mix-devices", is_flag=True, help="CPUs and GPUs together, though their last bits differ."),
+    click.option(
+        "--engine",
+        type=Name("local", "dask"),
+        default="local",
+        show_default=True,
+        help="Who visits networks: processes of this machine, or a dask cluster.",
+    ),
+    click.option("--scheduler", metavar="ADDRESS|FILE.json", help="Of the dask cluster."),
     click.option(
         "--bank",
         type=click.Path(path_type=Path),

@@ -43,7 +43,8 @@ def say_next(*words: object, keep: Sequence[str] = (), label: str = "next") -> N
     context = click.get_current_context()
     for parameter in context.command.params:
         if parameter.name in keep and was_given(str(parameter.name)):
-            parts += [parameter.opts[0], str(context.params[str(parameter.name)])]
+            is_flag = isinstance(parameter, click.Option) and parameter.is_flag
+            parts += [parameter.opts[0]] if is_flag else [parameter.opts[0], str(context.params[str(parameter.name)])]
     say(f"{label}: {program_name()} {shlex.join(parts)}")
 
 

@@ -180,7 +180,7 @@ def _say_visits(source: _Source, workshop: Workshop, sketch: bool) -> None:
 
     taker = SketchTaker() if sketch else formula_scores([formula.proxy.text for formula in source.formulas])
     architectures = {a.digest: a for a in source.benchmark.architectures}.values()
-    if lacking := sum(taker.lacks(workshop.bank, architecture) for architecture in architectures):
+    if lacking := sum(taker.lacking(workshop.bank, a) is not None for a in architectures):
         say(f"{source.benchmark.name}: {lacking} of {len(architectures)} networks to visit, the rest is in the bank")
 
 

@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Generic, TypeVar
 
+from engine.memory import free_on
+from engine.protocol import answer
 from engine.threads import one_thread
 from storage.errors import ZcpError
 
@@ -99,7 +100,7 @@ class Crew:
     def __init__(self, devices: Sequence[str], niceness: int = 0) -> None:
         if getattr(multiprocessing.current_process(), "_inheriting", False):
             os._exit(_UNGUARDED)  # this process is a worker that imports the script of its owner
-        self.vacant, self.niceness = list(devices), niceness
+        self.devices, self.vacant, self.niceness = tuple(devices), list(devices), niceness
         self.idle: list[_Worker] = []
         self.busy: list[_Worker] = []
 
@@ -116,9 +117,13 @@ class Crew:
             for worker in self.idle + self.busy:
                 worker.kill()
 
+    def free_memory(self) -> int | None:
+        """Bytes that can be taken on every device."""
+        return free_on(self.devices)
+
     def run(self, function: Callable[[Task, str], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
         """The pairs (task, result) as they finish: every device is busy with one task until none is left. What is in
-        progress when nobody asks for more is finished, for the bank, unless Ctrl-C says that there is no time."""
+        progress when nobody asks for more is finished, unless Ctrl-C says that there is no time."""
         try:
             yield from self._run(function, tasks)
         except (Exception, GeneratorExit):
@@ -192,16 +197,7 @@ def _work(connection: Connection, niceness: int) -> None:
     threading.Thread(target=_leave_with_owner, daemon=True).start()
     with one_thread(), contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            connection.send(_answer(*connection.recv()))
-
-
-def _answer(function: Callable[[Any, str], Any], task: Any, device: str) -> tuple[bool, Any]:
-    """Whether the function returned, and what it returned or raised."""
-    try:
-        return True, function(task, device)
-    except Exception as error:  # noqa: BLE001 - the owner raises it
-        error.add_note(f"in a worker process:\n{traceback.format_exc()}")
-        return False, error
+            connection.send(answer(*connection.recv()))
 
 
 def _leave_with_owner() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 import torch
 
 from storage.errors import ZcpError
 
-__all__ = ["BadDevice", "check_devices"]
+__all__ = ["MIXED", "BadDevice", "check_devices", "kind_of"]
+
+MIXED = "mixed"  # kinds of devices, where the user has said that this is well
 
 
 class BadDevice(ZcpError, ValueError):
@@ -30,6 +33,20 @@ def check_devices(text: str) -> tuple[str, ...]:
         if name != "cpu" and int(known[1] or 0) >= torch.cuda.device_count():
             raise BadDevice(f"devices: got {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices; use cpu")
     return names
+
+
+def kind_of(devices: Sequence[str], mix: bool = False) -> str:
+    """What all devices are, cpu or cuda, whose numbers differ in their last bits; BadDevice if they are not alike,
+    unless they are to be mixed: then the kind is another one, whoever is there."""
+    kinds = sorted({device.split(":")[0] for device in devices})
+    if mix:
+        return MIXED
+    if len(kinds) > 1:
+        raise BadDevice(
+            f"devices: got {' and '.join(kinds)} together, whose numbers differ in their last bits, wanted one kind; "
+            "choose it with --devices, or use --mix-devices"
+        )
+    return kinds[0]
 
 
 def _all_devices() -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["free_memory"]
+__all__ = ["free_memory", "free_on"]
 
 MEMINFO = Path("/proc/meminfo")
 GROUP = Path("/sys/fs/cgroup")  # of control groups, version 2
@@ -15,6 +16,19 @@ def free_memory(meminfo: Path = MEMINFO, group: Path = GROUP) -> int | None:
     """Bytes that can be taken without swapping, as Linux estimates them; None where nothing tells."""
     found = [n for n in (_available(meminfo), _left_to_group(group)) if n is not None]
     return min(found) if found else None
+
+
+def free_on(devices: Sequence[str]) -> int | None:
+    """Bytes that can be taken on each of these devices: networks are built on the CPU, then moved."""
+    found = [free_memory(), *(_free_on_cuda(device) for device in devices if device != "cpu")]
+    known = [n for n in found if n is not None]
+    return min(known) if known else None
+
+
+def _free_on_cuda(device: str) -> int:
+    import torch
+
+    return torch.cuda.mem_get_info(device)[0]
 
 
 def _available(meminfo: Path) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from engine.threads import one_thread
+from engine.repeatable import repeatable
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
@@ -78,7 +78,7 @@ def latency_of(architecture: Architecture, batch: TokenBatch, build: str | None 
     model: Any = SPACES[architecture.space].build(architecture, 0, build)
     model.to(device).eval()
     tokens = batch.tokens[:1].to(device)
-    with one_thread(), torch.inference_mode():
+    with repeatable(device), torch.inference_mode():
         seconds = [_pass(model, tokens) for _ in range(WARM_UPS + RUNS)][WARM_UPS:]
     low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
     return Latency(median, low, high)

@@ -27,7 +27,7 @@ from primitives.invalid import Invalid
 from primitives.proxy import Proxy
 from primitives.scoring import RESOLUTION
 
-__all__ = ["SearchProblem", "is_coarse"]
+__all__ = ["SearchProblem", "is_coarse", "probed", "second_initialisation"]
 
 PROBE_COUNT = 8  # architectures of the search split that are initialised twice
 CLEAR = 8 * 2.0**-RESOLUTION  # relative; levels that differ by a step of the resolution only are rounding
@@ -139,8 +139,17 @@ def is_coarse(scores: np.ndarray, share: float) -> np.ndarray:
 
 def _probes(seen: Sequence[Architecture], workshop: Workshop, progress: Progress | None) -> Probes:
     """A few of the architectures under two initialisations; those that overflow under the second are left out."""
-    retest = workshop.initialised(workshop.bank.key.init_seed + 1)
-    chosen = seen[:: max(1, len(seen) // PROBE_COUNT)][:PROBE_COUNT]
+    retest, chosen = second_initialisation(workshop), probed(seen)
     bad = overflowing(chosen, retest, progress)
     chosen = [architecture for architecture in chosen if architecture.id not in bad]
     return Probes(branch_table(chosen, workshop), branch_table(chosen, retest))
+
+
+def probed(seen: Sequence[Architecture]) -> Sequence[Architecture]:
+    """The few architectures of a search split that formulas are tried on."""
+    return seen[:: max(1, len(seen) // PROBE_COUNT)][:PROBE_COUNT]
+
+
+def second_initialisation(workshop: Workshop) -> Workshop:
+    """The workshop of what the probes are compared with."""
+    return workshop.initialised(workshop.bank.key.init_seed + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,6 +47,10 @@ class TokenBatch:
     tokens: torch.Tensor
     digest: str
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Plain numbers, not a tensor: tasks that travel to another machine hold no torch objects.
+        return _restored, (self.tokens.tolist(), self.digest)
+
     @classmethod
     def from_text(cls, text: bytes, batch: int = 4, length: int = 64, name: str = "text") -> TokenBatch:
         """Cut `text` into `batch` evenly spread windows of `length` bytes; raise BadCorpus if it is too short."""
@@ -72,3 +77,7 @@ class TokenBatch:
         """A user's own text file, read as bytes; BadFile if it is none."""
         with opened(path, "a text file") as file:
             return cls.from_text(file.read(MAX_TEXT), batch, length, str(path))
+
+
+def _restored(rows: list[list[int]], digest: str) -> TokenBatch:
+    return TokenBatch(torch.tensor(rows, dtype=torch.int64), digest)

@@ -105,7 +105,7 @@ def test_another_version_of_the_code_makes_a_figure_void(
     before = set(taker.load(bank, a))
     monkeypatch.setattr(figures_module, "SCORING_VERSION", 99)
     monkeypatch.setitem(ZOO, "SNIP", dataclasses.replace(ZOO["SNIP"], version=99, measure=lambda network: 5))
-    assert before == set(taker.names) and taker.lacks(bank, a) and taker.damaged(bank, a) is None
+    assert before == set(taker.names) and taker.lacking(bank, a) and taker.damaged(bank, a) is None
     assert set(taker.load(bank, a)) == ({"GraSP"} if place == 0 else set())
     found = measured(workshop, taker, [a])[0]
     assert set(found) == set(taker.names) and (place or found["SNIP"].value == 5)
@@ -147,7 +147,7 @@ def test_a_network_that_overflows_has_no_figure(
         model.h[0].mlp.c_proj.weight.fill_(1e38)  # type: ignore[index]
     visited, found = Visited(model, batch.tokens, collect(model, batch)), dict[str, Figure]()
     for taker in (hand_made_figures(tuple(ZOO)), formula_scores(["sum[ abs(W) ]"])):
-        taker.take(workshop.bank, tiny_architectures[0], visited)
+        taker.keep(workshop.bank, tiny_architectures[0], taker.take(visited))
         found |= taker.load(workshop.bank, tiny_architectures[0])
     assert found["Synflow"].value is not None  # reads the weights alone, and in float64
     for name, figure in found.items():
@@ -217,10 +217,10 @@ def test_a_staffed_workshop_makes_the_same_bank_with_workers_that_stay(
     bank = FeatureBank(tmp_path / "staffed", workshop.bank.key)
     with dataclasses.replace(workshop, bank=bank, devices=("cpu", "cpu")).staffed() as staffed:
         assert staffed.extract(tiny_architectures[:2]) == 2
-        workers = {worker.process.pid for worker in staffed.crew.idle}  # type: ignore[union-attr]
+        workers = {worker.process.pid for worker in staffed.engine.idle}  # type: ignore[union-attr]
         assert staffed.extract(tiny_architectures) == len(tiny_architectures) - 2
-        assert staffed.initialised(1).crew is staffed.crew
-        assert workers <= {worker.process.pid for worker in staffed.crew.idle}  # type: ignore[union-attr]
+        assert staffed.initialised(1).engine is staffed.engine
+        assert workers <= {worker.process.pid for worker in staffed.engine.idle}  # type: ignore[union-attr]
     for architecture in tiny_architectures:
         paths = [b.sketches.path(b.entry(architecture)) for b in (workshop.bank, bank)]
         assert paths[0].read_bytes() == paths[1].read_bytes()
@@ -230,8 +230,8 @@ def test_a_network_that_needs_more_memory_than_is_free_is_refused_at_once(
     tmp_path: Path, tiny_architectures: list[Architecture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path)
-    monkeypatch.setattr("fitness.features.workshop.free_memory", lambda: 4096)
+    monkeypatch.setattr("engine.memory.free_memory", lambda: 4096)
     with pytest.raises(FeatureError, match=r"tiny0: needs 0\.0 GiB for weights and gradients, but only 0\.0 are free"):
         workshop.extract(tiny_architectures[:1])
-    monkeypatch.setattr("fitness.features.workshop.free_memory", lambda: None)
+    monkeypatch.setattr("engine.memory.free_memory", lambda: None)
     assert workshop.extract(tiny_architectures[:1]) == 1

@@ -43,7 +43,8 @@ class BadFeatures(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class FeatureKey:
-    """Everything the features of an architecture depend on, besides the architecture."""
+    """Everything the features of an architecture depend on, besides the architecture; `device` is the kind of device
+    that they are computed on (`engine.devices.kind_of`)."""
 
     space: str
     build: str
@@ -52,17 +53,24 @@ class FeatureKey:
     space_version: int = 0
     extractor_version: int = EXTRACTOR_VERSION
     sketch_version: int = SKETCH_VERSION
+    device: str = "cpu"
 
     @classmethod
-    def create(cls, space: str, tokens: str, init_seed: int = 0, build: str | None = None) -> FeatureKey:
+    def create(
+        cls, space: str, tokens: str, init_seed: int = 0, build: str | None = None, device: str = "cpu"
+    ) -> FeatureKey:
         """The key of a space's default (or the named) build; BadFeatures if there is no such space or build."""
         found = SPACES[_known("space", space, tuple(SPACES))]
-        return cls(space, _known("build", build or found.builds[0], found.builds), tokens, init_seed, found.version)
+        chosen = _known("build", build or found.builds[0], found.builds)
+        return cls(space, chosen, tokens, init_seed, found.version, device=device)
 
     @property
     def digest(self) -> str:
-        """Name of this key in results."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """Name of this key in results. That of a CPU is the one it had before there were other kinds."""
+        parts = asdict(self)
+        if self.device == "cpu":
+            del parts["device"]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _known(what: str, got: str, known: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fitness.features.bank import FeatureBank
@@ -58,7 +58,7 @@ def _float(item: Datum) -> float:
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of the proxies called `names`, as a taker of visits: `measure` makes those that `folder` lacks."""
+    """The figures of the proxies called `names`, as a taker of visits: `measure` makes them, `folder` keeps them."""
 
     names: tuple[str, ...]
     folder: str
@@ -76,13 +76,16 @@ class Figures:
             raise BadFile(f"{self.shelf(bank).path(bank.entry(architecture))}: is not what was written; run this again")
         return found
 
-    def lacks(self, bank: FeatureBank, architecture: Architecture) -> bool:
-        return not set(self.names) <= set(self.load(bank, architecture))
-
-    def take(self, bank: FeatureBank, architecture: Architecture, visited: Visited) -> None:
+    def lacking(self, bank: FeatureBank, architecture: Architecture) -> Figures | None:
         known = self.load(bank, architecture)
-        lacking = [name for name in dict.fromkeys(self.names) if name not in known]
-        self.shelf(bank).save(bank.entry(architecture), self.measure(visited, lacking))
+        names = tuple(name for name in dict.fromkeys(self.names) if name not in known)
+        return replace(self, names=names) if names else None
+
+    def take(self, visited: Visited) -> Mapping[str, Figure]:
+        return self.measure(visited, self.names)
+
+    def keep(self, bank: FeatureBank, architecture: Architecture, taken: Mapping[str, Figure]) -> None:
+        self.shelf(bank).save(bank.entry(architecture), taken)
 
     def damaged(self, bank: FeatureBank, architecture: Architecture) -> Path | None:
         shelf, key = self.shelf(bank), bank.entry(architecture)

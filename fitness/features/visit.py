@@ -1,11 +1,10 @@
-"""Visits: a network is built and run once, by one process, and every taker keeps what it wants of it."""
+"""Visits: a network is built and run once, by one worker, and every taker takes what it wants of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,13 +12,14 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from fitness.features.bank import FeatureBank, sketch_features
-from fitness.features.collect import Features, collect
+from engine.repeatable import repeatable
+from fitness.features.bank import FeatureBank, SketchEntry, sketch_features
+from fitness.features.collect import FeatureError, Features, collect
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 
-__all__ = ["SketchTaker", "Taker", "Visit", "VisitState", "Visited", "visit"]
+__all__ = ["SketchTaker", "Taker", "Visit", "Visited", "visit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +56,18 @@ class Visited:
 
 
 class Taker(Protocol):
-    """What somebody wants of networks, and keeps in the bank; it travels to worker processes."""
+    """What somebody wants of networks. It travels to workers, which take it; the bank is written by its owner."""
 
-    def lacks(self, bank: FeatureBank, architecture: Architecture) -> bool:
-        """Whether the bank lacks some of it."""
+    def lacking(self, bank: FeatureBank, architecture: Architecture) -> Taker | None:
+        """The taker of what the bank lacks; None where it has all."""
         ...
 
-    def take(self, bank: FeatureBank, architecture: Architecture, visited: Visited) -> None:
-        """Write what the bank lacks of it."""
+    def take(self, visited: Visited) -> Any:
+        """What there is to keep of a network: plain data and arrays."""
+        ...
+
+    def keep(self, bank: FeatureBank, architecture: Architecture, taken: Any) -> None:
+        """Write what was taken."""
         ...
 
     def damaged(self, bank: FeatureBank, architecture: Architecture) -> Path | None:
@@ -74,46 +78,42 @@ class Taker(Protocol):
 class SketchTaker:
     """The sketch of a network."""
 
-    def lacks(self, bank: FeatureBank, architecture: Architecture) -> bool:
-        return bank.load_sketch(architecture) is None
+    def lacking(self, bank: FeatureBank, architecture: Architecture) -> SketchTaker | None:
+        return self if bank.load_sketch(architecture) is None else None
 
-    def take(self, bank: FeatureBank, architecture: Architecture, visited: Visited) -> None:
-        bank.save_sketch(architecture, sketch_features(visited.features))
+    def take(self, visited: Visited) -> SketchEntry:
+        return sketch_features(visited.features)
+
+    def keep(self, bank: FeatureBank, architecture: Architecture, taken: SketchEntry) -> None:
+        bank.save_sketch(architecture, taken)
 
     def damaged(self, bank: FeatureBank, architecture: Architecture) -> Path | None:
         path = bank.sketches.path(bank.entry(architecture))
-        return path if path.exists() and self.lacks(bank, architecture) else None
+        return path if path.exists() and bank.load_sketch(architecture) is None else None
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What one worker does with one network; `wait` for another process that works on the same one."""
+    """What a worker does with one network, as plain data: it can be sent anywhere, and needs no file there."""
 
-    bank: FeatureBank
-    batch: TokenBatch
     architecture: Architecture
+    batch: TokenBatch
+    init_seed: int
+    build: str
     takers: Sequence[Taker]
-    wait: bool = False
+
+    def __str__(self) -> str:
+        return self.architecture.id
 
 
-class VisitState(Enum):
-    """How a visit ended."""
-
-    MADE = "this process did the work"
-    FOUND = "another process did it meanwhile"
-    BUSY = "another process is doing it"
-
-
-def visit(task: Visit, device: str) -> VisitState:
-    """Build the network once; write what the bank still lacks, as the only process that works on it."""
-    bank, architecture = task.bank, task.architecture
-    with bank.claim(architecture, task.wait) as mine:
-        if not mine:
-            return VisitState.BUSY
-        lacking = [taker for taker in task.takers if taker.lacks(bank, architecture)]
-        if not lacking:
-            return VisitState.FOUND
-        visited = Visited.run(architecture, task.batch, bank.key.init_seed, bank.key.build, device)
-        for taker in lacking:
-            taker.take(bank, architecture, visited)
-        return VisitState.MADE
+def visit(task: Visit, device: str) -> list[Any]:
+    """What each taker takes, from a network that is built once. FeatureError if the device is too small for it."""
+    try:
+        with repeatable(device):
+            visited = Visited.run(task.architecture, task.batch, task.init_seed, task.build, device)
+            return [taker.take(visited) for taker in task.takers]
+    except torch.OutOfMemoryError:
+        raise FeatureError(
+            f"{task.architecture.id}: takes more memory than {device} has; use a larger device or the CPU, lower "
+            "--batch or --seq-len, or leave it out"
+        ) from None

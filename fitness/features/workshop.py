@@ -3,41 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from engine.cluster import Cluster
 from engine.crew import Crew, map_on_devices
-from engine.devices import check_devices
-from engine.memory import free_memory
+from engine.devices import MIXED, BadDevice, check_devices, kind_of
+from engine.hands import Need
+from engine.memory import free_on
+from engine.protocol import Engine
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
 from fitness.features.figures import formula_scores
-from fitness.features.visit import SketchTaker, Taker, Visit, VisitState, visit
+from fitness.features.gathering import Gathering, Progress
+from fitness.features.visit import SketchTaker, Taker, Visit
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 from primitives.proxy import Proxy
 
-__all__ = ["Progress", "Workshop"]
+__all__ = ["NEEDS", "Progress", "Workshop"]
 
 MAX_PARAMETERS = 4_000_000_000  # 16 GB of weights: beyond that a description is a mistake or an attack
 
-Progress = Callable[[int, int], None]
-"""Called with (networks done, networks in all)."""
+NEEDS = (
+    Need("torch", "torch", "__version__"),
+    Need("transformers", "transformers", "__version__"),
+    Need("extractor version", "fitness.features.collect", "EXTRACTOR_VERSION"),
+    Need("sketch version", "fitness.features.sketch", "SKETCH_VERSION"),
+    Need("scoring version", "primitives.scoring", "SCORING_VERSION"),
+)
+"""What a worker elsewhere must have as this process has it."""
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """A bank, a token batch, and the devices that networks are visited on, by workers of a `crew` if it has one."""
+    """A bank, a token batch, and the devices that networks are visited on, by workers of an `engine` if it has one."""
 
     bank: FeatureBank
     batch: TokenBatch
     devices: tuple[str, ...] = ("cpu",)
-    crew: Crew | None = field(default=None, compare=False, repr=False)
+    engine: Engine | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def open(
@@ -50,20 +61,33 @@ class Workshop:
         corpus: Path | None = None,
         init_seed: int = 0,
         devices: str = "auto",
+        mix_devices: bool = False,
+        cluster: Cluster | None = None,
         bank: Path = Path(".cache/bank"),
     ) -> Workshop:
         """A workshop for a space: `batch` sequences of `length` bytes of the built-in passage (or of `corpus`), the
-        first build of the space or the named one. Raises BadFeatures, BadCorpus or BadDevice."""
+        first build of the space or the named one, visited by the workers of a `cluster` or on `devices` of this
+        machine. Raises BadFeatures, BadCorpus or BadDevice; devices whose numbers differ share nothing in the bank,
+        unless they are to be mixed."""
         tokens = TokenBatch.from_file(corpus, batch, length) if corpus else TokenBatch.from_passage(batch, length)
-        key = FeatureKey.create(space, tokens.digest, init_seed, build)
-        return cls(FeatureBank(bank, key), tokens, check_devices(devices))
+        names = check_devices(devices) if cluster is None else ()
+        kind = kind_of(names, mix_devices) if cluster is None else cluster.kind
+        key = FeatureKey.create(space, tokens.digest, init_seed, build, kind)
+        return cls(FeatureBank(bank, key), tokens, names, cluster)
 
     @contextmanager
     def staffed(self) -> Iterator[Workshop]:
         """The same workshop with workers that stay from one visit of networks to the next, until the end of the block;
         without it every call of `visit` starts its own."""
+        if self.engine is not None:
+            yield self
+            return
         with Crew(self.devices) as crew:
-            yield replace(self, crew=crew if len(self.devices) > 1 else None)
+            yield replace(self, engine=crew if len(self.devices) > 1 else None)
+
+    def alone(self) -> Workshop:
+        """The same workshop for a process of its own that finds in the bank what it needs."""
+        return replace(self, devices=self.devices[:1], engine=None)
 
     def initialised(self, init_seed: int) -> Workshop:
         """The same workshop with other initial weights."""
@@ -95,34 +119,31 @@ class Workshop:
     ) -> int:
         """Visit each network that some taker lacks something of, once; returns how many this process visited. Those in
         `also` take what they lack from a network that is visited anyway."""
-        bank, tasks, damaged = self.bank, list[Visit](), list[Path | None]()
+        bank, chosen, damaged = self.bank, list[Architecture](), list[Path | None]()
         for architecture in {a.digest: a for a in architectures}.values():
-            if lacking := [taker for taker in takers if taker.lacks(bank, architecture)]:
+            if lacking := [taker for taker in takers if taker.lacking(bank, architecture)]:
                 damaged += [taker.damaged(bank, architecture) for taker in lacking]
-                tasks.append(Visit(bank, self.batch, architecture, (*lacking, *also)))
+                chosen.append(architecture)
         bank.tell_damaged([path for path in damaged if path is not None])
-        for task in tasks:
-            self.check(task.architecture)
+        for architecture in chosen:
+            self.check(architecture)
         bank.sweep()
         # The largest networks first, so that no device is left alone with one at the end.
-        tasks.sort(key=lambda task: -_size(task.architecture))
-        return self._work(tasks, progress)
+        chosen.sort(key=lambda architecture: -_size(architecture))
+        gathering = Gathering(bank, self.batch, takers, also, len(chosen), progress)
+        gathering.gather(chosen, self._run)
+        return gathering.made
 
-    def _work(self, tasks: Sequence[Visit], progress: Progress | None) -> int:
-        done, made, busy = 0, 0, list[Visit]()
-        for waiting in (False, True):  # what other processes are at is left for later, then waited for
-            todo = [replace(task, wait=True) for task in busy] if waiting else tasks
-            for task, outcome in self._outcomes(todo) if todo else ():
-                if outcome is VisitState.BUSY:
-                    busy.append(task)
-                    continue
-                made, done = made + (outcome is VisitState.MADE), done + 1
-                if progress:
-                    progress(done, len(tasks))
-        return made
-
-    def _outcomes(self, tasks: Sequence[Visit]) -> Iterator[tuple[Visit, VisitState]]:
-        return self.crew.run(visit, tasks) if self.crew else map_on_devices(visit, tasks, self.devices)
+    def _run(
+        self, function: Callable[[Visit, str], list[Any]], tasks: Iterable[Visit]
+    ) -> Iterator[tuple[Visit, list[Any]]]:
+        """By the engine, or by workers for these tasks alone."""
+        if self.engine is not None:
+            return self.engine.run(function, tasks)
+        if self.bank.key.device not in (MIXED, *(device.split(":")[0] for device in self.devices)):
+            got = self.devices[0] if self.devices else "no device"
+            raise BadDevice(f"{self.bank.folder}: got {got}, wanted {self.bank.key.device}, which the features are of")
+        return map_on_devices(function, tasks, self.devices)
 
     def check(self, architecture: Architecture) -> None:
         """Refuse an architecture that is too large and a batch that it cannot read; FeatureError says why."""
@@ -144,13 +165,16 @@ class Workshop:
             )
 
     def _check_memory(self, architecture: Architecture) -> None:
-        """Refuse a network whose weights, with the gradients of its blocks, take more memory than is free."""
-        count, free = SPACES[architecture.space].parameters(architecture), free_memory()
+        """Refuse a network whose weights, with the gradients of its blocks, take more memory than a worker has."""
+        count, free = SPACES[architecture.space].parameters(architecture), self._free()
         if free is not None and (need := 4 * (count.total + count.decoder)) > free:
             raise FeatureError(
                 f"{architecture.id}: needs {need / 2**30:.1f} GiB for weights and gradients, but only "
                 f"{free / 2**30:.1f} are free; use a machine with more memory, or leave it out"
             )
+
+    def _free(self) -> int | None:
+        return free_on(self.devices) if self.engine is None else self.engine.free_memory()
 
 
 def _size(architecture: Architecture) -> int:

@@ -17,7 +17,7 @@ from fitness.tables.branches import BranchTable
 from fitness.tables.table_file import branch_table
 from gp.benchmark_search import PreparedSearch
 from gp.evolution.evolve import Step
-from gp.problem import SearchProblem
+from gp.problem import SearchProblem, probed, second_initialisation
 from gp.studies.plan import Trial
 
 __all__ = ["run_study"]
@@ -41,10 +41,11 @@ def run_study(
         return []
     workshop = trials[0].workshop
     workshop.extract(trials[0].benchmark.architectures, progress)
-    # Workers find everything in the bank but perhaps the second initialisation of the probes.
-    alone = replace(workshop, devices=workshop.devices[:1])
     records = dict(done or {})
-    tasks = [replace(t, workshop=alone) for t in trials if (t.place, t.config.seed) not in records]
+    tasks = [replace(t, workshop=workshop.alone()) for t in trials if (t.place, t.config.seed) not in records]
+    # Workers find everything in the bank, the second initialisation of the probes as well.
+    probes = [a for t in tasks if t.config.pps for a in probed([t.benchmark.architectures[i] for i in t.split.search])]
+    second_initialisation(workshop).extract(probes, progress)
     for trial, record in map_on_devices(_run_trial, tasks, ("cpu",) * min(jobs, len(tasks))) if tasks else ():
         records[trial.place, trial.config.seed] = record
         if on_trial:

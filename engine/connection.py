@@ -1,0 +1,66 @@
+"""The connection to the scheduler of a cluster, and what is said when there is none."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.hands import ClusterError
+from storage.datum import Datum
+from storage.files import BadFile, load_json
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["address_of", "connected"]
+
+CONNECT = 20  # seconds that a scheduler may take to answer
+CLOSE = 5  # seconds that a farewell may take
+MAX_FILE = 1 << 20  # bytes of a scheduler file
+INSTALL = "python -m pip install -r requirements-cluster.txt"
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """A client of the scheduler there; ClusterError without dask or without an answer. Leaving ends the connection,
+    not the cluster."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ClusterError(f"--engine dask: {error.name} is not installed; {INSTALL}") from None
+    _silence()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of versions: we check those that matter
+        try:
+            client = Client(address, timeout=CONNECT, set_as_default=False, name="zcp")
+        except (OSError, ValueError, ImportError) as error:  # a time-out is an OSError
+            raise ClusterError(f"scheduler {address}: no answer ({error}); start one, or correct --scheduler") from None
+    try:
+        yield client
+    finally:
+        client.close(timeout=CLOSE)
+
+
+def address_of(scheduler: str) -> str:
+    """The address in the file that a scheduler writes with --scheduler-file, or the address itself."""
+    if not scheduler.endswith(".json"):
+        if re.fullmatch(r"(\w+://)?[\w.\-\[\]:]+:\d{1,5}", scheduler, re.ASCII) is None:
+            raise ClusterError(f"--scheduler: got {scheduler!r}, wanted HOST:PORT or the FILE.json of a scheduler")
+        return scheduler
+    try:
+        found = load_json(Path(scheduler), MAX_FILE, "the file of a scheduler")
+        return address_of(Datum(scheduler, found, BadFile)["address"].text(200))
+    except BadFile as error:
+        raise ClusterError(f"--scheduler: {error}") from None
+
+
+def _silence() -> None:
+    """Have lost connections told in one line of ours, not in tracebacks of dask, whose loggers each have a level."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,92 @@
+"""Gathering: visits handed out one by one, and what comes back written to the bank by this process alone.
+
+A network is claimed when a worker is free for it and until its results are on the disk, so that processes which share
+a bank share the work. What another process is at is left for later, then waited for, with nothing claimed meanwhile:
+two processes that wait for each other are impossible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from fitness.features.bank import FeatureBank
+from fitness.features.visit import Taker, Visit, visit
+from models.architecture import Architecture
+from models.tokens import TokenBatch
+
+__all__ = ["Gathering", "Progress"]
+
+Progress = Callable[[int, int], None]
+"""Called with (networks done, networks in all)."""
+
+Run = Callable[[Callable[[Visit, str], list[Any]], Iterable[Visit]], Iterator[tuple[Visit, list[Any]]]]
+"""The `run` of an engine."""
+
+
+class Gathering:
+    """What the `takers`, and `also` those that take only from a network that is visited anyway, want of networks."""
+
+    def __init__(
+        self, bank: FeatureBank, batch: TokenBatch, takers: Sequence[Taker], also: Sequence[Taker], total: int,
+        progress: Progress | None,
+    ) -> None:  # fmt: skip
+        self.bank, self.batch, self.takers, self.also = bank, batch, takers, also
+        self.total, self.made, self.done = total, 0, 0
+        self._progress, self._told, self._asked = progress, 0, list[KeyboardInterrupt]()
+        self._claims: dict[str, ExitStack] = {}
+        self._busy: list[Architecture] = []
+
+    def gather(self, architectures: Sequence[Architecture], run: Run) -> None:
+        """Visit them all. Where `progress` asks to stop, what is in progress is finished and kept before that."""
+        while architectures:
+            self._round(architectures, run)
+            if self._asked:
+                raise self._asked[0]
+            if architectures := self._busy:
+                with self.bank.claim(architectures[0], wait=True):
+                    self._busy = []
+
+    def _round(self, architectures: Sequence[Architecture], run: Run) -> None:
+        """Visit those that no other process is at."""
+        try:
+            for task, taken in run(visit, self._visits(architectures)):
+                for taker, part in zip(task.takers, taken, strict=True):
+                    taker.keep(self.bank, task.architecture, part)
+                self._claims.pop(task.architecture.digest).close()
+                self.made, self.done = self.made + 1, self.done + 1
+                self._tell()
+            self._tell()
+        finally:
+            for claim in self._claims.values():
+                claim.close()
+
+    def _visits(self, architectures: Sequence[Architecture]) -> Iterator[Visit]:
+        """A visit whenever a worker is free, claimed."""
+        key = self.bank.key
+        for architecture in architectures:
+            if self._asked:
+                return
+            with ExitStack() as claim:
+                if not claim.enter_context(self.bank.claim(architecture)):
+                    self._busy.append(architecture)
+                elif lacking := self._lacking(self.takers, architecture):
+                    lacking += self._lacking(self.also, architecture)
+                    self._claims[architecture.digest] = claim.pop_all()
+                    yield Visit(architecture, self.batch, key.init_seed, key.build, lacking)
+                else:  # another process has been there
+                    self.done += 1
+
+    def _lacking(self, takers: Sequence[Taker], architecture: Architecture) -> list[Taker]:
+        found = [taker.lacking(self.bank, architecture) for taker in takers]
+        return [taker for taker in found if taker is not None]
+
+    def _tell(self) -> None:
+        """Say how many are done; a wish to stop is kept until what is in progress is finished."""
+        try:
+            while self._progress and self._told < self.done and not self._asked:
+                self._told += 1
+                self._progress(self._told, self.total)
+        except KeyboardInterrupt as asked:
+            self._asked.append(asked)
