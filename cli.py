@@ -27,6 +27,7 @@ from commands.output import program_name
 from commands.plot import plot
 from commands.rank import rank
 from commands.replay import replay
+from commands.report import report
 from commands.select import select
 from commands.show import show
 from commands.suggest import suggest
@@ -96,7 +97,8 @@ def program() -> None:
 
 
 COMMANDS = (
-    evolve, replay, rank, select, fit, suggest, exhaust, leaderboard, ablate, plot, extract, show, benchmarks, doctor
+    evolve, replay, rank, select, fit, suggest, exhaust, leaderboard, ablate, plot, report, extract, show, benchmarks,
+    doctor,
 )  # fmt: skip
 for command in COMMANDS:
     program.add_command(command)

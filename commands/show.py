@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from gp.hall_file import HallDocument
 
 
-@click.command(epilog=examples("show proxies/gpt2-mini.json", "show proxies/gpt2-mini.json --format latex"))
+@click.command(epilog=examples("show proxies/gpt2-mini.json", "show proxies/gpt2-mini.json --format torch"))
 @click.argument("hall", type=click.Path(path_type=Path))
 @click.option(
-    "--format", "form", type=Name("text", "latex", "python", "json"), default="text", show_default=True,
-    help="Formulas with figures, for a paper, as code to read, or the whole file.",
+    "--format", "form", type=Name("text", "latex", "python", "torch", "sympy", "json"), default="text",
+    show_default=True,
+    help="Formulas with figures, for a paper, as code to read, one as a module that runs alone, or the whole file.",
 )  # fmt: skip
+@click.option("--place", type=click.IntRange(1), default=1, show_default=True, help="Of the formula in a module.")
 @click.option("--lineage", is_flag=True, help="Where the champion comes from, back to the first population.")
-def show(hall: Path, form: str, lineage: bool) -> None:
+def show(hall: Path, form: str, place: int, lineage: bool) -> None:
     """Print the formulas of a hall of fame."""
     from gp.hall_file import load_hall
     from primitives.rendering import as_latex, as_python
@@ -35,14 +37,27 @@ def show(hall: Path, form: str, lineage: bool) -> None:
     if lineage:
         _show_lineage(document)
         return
+    if form in ("torch", "sympy"):
+        print(_module(document, form, place), end="")
+        return
     render = as_latex if form == "latex" else as_python
-    for place, record in enumerate(document.proxies, start=1):
+    for number, record in enumerate(document.proxies, start=1):
         if form == "text":
             rho, tau = (_figure((record.holdout or {}).get(name)) for name in ("spearman", "kendall"))
-            print(f"{place:3}  held-out rho {rho}  tau {tau}")
+            print(f"{number:3}  held-out rho {rho}  tau {tau}")
             print("\n".join(hanging(literal(record.proxy.text), f"     {record.sign:+d}  ", page_width())))
         else:
             print(render(record.proxy))
+
+
+def _module(document: HallDocument, form: str, place: int) -> str:
+    """One formula as a module that needs torch or SymPy alone."""
+    from report.portable.emission import as_sympy_module, as_torch_module
+
+    if place > len(document.proxies):
+        raise click.UsageError(f"--place: got {place}, wanted at most {len(document.proxies)}, the number of formulas")
+    formula = document.proxies[place - 1].formula
+    return (as_torch_module if form == "torch" else as_sympy_module)(formula.proxy, formula.sign)
 
 
 def _show_lineage(document: HallDocument) -> None:

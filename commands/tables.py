@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from rich.cells import cell_len
 
+from storage.text import literal
+
 READABLE = 24  # characters below which a column of text is not squeezed
 
 
@@ -40,11 +42,6 @@ class Formula:
 
 Cell = str | int | float | Interval | Formula | None
 Row = dict[str, Cell]
-
-
-def literal(text: str) -> str:
-    """A text as it may be shown: nothing in it steers a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def plain(value: Cell) -> str:

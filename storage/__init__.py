@@ -6,6 +6,7 @@ datum.py   `Datum`: a value inside plain data that knows its place; what comes f
 locks.py   `held`: a lock that the kernel opens when its process dies; temporary files that are swept
 log.py     `RecordLog`: finished work, a line each, that survives a kill; `OtherTask` for somebody else's
 shelf.py   `Shelf` of records and `ArrayShelf`: sealed entries by key
+text.py    `literal`: a text from a file as it may be shown
 """
 
 import lazy_loader

@@ -7,3 +7,4 @@ from .log import OtherTask as OtherTask
 from .log import RecordLog as RecordLog
 from .shelf import ArrayShelf as ArrayShelf
 from .shelf import Shelf as Shelf
+from .text import literal as literal

@@ -1,0 +1,10 @@
+"""Reports: one HTML file that works offline, from a hall of fame or a leaderboard.
+
+page              what a report is made of, and the file it becomes
+typeset           formulas as MathML
+charts            interactive charts, drawn in the browser by plotly.js
+evidence          what a hall's report needs beyond its file: scores, rivals, values per block
+recommendation    the front of fitness against complexity, and the formula that a rule picks of it
+hall_page         the report of a hall of fame
+board_page        the report of a leaderboard
+"""

@@ -1,0 +1,188 @@
+"""The inputs of a Hugging Face model, from one forward and one backward pass; the part of `torch_module` that watches.
+
+No family has a line of its own: a map belongs to the attention of its block if it lies inside the attention module or
+reads what the heads put out, else to the FFN; the last map of the FFN leads back to the width of the model, and what it
+reads is A.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(NamedTuple):
+    """What an attention module put out: heads (B, T, D), weights (B, heads, T, T); and its queries (B, T, D)."""
+
+    name: str
+    heads: Tensor
+    weights: Tensor
+    queries: Tensor
+
+
+class Seen:
+    """What a pass met, in order: by block what it read and its attention; by linear map what it read and gave."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, Tensor] = {}
+        self.attentions: dict[str, Attention] = {}
+        self.read: dict[str, Tensor] = {}
+        self.given: dict[str, Tensor] = {}
+
+
+def inputs_of(model: nn.Module, tokens: Tensor) -> list[dict[str, list[Tensor]]]:
+    """The inputs of every block, first block first."""
+    with watched(model) as seen:
+        value = loss(model, tokens.to(next(model.parameters()).device), seen)
+        layers = model.config.num_hidden_layers  # type: ignore[union-attr]
+        if len(seen.attentions) != layers:
+            raise ValueError(f"got {len(seen.attentions)} attention modules, wanted {layers}, one per layer, of a "
+                             "family that has an eager_attention_forward")  # fmt: skip
+        modules = dict(model.named_modules())
+        parts = {name: maps_of(modules, seen, name) for name in seen.attentions}
+        weights = [modules[name].weight for maps in parts.values() for name, _ in maps]
+        wanted = [seen.inputs[name] for name in parts] + weights
+        found = torch.autograd.grad(value, wanted, allow_unused=True)
+    gradients = [torch.zeros_like(x) if g is None else g for x, g in zip(wanted, found, strict=True)]
+    after = iter(gradients[len(parts) :])
+    with torch.no_grad():
+        return [
+            block_inputs(modules, seen, name, maps, gradients[place], [next(after) for _ in maps])
+            for place, (name, maps) in enumerate(parts.items())
+        ]
+
+
+def loss(model: Any, tokens: Tensor, seen: Seen) -> Tensor:
+    """Of a decoder the mean cross-entropy of the next token; of an encoder a fixed random projection of the last hidden
+    state."""
+    if model.can_generate():
+        logits = model(input_ids=tokens, use_cache=False).logits[:, :-1]
+        return F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
+    hidden = model.base_model(input_ids=tokens).last_hidden_state
+    if seen.attentions and not any(a.weights.triu(1).any() for a in seen.attentions.values()):
+        raise ValueError(f"got {type(model).__name__}, a decoder without its head; wanted AutoModelForCausalLM")
+    direction = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(0))
+    return (hidden * direction.to(hidden)).sum()
+
+
+def maps_of(modules: Mapping[str, nn.Module], seen: Seen, block: str) -> list[tuple[str, str]]:
+    """(linear map, attn or ffn) of a block, attention first, each in the order of the calls."""
+    attention = seen.attentions[block]
+    called = {name: x for name, x in seen.read.items() if name.startswith(f"{block}.")}
+    own = {name for name, x in called.items() if name.startswith(f"{attention.name}.") or _same(x, attention.heads)}
+    maps = [(name, "attn") for name in called if name in own] + [(n, "ffn") for n in called if n not in own]
+    for name, parameter in modules[block].named_parameters():
+        if parameter.dim() > 1 and f"{block}.{name.rpartition('.')[0]}" not in called:
+            raise ValueError(f"{block}.{name}: got weights of no linear map that every token passes, such as experts")
+    if not own or len(own) == len(maps) or _out(modules[maps[-1][0]]) != seen.inputs[block].shape[-1]:
+        raise ValueError(f"{block}: got no attention and FFN of linear maps that leads back to the width of the model")
+    return maps
+
+
+def block_inputs(
+    modules: Mapping[str, nn.Module], seen: Seen, block: str, maps: list[tuple[str, str]], jacobian: Tensor,
+    gradients: list[Tensor],
+) -> dict[str, list[Tensor]]:  # fmt: skip
+    """All inputs of one block by name."""
+    attention, width = seen.attentions[block], seen.attentions[block].queries.shape[-1]
+    names = {name.rpartition(".")[2]: name for name, _ in reversed(maps) if name.startswith(f"{attention.name}.")}
+    query = next((n for end, n in names.items() if end in ("q", "q_proj", "q_lin", "query")), None)
+    own = query is not None and _out(modules[query]) == width
+    queries = seen.given[str(query)] if own else attention.queries
+    weights = [_out_in(modules[name], modules[name].weight) for name, _ in maps]  # type: ignore[arg-type]
+    changes = [_out_in(modules[name], x) for (name, _), x in zip(maps, gradients, strict=True)]
+    found = {
+        "A": [_tokens_first(seen.read[maps[-1][0]])], "J": [_tokens_first(jacobian)],
+        "H": [_tokens_first(attention.heads)], "Q": [_tokens_first(queries)],
+        "S": [attention.weights.detach().flatten(0, 1)], "W": [x.detach() for x in weights], "G": changes,
+    }  # fmt: skip
+    for letter in "WG":
+        for role in ("attn", "ffn"):
+            pairs = zip(maps, found[letter], strict=True)
+            found[f"{letter}.{role}"] = [x for (_, belongs), x in pairs if belongs == role]
+    return found
+
+
+def _same(x: Tensor, heads: Tensor) -> bool:
+    return x.numel() == heads.numel() and x.untyped_storage().data_ptr() == heads.untyped_storage().data_ptr()
+
+
+def _out(module: Any) -> int:
+    return int(module.weight.shape[1 if _is_in_out(module) else 0])
+
+
+def _out_in(module: nn.Module, x: Tensor) -> Tensor:
+    return x.T if _is_in_out(module) else x
+
+
+def _is_in_out(module: nn.Module) -> bool:
+    return type(module).__name__ == "Conv1D"  # the linear map of GPT-2
+
+
+def _tokens_first(x: Tensor) -> Tensor:
+    return x.detach().flatten(0, -2)
+
+
+@contextmanager
+def watched(model: Any) -> Iterator[Seen]:
+    """What a pass through the model meets inside the block of code; hooks and settings are as before afterwards."""
+    seen, names = Seen(), {id(module): name for name, module in model.named_modules()}
+    training, implementation = model.training, model.config._attn_implementation
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    with ExitStack() as stack, torch.enable_grad():
+        stack.callback(model.train, training)
+        stack.callback(model.set_attn_implementation, implementation)
+        for parameter in frozen:
+            stack.callback(parameter.requires_grad_, requires_grad=False)
+            parameter.requires_grad_(requires_grad=True)
+        model.eval()
+        model.set_attn_implementation("eager")
+        for name, module in model.named_modules():
+            if name == _block(name):
+                stack.enter_context(module.register_forward_pre_hook(partial(_keep, seen.inputs, name)))
+            if isinstance(module, nn.Linear) or _is_in_out(module):
+                stack.enter_context(module.register_forward_pre_hook(partial(_keep, seen.read, name)))
+                stack.enter_context(module.register_forward_hook(partial(_keep_output, seen.given, name)))
+        for family in {type(module).__module__ for module in model.modules()}:
+            eager = getattr(sys.modules[family], "eager_attention_forward", None)
+            if eager is not None:
+                stack.callback(setattr, sys.modules[family], "eager_attention_forward", eager)
+                attend = partial(_attend, seen, names, eager)
+                setattr(sys.modules[family], "eager_attention_forward", attend)  # noqa: B010
+        yield seen
+
+
+def _block(name: str) -> str:
+    """The name of a module up to the first number: the place in the list of blocks."""
+    parts = name.split(".")
+    place = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+    return "" if place is None else ".".join(parts[: place + 1])
+
+
+def _keep(store: dict[str, Tensor], name: str, module: nn.Module, given: tuple[Any, ...]) -> None:
+    if given:
+        store.setdefault(name, given[0])
+
+
+def _keep_output(store: dict[str, Tensor], name: str, module: nn.Module, given: object, output: Tensor) -> None:
+    store.setdefault(name, output)
+
+
+def _attend(
+    seen: Seen, names: Mapping[int, str], eager: Callable[..., tuple[Tensor, Tensor]], module: nn.Module,
+    query: Tensor, *given: Any, **more: Any,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The family's own attention; heads (B, T, heads, width) and queries (B, heads, T, width) become (B, T, D)."""
+    heads, weights = eager(module, query, *given, **more)
+    name = names[id(module)]
+    seen.attentions.setdefault(
+        _block(name), Attention(name, heads.flatten(2), weights, query.transpose(1, 2).flatten(2))
+    )
+    return heads, weights

@@ -1,0 +1,123 @@
+"""Stand-alone modules: what they give in a process without this project, operator by operator, and with SymPy."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import sympy
+import torch
+
+import cli
+from bench.portable import differences, ours, random_formulas, theirs
+from gp.hall_file import load_hall
+from primitives import AGGREGATION, BINARY, UNARY, Kind, Unary, parse, score
+from primitives.proxy import BadProxy, Proxy
+from report.portable.emission import as_sympy_module, as_torch_module
+
+ROOT = Path(__file__).resolve().parent.parent
+HALLS = sorted((ROOT / "proxies").glob("*.json"))
+SOME = [name for name in UNARY if name != "prune"]
+TEXTS = [
+    *(f"sum[ {name}({letter}) ]" for name in SOME for letter in ("W", "J")),
+    *(f"{name}[ to_std(G) ]" for name in AGGREGATION),
+    *(f"sum[ {name}( W.attn, exp(G.attn) ) ]" for name in BINARY),
+    *(f"mean[ {name}( l1_norm(A), S ) ]" for name in BINARY),
+    *(f"{name}( {name}( sum[ abs(H) ], last[ Q ] ), mean[ l1_norm(J) ] )" for name in BINARY),
+]
+
+
+def loaded(text: str, folder: Path) -> ModuleType:
+    path = folder / "emitted.py"
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location("emitted", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_modules_in_a_fresh_process_give_our_exact_scores(tmp_path: Path) -> None:
+    formulas = [load_hall(path).proxies[0].proxy for path in HALLS]
+    formulas += [parse(text) for text in TEXTS] + random_formulas(12)
+    found, mine = theirs([as_torch_module(formula) for formula in formulas], tmp_path), ours(formulas)
+    assert set(found) == {"gpt2", "llama", "bert"}
+    for name in mine:
+        for formula, difference in zip(formulas, differences(mine[name], found[name]), strict=True):
+            assert difference <= 1e-6, (name, str(formula))
+
+
+def test_a_module_holds_what_its_formula_needs_and_the_sign() -> None:
+    text = as_torch_module(parse("falling[ frobenius_norm(normalize(H)) ]"), -1)
+    assert "def normalize(" in text and "def softmax(" not in text and "def join_" not in text
+    assert "\nSIGN = -1 " in text and "report" not in text and "def inputs_of(" in text
+
+
+def test_a_decoder_without_its_head_is_refused(tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2Model
+
+    model = GPT2Model(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=300, n_positions=32))
+    module = loaded(as_torch_module(parse("sum[ W ]")), tmp_path)
+    with pytest.raises(ValueError, match="a decoder without its head"):
+        module.score(model, torch.arange(16).reshape(2, 8))
+
+
+def test_a_model_is_left_as_it_was(tmp_path: Path) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=300, **size)).train()
+    model.lm_head.weight.requires_grad_(requires_grad=False)
+    before = model.config._attn_implementation, {k: v.clone() for k, v in model.state_dict().items()}
+    module = loaded(as_torch_module(parse("sum[ S ]")), tmp_path)
+    assert module.score(model, {"input_ids": torch.arange(16).reshape(2, 8)}) == pytest.approx(1 / 8, rel=1e-5)
+    assert model.training and not model.lm_head.weight.requires_grad and model.config._attn_implementation == before[0]
+    assert all(torch.equal(v, before[1][k]) for k, v in model.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("text", [t for t in TEXTS if "Q" not in t and "A)" not in t])
+def test_the_sympy_of_a_formula_lambdified_is_our_score(text: str, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    shapes = {"W": (2, 3), "G": (2, 3), "W.attn": (2, 3), "G.attn": (2, 3), "J": (3, 2), "H": (3, 2), "S": (2, 2, 2)}
+    numbers = [{n: (torch.randn(s, dtype=torch.float64),) for n, s in shapes.items() if n in text} for _ in range(2)]
+    numbers = [{n: (x.abs() if n == "S" else x,) for n, (x,) in block.items()} for block in numbers]
+    assert lambdified(text, numbers, tmp_path) == pytest.approx(float(score(parse(text), numbers)), rel=2e-5)
+
+
+def lambdified(text: str, numbers: list[dict], folder: Path) -> float:
+    """A formula on symbols, and then on the numbers."""
+    module = loaded(as_sympy_module(parse(text)), folder)
+    blocks, values = [], {}
+    for place, block in enumerate(numbers):
+        symbols = {}
+        for name, (x,) in block.items():
+            heads = x if x.dim() == 3 else x[None]
+            symbols[name] = [module.symbolic(f"{name.replace('.', '')}{place}", *x.shape[-2:], heads=len(heads))]
+            entries = itertools.chain.from_iterable(symbols[name][0])
+            values |= dict(zip(entries, heads.flatten().tolist(), strict=True))
+        blocks.append(symbols)
+    return float(sympy.lambdify(list(values), module.formula(blocks))(*values.values()))
+
+
+@pytest.mark.parametrize("emit", [as_torch_module, as_sympy_module])
+def test_an_operator_of_your_own_is_refused_by_name(emit, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Unary("cubed", Kind.ENTRY, UNARY["exp"].sign, "x^3", lambda x, frame: x**3)
+    monkeypatch.setitem(UNARY, "cubed", mine)
+    with pytest.raises(BadProxy, match="got cubed, an operator of your own"):
+        emit(Proxy("sum", parse("sum[ cubed(W) ]").left))
+
+
+@pytest.mark.parametrize("form", ["torch", "sympy"])
+def test_show_prints_the_module_of_a_place(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = ROOT / "proxies" / "gpt2-mini.json"
+    assert cli.main(["show", str(path), "--format", form, "--place", "2"]) == 0
+    second = load_hall(path).proxies[1].formula
+    emit = as_torch_module if form == "torch" else as_sympy_module
+    assert capsys.readouterr().out == emit(second.proxy, second.sign)
+    assert cli.main(["show", str(path), "--format", form, "--place", "99"]) == 2
+    assert "--place: got 99, wanted at most 10" in capsys.readouterr().err
