@@ -119,6 +119,7 @@ def train_benchmark(
     from engine.crew import WorkerCrash
     from models.benchmarks.origins import ORIGINS
     from models.training.campaign import train
+    from models.training.recipes import RECIPES
 
     if configs is not None and out is None:
         raise click.UsageError("--configs: wanted --out FILE too, the file to write")
@@ -134,8 +135,9 @@ def train_benchmark(
     )
     with live(0) as reporter:
         try:
-            recipe = partial(train, chosen=chosen, seeds=seeds) if chosen else train
-            print(recipe(path, jobs=jobs, niceness=niceness, on_progress=_show, should_stop=reporter.should_stop))
+            training = partial(train, recipe=RECIPES[name])
+            training = partial(training, chosen=chosen, seeds=seeds) if chosen else training
+            print(training(path, jobs=jobs, niceness=niceness, on_progress=_show, should_stop=reporter.should_stop))
         except KeyboardInterrupt:
             again()
             raise click.Abort from None
@@ -152,7 +154,7 @@ def _chosen(configs: Path, space: str) -> Sequence[Architecture]:
 
     found = read_candidates([configs], space)
     for architecture in found:
-        check_trainable(architecture, str(configs), Budget())
+        check_trainable(architecture, str(configs), Budget(), space)
     return list({architecture.digest: architecture for architecture in found}.values())
 
 

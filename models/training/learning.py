@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from engine.threads import one_thread
 from models.architecture import Architecture
 from models.spaces import SPACES
+from models.spaces.llama_network import LlamaNetwork
 from models.training.corpus import Corpus
 from storage.errors import ZcpError
 
@@ -94,7 +95,10 @@ def train_one(architecture: Architecture, seed: int, budget: Budget, corpus: Cor
 
 
 def training_loss(model: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Equal to `model.loss(tokens)` for tokens (B, T), but attention is one fused kernel, which is faster."""
+    """Equal to `model.loss(tokens)` for tokens (B, T), but GPT-2's attention is one fused kernel, which is faster (for
+    grouped heads of this size it is not)."""
+    if isinstance(model, LlamaNetwork):
+        return model.loss(tokens)
     x = model.embed(tokens)  # (B, T, D)
     for block in model.h:
         x = x + _attend(block.attn, block.ln_1(x))
