@@ -7,6 +7,7 @@ gpt2_network.py   the networks of gpt2, and their initialisation
 llama.py          LLaMA's decoders with heads, key-value heads and a gated feed-forward width per block
 llama_blocks.py   the block of llama
 llama_network.py  the networks of llama, and their initialisation, tensor by tensor
+llama_weights.py  trained weights cut to narrower feed-forward layers; those of llama-elastic
 flexibert.py      BERT-like encoders in two builds: what was trained, what was scored
 bert_plans.py     the sizes of a flexibert network
 bert_blocks.py    the networks of flexibert: six ways to mix tokens

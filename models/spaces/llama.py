@@ -120,12 +120,17 @@ class LlamaSpace:
         return length * maps + 2 * length * length * mixed
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
-        """A `LlamaNetwork`; each tensor is drawn from a generator of its own, named by the seed, the architecture and
-        the tensor."""
+        """A `LlamaNetwork`. `as_initialised`: each tensor is drawn from a generator of its own, named by the seed, the
+        architecture and the tensor. `as_trained`: a slice of the supernet of llama-elastic, whatever the seed."""
         from models.spaces.llama_network import LlamaNetwork, draw
 
         network = LlamaNetwork(architecture.config)
-        draw(network, architecture.seed(init_seed))
+        if build == "as_trained":
+            from models.spaces.llama_weights import elastic_tensors, fill
+
+            fill(network, elastic_tensors(architecture))
+        else:
+            draw(network, architecture.seed(init_seed))
         return network
 
 

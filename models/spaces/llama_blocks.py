@@ -1,6 +1,6 @@
-"""The block of LLaMA: the operations of Hugging Face's `LlamaDecoderLayer` with eager attention, bit for bit, under the
-same names (tests/test_llama_space.py), without the seconds that the import of transformers takes. A block knows its
-positions, so it runs alone, wherever it stands in a network."""
+"""The block of LLaMA: the operations of Hugging Face's `LlamaDecoderLayer` with eager attention under the same names,
+equal to it to the last bit (tests/test_llama_space.py), without the seconds that the import of transformers takes. A
+block knows its positions, so it runs alone, wherever it stands in a network."""
 
 from __future__ import annotations
 

@@ -40,6 +40,10 @@ class LlamaNetwork(nn.Module):
         self.model = LlamaDecoder(config)
         self.lm_head = None if config["tied"] else Projection(config["d_model"], config["n_token"])
 
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The loss: what `torch.func.functional_call` calls with other weights."""
+        return self.loss(tokens)
+
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, T) -> (B, T, D)."""
         return F.embedding(tokens, self.model.embed_tokens.weight)

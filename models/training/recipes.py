@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from models.architecture import Architecture
 from models.training.sampling import GPT2_MINI, LLAMA_MINI, Family, sample_architectures
 
-__all__ = ["RECIPES", "Recipe", "recipe_of"]
+__all__ = ["RECIPES", "Recipe"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,3 @@ class Recipe:
 
 
 RECIPES = {"gpt2-mini": Recipe(GPT2_MINI, 500), "llama-mini": Recipe(LLAMA_MINI, 400)}
-
-
-def recipe_of(space: str) -> Recipe | None:
-    """The recipe that trains architectures of a space, if there is one."""
-    return next((recipe for recipe in RECIPES.values() if recipe.space == space), None)

@@ -16,7 +16,7 @@ from models.training.campaign import Task, work
 from models.training.corpus import load_corpus
 from models.training.learning import Budget
 from models.training.noise import NoiseCeiling
-from models.training.recipes import RECIPES, recipe_of
+from models.training.recipes import RECIPES
 from storage.datum import Datum, is_whole
 from storage.files import BadFile, parse_json, read_limited
 
@@ -81,9 +81,9 @@ def _read(path: Path) -> tuple[Datum, list[Datum]]:
     values = [Datum(where, parse_json(line, where, "a JSON object"), BadFile) for where, line in places]
     if not values or "budget" not in values[0].mapping():
         raise BadFile(f"{path}: no training budget in line 1, wanted a benchmark trained by this toolkit")
-    if recipe_of(values[0]["space"].text()) is None:
-        spaces = " or ".join(recipe.space for recipe in RECIPES.values())
-        raise values[0]["space"].refuse(f"{spaces}, a space whose architectures can be trained here")
+    spaces = [recipe.space for recipe in RECIPES.values()]
+    if values[0]["space"].value not in spaces:
+        raise values[0]["space"].refuse(f"{' or '.join(spaces)}, whose architectures can be trained here")
     return values[0], values[1:]
 
 
