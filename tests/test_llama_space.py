@@ -208,6 +208,11 @@ def test_building_depends_on_nothing_but_its_arguments() -> None:
     assert float(spread) == pytest.approx(0.02, rel=0.02) and bool((first["model.norm.weight"] == 1).all())
 
 
+def test_the_weights_of_a_seed_are_the_same_for_ever() -> None:
+    state = built(MIXED, 3).state_dict()
+    assert float(state["lm_head.weight"].double().sum()) == pytest.approx(-4.473094578807263, abs=1e-5)
+
+
 def test_a_later_token_changes_nothing_before_it() -> None:
     model, seen = built(MIXED), tokens()
     changed = seen.clone()

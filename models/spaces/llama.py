@@ -31,7 +31,7 @@ class LlamaSpace:
 
     name = "llama"
     version = 1
-    builds: tuple[str, ...] = ("as_initialised",)
+    builds: tuple[str, ...] = ("as_initialised", "as_trained")
     drawable = True
     fields: Fields | None = Fields(("n_head", "n_kv_head", "d_ffn"), "n_layer", joint=("n_head", "n_kv_head"))
 

@@ -16,10 +16,10 @@ from torch import nn
 from models.architecture import Architecture, BadArchitecture
 from storage.files import BadFile, read_limited
 
-__all__ = ["SUPERNET", "SUPERNET_FILE", "elastic_tensors", "fill", "sliced", "subnet"]
+__all__ = ["MAX_WEIGHTS", "SUPERNET", "SUPERNET_FILE", "elastic_tensors", "fill", "sliced", "subnet"]
 
 SUPERNET_FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "data" / "llama-elastic.safetensors"
-SUPERNET_DIGEST = ""
+SUPERNET_DIGEST = "c9f51426bb6044cceedcb905caff2610b16e18609bfecb3ab026cafe140d8dea"
 MAX_WEIGHTS = 8 << 20  # bytes
 FULL = 384
 SUPERNET: Mapping[str, Any] = {

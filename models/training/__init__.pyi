@@ -7,4 +7,5 @@ from .learning import train_one as train_one
 from .noise import noise_ceiling as noise_ceiling
 from .recipes import RECIPES as RECIPES
 from .sampling import sample_architectures as sample_architectures
+from .verification import verify_by_measuring as verify_by_measuring
 from .verification import verify_by_training as verify_by_training

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import time
@@ -26,7 +27,7 @@ from models.training.noise import noise_ceiling
 from storage.files import read_limited, write_atomic
 from storage.log import RecordLog
 
-__all__ = ["ELASTIC", "ElasticPlan", "Measured", "part_losses", "subnets", "train_elastic", "train_supernet"]
+__all__ = ["ELASTIC", "ElasticPlan", "ElasticProgress", "part_losses", "subnets", "train_elastic", "train_supernet"]
 
 SPACE = LlamaSpace()
 DIGITS = 6
@@ -52,7 +53,7 @@ ELASTIC = ElasticPlan()
 
 
 @dataclass(frozen=True)
-class Measured:
+class ElasticProgress:
     """Progress: `done` of `total` steps or subnets, in `stage`."""
 
     stage: str
@@ -62,7 +63,7 @@ class Measured:
     seconds_left: float
 
 
-Progress = Callable[[Measured], None]
+Progress = Callable[[ElasticProgress], None]
 
 
 def subnets(plan: ElasticPlan = ELASTIC) -> list[Architecture]:
@@ -99,9 +100,10 @@ def train_elastic(
     if not weights.exists():
         trained = train_supernet(path.with_suffix(".partial.safetensors"), plan, on_progress, should_stop)
         write_atomic(weights, save({name: tensor.half() for name, tensor in trained.items()}))
-    stored = load(read_limited(weights, MAX_STATE, "the weights of a supernet"))
-    chosen, header = subnets(plan), _task(plan)
-    with RecordLog.open(path.with_suffix(".partial.jsonl"), header, most=len(chosen)) as log:
+    content = read_limited(weights, MAX_STATE, "the weights of a supernet")
+    stored, chosen = load(content), subnets(plan)
+    task = _task(plan) | {"weights": hashlib.sha256(content).hexdigest()}
+    with RecordLog.open(path.with_suffix(".partial.jsonl"), task, most=len(chosen)) as log:
         parts = {record["architecture"]: record["parts"] for record in log.records}
         start, new = time.monotonic(), 0
         for architecture in chosen:
@@ -114,8 +116,8 @@ def train_elastic(
             parts[architecture.digest], new = losses, new + 1
             if on_progress:
                 left = (time.monotonic() - start) / new * (len(chosen) - len(parts))
-                on_progress(Measured("measured", len(parts), len(chosen), sum(losses) / len(losses), left))
-        write_atomic(path, _benchmark(path.stem, chosen, parts, plan))
+                on_progress(ElasticProgress("measured", len(parts), len(chosen), sum(losses) / len(losses), left))
+        write_atomic(path, _benchmark(path.stem, chosen, parts, plan, task))
     return path
 
 
@@ -136,7 +138,7 @@ def train_supernet(
                 write_atomic(state, _state(model, optimiser, step + 1))
                 if on_progress:
                     left = (time.monotonic() - start) / (step + 1 - begun) * (budget.steps - step - 1)
-                    on_progress(Measured("trained", step + 1, budget.steps, loss, left))
+                    on_progress(ElasticProgress("trained", step + 1, budget.steps, loss, left))
             if should_stop():
                 raise KeyboardInterrupt
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
@@ -202,7 +204,11 @@ def _task(plan: ElasticPlan) -> dict[str, Any]:
 
 
 def _benchmark(
-    name: str, chosen: Sequence[Architecture], parts: Mapping[str, Sequence[float]], plan: ElasticPlan
+    name: str,
+    chosen: Sequence[Architecture],
+    parts: Mapping[str, Sequence[float]],
+    plan: ElasticPlan,
+    task: Mapping[str, Any],
 ) -> bytes:
     """The benchmark's bytes: header, then one record per subnet; its loss is the mean over the parts."""
     records: list[dict[str, Any]] = []
@@ -214,7 +220,7 @@ def _benchmark(
     ceiling = noise_ceiling(records, averaged=plan.parts)
     header = {
         "schema": 1, "name": name, "space": "llama", "metric": "loss", "higher_is_better": False,
-        "unit": "nats per byte of validation text", **_task(plan),
+        "unit": "nats per byte of validation text", **task,
         "noise": "disjoint parts of the validation text, one training",
         "bigram_loss": round(bigram_loss(load_corpus(), torch.cat(list(_parts(plan)))), DIGITS),
         "noise_ceiling": ceiling.as_dict() if ceiling else None,

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import random
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.torch import load
 
 from engine.crew import map_on_devices
 from models.architecture import Architecture
 from models.spaces import SPACES
+from models.spaces.llama_weights import MAX_WEIGHTS
 from models.training.campaign import Task, work
 from models.training.corpus import load_corpus
+from models.training.elastic import ELASTIC, part_losses
 from models.training.learning import Budget
 from models.training.noise import NoiseCeiling
 from models.training.recipes import RECIPES
 from storage.datum import Datum, is_whole
 from storage.files import BadFile, parse_json, read_limited
 
-__all__ = ["Check", "Verification", "check_trainable", "verify_by_training"]
+__all__ = ["Check", "Verification", "check_trainable", "verify_by_measuring", "verify_by_training"]
 
 TOLERATED_SDS = 4.0
+ROUNDING = 1e-4  # nats per byte, between machines
 MAX_FILE = 16 << 20  # bytes
 
 
@@ -75,15 +80,38 @@ def verify_by_training(path: Path, sample: int = 5, seed: int = 0, *, jobs: int 
     return Verification(corpus == load_corpus().digest, tuple(sorted(checks, key=lambda check: check.id)))
 
 
+def verify_by_measuring(path: Path, sample: int = 5, seed: int = 0) -> Verification:
+    """`sample` subnets of the file measured again with the weights beside it; only rounding may differ. BadFile if it
+    is of another plan than ours."""
+    header, records = _lines(path)
+    if header["plan"].value != json.loads(json.dumps(asdict(ELASTIC))):
+        raise BadFile(f"{path}: got another plan than this version's, wanted a file that this version made")
+    weights = path.with_suffix(".safetensors")
+    stored = load(read_limited(weights, MAX_WEIGHTS, "the weights of a supernet"))
+    checks = []
+    for record in random.Random(seed).sample(records, min(sample, len(records))):
+        architecture = SPACES["llama"].architecture(record["id"].text(), record["config"].mapping())
+        losses = part_losses(architecture, stored)
+        checks.append(Check(architecture.id, record["loss"].number(), sum(losses) / len(losses), ROUNDING))
+    matches = header["corpus"].text() == load_corpus().digest
+    return Verification(matches, tuple(sorted(checks, key=lambda check: check.id)))
+
+
 def _read(path: Path) -> tuple[Datum, list[Datum]]:
-    lines = read_limited(path, MAX_FILE, "a trained benchmark").splitlines()
-    places = [(f"{path}, line {i}", line) for i, line in enumerate(lines, start=1) if i == 1 or line.strip()]
-    values = [Datum(where, parse_json(line, where, "a JSON object"), BadFile) for where, line in places]
-    if not values or "budget" not in values[0].mapping():
+    header, records = _lines(path)
+    if "budget" not in header.mapping():
         raise BadFile(f"{path}: no training budget in line 1, wanted a benchmark trained by this toolkit")
     spaces = [recipe.space for recipe in RECIPES.values()]
-    if values[0]["space"].value not in spaces:
-        raise values[0]["space"].refuse(f"{' or '.join(spaces)}, whose architectures can be trained here")
+    if header["space"].value not in spaces:
+        raise header["space"].refuse(f"{' or '.join(spaces)}, whose architectures can be trained here")
+    return header, records
+
+
+def _lines(path: Path) -> tuple[Datum, list[Datum]]:
+    """The header of a file in our own layout, and its records."""
+    lines = read_limited(path, MAX_FILE, "a trained benchmark").splitlines() or [b""]
+    places = [(f"{path}, line {i}", line) for i, line in enumerate(lines, start=1) if i == 1 or line.strip()]
+    values = [Datum(where, parse_json(line, where, "a JSON object"), BadFile) for where, line in places]
     return values[0], values[1:]
 
 
