@@ -95,7 +95,7 @@ ORIGINS: dict[str, Origin] = {
             "loss of each with the supernet's weights, nats per byte",
             "MIT",
             "this repository, models/training/elastic.py",
-            "",
+            "92161341ab4043eead3c1914dd6d5cbbc96852ab690c365848c6ca7ad77aeff1",
             embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-elastic.jsonl",
         ),
         Origin(

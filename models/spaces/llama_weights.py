@@ -14,6 +14,7 @@ from safetensors.torch import load
 from torch import nn
 
 from models.architecture import Architecture, BadArchitecture
+from models.spaces.llama import LlamaSpace
 from storage.files import BadFile, read_limited
 
 __all__ = ["MAX_WEIGHTS", "SUPERNET", "SUPERNET_FILE", "elastic_tensors", "fill", "sliced", "subnet"]
@@ -24,7 +25,7 @@ MAX_WEIGHTS = 8 << 20  # bytes
 FULL = 384
 SUPERNET: Mapping[str, Any] = {
     "n_layer": 8, "d_model": 128, "n_head": [4] * 8, "n_kv_head": [2] * 8, "d_ffn": [FULL] * 8, "n_token": 256,
-    "tgt_len": 128,
+    "tgt_len": 128, **LlamaSpace.DEFAULTS,
 }  # fmt: skip
 FREE = "d_ffn"  # the one field in which subnets differ
 
