@@ -80,15 +80,6 @@ ORIGINS: dict[str, Origin] = {
             ("BERT_benchmark.json",),
         ),
         Origin(
-            "llama-mini",
-            "llama",
-            "400 small LLaMA-style architectures trained by this project, validation loss in nats per byte",
-            "MIT",
-            "this repository, models/training/campaign.py",
-            "",
-            embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-mini.jsonl",
-        ),
-        Origin(
             "llama-elastic",
             "llama",
             "528 subnets of one supernet with LoNAS's five feed-forward widths per block, trained by this project, "
