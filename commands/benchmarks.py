@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from commands.tables import Row
 if TYPE_CHECKING:
     from models.architecture import Architecture
     from models.training.campaign import FinishedRun
+    from models.training.elastic import ElasticProgress
 
 
 def _trained() -> Iterable[str]:
@@ -83,9 +84,10 @@ def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int
     print(f"{benchmark.name}: {len(benchmark)} architectures, {distinct} distinct, digest {benchmark.digest}")
     if sample is None:
         return 0
-    from models.training import verify_by_training
+    from models.training import verify_by_measuring, verify_by_training
 
-    found = verify_by_training(find(name), sample, seed, jobs=jobs)
+    again = verify_by_measuring if "plan" in benchmark.header else partial(verify_by_training, jobs=jobs)
+    found = again(find(name), sample, seed)
     if not found.corpus_matches:
         say("another text: this Python's standard library differs from the one trained on, so losses may too")
     for check in found.checks:
@@ -115,33 +117,47 @@ def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int
 def train_benchmark(
     name: str, out: Path | None, configs: Path | None, seeds: int, resume: bool, jobs: int, niceness: int
 ) -> None:
-    """Train the embedded benchmark anew, about an hour on two cores; or other architectures by the same recipe."""
+    """Train an embedded benchmark anew, about an hour on two cores (llama-elastic: 20 minutes on one); or other
+    architectures by the same recipe."""
     from engine.crew import WorkerCrash
     from models.benchmarks.origins import ORIGINS
-    from models.training.campaign import train
 
     if configs is not None and out is None:
         raise click.UsageError("--configs: wanted --out FILE too, the file to write")
-    chosen = _chosen(configs, ORIGINS[name].space) if configs is not None else ()
+    training = _training(name, configs, seeds, jobs, niceness)
     path = out or ORIGINS[name].embedded
     if path is None or path.exists():
         raise click.UsageError(f"{path} exists and is never overwritten; choose another --out, or move it away")
-    begun = path.parent / f"{path.stem}.partial.jsonl"
-    if begun.exists() and not resume:
-        raise click.UsageError(f"{begun} holds a training that was begun; continue it with --resume, or remove it")
+    for begun in (path.parent / f"{path.stem}.partial.{kind}" for kind in ("jsonl", "safetensors")):
+        if begun.exists() and not resume:
+            raise click.UsageError(f"{begun} holds a training that was begun; continue it with --resume, or remove it")
     again = partial(
         say_next, "benchmarks", "train", name, "--resume", keep=("configs", "seeds", "out", "jobs", "niceness")
     )
     with live(0) as reporter:
         try:
-            recipe = partial(train, chosen=chosen, seeds=seeds) if chosen else train
-            print(recipe(path, jobs=jobs, niceness=niceness, on_progress=_show, should_stop=reporter.should_stop))
+            print(training(path, should_stop=reporter.should_stop))
         except KeyboardInterrupt:
             again()
             raise click.Abort from None
         except WorkerCrash:
             again()
             raise
+
+
+def _training(name: str, configs: Path | None, seeds: int, jobs: int, niceness: int) -> Callable[..., Path]:
+    """What trains a benchmark, told where to and when to stop."""
+    from models.training.campaign import train
+    from models.training.elastic import train_elastic
+    from models.training.recipes import RECIPES
+
+    if name in RECIPES:
+        training = partial(train, recipe=RECIPES[name], jobs=jobs, niceness=niceness, on_progress=_show)
+        chosen = _chosen(configs, RECIPES[name].space) if configs is not None else ()
+        return partial(training, chosen=chosen, seeds=seeds) if chosen else training
+    if configs is not None:
+        raise click.UsageError(f"--configs: {name} is one training; wanted {' or '.join(RECIPES)}")
+    return partial(train_elastic, on_progress=_show_elastic)
 
 
 def _chosen(configs: Path, space: str) -> Sequence[Architecture]:
@@ -152,8 +168,13 @@ def _chosen(configs: Path, space: str) -> Sequence[Architecture]:
 
     found = read_candidates([configs], space)
     for architecture in found:
-        check_trainable(architecture, str(configs), Budget())
+        check_trainable(architecture, str(configs), Budget(), space)
     return list({architecture.digest: architecture for architecture in found}.values())
+
+
+def _show_elastic(progress: ElasticProgress) -> None:
+    left = f"{progress.seconds_left / 60:.0f} min left"
+    say(f"{progress.stage} {progress.done}/{progress.total}: loss {progress.loss:.4f}, {left} of this stage")
 
 
 def _show(progress: FinishedRun) -> None:

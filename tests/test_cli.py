@@ -173,7 +173,7 @@ def test_benchmarks_and_doctor_answer_in_every_format(capsys: pytest.CaptureFixt
 MISTAKES = [
     (["evolv"], 2, "unknown command 'evolv'; did you mean evolve?"),
     (["evolve"], 2, "wanted --space gpt2"),
-    (["evolve", "--space", "gtp2"], 2, "got 'gtp2', wanted one of gpt2, flexibert, hf; did you mean gpt2?"),
+    (["evolve", "--space", "gtp2"], 2, "got 'gtp2', wanted one of gpt2, flexibert, llama, hf; did you mean gpt2?"),
     (["evolve", "--space", "gpt2", "--benchmark", "gpt2-wt104"], 1, "did you mean gpt2-wt103?"),
     (["evolve", "--benchmark", "TINY", "--iterations", "-5"], 2, "--iterations"),
     (["evolve", "--benchmark", "TINY", "--population", "many"], 2, "--population"),

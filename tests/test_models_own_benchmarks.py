@@ -122,7 +122,7 @@ def test_the_template_is_read_once_there_are_enough_records(tmp_path: Path, spac
     with pytest.raises(BadBenchmark, match="got 2 architectures, 2 of them distinct, wanted at least 10"):
         read_benchmark(path)
     *_, last = template(space).splitlines()
-    field = "d_model" if space == "gpt2" else "hidden_size"
+    field = "d_model" if space in ("gpt2", "llama") else "hidden_size"
     record = json.loads(last)
     more = [
         {**record, "id": f"more{i}", "config": {**record["config"], field: 64 * (i + 5)}, "loss": i} for i in range(9)
@@ -135,7 +135,7 @@ def test_the_template_is_read_once_there_are_enough_records(tmp_path: Path, spac
 def test_a_space_without_fields_of_its_own_has_no_columns(tmp_path: Path) -> None:
     path = tmp_path / "hf.csv"
     path.write_text("# space: hf\n# metric: loss\n# higher_is_better: false\nid,model_type,loss\na,llama,1\n")
-    with pytest.raises(BadBenchmark, match="space: got hf, wanted gpt2 or flexibert; write it as JSON lines"):
+    with pytest.raises(BadBenchmark, match="space: got hf, wanted gpt2, flexibert, llama; write it as JSON lines"):
         read_benchmark(path)
 
 

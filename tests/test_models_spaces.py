@@ -12,13 +12,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.architecture import BadArchitecture
 from models.spaces import DRAWABLE, SPACES
 from models.spaces.bert_plans import OPERATIONS
+from models.spaces.llama_weights import SUPERNET
 
 GPT2: dict[str, Any] = {"n_layer": 1, "d_model": 64, "d_embed": 64, "div_val": 1, "n_head": [4], "d_inner": [96], "n_token": 300,
                         "tgt_len": 64, "cutoffs": []}  # fmt: skip
 BERT: dict[str, Any] = {"hidden_size": 64, "operation": ["SDP"], "heads": [4], "ffn_dim": [96], "ffn_stack": [2]}
-LLAMA: dict[str, Any] = {"model_type": "llama", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4,
-                         "intermediate_size": 48, "vocab_size": 300, "attention_dropout": 0.5}  # fmt: skip
-TINY = {"gpt2": GPT2, "flexibert": BERT, "hf": LLAMA}
+CONFIGURED: dict[str, Any] = {"model_type": "llama", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4,
+                              "intermediate_size": 48, "vocab_size": 300, "attention_dropout": 0.5}  # fmt: skip
+TINY = {"gpt2": GPT2, "flexibert": BERT, "llama": SUPERNET, "hf": CONFIGURED}
 BOUNDS = [
     ("gpt2", {"n_layer": n, "n_head": [4] * n, "d_inner": [96] * n}, 1 <= n <= 128) for n in (0, 1, 128, 129)
 ] + [
@@ -83,6 +84,11 @@ def test_samples_are_checked_configurations_of_the_published_range(name: str) ->
         assert {h for c in drawn for h in c["n_head"]} == {2, 4, 8}
         assert all(512 <= f <= 2048 for c in drawn for f in c["d_inner"])
         assert {(c["n_token"], c["tgt_len"], c["cutoffs"]) for c in drawn} == {(50264, 192, (19997, 39997))}
+    elif name == "llama":
+        assert {c["n_layer"] for c in drawn} == set(range(2, 17))
+        assert {c["d_model"] for c in drawn} == {128, 256, 384, 512} and {c["n_token"] for c in drawn} == {32000}
+        assert {h for c in drawn for h in c["n_head"]} == {2, 4, 8, 16}
+        assert {f for c in drawn if c["d_model"] == 128 for f in c["d_ffn"]} == {384, 336, 288, 240, 192}
     else:
         assert {c["hidden_size"] for c in drawn} == {128, 256} and {len(c["heads"]) for c in drawn} == {2, 4}
         for field, choices in {"heads": {2, 4}, "ffn_dim": {512, 1024}, "ffn_stack": {1, 3}}.items():

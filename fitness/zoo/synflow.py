@@ -26,10 +26,10 @@ __all__ = ["flow", "log_synflow", "synflow"]
 
 def flow(model: nn.Module) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], float]:
     """Pairs (|W|, G) of every weight matrix of the blocks and `shift`: the gradient of R, the sum of the last
-    block's output, is exp(shift) * G. Raises NoValue where the blocks cannot be run one by one."""
+    block's output, is exp(shift) * G. Raises NoValue with the network's `no_flow`, why it has none."""
     network: Any = model
-    if not getattr(model, "runs_block_by_block", True):
-        raise NoValue("the blocks of this network do not run alone, on ones and without positions")
+    if why := getattr(model, "no_flow", None):
+        raise NoValue(why)
     taps = network.taps()
     passed_over = [m for tap in taps for m in tap.block.modules() if isinstance(m, nn.LayerNorm)]
     passed_over += [m for tap in taps for m in tap.activations]

@@ -4,7 +4,7 @@ benchmark.py  `Benchmark`: architectures of one space with their quality; `BadBe
 origins.py    `ORIGINS`, the known benchmarks; `load_benchmark` by name or path; `fetch` and `verify`
 layouts/      `read_benchmark`: what is in a file or folder, a layout a file
 archives.py   a fetched zip or tar file, unpacked without trusting it
-data/         the embedded table
+data/         the embedded tables, and the supernet of llama-elastic
 """
 
 import lazy_loader

@@ -79,6 +79,27 @@ ORIGINS: dict[str, Origin] = {
             "2d76e01b9586cad7340e8268dadba3056efd070b/data/",
             ("BERT_benchmark.json",),
         ),
+        Origin(
+            "llama-elastic",
+            "llama",
+            "528 subnets of one supernet with LoNAS's five feed-forward widths per block, trained by this project, "
+            "loss of each with the supernet's weights, nats per byte",
+            "MIT",
+            "this repository, models/training/elastic.py",
+            "92161341ab4043eead3c1914dd6d5cbbc96852ab690c365848c6ca7ad77aeff1",
+            embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-elastic.jsonl",
+        ),
+        Origin(
+            "openlm-grid",
+            "llama",
+            "97 decoders trained on web text for 20 tokens a parameter, loss: of 130 shapes those with batch 64 (the "
+            "batch changes the loss), the lowest over warm-ups (short ones may diverge)",
+            "MIT",
+            "Gadre et al., Language models scale reliably with over-training, 2024, arXiv 2403.08540",
+            "717805f0c93006687c2fe467c57cd24d87c4e4d049a2ea0e14fbfd8d2c353e25",
+            "https://raw.githubusercontent.com/mlfoundations/scaling/a003c4913793ac2ae7ef87b28ecb562955d026d5/exp_data/",
+            ("grid.json",),
+        ),
     )
 }
 

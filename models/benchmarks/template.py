@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import textwrap
 from typing import Any
 
 from models.benchmarks.benchmark import FEWEST, BadBenchmark
@@ -16,17 +17,22 @@ GPT2: tuple[dict[str, Any], ...] = (
     {"n_layer": 2, "d_model": 64, "n_head": 2, "d_inner": 256},
     {"n_layer": 4, "d_model": 128, "n_head": [4, 4, 8, 8], "d_inner": [512, 512, 256, 256]},
 )
-LLAMA = {"model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 32000}
+LLAMA: tuple[dict[str, Any], ...] = (
+    {"n_layer": 2, "d_model": 64, "n_head": 4, "d_ffn": 192},
+    {"n_layer": 4, "d_model": 128, "n_head": 8, "n_kv_head": [8, 4, 4, 2], "d_ffn": [384, 384, 256, 256]},
+)
+CONFIGURED = {"model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 32000}
 HF: tuple[dict[str, Any], ...] = (
-    {**LLAMA, "num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 192},
-    {**LLAMA, "num_hidden_layers": 4, "hidden_size": 128, "intermediate_size": 384},
+    {**CONFIGURED, "num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 192},
+    {**CONFIGURED, "num_hidden_layers": 4, "hidden_size": 128, "intermediate_size": 384},
 )
 FIELDED = (
     "One number stands for all blocks, a list has one for each.",
     "The same as CSV: '# space: ...', '# metric: ...', '# higher_is_better: ...', then a column for each field.",
 )
 LIBRARY = ("config is that of the transformers library: model_type, then fields of that family as in its config.json.",)
-EXAMPLES = {"gpt2": GPT2, "hf": HF}
+DERIVED = {"gpt2": {"d_embed": "d_model", "d_inner": "4 d_model"}, "llama": {"n_kv_head": "n_head"}}
+EXAMPLES = {"gpt2": GPT2, "llama": LLAMA, "hf": HF}
 
 
 def template(space: str) -> str:
@@ -52,12 +58,18 @@ def _comments(space: str) -> list[str]:
     ]
     if space in FIELDS:
         lines.insert(3, f"config needs {', '.join(REQUIRED[space])}.")
-    if space == "gpt2":
-        known = {**DEFAULTS[space], "d_embed": "d_model", "d_inner": "4 d_model"}
-        lines.insert(5, f"May be left out: {', '.join(f'{name} = {value}' for name, value in known.items())}.")
+    if space in DEFAULTS:
+        known = DEFAULTS[space] | DERIVED[space]
         aliases = [f"{ours} ({', '.join(names)})" for ours, names in _other_names(space).items()]
-        lines[6:6] = [f"Other names: {', '.join(aliases[:3])},", f"    {', '.join(aliases[3:])}."]
+        lines[5:5] = [
+            *_wrapped(f"May be left out: {', '.join(f'{name} = {value}' for name, value in known.items())}."),
+            *_wrapped(f"Other names: {', '.join(aliases)}."),
+        ]
     return lines
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, 116, subsequent_indent="    ")
 
 
 def _other_names(space: str) -> dict[str, list[str]]:

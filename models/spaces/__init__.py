@@ -4,6 +4,10 @@ space.py          Space: what every space offers, and the taps on what it builds
 variation.py      Region: the values that a search over architectures may use, and its mutations and crossover
 gpt2.py           pre-LayerNorm decoders with a width and a head count per block
 gpt2_network.py   the networks of gpt2, and their initialisation
+llama.py          LLaMA's decoders with heads, key-value heads and a gated feed-forward width per block
+llama_blocks.py   the block of llama
+llama_network.py  the networks of llama, and their initialisation, tensor by tensor
+llama_weights.py  trained weights cut to narrower feed-forward layers; those of llama-elastic
 flexibert.py      BERT-like encoders in two builds: what was trained, what was scored
 bert_plans.py     the sizes of a flexibert network
 bert_blocks.py    the networks of flexibert: six ways to mix tokens
@@ -18,9 +22,10 @@ Descriptions need no torch; a space imports its networks when it builds one.
 from models.spaces.flexibert import FlexibertSpace
 from models.spaces.gpt2 import Gpt2Space
 from models.spaces.hf import HfSpace
+from models.spaces.llama import LlamaSpace
 from models.spaces.space import Space
 
 __all__ = ["DRAWABLE", "SPACES", "Space"]
 
-SPACES: dict[str, Space] = {space.name: space for space in (Gpt2Space(), FlexibertSpace(), HfSpace())}
+SPACES: dict[str, Space] = {space.name: space for space in (Gpt2Space(), FlexibertSpace(), LlamaSpace(), HfSpace())}
 DRAWABLE: dict[str, Space] = {name: space for name, space in SPACES.items() if space.drawable}

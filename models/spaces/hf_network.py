@@ -51,7 +51,7 @@ class HfNetwork(nn.Module):
     """`model` is the library's network; the weights come from `seed` alone, whatever was drawn before. Blocks
     want positions and masks from the whole, so none runs alone."""
 
-    runs_block_by_block = False
+    no_flow = "the blocks of this network do not run alone, on ones and without positions"
 
     def __init__(self, architecture: Architecture, seed: int) -> None:
         super().__init__()

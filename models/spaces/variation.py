@@ -21,11 +21,12 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class Fields:
-    """Which fields of a configuration are lists with an entry per block, and which one is the number of blocks, if a
-    configuration says it."""
+    """Which fields of a configuration are lists with an entry per block, which one is the number of blocks, if a
+    configuration says it, and which fields of a block fit only `joint`ly, as some architecture has them."""
 
     per_block: tuple[str, ...]
     depth: str | None = None
+    joint: tuple[str, ...] = ()
 
     def length(self, config: Mapping[str, Any]) -> int:
         """The number of blocks."""
@@ -34,13 +35,14 @@ class Fields:
 
 @dataclass(frozen=True)
 class Region:
-    """Values by field, in order, those of single blocks for the fields per block; the numbers of blocks; and which
-    fields follow another one, because they are equal to it everywhere."""
+    """Values by field, in order, those of single blocks for the fields per block; the numbers of blocks; which fields
+    follow another one, because they are equal to it everywhere; and the values of joint fields that occur together."""
 
     fields: Fields
     values: Mapping[str, tuple[Any, ...]]
     depths: tuple[int, ...]
     follows: Mapping[str, str]
+    joint: tuple[tuple[Any, ...], ...] = ()
 
 
 def region_of(architectures: Sequence[Architecture], fields: Fields) -> Region:
@@ -56,7 +58,8 @@ def region_of(architectures: Sequence[Architecture], fields: Fields) -> Region:
         leaders = (other for other in single[:i] if other not in follows)
         if leader := next((other for other in leaders if all(c[name] == c[other] for c in configs)), None):
             follows[name] = leader
-    return Region(fields, values, tuple(sorted({fields.length(c) for c in configs})), follows)
+    blocks = {tuple(c[name][i] for name in fields.joint) for c in configs for i in range(fields.length(c))}
+    return Region(fields, values, tuple(sorted({fields.length(c) for c in configs})), follows, tuple(sorted(blocks)))
 
 
 def valid(make: Callable[[], Config], check: Callable[[Mapping[str, Any]], Config]) -> Config:
@@ -73,6 +76,8 @@ def drawn(region: Region, rng: random.Random) -> Config:
     """Every field drawn uniformly."""
     depth = rng.choice(region.depths)
     config = {name: _value(region, name, depth, rng) for name in region.values}
+    if region.fields.joint:
+        config |= _columns(region, [_jointly(region, block, rng) for block in _blocks(region, config)])
     return _settled(region, config, depth)
 
 
@@ -88,7 +93,10 @@ def mutated(region: Region, config: Mapping[str, Any], rng: random.Random) -> Co
         new[name] = rng.choice(region.values[name])
     elif kind == "block":
         name, place = rng.choice(region.fields.per_block), rng.randrange(len(blocks))
-        blocks[place] = {**blocks[place], name: rng.choice(region.values[name])}
+        if name in region.fields.joint:
+            blocks[place] = _jointly(region, blocks[place], rng)
+        else:
+            blocks[place] = {**blocks[place], name: rng.choice(region.values[name])}
     else:
         blocks = _resized(blocks, _next_depth(region.depths, len(blocks), rng), rng)
     return _settled(region, new | _columns(region, blocks), len(blocks))
@@ -119,6 +127,11 @@ def _value(region: Region, name: str, depth: int, rng: random.Random) -> Any:
 def _blocks(region: Region, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     count = region.fields.length(config)
     return [{name: config[name][i] for name in region.fields.per_block} for i in range(count)]
+
+
+def _jointly(region: Region, block: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
+    """A block whose joint fields are those of some block of the region."""
+    return {**block, **dict(zip(region.fields.joint, rng.choice(region.joint), strict=True))}
 
 
 def _columns(region: Region, blocks: Sequence[Mapping[str, Any]]) -> Config:

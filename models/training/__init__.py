@@ -1,9 +1,11 @@
-"""The embedded benchmark: small architectures, trained here, and how noisy what they reach is.
+"""The embedded benchmarks: small architectures, trained here, and how noisy what they reach is.
 
 campaign.py      `train`: sample, train and write a benchmark; stopped at any moment, it goes on where it was
 verification.py  `verify_by_training`: some of a benchmark's architectures trained again
+recipes.py       `RECIPES`: what is trained for which benchmark
+elastic.py       `train_elastic`: one supernet trained with random widths, its subnets measured
 learning.py      `train_one`: one run on a `Budget`; `DivergedError` when its loss is no number
-sampling.py      `sample_architectures`: those of the embedded benchmark
+sampling.py      `sample_architectures`: those of an embedded benchmark
 corpus.py        `load_corpus`: the text, the source of Python's standard library
 noise.py         `noise_ceiling`: how well a perfect oracle could rank, from replicated runs
 """

@@ -1,4 +1,4 @@
-"""The embedded benchmark: sample, train in worker processes, resume after any interruption."""
+"""An embedded benchmark: sample, train in worker processes, resume after any interruption."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from models.spaces import SPACES
 from models.training.corpus import bigram_loss, load_corpus
 from models.training.learning import Budget, Learned, train_one, validation_windows
 from models.training.noise import noise_ceiling
-from models.training.sampling import sample_architectures
+from models.training.recipes import RECIPES, Recipe
 from storage.files import write_atomic
 from storage.log import RecordLog
 
@@ -67,16 +67,17 @@ def train(
     work: Path | None = None,
     jobs: int = 2,
     niceness: int = 0,
-    count: int = 500,
-    replicated: int = 30,
-    seeds: int = 5,
+    recipe: Recipe = RECIPES["gpt2-mini"],
+    count: int | None = None,
+    replicated: int | None = None,
+    seeds: int | None = None,
     budget: Budget | None = None,
     chosen: Sequence[Architecture] = (),
     on_progress: Callable[[FinishedRun], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Train `count` architectures, `replicated` of them with `seeds` seeds; write the benchmark to `path`. Where
-    architectures are `chosen`, it is these that are trained, each with all seeds.
+    """Train the architectures of a recipe, or `count` drawn as they are, `replicated` of them with `seeds` seeds; write
+    the benchmark to `path`. Where architectures are `chosen`, it is these that are trained, each with all seeds.
 
     Finished runs go to `<stem>.partial.jsonl` in the folder `work` (default: beside `path`) and are never
     repeated; wall-clock seconds go to `<stem>.seconds.jsonl`, so that `path` is the same to the byte however
@@ -84,9 +85,10 @@ def train(
     writes it; KeyboardInterrupt after the runs in progress once it `should_stop`.
     """
     budget, work = budget or Budget(), work or path.parent
-    architectures = list(chosen) or sample_architectures(count)
-    count, replicated = len(architectures), len(architectures) if chosen else replicated
-    task = _task_header(budget, count, replicated, seeds)
+    architectures = list(chosen) or list(recipe.architectures(count))
+    count, seeds = len(architectures), recipe.seeds if seeds is None else seeds
+    replicated = count if chosen else recipe.replicated if replicated is None else replicated
+    task = _task_header(budget, count, replicated, seeds, recipe.space)
     if chosen:
         task["chosen"] = [architecture.digest for architecture in architectures]
     total = count + min(replicated, count) * (seeds - 1)
@@ -149,7 +151,7 @@ def _spread_over_quality(
     return [ranked[round(last * k / max(size - 1, 1))] for k in range(size)]
 
 
-def _task_header(budget: Budget, count: int, replicated: int, seeds: int) -> dict[str, Any]:
+def _task_header(budget: Budget, count: int, replicated: int, seeds: int, space: str) -> dict[str, Any]:
     """What decides every figure: runs of another budget, text or torch must not be mixed."""
     return {
         "budget": asdict(budget),
@@ -157,6 +159,7 @@ def _task_header(budget: Budget, count: int, replicated: int, seeds: int) -> dic
         "count": count,
         "replicated": replicated,
         "seeds": seeds,
+        "space": space,
         "torch": torch.__version__,
     }
 
@@ -197,7 +200,7 @@ def _header_of(name: str, records: Sequence[Mapping[str, Any]], task: Mapping[st
     return {
         "schema": 1,
         "name": name,
-        "space": "gpt2",
+        "space": task["space"],
         "metric": "loss",
         "higher_is_better": False,
         "unit": "nats per byte of validation text",

@@ -12,10 +12,14 @@ from torch.nn import functional as F
 from engine.threads import one_thread
 from models.architecture import Architecture
 from models.spaces import SPACES
+from models.spaces.llama_network import LlamaNetwork
 from models.training.corpus import Corpus
 from storage.errors import ZcpError
 
-__all__ = ["BadBudget", "Budget", "DivergedError", "Learned", "train_one", "training_loss", "validation_windows"]
+__all__ = [
+    "CLIP", "BadBudget", "Budget", "DivergedError", "Learned", "drawn_windows", "optimiser_of", "train_one",
+    "training_loss", "validation_windows",
+]  # fmt: skip
 
 CLIP = 1.0  # largest norm of the gradient
 EVALUATION_BATCH = 32  # windows
@@ -78,13 +82,13 @@ def train_one(architecture: Architecture, seed: int, budget: Budget, corpus: Cor
     """Train from scratch; the result depends on the arguments alone, not on worker, order or other runs."""
     with one_thread(flush_denormals=True):
         model = SPACES[architecture.space].build(architecture, seed).eval()  # no dropout anywhere
-        optimiser = _optimiser(model, budget)
+        optimiser = optimiser_of(model, budget)
         # All architectures of one seed see the same windows in the same order: differences are their own.
         order = torch.Generator().manual_seed(seed)
         probe = validation_windows(corpus, budget.curve_windows, budget.length)
         due, curve, width = budget.checkpoint_steps(), [], architecture.config["d_model"]
         for step in range(budget.steps):
-            loss = _step(model, optimiser, budget.rate(step, width), _batch(corpus.train, budget, order))
+            loss = _step(model, optimiser, budget.rate(step, width), drawn_windows(corpus.train, budget, order))
             _check_finite(loss, architecture, seed, step)
             for _ in range(due.count(step + 1)):
                 curve.append(_validate(model, probe))
@@ -94,7 +98,10 @@ def train_one(architecture: Architecture, seed: int, budget: Budget, corpus: Cor
 
 
 def training_loss(model: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Equal to `model.loss(tokens)` for tokens (B, T), but attention is one fused kernel, which is faster."""
+    """Equal to `model.loss(tokens)` for tokens (B, T), but GPT-2's attention is one fused kernel, which is faster (for
+    grouped heads of this size it is not)."""
+    if isinstance(model, LlamaNetwork):
+        return model.loss(tokens)
     x = model.embed(tokens)  # (B, T, D)
     for block in model.h:
         x = x + _attend(block.attn, block.ln_1(x))
@@ -122,12 +129,13 @@ def _windows(text: torch.Tensor, starts: torch.Tensor, length: int) -> torch.Ten
     return text[starts[:, None] + torch.arange(length)].long()
 
 
-def _batch(text: torch.Tensor, budget: Budget, order: torch.Generator) -> torch.Tensor:
+def drawn_windows(text: torch.Tensor, budget: Budget, order: torch.Generator) -> torch.Tensor:
+    """int64 (batch, length): windows that begin anywhere in the text."""
     starts = torch.randint(len(text) - budget.length, (budget.batch,), generator=order)
     return _windows(text, starts, budget.length)
 
 
-def _optimiser(model: torch.nn.Module, budget: Budget) -> torch.optim.Optimizer:
+def optimiser_of(model: torch.nn.Module, budget: Budget) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101); only matrices decay."""
     matrices = [p for p in model.parameters() if p.ndim > 1 and p.numel()]
     vectors = [p for p in model.parameters() if p.ndim == 1 and p.numel()]

@@ -41,9 +41,10 @@ class NoiseCeiling:
 
 
 def noise_ceiling(
-    records: Sequence[Mapping[str, Any]], metric: str = "loss", draws: int = 200, seed: int = 0
+    records: Sequence[Mapping[str, Any]], metric: str = "loss", draws: int = 200, seed: int = 0, averaged: int = 1
 ) -> NoiseCeiling | None:
-    """From a benchmark's records, some of which hold `replicates`; None if fewer than two do.
+    """From a benchmark's records, some of which hold `replicates`; None if fewer than two do. The metric is one of
+    them, or the mean of `averaged` ones.
 
     Replicates y[a, s] = mean[a] + effect[s] + e[a, s]. The effect of a seed is common to all architectures
     (they see the same data in the same order) and moves no rank, so only e counts:
@@ -56,6 +57,7 @@ def noise_ceiling(
         return None
     sd, slope, center = _noise_model(replicates)
     x = np.array([r[metric] for r in records], dtype=float)  # (N,)
+    sd /= averaged**0.5
     noise = sd * np.exp(slope * (x - center))
     keep = np.sqrt(max(0.0, 1.0 - np.mean(noise**2) / np.var(x, ddof=1))) if np.var(x) > 0 else 0.0
     truth = x.mean() + keep * (x - x.mean())

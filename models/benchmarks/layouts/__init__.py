@@ -7,6 +7,7 @@ from pathlib import Path
 from models.benchmarks.benchmark import BadBenchmark, Benchmark
 from models.benchmarks.layouts.columns import load_columns
 from models.benchmarks.layouts.glue import GLUE_FILE, load_glue_json
+from models.benchmarks.layouts.grid import GRID_FILE, load_grid
 from models.benchmarks.layouts.jsonl import load_jsonl
 from models.benchmarks.layouts.perplexity import SUMMARY, load_perplexity_folder
 
@@ -17,9 +18,10 @@ READERS = {".jsonl": load_jsonl, ".json": load_glue_json, ".csv": load_columns}
 
 
 def read_benchmark(path: Path, name: str | None = None, metric: str | None = None) -> Benchmark:
-    """Read a folder of a published layout, a `.json` file of the GLUE layout, or a `.jsonl` or `.csv` file of our
-    own."""
+    """Read a folder or a `.json` file of a published layout, or a `.jsonl` or `.csv` file of our own."""
     name = name or path.stem
+    if path.name == GRID_FILE or (path / GRID_FILE).is_file():
+        return load_grid(path, name, metric)
     if path.is_file() and path.suffix in READERS:
         return READERS[path.suffix](path, name, metric)
     if (path / SUMMARY).is_file():
@@ -29,5 +31,6 @@ def read_benchmark(path: Path, name: str | None = None, metric: str | None = Non
     if path.is_dir() and (tables := sorted(path.glob("*.jsonl")) + sorted(path.glob("*.csv"))):
         return read_benchmark(tables[0], name, metric)
     raise BadBenchmark(
-        f"{path}: no benchmark here, wanted a folder with {SUMMARY} or {GLUE_FILE}, or a .json, .jsonl or .csv file"
+        f"{path}: no benchmark here, wanted a folder with {SUMMARY}, {GLUE_FILE} or {GRID_FILE}, or a .json, .jsonl or "
+        ".csv file"
     )

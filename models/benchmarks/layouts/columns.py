@@ -26,6 +26,7 @@ from models.spaces import SPACES
 __all__ = ["load_columns"]
 
 WHAT = "a benchmark in CSV"
+FLAGS = {"true": True, "false": False}
 HEADER = ("space", "metric", "higher_is_better")
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
 
@@ -40,9 +41,7 @@ def load_columns(path: Path, name: str, metric: str | None) -> Benchmark:
     if "id" not in names or len(set(names)) != len(names):
         raise BadBenchmark(f"{path}: got the columns {', '.join(names)[:200]}, wanted distinct ones, id among them")
     if str(header["space"]) in set(SPACES) - set(FIELDS):
-        raise BadBenchmark(
-            f"{path}: space: got {header['space']}, wanted {' or '.join(FIELDS)}; write it as JSON lines"
-        )
+        raise BadBenchmark(f"{path}: space: got {header['space']}, wanted {', '.join(FIELDS)}; write it as JSON lines")
     records = []
     for (number, _), cells in zip(body[1:], rows[1:], strict=True):
         if len(cells) != len(names):
@@ -59,9 +58,8 @@ def _header(comments: Sequence[str], path: Path) -> dict[str, Any]:
     if missing := [name for name in HEADER if name not in said]:
         example = "# space: gpt2, # metric: loss and # higher_is_better: false"
         raise BadBenchmark(f"{path}: {missing[0]} is missing, wanted lines such as {example} before the columns")
-    flags = {"true": True, "false": False}
     higher = said["higher_is_better"]
-    return {"space": said["space"], "metric": said["metric"], "higher_is_better": flags.get(higher.lower(), higher)}
+    return {"space": said["space"], "metric": said["metric"], "higher_is_better": FLAGS.get(higher.lower(), higher)}
 
 
 def _cells(lines: Sequence[str], path: Path) -> list[list[str]]:
@@ -92,7 +90,9 @@ def _field(name: str, cell: str, space: str) -> Any:
 
 
 def _value(text: str) -> Any:
-    """A number, else the text itself."""
+    """A number, true or false, else the text itself."""
+    if text.lower() in FLAGS:
+        return FLAGS[text.lower()]
     if re.fullmatch(r"[-+]?[0-9]{1,18}", text):
         return int(text)
     return float(text) if NUMBER.fullmatch(text) and len(text) < 60 else text

@@ -1,6 +1,6 @@
-"""What the embedded benchmark holds: learning curves as a plot, noise, and how far counting gets on it.
+"""What an embedded benchmark holds: learning curves as a plot, noise, and how far counting gets on it.
 
-python -m bench.gpt2_mini [--plot docs/gpt2-mini.png]
+python -m bench.trained [--benchmark gpt2-mini] [--plot docs/gpt2-mini.png]
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from fitness.protocol import baselines
 from fitness.ranking import kendall, spearman
 from models.benchmarks.origins import ORIGINS, load_benchmark
 
-NAME = "gpt2-mini"
+LEVELS = 25  # of size
 
 
-def read() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Header and records of the embedded file."""
-    path = ORIGINS[NAME].embedded
+def read(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Header and records of an embedded file."""
+    path = ORIGINS[name].embedded
     assert path is not None
     header, *records = [json.loads(line) for line in path.read_text().splitlines()]
     return header, records
@@ -38,23 +38,23 @@ def facts(header: dict[str, Any], records: list[dict[str, Any]]) -> None:
     e = replicates - replicates.mean(1, keepdims=True) - replicates.mean(0) + replicates.mean()
     sd = np.sqrt((e**2).sum() / ((len(e) - 1) * (e.shape[1] - 1)))
     sizes = np.array([r["parameters"]["decoder"] for r in records])
-    bins = np.array_split(np.argsort(sizes), 25)
+    bins = np.array_split(np.argsort(sizes), LEVELS)
     inside = np.sqrt(np.mean([losses[b].var(ddof=1) for b in bins]))
     print(f"architectures {len(records)}, decoder parameters {sizes.min():,} to {sizes.max():,}")
     print(f"final loss {losses.min():.4f} to {losses.max():.4f} nats per byte, sd {losses.std(ddof=1):.4f}")
     bigram = header["bigram_loss"]
     print(f"bigram model {bigram:.4f}; the worst network is {bigram - losses.max():.4f} below it")
     print(f"noise sd {sd:.4f} ({len(replicates)} architectures x {replicates.shape[1]} seeds, seed effects removed)")
-    print(f"sd inside one size (25 sizes of 20) {inside:.4f}")
+    print(f"sd inside one size ({LEVELS} sizes of {len(records) // LEVELS}) {inside:.4f}")
     print(f"last two checkpoints: rho {spearman(curves[:, -2], curves[:, -1]):.4f}")
     ceiling = header["noise_ceiling"]
     print(f"noise ceiling: rho {ceiling['spearman']:.4f}, tau-b {ceiling['kendall']:.4f}")
     print(f"two seeds of the same {len(replicates)}: tau-b {kendall(replicates[:, 0], replicates[:, 1]):.4f}")
 
 
-def counting() -> None:
+def counting(name: str) -> None:
     print(f"\n{'baseline':20} {'rho':>7} {'tau-b':>7} {'tau on pairs within 10% of #params':>36}")
-    for record in baselines(load_benchmark(NAME), None, detail=True):
+    for record in baselines(load_benchmark(name), None, detail=True):
         near = record["near_pairs"]
         print(
             f"{record['name']:20} {record['all']['spearman']:7.3f} {record['all']['kendall']:7.3f} "
@@ -72,9 +72,9 @@ def plot(header: dict[str, Any], records: list[dict[str, Any]], path: Path) -> N
         left.plot(header["checkpoint_steps"], record["curve"], color=shade(scale(size)), lw=0.4, alpha=0.6)
     left.axhline(header["bigram_loss"], color="black", ls="--", lw=1)
     left.annotate("bigram model", (header["checkpoint_steps"][-1], header["bigram_loss"]), ha="right", va="bottom")
-    left.set(xlabel="training step", ylabel="validation loss (nats per byte)", title="500 learning curves")
+    left.set(xlabel="training step", ylabel="validation loss (nats per byte)", title=f"{len(records)} learning curves")
     left.set_ylim(None, header["bigram_loss"] + 0.5)
-    ticks = {50_000: "50k", 100_000: "100k", 200_000: "200k", 400_000: "400k"}
+    ticks = {k * 1000: f"{k}k" for k in (25, 50, 100, 200, 400) if sizes.min() * 0.9 <= k * 1000 <= sizes.max() * 1.1}
     bar = figure.colorbar(matplotlib.cm.ScalarMappable(scale, shade), ax=left, label="decoder parameters")
     bar.set_ticks(list(ticks), labels=list(ticks.values()))
     bar.ax.minorticks_off()
@@ -91,11 +91,12 @@ def plot(header: dict[str, Any], records: list[dict[str, Any]], path: Path) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--benchmark", default="gpt2-mini")
     parser.add_argument("--plot", type=Path, help="write the picture here")
     options = parser.parse_args()
-    header, records = read()
+    header, records = read(options.benchmark)
     facts(header, records)
-    counting()
+    counting(options.benchmark)
     if options.plot:
         plot(header, records, options.plot)
 

@@ -1,0 +1,162 @@
+"""The `llama` space: decoders of LLaMA (Touvron et al. 2023, arXiv 2302.13971) with heads, key-value heads (Ainslie et
+al. 2023, arXiv 2305.13245) and a gated feed-forward width (Shazeer 2020, arXiv 2002.05202) per block, so that the
+elastic widths of LoNAS (Munoz et al. 2024, arXiv 2404.10934) are points of it."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from models.architecture import Architecture, BadArchitecture, ParameterCount
+from models.spaces.space import block_numbers, check_choice, check_fields, check_int, check_list
+from models.spaces.variation import Fields
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["RATIOS", "LlamaSpace", "full_ffn", "head_widths"]
+
+RATIOS = (1.0, 0.875, 0.75, 0.625, 0.5)  # LoNAS's widths of a feed-forward layer, as shares of the full one
+
+
+class LlamaSpace:
+    """Configuration: n_layer L, d_model D, n_head (L,), n_kv_head (L,), d_ffn (L,), n_token, tgt_len; `tied`, whether
+    the output map is the table of tokens; `norm`, "rms" or "layer" (means subtracted; gains and no biases in both);
+    norm_eps and rope_theta. The last four have LLaMA's values if they are left out.
+
+    A head is floor(D / n_head) wide, an even number, because rotary positions turn pairs of features.
+    """
+
+    name = "llama"
+    version = 1
+    builds: tuple[str, ...] = ("as_initialised", "as_trained")
+    drawable = True
+    fields: Fields | None = Fields(("n_head", "n_kv_head", "d_ffn"), "n_layer", joint=("n_head", "n_kv_head"))
+
+    N_LAYER = (2, 16)
+    D_MODEL = (128, 256, 384, 512)
+    N_HEAD = (2, 4, 8, 16)
+    GROUPS = (1, 2)  # query heads of one key-value head
+    DEFAULTS: Mapping[str, Any] = {"tied": False, "norm": "rms", "norm_eps": 1e-6, "rope_theta": 10_000}
+
+    def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The normalised configuration; BadArchitecture names the first bad field."""
+        check_fields(config, "n_layer", "d_model", "n_head", "n_kv_head", "d_ffn", "n_token", "tgt_len", *self.DEFAULTS)
+        config = {**self.DEFAULTS, **config}
+        n_layer = check_int(config, "n_layer", 1, 128)
+        checked = {
+            "n_layer": n_layer,
+            "d_model": check_int(config, "d_model", 4, 16384),
+            "n_head": check_list(config, "n_head", n_layer, 1, 1024),
+            "n_kv_head": check_list(config, "n_kv_head", n_layer, 1, 1024),
+            "d_ffn": check_list(config, "d_ffn", n_layer, 1, 65536),
+            "n_token": check_int(config, "n_token", 2, 1_000_000),
+            "tgt_len": check_int(config, "tgt_len", 1, 1 << 20),
+            "tied": check_choice(config, "tied", (False, True)),
+            "norm": check_choice(config, "norm", ("rms", "layer")),
+            "norm_eps": check_choice(config, "norm_eps", (1e-5, 1e-6)),
+            "rope_theta": check_int(config, "rope_theta", 1, 10**9),
+        }
+        _check_heads(checked)
+        return checked
+
+    def sample(self, rng: random.Random) -> dict[str, Any]:
+        """A configuration of the space that `count` counts, every field drawn uniformly: LoNAS's ratios of the full
+        width in each block, 32,000 tokens, 2,048 positions."""
+        n_layer, d_model = rng.randint(*self.N_LAYER), rng.choice(self.D_MODEL)
+        n_head = [rng.choice(self.N_HEAD) for _ in range(n_layer)]
+        return self.check(
+            {
+                "n_layer": n_layer,
+                "d_model": d_model,
+                "n_head": n_head,
+                "n_kv_head": [heads // rng.choice(self.GROUPS) for heads in n_head],
+                "d_ffn": [round(rng.choice(RATIOS) * full_ffn(d_model)) for _ in range(n_layer)],
+                "n_token": 32000,
+                "tgt_len": 2048,
+            }
+        )
+
+    def count(self) -> int:
+        """Size of the space that `sample` draws from."""
+        per_block = len(self.N_HEAD) * len(self.GROUPS) * len(RATIOS)
+        return len(self.D_MODEL) * sum(per_block**n for n in range(self.N_LAYER[0], self.N_LAYER[1] + 1))
+
+    def architecture(self, id: str, config: Mapping[str, Any]) -> Architecture:
+        """A checked architecture."""
+        return Architecture.create(id, self.name, self.check(config))
+
+    def shape(self, architecture: Architecture) -> tuple[int, int]:
+        """(depth, width)."""
+        return architecture.config["n_layer"], architecture.config["d_model"]
+
+    def numbers(self, architecture: Architecture) -> dict[str, float]:
+        """Heads, key-value heads and the width of the feed-forward layers over the blocks; logarithms."""
+        c = architecture.config
+        heads = block_numbers("n_head", c["n_head"], ends=False) | block_numbers(
+            "n_kv_head", c["n_kv_head"], ends=False
+        )
+        return heads | block_numbers("d_ffn", c["d_ffn"])
+
+    def limits(self, architecture: Architecture) -> tuple[int, int]:
+        """(longest sequence, size of the vocabulary)."""
+        return architecture.config["tgt_len"], architecture.config["n_token"]
+
+    def parameters(self, architecture: Architecture, build: str | None = None) -> ParameterCount:
+        """Counts whose total is `LlamaForCausalLM.num_parameters()` of the same sizes."""
+        c = architecture.config
+        attention, ffn = sum(_attention_maps(c)), sum(3 * c["d_model"] * f for f in c["d_ffn"])
+        decoder = attention + ffn + (2 * c["n_layer"] + 1) * c["d_model"]
+        table = c["n_token"] * c["d_model"]
+        return ParameterCount(attention, ffn, decoder, table, decoder + table * (1 if c["tied"] else 2))
+
+    def multiply_adds(self, architecture: Architecture, length: int, build: str | None = None) -> int:
+        """The maps of every token, and per block Q K^T and S V over all pairs of tokens, masked ones included."""
+        c = architecture.config
+        maps = sum(_attention_maps(c)) + sum(3 * c["d_model"] * f for f in c["d_ffn"])
+        mixed = sum(heads * width for heads, width in zip(c["n_head"], head_widths(c), strict=True))
+        return length * maps + 2 * length * length * mixed
+
+    def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
+        """A `LlamaNetwork`. `as_initialised`: each tensor is drawn from a generator of its own, named by the seed, the
+        architecture and the tensor. `as_trained`: a slice of the supernet of llama-elastic, whatever the seed."""
+        from models.spaces.llama_network import LlamaNetwork, draw
+
+        network = LlamaNetwork(architecture.config)
+        if build == "as_trained":
+            from models.spaces.llama_weights import elastic_tensors, fill
+
+            fill(network, elastic_tensors(architecture))
+        else:
+            draw(network, architecture.seed(init_seed))
+        return network
+
+
+def full_ffn(d_model: int) -> int:
+    """LLaMA's width of a gated feed-forward layer: two thirds of 4 d_model, the next multiple of 64."""
+    return 64 * math.ceil(8 * d_model / 3 / 64)
+
+
+def head_widths(config: Mapping[str, Any]) -> list[int]:
+    """The width of a head, block by block."""
+    return [config["d_model"] // heads for heads in config["n_head"]]
+
+
+def _attention_maps(config: Mapping[str, Any]) -> list[int]:
+    """Entries of q, k, v and o together, block by block."""
+    sizes = zip(config["n_head"], config["n_kv_head"], head_widths(config), strict=True)
+    return [2 * config["d_model"] * (heads + shared) * width for heads, shared, width in sizes]
+
+
+def _check_heads(config: Mapping[str, Any]) -> None:
+    """Refuse heads that rotary positions cannot turn, and groups of heads that do not divide."""
+    D = config["d_model"]
+    for i, (heads, shared) in enumerate(zip(config["n_head"], config["n_kv_head"], strict=True)):
+        if not D // heads or D // heads % 2:
+            raise BadArchitecture(
+                f"n_head[{i}]: got {heads}, so heads of {D // heads} features at d_model = {D}, wanted an even number"
+            )
+        if heads % shared:
+            raise BadArchitecture(f"n_kv_head[{i}]: got {shared}, wanted a divisor of n_head[{i}] = {heads}")
