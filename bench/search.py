@@ -10,8 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -26,7 +29,10 @@ from fitness.tables.chains import chains_of
 from fitness.tables.pairs import PairTable
 from gp.benchmark_search import PreparedSearch
 from gp.config import SearchConfig
-from gp.evolution.evolve import evolve
+from gp.evolution import variation
+from gp.evolution.algorithms.memetic import Memetic
+from gp.evolution.evolve import Evolution, evolve
+from gp.evolution.variation import Guard
 from gp.exhaustive import exhaust
 from gp.problem import SearchProblem
 from gp.sweeps import Sweeper
@@ -48,19 +54,53 @@ def formulas_per_second(table: BranchTable, target: RankTarget) -> float:
     return count / (time.perf_counter() - start)
 
 
-def evolved_per_second(benchmark: Benchmark, workshop: Workshop) -> float:
+def evolved(benchmark: Benchmark, workshop: Workshop) -> dict[str, float]:
     """New formulas that the default evolution makes and evaluates per second of one core, PPS included, sweeps left
-    out; branches are in memory since a first search with another seed."""
+    out, branches in memory since a first search with another seed; and the share of that time that each part takes."""
     split = split_groups(benchmark.groups, 50, 42)
-    configs = [SearchConfig(seed=seed, folds=0, sweeps=0, brood=600) for seed in (103, 104, 105)]
+    configs = [SearchConfig(seed=seed, folds=0, sweeps=0, brood=600) for seed in (103, 104, 105, 106)]
     problem = SearchProblem.open(benchmark, split.search, workshop, configs[0])
     sweeper = Sweeper.create(problem, configs[0])
     rates = []
-    for config in configs:
+    for config in configs[:3]:
         start = time.process_time()
         state = PreparedSearch(problem, sweeper, config).evolve().state
         rates.append(len(state.seen) / (time.process_time() - start))
-    return float(np.median(rates[1:]))
+    return {"evolved_per_second": float(np.median(rates[1:]))} | parts(problem, sweeper, configs[3])
+
+
+PARTS = (
+    (Guard, "fault", "rules about texts"), (Guard, "_foretold", "probes"), (Memetic, "survivors", "survivors"),
+    (SearchProblem, "evaluate", "scores and ranks"), (Evolution, "tell", "bookkeeping"),
+    (variation, "crossover", "crossover"), (variation, "mutate", "mutation"),
+)  # fmt: skip
+
+
+def parts(problem: SearchProblem, sweeper: Sweeper, config: SearchConfig) -> dict[str, float]:
+    """The share of each part in one search, without the parts inside it; the rest is drawing, births and the loop."""
+    spent, inside = dict[str, float](), [0.0]
+
+    def timed(call: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def measured(*given: Any, **named: Any) -> Any:
+            start = time.perf_counter()
+            inside.append(0.0)
+            try:
+                return call(*given, **named)
+            finally:
+                whole = time.perf_counter() - start
+                spent[name] = spent.get(name, 0.0) + whole - inside.pop()
+                inside[-1] += whole
+
+        return measured
+
+    with ExitStack() as patches:
+        for owner, name, what in PARTS:
+            patches.enter_context(mock.patch.object(owner, name, timed(getattr(owner, name), what)))
+        start = time.perf_counter()
+        PreparedSearch(problem, sweeper, config).evolve()
+        whole = time.perf_counter() - start
+    shares = {f"share of {name}": seconds / whole for name, seconds in spent.items()}
+    return shares | {"share of the rest": 1 - sum(shares.values())}
 
 
 def main() -> None:
@@ -96,7 +136,7 @@ def main() -> None:
         found |= {f"exhaust{n_unary}_seconds": time.perf_counter() - start, f"exhaust{n_unary}_trees": survey.trees,
                   f"exhaust{n_unary}_formulas": survey.formulas}  # fmt: skip
     found["peak_mib"] = high_water()
-    found["evolved_per_second"] = evolved_per_second(benchmark, workshop)
+    found |= evolved(benchmark, workshop)
     with one_thread():
         found["formulas_per_second"] = formulas_per_second(table, target)
     if o.json:
@@ -109,6 +149,9 @@ def main() -> None:
               f"({found[f'exhaust{n}_formulas']:,} different formulas)")  # fmt: skip
     print(f"scored and correlated with branches in memory, one thread: {found['formulas_per_second']:,.0f} formulas/s")
     print(f"evolved, PPS included, branches in memory, one core: {found['evolved_per_second']:,.0f} new formulas/s")
+    for name, share in found.items():
+        if name.startswith("share of "):
+            print(f"  {name.removeprefix('share of '):18} {share:.0%}")
     print(f"peak resident memory {found['peak_mib']:.0f} MiB")
 
 
