@@ -75,10 +75,10 @@ def measure(found: Found, scores: np.ndarray, benchmark: Benchmark) -> list[dict
     held = list(found.split.holdout)
     quality = benchmark.quality[held]
     fitted = rival_scores(benchmark, found.split)
-    fits = {name: correlation(values[held], quality, False)["kendall"] for name, values in fitted.items()}
+    fits = {name: correlation(values[held], quality, False)["kendall"] or 0.0 for name, values in fitted.items()}
     best_fit = max(fits, key=lambda name: fits[name])
     counts = [naive_scores(name, benchmark.architectures)[held] for name in NAIVE]
-    naive = [correlation(count, quality, False)["kendall"] for count in counts]
+    naive = [correlation(count, quality, False)["kendall"] or 0.0 for count in counts]  # a constant one is None
     rival, signed = counts[int(np.argmax(naive))], scores * [[c.sign] for c in found.champions]
     rows = []
     for scorer, values in (("champion", signed[0]), ("committee", mean_ranks(signed)), *fitted.items()):
