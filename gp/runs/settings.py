@@ -10,6 +10,7 @@ from typing import Any
 from fitness.features.workshop import Workshop
 from gp.config import BadConfig, SearchConfig
 from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import is_path
 from storage.datum import Datum
 from storage.errors import ZcpError
 
@@ -46,7 +47,7 @@ class RunSettings:
     on_invalid: str = "fail"
 
     def __post_init__(self) -> None:
-        if os.sep in self.benchmark or self.benchmark.startswith("."):
+        if is_path(self.benchmark):
             object.__setattr__(self, "benchmark", os.path.abspath(self.benchmark))
         whole = Datum("settings", vars(self), BadRun)
         for name, (low, high) in _RANGES.items():
