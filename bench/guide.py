@@ -121,13 +121,14 @@ def notebook_code() -> str:
 
 
 def script_of_all() -> str:
-    """The blocks of Python of the guide, its scripts and the notebook, as one program."""
+    """The scripts of the guide, the notebook, and the blocks of Python last: what they register is of one process."""
     blocks = [text for mark, text in PYTHON.findall(GUIDE) if mark]
-    steps = [f"exec(compile({text!r}, 'guide', 'exec'), {{}})" for text in [*blocks, notebook_code()]]
+    steps = []
     for line in SCRIPTS:
         name = Path(line.words[1]).name
         given = [word for word in line.words[2:] if not word.isdigit()] + EXAMPLES.get(name, [])
         steps.append(f"sys.argv = {[name, *given]!r}; runpy.run_path({line.words[1]!r}, run_name='__main__')")
+    steps += [f"exec(compile({text!r}, 'guide', 'exec'), {{}})" for text in [notebook_code(), *blocks]]
     return "\n".join(["import runpy, sys", "if __name__ == '__main__':", *(f"    {step}" for step in steps)])
 
 
