@@ -24,11 +24,10 @@ HALL, JOURNAL, ENVIRONMENT = "hall_of_fame.json", "generations.jsonl", "environm
 @click.command(epilog=examples("report proxies/gpt2-mini.json --out report.html", "report runs/RUN"))
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="FILE.html (default: beside the source).")
-@click.option("--benchmark", "name", metavar="NAME|PATH", help="Of a hall: on which one (default: that of its run).")
-@click.option("--metric", help="Of a hall: which measured value is the target (default: that of its run).")
+@click.option("--benchmark", "name", metavar="NAME|PATH", help="Of a hall: where the one of its run lies now.")
 @feature_options
 def report(
-    source: Path, out: Path | None, name: str | None, metric: str | None, features: FeatureOptions
+    source: Path, out: Path | None, name: str | None, features: FeatureOptions
 ) -> None:  # fmt: skip
     """Show a run, a hall of fame or a leaderboard as one HTML file that works offline.
 
@@ -49,11 +48,11 @@ def report(
             f"{source}: got a study, which plot draws; wanted a run, a hall of fame or a leaderboard"
         )
     if document.kind == "leaderboard":
-        if name is not None or metric is not None:
-            raise click.UsageError("--benchmark and --metric go with a hall of fame; a leaderboard names its benchmark")
+        if name is not None:
+            raise click.UsageError("--benchmark goes with a hall of fame; a leaderboard holds its architectures")
         page = board_page(document.data, {})
     else:
-        page = _page(found, name, metric, features)
+        page = _page(found, name, features)
     write_atomic(path, rendered_page(page))
     print(path)
 
@@ -67,17 +66,22 @@ def _hall_of(source: Path) -> Path:
     return source / HALL
 
 
-def _page(path: Path, name: str | None, metric: str | None, features: FeatureOptions) -> ReportPage:
-    """The report of a hall of fame, on its own benchmark or another one."""
+def _page(path: Path, name: str | None, features: FeatureOptions) -> ReportPage:
+    """The report of a hall of fame on its own benchmark."""
     from gp.hall_file import load_hall
     from report import landscape_of
     from report.pages.evidence import evidence_of
     from report.pages.hall_page import hall_page
 
     hall = load_hall(path)
-    benchmark = load_for(hall, name, metric)
+    benchmark = load_for(hall, name, None)
+    if hall.benchmark.digest != benchmark.digest:
+        raise click.UsageError(
+            f"{benchmark.name}: its content is not that of the run; a report shows a hall on its own benchmark, "
+            "replay --benchmark on another"
+        )
     workshop = features.of_run(hall, benchmark.space).open(benchmark.space)
-    if hall.benchmark.digest == benchmark.digest and hall.feature_key != workshop.bank.key.digest:
+    if hall.feature_key != workshop.bank.key.digest:
         say("evolved with other features than these, so this is not quite what its run saw")
     with live(0) as reporter:
         landscape = landscape_of(hall, benchmark, workshop, path.parent / JOURNAL, reporter.networks)

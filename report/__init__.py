@@ -1,4 +1,5 @@
-"""Figures of halls of fame, leaderboards and studies; the only library folder that imports matplotlib.
+"""What others see of halls of fame, leaderboards and studies; the only library folder that imports matplotlib, plotly
+and jinja2.
 
 draw_hall, landscape_of, Landscape    how a champion ranks the architectures, and how it was found
 draw_board, board_document, BOARD     a leaderboard as bars, as plain data, and the shape of that
@@ -6,6 +7,8 @@ draw_study, study_document, STUDY     a study as curves or intervals, as plain d
 draw_front                            a selection: scores against cost, and the best at every cost
 load_document, Document, check        a file that has a figure, and the check of its shape
 save_figure                           a PNG or SVG, whole or not at all
+pages/                                reports: one HTML file that works offline
+portable/                             formulas as modules that run without this project
 """
 
 import lazy_loader

@@ -10,6 +10,7 @@ from typing import Any
 from fitness.features.workshop import Workshop
 from gp.config import BadConfig, SearchConfig
 from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import is_path
 from storage.datum import Datum
 from storage.errors import ZcpError
 
@@ -117,7 +118,7 @@ def _run_case(item: Datum) -> RunCase:
 
 def _whole(benchmark: str) -> str:
     """A name as it is, a path from the root."""
-    return os.path.abspath(benchmark) if os.sep in benchmark or benchmark.startswith(".") else benchmark
+    return os.path.abspath(benchmark) if is_path(benchmark) else benchmark
 
 
 _RANGES = {"search_size": (1, 10**6), "init_seed": (0, 2**63 - 2), "batch": (1, 4096), "seq_len": (2, 4096)}

@@ -22,7 +22,7 @@ from models.benchmarks.benchmark import BadBenchmark, Benchmark
 from models.benchmarks.layouts import read_benchmark
 from storage.locks import held
 
-__all__ = ["ORIGINS", "Origin", "default_benchmark", "fetch", "find", "load_benchmark", "locate", "verify"]
+__all__ = ["ORIGINS", "Origin", "default_benchmark", "fetch", "find", "is_path", "load_benchmark", "locate", "verify"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 MAX_DOWNLOAD = 16 << 20  # bytes per file
@@ -104,9 +104,14 @@ ORIGINS: dict[str, Origin] = {
 }
 
 
+def is_path(name_or_path: str) -> bool:
+    """Whether it says where a benchmark lies, and is no name of one."""
+    return os.sep in name_or_path or name_or_path.startswith(".") or name_or_path.endswith(".jsonl")
+
+
 def find(name_or_path: str) -> Path:
     """The file or folder of a benchmark: a path as it is, a name in $ZCP_DATA, then data/, then embedded."""
-    if os.sep in name_or_path or name_or_path.startswith("."):
+    if is_path(name_or_path):
         path = Path(name_or_path)
         if path.exists():
             return path

@@ -145,6 +145,8 @@ def blocks_chart(portraits: Sequence[Portrait], what: str) -> Chart:
     styled(figure, 120 + 230 * len(parts))
     figure.update_annotations(font={"size": 12}, x=0, xanchor="left")
     figure.update_yaxes(title_text="adds")
+    deepest = max(len(portrait.parts[part]) for portrait in portraits for part in parts)
+    figure.update_xaxes(dtick=max(1, deepest // 8))
     figure.update_xaxes(title_text="block", row=len(parts), col=1)
     figure.update_layout(legend={"y": -90 / (120 + 230 * len(parts)), "yanchor": "top"})
     columns = ("kind", "architecture", "part", "block", "adds")

@@ -57,7 +57,7 @@ def _answer(hall: HallDocument, evidence: HallEvidence, pick: Recommendation | N
         [f"the best count ({count.name}, chosen on the held-out ones) has {_in_words(count.holdout)}"] if count else []
     )
     for entry, what in ((_best(evidence.rivals), "the best regression on the same labels"),
-                        (_best(evidence.published), "LPZero's published formula")):  # fmt: skip
+                        (_best(evidence.published), "the best of LPZero's published formulas")):  # fmt: skip
         if entry is not None:
             others.append(f"{what} ({entry.name}) has {_in_words(entry.holdout)}")
     if others:
