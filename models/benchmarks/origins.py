@@ -80,6 +80,15 @@ ORIGINS: dict[str, Origin] = {
             ("BERT_benchmark.json",),
         ),
         Origin(
+            "llama-mini",
+            "llama",
+            "small LLaMA-style architectures trained by this project, validation loss in nats per byte",
+            "MIT",
+            "this repository, models/training/campaign.py",
+            "7e880bccc77361d941a712350a7eeff26c5ffbf1a297e8901c5091b2bdf77ddb",
+            embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-mini.jsonl",
+        ),
+        Origin(
             "llama-elastic",
             "llama",
             "528 subnets of one supernet with LoNAS's five feed-forward widths per block, trained by this project, "
