@@ -85,7 +85,7 @@ ORIGINS: dict[str, Origin] = {
             "small LLaMA-style architectures trained by this project, validation loss in nats per byte",
             "MIT",
             "this repository, models/training/campaign.py",
-            "7e880bccc77361d941a712350a7eeff26c5ffbf1a297e8901c5091b2bdf77ddb",
+            "1c13bdc6ecd8b18b7e7e6790a6f5c93aba2b5958833c213595b99ec38739567f",
             embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-mini.jsonl",
         ),
         Origin(
