@@ -187,14 +187,14 @@ def _settings(
 
     name, benchmark = named
     draw_split(benchmark, search_size, search.seed)  # what it refuses is refused before anything is made
-    tokens = features.open(benchmark.space).batch.digest
+    workshop = features.open(benchmark.space)
     corpus = str(features.corpus.resolve()) if features.corpus else None
     for flag, text in (("--benchmark", name), ("--corpus", corpus)):
         if text and not text.isprintable():
             raise click.UsageError(f"{flag}: got {text!r}, which a run cannot write down; rename the file")
     return RunSettings(
-        name, benchmark.metric, benchmark.digest, search, tokens, search_size, features.init_seed, features.batch,
-        features.seq_len, corpus, features.build, on_invalid,
+        name, benchmark.metric, benchmark.digest, search, workshop.batch.digest, search_size, features.init_seed,
+        features.batch, features.seq_len, corpus, features.build, on_invalid, workshop.bank.key.device,
     )  # fmt: skip
 
 

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusters import ROOT, Loopback, wait_until
 from holding import read_until
 
 import cli
 from bench.crashes import contents, difference, start
+from bench.loopback import ROOT, Loopback, wait_until
 from bench.small import SEARCH, write_jsonl
 from fitness.features.visit import SketchTaker, Visit
 from models.architecture import Architecture
@@ -42,7 +42,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
 @pytest.fixture
 def workers(cluster: Loopback) -> Loopback:
     """The same with three workers."""
-    cluster.staff(*{"a", "b", "c"} - cluster.workers.keys())
+    cluster.staff(*{"a", "b", "c"} - cluster.workers.keys(), preload=True)
     return cluster
 
 
@@ -161,7 +161,7 @@ def test_a_lost_scheduler_is_one_line_and_a_second_start_goes_on(
     doomed = Loopback(tmp_path / "doomed")
     try:
         doomed.flag("hold", smallest(table))  # the last to be visited
-        doomed.staff("x")
+        doomed.staff("x", preload=True)
         driver = start([*extracted(table, tmp_path / "bank"), *doomed.options])
         wait_until(lambda: len(sketches(tmp_path / "bank")) == 29 and doomed.executing(), "a last task on its way")
         doomed.scheduler.kill()
@@ -172,7 +172,7 @@ def test_a_lost_scheduler_is_one_line_and_a_second_start_goes_on(
     assert driver.returncode == 1 and "Traceback" not in error and len(lines) == 1, error
     assert "the connection is lost" in lines[0] and "what is finished is kept" in lines[0]
     assert len(sketches(tmp_path / "bank")) == 29
-    cluster.staff(*{"a"} - cluster.workers.keys())
+    cluster.staff(*{"a"} - cluster.workers.keys(), preload=True)
     before = cluster.executed()
     assert cli.main([*extracted(table, tmp_path / "bank"), *cluster.options]) == 0
     assert cluster.executed() - before == 1

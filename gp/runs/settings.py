@@ -29,7 +29,8 @@ class RunSettings:
 
     `benchmark` is a name, or a path that is kept absolute; `tokens` the digest of the token batch. `on_invalid` says
     what becomes of an architecture whose network overflows: `fail` ends the run with its id, `drop` leaves it out of
-    everything. BadRun if a number could not be read back.
+    everything. `device` is the kind that features are computed on, written down where it is not a CPU.
+    BadRun if a number could not be read back.
     """
 
     benchmark: str
@@ -44,6 +45,7 @@ class RunSettings:
     corpus: str | None = None
     build: str | None = None
     on_invalid: str = "fail"
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if os.sep in self.benchmark or self.benchmark.startswith("."):
@@ -59,6 +61,8 @@ class RunSettings:
         if workshop.batch.digest != self.tokens:
             text = self.corpus or "the built-in passage"
             raise BadRun(f"{text}: the text changed since the run began; restore it or start a new run")
+        if (kind := workshop.bank.key.device) != self.device:
+            raise BadRun(f"devices: got {kind}, wanted {self.device}, with which the run began; or start a new run")
 
     def recorded(self) -> dict[str, Any]:
         """What a hall of fame keeps of it: the tokens are in its feature key."""
@@ -66,7 +70,10 @@ class RunSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for config.json."""
-        return {**self.__dict__, "search": self.search.to_dict()}
+        plain = {**self.__dict__, "search": self.search.to_dict()}
+        if self.device == "cpu":
+            del plain["device"]
+        return plain
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "config.json") -> RunSettings:
@@ -83,6 +90,7 @@ class RunSettings:
         values: dict[str, Any] = {name: whole[name].integer(low, high) for name, (low, high) in _RANGES.items()}
         values |= {name: whole[name].text(_MAX_PATH) for name in ("benchmark", "metric", "benchmark_digest", "tokens")}
         values |= {name: whole[name].optional_text(_MAX_PATH) for name in ("corpus", "build")}
+        values["device"] = whole["device"].text(16) if "device" in data else "cpu"
         return cls(search=search, on_invalid=on_invalid.value, **values)
 
 

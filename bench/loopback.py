@@ -1,7 +1,8 @@
-"""Real clusters on loopback: a scheduler and workers started by their own commands, steered through a folder of flags.
+"""Real clusters on loopback: a scheduler and workers started by their own commands.
 
-Workers load `tests/flags.py` before anything else: a task stands still while there is a file `hold` (empty, or
-with the name of its architecture), and kills its worker where a file with that name says how often.
+Those of tests are steered through a folder of flags, because they load `tests/flags.py` before anything else: a task
+stands still while there is a file `hold` (empty, or with the name of its architecture), and kills its worker where a
+file with that name says how often.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Loopback:
         path.write_text(text)
         return path
 
-    def staff(self, *names: str, path: str | None = None, preload: bool = True) -> None:
+    def staff(self, *names: str, path: str | None = None, preload: bool = False) -> None:
         """Workers by name, present when this returns."""
         flags = ("--preload", ROOT / "tests" / "flags.py") if preload else ()
         for name in names:
