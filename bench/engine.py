@@ -62,12 +62,19 @@ def paired(
 
 
 def idle_tasks(engine: Engine, tasks: int, watched: dict[str, psutil.Process]) -> dict[str, Any]:
-    """Milliseconds of a task without work, with two workers, and MiB of processes after a tenth of them and all."""
-    marks, start = {}, time.perf_counter()
+    """Milliseconds of a task without work, with two workers; processor milliseconds that a task costs the watched
+    processes, which other users of the machine do not change; MiB of these after a tenth of the tasks and all."""
+
+    def used() -> dict[str, float]:
+        return {name: sum(process.cpu_times()[:2]) for name, process in watched.items()}
+
+    marks, before, start = {}, used(), time.perf_counter()
     for done, _ in zip(count(1), engine.run(nothing, range(tasks)), strict=False):
         if done in (tasks // 10, tasks):
             marks[done] = {name: round(process.memory_info().rss / 2**20) for name, process in watched.items()}
-    return {"tasks": tasks, "ms": (time.perf_counter() - start) / tasks * 1e3, "mib": marks}
+    wall, after = time.perf_counter() - start, used()
+    cpu = {name: round((after[name] - before[name]) / tasks * 1e3, 2) for name in watched}
+    return {"tasks": tasks, "ms": wall / tasks * 1e3, "processor_ms": cpu, "mib": marks}
 
 
 def main() -> None:
@@ -87,7 +94,10 @@ def main() -> None:
                 seconds = paired(chosen, {"local": crew, "dask": cluster}, benchmark.space, folder)
                 same = content(folder / "local") == content(folder / "dask")
                 watched = {"driver": psutil.Process(), "scheduler": psutil.Process(loopback.scheduler.pid)}
-                idle = {"dask": idle_tasks(cluster, o.tasks, watched), "local": idle_tasks(crew, o.tasks, {})}
+                idle = {
+                    "dask": idle_tasks(cluster, o.tasks, watched),
+                    "local": idle_tasks(crew, o.tasks, {"driver": psutil.Process()}),
+                }
         finally:
             loopback.close()
     local, dask = (sum(seconds[name]) for name in ("local", "dask"))
@@ -101,8 +111,8 @@ def main() -> None:
           f"{dask / local:.3f} (parts {ratios[0]:.3f} to {ratios[-1]:.3f}, median {ratios[len(ratios) // 2]:.3f}); "
           f"same bank byte for byte: {same}")  # fmt: skip
     for name, one in idle.items():
-        print(f"{one['tasks']:,} tasks without work, {name}: {one['ms']:.2f} ms each; MiB after a tenth and all: "
-              f"{one['mib'] if name == 'dask' else '-'}")  # fmt: skip
+        print(f"{one['tasks']:,} tasks without work, {name}: {one['ms']:.2f} ms each; of processors "
+              f"{one['processor_ms']}; MiB after a tenth and all: {one['mib']}")  # fmt: skip
 
 
 if __name__ == "__main__":

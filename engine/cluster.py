@@ -1,4 +1,4 @@
-"""A cluster of dask.distributed as an engine: a task per worker at a time, and every attempt counted here.
+"""A cluster of dask.distributed as an engine: a task per worker and the next one, and every attempt counted here.
 
 What the scheduler would do with a lost worker is not relied on, for it differs between versions and settings: a task
 is bound to the worker it was given to, and that worker is looked for while the answer is awaited. So answers come
@@ -33,6 +33,7 @@ __all__ = ["Cluster"]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+DEPTH = 2  # tasks that a worker has: it works on one, and need not wait for the other
 LOOK = 1.0  # seconds between two looks for workers that left or came
 ALONE = 60.0  # seconds without any worker, which may be about to be replaced, until that is an error
 GATHER = 10.0  # seconds that a result may take to come before its worker is looked for
@@ -171,7 +172,7 @@ class _Round(Generic[Task, Result]):
         while self._hand_out() or self.sent or self.again:
             for future in self._ended():
                 errand = self.sent.pop(future)
-                errand.hand.busy = False
+                errand.hand.load -= 1
                 if (said := self._said(future, errand)) is None:
                     self._lost(errand)
                 elif said[0]:
@@ -182,21 +183,22 @@ class _Round(Generic[Task, Result]):
     def call_off(self) -> None:
         """Leave no task that has not begun, and all workers free."""
         for errand in self.sent.values():
-            errand.hand.busy = False
+            errand.hand.load -= 1
         self.cluster.cancel(list(self.sent))
 
     def _hand_out(self) -> bool:
-        """Give every free worker a task; whether there may be more tasks than workers."""
+        """Give every worker a task, then the next one; whether there may be more of them."""
         if not self.cluster.hands and not self.sent and not self.again:  # is there anything to wait for a worker for?
             self.again.extend(islice(self.waiting, 1))
             return bool(self.again)
-        for hand in [hand for hand in self.cluster.hands.values() if not hand.busy]:
-            if (errand := self.again.pop() if self.again else next(self.waiting, None)) is None:
-                return False
-            errand.hand, hand.busy = hand, True
-            future = self.cluster.submit(self.function, errand.task, hand)
-            self.sent[future] = errand
-            future.add_done_callback(self.answers.put)
+        for load in range(DEPTH):
+            for hand in [hand for hand in self.cluster.hands.values() if hand.load == load]:
+                if (errand := self.again.pop() if self.again else next(self.waiting, None)) is None:
+                    return False
+                errand.hand, hand.load = hand, load + 1
+                future = self.cluster.submit(self.function, errand.task, hand)
+                self.sent[future] = errand
+                future.add_done_callback(self.answers.put)
         return True
 
     def _ended(self) -> list[Future]:
@@ -240,12 +242,14 @@ class _Round(Generic[Task, Result]):
         return None
 
     def _lost(self, errand: _Errand[Task]) -> None:
-        """Have it done again, once."""
-        errand.lost.append(errand.hand.address)
+        """Have it done again: once, if it was the first that this worker had; those behind it were not begun."""
+        if not errand.hand.is_mourned:
+            errand.hand.is_mourned = True
+            errand.lost.append(errand.hand.address)
+            log.warning("the worker %s was lost on %s, which is given to another one", errand.hand.address, errand.task)
         if len(errand.lost) > 1:
             raise WorkerCrash(
                 f"{errand.task}: lost the worker {errand.lost[0]} and then {errand.lost[1]}, wanted one that lives; "
                 "give workers more memory, or leave it out, then run this again: what is finished is kept"
             )
-        log.warning("the worker %s was lost on %s, which is given to another one", errand.hand.address, errand.task)
         self.again.append(errand)
