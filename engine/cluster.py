@@ -16,7 +16,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from engine.connection import address_of, connected
 from engine.crew import WorkerCrash
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 DEPTH = 2  # tasks that a worker has: it works on one, and need not wait for the other
 LOOK = 1.0  # seconds between two looks for workers that left or came
-ALONE = 60.0  # seconds without any worker, which may be about to be replaced, until that is an error
+ALONE = 60.0  # seconds without any worker, which may be about to be replaced
 GATHER = 10.0  # seconds that a result may take to come before its worker is looked for
 
 log = logging.getLogger("zcp.cluster")
@@ -115,9 +115,11 @@ class Cluster:
             )
 
     def _addresses(self) -> set[str]:
+        """Of the workers. Asked of the scheduler itself: what `Client.scheduler_info` returns may be a summary without
+        any, which the client fetches for itself now and then."""
         self.check()
         try:
-            return set(self._client.scheduler_info(n_workers=-1)["workers"])
+            return set(self._client.sync(cast(Any, self._client.scheduler).identity, n_workers=-1)["workers"])
         except OSError:
             self.check()
             raise ClusterError(f"scheduler {self.address}: does not answer; run this again when it does") from None
