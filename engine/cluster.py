@@ -1,4 +1,4 @@
-"""A cluster of dask.distributed as an engine: a task per worker and the next one, and every attempt counted here.
+"""A cluster of dask.distributed as an engine: a task per worker at a time, and every attempt counted here.
 
 What the scheduler would do with a lost worker is not relied on, for it differs between versions and settings: a task
 is bound to the worker it was given to, and that worker is looked for while the answer is awaited. So answers come
@@ -33,7 +33,7 @@ __all__ = ["Cluster"]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-DEPTH = 2  # tasks that a worker has: it works on one, and need not wait for the other
+DEPTH = 1  # tasks that a worker has: with two, which of them killed it is not always known
 LOOK = 1.0  # seconds between two looks for workers that left or came
 ALONE = 60.0  # seconds without any worker, which may be about to be replaced
 GATHER = 10.0  # seconds that a result may take to come before its worker is looked for
