@@ -144,14 +144,15 @@ def _settings(
     (name, benchmark), *others = asked
     for _, each in asked:
         draw_split(each, search_size, search.seed)  # what it refuses is refused before anything is made
-    tokens = [_features(features, each, benchmark.space).open(each.space).batch.digest for _, each in asked]
+    workshops = [_features(features, each, benchmark.space).open(each.space) for _, each in asked]
+    tokens = [workshop.batch.digest for workshop in workshops]
     corpus = str(features.corpus.resolve()) if features.corpus else None
     for flag, text in (*(("--benchmark", place) for place, _ in asked), ("--corpus", corpus)):
         if text and not text.isprintable():
             raise click.UsageError(f"{flag}: got {text!r}, which a run cannot write down; rename the file")
     return RunSettings(
         name, benchmark.metric, benchmark.digest, search, tokens[0], search_size, features.init_seed, features.batch,
-        features.seq_len, corpus, features.build, on_invalid,
+        features.seq_len, corpus, features.build, on_invalid, workshops[0].bank.key.device,
         tuple(RunCase(place, b.metric, b.digest, t) for (place, b), t in zip(others, tokens[1:], strict=True)),
     )  # fmt: skip
 

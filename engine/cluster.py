@@ -16,7 +16,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from engine.connection import address_of, connected
 from engine.crew import WorkerCrash
@@ -33,8 +33,9 @@ __all__ = ["Cluster"]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+DEPTH = 1  # tasks that a worker has: with two, which of them killed it is not always known
 LOOK = 1.0  # seconds between two looks for workers that left or came
-ALONE = 60.0  # seconds without any worker, which may be about to be replaced, until that is an error
+ALONE = 60.0  # seconds without any worker, which may be about to be replaced
 GATHER = 10.0  # seconds that a result may take to come before its worker is looked for
 
 log = logging.getLogger("zcp.cluster")
@@ -114,9 +115,11 @@ class Cluster:
             )
 
     def _addresses(self) -> set[str]:
+        """Of the workers. Asked of the scheduler itself: what `Client.scheduler_info` returns may be a summary without
+        any, which the client fetches for itself now and then."""
         self.check()
         try:
-            return set(self._client.scheduler_info(n_workers=-1)["workers"])
+            return set(self._client.sync(cast(Any, self._client.scheduler).identity, n_workers=-1)["workers"])
         except OSError:
             self.check()
             raise ClusterError(f"scheduler {self.address}: does not answer; run this again when it does") from None
@@ -171,7 +174,7 @@ class _Round(Generic[Task, Result]):
         while self._hand_out() or self.sent or self.again:
             for future in self._ended():
                 errand = self.sent.pop(future)
-                errand.hand.busy = False
+                errand.hand.load -= 1
                 if (said := self._said(future, errand)) is None:
                     self._lost(errand)
                 elif said[0]:
@@ -182,21 +185,22 @@ class _Round(Generic[Task, Result]):
     def call_off(self) -> None:
         """Leave no task that has not begun, and all workers free."""
         for errand in self.sent.values():
-            errand.hand.busy = False
+            errand.hand.load -= 1
         self.cluster.cancel(list(self.sent))
 
     def _hand_out(self) -> bool:
-        """Give every free worker a task; whether there may be more tasks than workers."""
+        """Give every worker a task, then the next one; whether there may be more of them."""
         if not self.cluster.hands and not self.sent and not self.again:  # is there anything to wait for a worker for?
             self.again.extend(islice(self.waiting, 1))
             return bool(self.again)
-        for hand in [hand for hand in self.cluster.hands.values() if not hand.busy]:
-            if (errand := self.again.pop() if self.again else next(self.waiting, None)) is None:
-                return False
-            errand.hand, hand.busy = hand, True
-            future = self.cluster.submit(self.function, errand.task, hand)
-            self.sent[future] = errand
-            future.add_done_callback(self.answers.put)
+        for load in range(DEPTH):
+            for hand in [hand for hand in self.cluster.hands.values() if hand.load == load]:
+                if (errand := self.again.pop() if self.again else next(self.waiting, None)) is None:
+                    return False
+                errand.hand, hand.load = hand, load + 1
+                future = self.cluster.submit(self.function, errand.task, hand)
+                self.sent[future] = errand
+                future.add_done_callback(self.answers.put)
         return True
 
     def _ended(self) -> list[Future]:
@@ -240,12 +244,14 @@ class _Round(Generic[Task, Result]):
         return None
 
     def _lost(self, errand: _Errand[Task]) -> None:
-        """Have it done again, once."""
-        errand.lost.append(errand.hand.address)
+        """Have it done again: once, if it was the first that this worker had; those behind it were not begun."""
+        if not errand.hand.is_mourned:
+            errand.hand.is_mourned = True
+            errand.lost.append(errand.hand.address)
+            log.warning("the worker %s was lost on %s, which is given to another one", errand.hand.address, errand.task)
         if len(errand.lost) > 1:
             raise WorkerCrash(
                 f"{errand.task}: lost the worker {errand.lost[0]} and then {errand.lost[1]}, wanted one that lives; "
                 "give workers more memory, or leave it out, then run this again: what is finished is kept"
             )
-        log.warning("the worker %s was lost on %s, which is given to another one", errand.hand.address, errand.task)
         self.again.append(errand)

@@ -42,13 +42,14 @@ class Need:
 @dataclass
 class Hand:
     """A worker: its address, its identity (a restarted one has another), the device that it works on, the bytes that
-    it can take, and whether it has a task."""
+    it can take, how many tasks it has, and whether one of them is taken for the cause of its death."""
 
     address: str
     id: str
     device: str
     free: int | None
-    busy: bool = False
+    load: int = 0
+    is_mourned: bool = False
 
 
 def greeted(client: Client, addresses: Iterable[str], needs: Sequence[Need], devices: str) -> list[Hand]:

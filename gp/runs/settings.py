@@ -40,8 +40,9 @@ class RunSettings:
     """What a run depends on besides the search itself; all of it decides the result.
 
     `benchmark` is a name, or a path that is kept absolute, `others` are further ones of the same search; `tokens` the
-    digest of the token batch. `on_invalid` says what becomes of an architecture whose network overflows: `fail` ends
-    the run with its id, `drop` leaves it out of everything. BadRun if a number could not be read back.
+    digest of the token batch; `device` the kind of device that features are computed on. `on_invalid` says what becomes
+    of an architecture whose network overflows: `fail` ends the run with its id, `drop` leaves it out of everything.
+    BadRun if a number could not be read back.
     """
 
     benchmark: str
@@ -56,6 +57,7 @@ class RunSettings:
     corpus: str | None = None
     build: str | None = None
     on_invalid: str = "fail"
+    device: str = "cpu"
     others: tuple[RunCase, ...] = ()
 
     def __post_init__(self) -> None:
@@ -80,6 +82,8 @@ class RunSettings:
         if workshop.batch.digest != tokens:
             text = self.corpus or "the built-in passage"
             raise BadRun(f"{text}: the text changed since the run began; restore it or start a new run")
+        if (kind := workshop.bank.key.device) != self.device:
+            raise BadRun(f"devices: got {kind}, wanted {self.device}, with which the run began; or start a new run")
 
     def recorded(self) -> dict[str, Any]:
         """What a hall of fame keeps of it: the tokens are in its feature key."""
@@ -88,6 +92,8 @@ class RunSettings:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for config.json."""
         plain = {name: value for name, value in vars(self).items() if name != "others"}
+        if self.device == "cpu":
+            del plain["device"]
         others = {"others": [dict(vars(other)) for other in self.others]} if self.others else {}
         return {**plain, "search": self.search.to_dict(), **others}
 
@@ -106,6 +112,7 @@ class RunSettings:
         values: dict[str, Any] = {name: whole[name].integer(low, high) for name, (low, high) in _RANGES.items()}
         values |= {name: whole[name].text(_MAX_PATH) for name in ("benchmark", "metric", "benchmark_digest", "tokens")}
         values |= {name: whole[name].optional_text(_MAX_PATH) for name in ("corpus", "build")}
+        values["device"] = whole["device"].text(16) if "device" in data else "cpu"
         others = whole["others"].items(_MOST_OTHERS) if "others" in whole.mapping() else ()
         return cls(search=search, on_invalid=on_invalid.value, others=tuple(map(_run_case, others)), **values)
 

@@ -1,7 +1,8 @@
-"""Real clusters on loopback: a scheduler and workers started by their own commands, steered through a folder of flags.
+"""Real clusters on loopback: a scheduler and workers started by their own commands.
 
-Workers load `tests/flags.py` before anything else: a task stands still while there is a file `hold` (empty, or
-with the name of its architecture), and kills its worker where a file with that name says how often.
+Those of tests are steered through a folder of flags, because they load `tests/flags.py` before anything else: a task
+stands still while there is a file `hold` (empty, or with the name of its architecture), and kills its worker where a
+file with that name says how often.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Loopback:
         path.write_text(text)
         return path
 
-    def staff(self, *names: str, path: str | None = None, preload: bool = True) -> None:
+    def staff(self, *names: str, path: str | None = None, preload: bool = False) -> None:
         """Workers by name, present when this returns."""
         flags = ("--preload", ROOT / "tests" / "flags.py") if preload else ()
         for name in names:
@@ -72,11 +73,10 @@ class Loopback:
 
     def names(self) -> set[str]:
         """Of the workers that the scheduler knows."""
-        return {said["name"] for said in self.ask(lambda c: c.scheduler_info(n_workers=-1))["workers"].values()}
+        return set(self._known().values())
 
     def address(self, name: str) -> str:
-        info = self.ask(lambda c: c.scheduler_info(n_workers=-1))["workers"]
-        return next(address for address, said in info.items() if said["name"] == name)
+        return next(address for address, known in self._known().items() if known == name)
 
     def executed(self) -> int:
         """How many tasks the workers have begun so far."""
@@ -84,9 +84,13 @@ class Loopback:
 
     def executing(self) -> list[str]:
         """The names of the workers that are at a task."""
-        busy = self.ask(lambda c: c.processing())
-        info = self.ask(lambda c: c.scheduler_info(n_workers=-1))["workers"]
-        return [info[address]["name"] for address, tasks in busy.items() if tasks]
+        busy, known = self.ask(lambda c: c.processing()), self._known()
+        return [known[address] for address, tasks in busy.items() if tasks]
+
+    def _known(self) -> dict[str, str]:
+        """Address -> name. `Client.scheduler_info` may return a summary without workers."""
+        workers = self.ask(lambda c: c.sync(c.scheduler.identity, n_workers=-1))["workers"]
+        return {address: said["name"] for address, said in workers.items()}
 
     def ask(self, question: Callable[[Any], Any]) -> Any:
         """What the scheduler says, to a client of its own."""
