@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commands.feature_options import WHERE, FeatureOptions, feature_options
 from commands.live import live
 from commands.loading import load_named
-from commands.options import BENCHMARK, FORMAT, METRIC, WHERE, FeatureOptions, Name, examples, feature_options
+from commands.options import BENCHMARK, FORMAT, METRIC, Name, examples
 from commands.output import direction, emit, say, say_next
 from commands.tables import Interval, Row
 

@@ -12,19 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commands.feature_options import WHERE, FeatureOptions, feature_options
 from commands.live import live
 from commands.loading import check_search_size, draw_split, load_named
-from commands.options import (
-    FORMAT,
-    METRIC,
-    ON_INVALID,
-    WHERE,
-    FeatureOptions,
-    Name,
-    examples,
-    feature_options,
-    table_of,
-)
+from commands.options import FORMAT, METRIC, ON_INVALID, Name, examples, table_of
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals, say_next, was_given
 from commands.search_options import limit_options, search_options
 from commands.tables import Formula, Row

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commands.feature_options import FeatureOptions, feature_options
 from commands.live import live
 from commands.loading import draw_split, load_named, split_of
-from commands.options import BENCHMARK, FORMAT, METRIC, SPLIT_SEED, FeatureOptions, Name, examples, feature_options
+from commands.options import BENCHMARK, FORMAT, METRIC, SPLIT_SEED, Name, examples
 from commands.output import columns_of, direction, emit, flat, say, say_ceiling, say_intervals
 from commands.tables import Formula, Row
 

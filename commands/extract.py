@@ -6,9 +6,10 @@ import time
 
 import click
 
+from commands.feature_options import FeatureOptions, feature_options
 from commands.live import live
 from commands.loading import load_named
-from commands.options import BENCHMARK, ON_INVALID, FeatureOptions, examples, feature_options
+from commands.options import BENCHMARK, ON_INVALID, examples
 from commands.output import say
 
 

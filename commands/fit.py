@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commands.feature_options import WHERE, FeatureOptions, feature_options
 from commands.live import live
 from commands.loading import load_for, split_of
-from commands.options import FORMAT, WHERE, FeatureOptions, Name, examples, feature_options, table_of
+from commands.options import FORMAT, Name, examples, table_of
 from commands.output import emit, say, say_next
 from commands.tables import Row
 

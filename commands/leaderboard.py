@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commands.feature_options import FeatureOptions, feature_options
 from commands.live import live
 from commands.loading import draw_split, load_named, split_of
-from commands.options import BENCHMARK, METRIC, SPLIT_SEED, FeatureOptions, Name, examples, feature_options
+from commands.options import BENCHMARK, METRIC, SPLIT_SEED, Name, examples
 from commands.output import STATISTICS, ceiling_of, direction, rendered, say
 from commands.tables import Interval, Row
 

@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commands.feature_options import FeatureOptions, feature_options
 from commands.live import live
-from commands.options import (
-    COUNT,
-    SECONDS,
-    FeatureOptions,
-    Name,
-    examples,
-    feature_options,
-    table_of,
-)  # fmt: skip
+from commands.options import COUNT, SECONDS, Name, examples, table_of
 from commands.output import emit, say
 from commands.ranking import columns, ranked
 from commands.source import Source

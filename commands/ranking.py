@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.options import FeatureOptions
+from commands.feature_options import FeatureOptions
 from commands.source import Source, Workshops
 from commands.tables import Interval, Row
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commands.feature_options import FeatureOptions, feature_options
 from commands.live import live
 from commands.loading import load_for, load_named, split_of
-from commands.options import FORMAT, ON_INVALID, FeatureOptions, examples, feature_options
+from commands.options import FORMAT, ON_INVALID, examples
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals
 from commands.predicting import benchmark_of, beside, opened, records, say_records, split_around
 from commands.tables import Formula, Row

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commands.feature_options import FeatureOptions, feature_options
 from commands.live import live
 from commands.loading import load_for
-from commands.options import FeatureOptions, examples, feature_options
+from commands.options import examples
 from commands.output import program_name, say
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commands.feature_options import FeatureOptions, feature_options
 from commands.live import live
-from commands.options import Bound, FeatureOptions, Name, examples, feature_options, table_of
+from commands.options import Bound, Name, examples, table_of
 from commands.output import emit, say
 from commands.ranking import Ranked, columns
 from commands.source import Source

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commands.feature_options import FeatureOptions
 from commands.loading import load_for
-from commands.options import FeatureOptions
 from commands.output import say, was_given
 from commands.predicting import benchmark_of, opened
 from commands.tables import Interval

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commands.feature_options import FeatureOptions, feature_options
 from commands.live import live
 from commands.loading import load_named
-from commands.options import BENCHMARK, FORMAT, METRIC, FeatureOptions, Name, examples, feature_options, table_of
+from commands.options import BENCHMARK, FORMAT, METRIC, Name, examples, table_of
 from commands.output import emit, say
 from commands.tables import Row
 

@@ -18,7 +18,7 @@ import pytest
 from test_commands import COMMANDS
 
 import cli
-from commands.options import FeatureOptions
+from commands.feature_options import FeatureOptions
 from gp.config import SearchConfig
 from gp.runs.limits import Limits
 

@@ -1,0 +1,130 @@
+"""The options of features: what they depend on, who makes them and where they are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from commands.options import Name, gathered
+from commands.output import say, was_given
+
+if TYPE_CHECKING:
+    from engine.cluster import Cluster
+    from fitness.features.workshop import Workshop
+    from fitness.predictors.predictor import Provenance
+    from gp.hall_file import HallDocument
+
+WHERE = (
+    "devices",
+    "mix_devices",
+    "engine",
+    "scheduler",
+    "bank",
+)  # the options that a next command needs to find what this one has made
+
+CONNECTION = "zcp.cluster"  # the name of a command's cluster in its context
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """What the features depend on, and where they are made and kept."""
+
+    build: str | None = None
+    batch: int = 4
+    seq_len: int = 64
+    corpus: Path | None = None
+    init_seed: int = 0
+    devices: str = "auto"
+    mix_devices: bool = False
+    engine: str = "local"
+    scheduler: str | None = None
+    bank: Path = Path(".cache/bank")
+
+    def open(self, space: str) -> Workshop:
+        """The workshop that they describe."""
+        from fitness.features.workshop import Workshop
+
+        return Workshop.open(
+            space, build=self.build, batch=self.batch, length=self.seq_len, corpus=self.corpus,
+            init_seed=self.init_seed, devices=self.devices, mix_devices=self.mix_devices, cluster=self._cluster(),
+            bank=self.bank,
+        )  # fmt: skip
+
+    def _cluster(self) -> Cluster | None:
+        """The cluster that is asked for; one connection for all workshops of a command, and until its end."""
+        if (self.engine == "dask") != (self.scheduler is not None):
+            raise click.UsageError("--engine dask and --scheduler ADDRESS or FILE.json go together")
+        if self.scheduler is None:
+            return None
+        from engine.cluster import Cluster
+        from fitness.features.workshop import NEEDS
+
+        context = click.get_current_context()
+        if CONNECTION not in context.meta:
+            opened = Cluster.open(self.scheduler, NEEDS, self.devices, self.mix_devices)
+            context.meta[CONNECTION] = context.with_resource(opened)
+        return cast(Cluster, context.meta[CONNECTION])
+
+    def of_run(self, hall: HallDocument | Provenance, space: str) -> FeatureOptions:
+        """Those of the run behind a hall of fame or a predictor, where the user gives none; differences are said."""
+        recorded = _recorded_features(hall, space)
+        other = {name: value for name, value in recorded.items() if value != getattr(self, name)}
+        overruled = {name for name in other if was_given(name)}
+        for name in sorted(overruled):
+            say(f"{_flag(name)}: {getattr(self, name)} here, {other[name]} in the run, so these are other features")
+        taken = {name: value for name, value in other.items() if name not in overruled}
+        if taken:
+            say("features as in the run: " + " ".join(f"{_flag(name)} {value}" for name, value in taken.items()))
+        return replace(self, **taken)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _recorded_features(hall: HallDocument | Provenance, space: str) -> dict[str, Any]:
+    """The feature settings that a file records, checked; the build only for its own space."""
+    from gp.hall_file import BadHall
+    from storage.datum import Datum
+
+    config = Datum("hall of fame: config", dict(hall.config), BadHall)
+    found: dict[str, Any] = {}
+    for name, low, high in (("batch", 1, 4096), ("seq_len", 2, 4096), ("init_seed", 0, 2**63 - 2)):
+        if name in hall.config:
+            found[name] = config[name].integer(low, high)
+    if hall.config.get("corpus") is not None:
+        found["corpus"] = Path(config["corpus"].text(4096))
+    if hall.build is not None and hall.space == space and hall.config.get("build") is not None:
+        found["build"] = hall.build
+    return found
+
+
+feature_options = gathered(
+    "features",
+    FeatureOptions,
+    click.option("--build", help="Which reading of the space to build (default: its first)."),
+    click.option("--batch", type=click.IntRange(1, 4096), default=4, show_default=True, help="Sequences of text."),
+    click.option("--seq-len", type=click.IntRange(2, 4096), default=64, show_default=True, help="Bytes of each."),
+    click.option("--corpus", type=click.Path(path_type=Path), help="Your own text instead of the passage."),
+    click.option("--init-seed", type=click.IntRange(0, 2**63 - 2), default=0, show_default=True, help="Of weights."),
+    click.option("--devices", default="auto", show_default=True, help="cpu | cpu,cpu | cuda:0,cuda:1 | auto."),
+    click.option("--mix-devices", is_flag=True, help="CPUs and GPUs together, though their last bits differ."),
+    click.option(
+        "--engine",
+        type=Name("local", "dask"),
+        default="local",
+        show_default=True,
+        help="Who visits networks: processes of this machine, or a dask cluster.",
+    ),
+    click.option("--scheduler", metavar="ADDRESS|FILE.json", help="Of the dask cluster."),
+    click.option(
+        "--bank",
+        type=click.Path(path_type=Path),
+        default=Path(".cache/bank"),
+        show_default=True,
+        help="Folder where features and scores are kept.",
+    ),
+)
