@@ -176,6 +176,8 @@ class FeatureOptions:
     init_seed: int = 0
     devices: str = "auto"
     bank: Path = Path(".cache/bank")
+    weights: Path | None = None
+    stream: bool | None = None
 
     def open(self, space: str) -> Workshop:
         """The workshop that they describe."""
@@ -184,6 +186,7 @@ class FeatureOptions:
         return Workshop.open(
             space, build=self.build, batch=self.batch, length=self.seq_len, corpus=self.corpus,
             init_seed=self.init_seed, devices=self.devices, bank=self.bank,
+            weights=self.weights, stream=self.stream,
         )  # fmt: skip
 
     def of_run(self, hall: HallDocument | Provenance, space: str) -> FeatureOptions:
@@ -220,9 +223,7 @@ def _recorded_features(hall: HallDocument | Provenance, space: str) -> dict[str,
     return found
 
 
-feature_options = gathered(
-    "features",
-    FeatureOptions,
+FEATURES = (
     click.option("--build", help="Which reading of the space to build (default: its first)."),
     click.option("--batch", type=click.IntRange(1, 4096), default=4, show_default=True, help="Sequences of text."),
     click.option("--seq-len", type=click.IntRange(2, 4096), default=64, show_default=True, help="Bytes of each."),
@@ -237,3 +238,4 @@ feature_options = gathered(
         help="Folder where features and scores are kept.",
     ),
 )
+feature_options = gathered("features", FeatureOptions, *FEATURES)

@@ -13,18 +13,20 @@ import numpy as np
 from engine.crew import Crew, map_on_devices
 from engine.devices import check_devices
 from engine.memory import free_memory
-from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.bank import BadFeatures, FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
 from fitness.features.figures import formula_scores
 from fitness.features.visit import SketchTaker, Taker, Visit, VisitState, visit
 from models.architecture import Architecture
-from models.spaces import SPACES
+from models.spaces import PARTED, SPACES, WEIGHTED
+from models.spaces.checkpoint import Checkpoint
 from models.tokens import TokenBatch
 from primitives.proxy import Proxy
 
 __all__ = ["Progress", "Workshop"]
 
 MAX_PARAMETERS = 4_000_000_000  # 16 GB of weights: beyond that a description is a mistake or an attack
+MAX_STREAMED = 100_000_000_000
 
 Progress = Callable[[int, int], None]
 """Called with (networks done, networks in all)."""
@@ -32,12 +34,18 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Workshop:
-    """A bank, a token batch, and the devices that networks are visited on, by workers of a `crew` if it has one."""
+    """A bank, a token batch, and the devices that networks are visited on, by workers of a `crew` if it has one.
+
+    Networks have fresh weights, or those of a checkpoint. They `stream` block by block or are held as a whole; where
+    nothing is said, the first if they would not fit in a third of the free memory.
+    """
 
     bank: FeatureBank
     batch: TokenBatch
     devices: tuple[str, ...] = ("cpu",)
     crew: Crew | None = field(default=None, compare=False, repr=False)
+    weights: Checkpoint | None = None
+    stream: bool | None = None
 
     @classmethod
     def open(
@@ -51,12 +59,17 @@ class Workshop:
         init_seed: int = 0,
         devices: str = "auto",
         bank: Path = Path(".cache/bank"),
+        weights: Path | None = None,
+        stream: bool | None = None,
     ) -> Workshop:
         """A workshop for a space: `batch` sequences of `length` bytes of the built-in passage (or of `corpus`), the
-        first build of the space or the named one. Raises BadFeatures, BadCorpus or BadDevice."""
+        first build of the space or the named one, or the weights of the checkpoint in a folder. Raises BadFeatures,
+        BadCorpus, BadDevice or BadWeights."""
         tokens = TokenBatch.from_file(corpus, batch, length) if corpus else TokenBatch.from_passage(batch, length)
-        key = FeatureKey.create(space, tokens.digest, init_seed, build)
-        return cls(FeatureBank(bank, key), tokens, check_devices(devices))
+        checkpoint = None if weights is None else _opened(weights, space, build)
+        digest = "" if checkpoint is None else checkpoint.digest
+        key = FeatureKey.create(space, tokens.digest, init_seed, build, digest)
+        return cls(FeatureBank(bank, key), tokens, check_devices(devices), weights=checkpoint, stream=stream)
 
     @contextmanager
     def staffed(self) -> Iterator[Workshop]:
@@ -99,10 +112,11 @@ class Workshop:
         for architecture in {a.digest: a for a in architectures}.values():
             if lacking := [taker for taker in takers if taker.lacks(bank, architecture)]:
                 damaged += [taker.damaged(bank, architecture) for taker in lacking]
-                tasks.append(Visit(bank, self.batch, architecture, (*lacking, *also)))
+                wanted, streamed = (*lacking, *also), self.streams(architecture, lacking)
+                tasks.append(Visit(bank, self.batch, architecture, wanted, False, self.weights, streamed))
         bank.tell_damaged([path for path in damaged if path is not None])
         for task in tasks:
-            self.check(task.architecture)
+            self.check(task.architecture, task.streamed)
         bank.sweep()
         # The largest networks first, so that no device is left alone with one at the end.
         tasks.sort(key=lambda task: -_size(task.architecture))
@@ -124,13 +138,32 @@ class Workshop:
     def _outcomes(self, tasks: Sequence[Visit]) -> Iterator[tuple[Visit, VisitState]]:
         return self.crew.run(visit, tasks) if self.crew else map_on_devices(visit, tasks, self.devices)
 
-    def check(self, architecture: Architecture) -> None:
-        """Refuse an architecture that is too large and a batch that it cannot read; FeatureError says why."""
-        if (size := _size(architecture)) > MAX_PARAMETERS:
+    def streams(self, architecture: Architecture, takers: Sequence[Taker] = ()) -> bool:
+        """Whether a network is visited block by block."""
+        if architecture.space not in PARTED:
+            if self.stream:
+                raise FeatureError(
+                    f"{architecture.id}: --stream: got the space {architecture.space}, wanted {', '.join(PARTED)}, "
+                    "whose blocks are made one by one; leave it out"
+                )
+            return False
+        if self.stream is not None:
+            return self.stream
+        free = free_memory()
+        needs_whole = any(taker.reader(self.bank, architecture) is None for taker in takers)
+        return free is not None and not needs_whole and 3 * _bytes(architecture) > free
+
+    def check(self, architecture: Architecture, streamed: bool = False) -> None:
+        """Refuse an architecture that is too large, a batch that it cannot read and a checkpoint that is not one of
+        it; FeatureError or BadWeights says why."""
+        most = MAX_STREAMED if streamed else MAX_PARAMETERS
+        if (size := _size(architecture)) > most:
             raise FeatureError(
-                f"{architecture.id}: got {size:,} parameters, wanted at most {MAX_PARAMETERS:,}; remove the record"
+                f"{architecture.id}: got {size:,} parameters, wanted at most {most:,}; remove the record"
             )
-        self._check_memory(architecture)
+        self._check_memory(architecture, streamed)
+        if self.weights is not None:
+            WEIGHTED[architecture.space].check_weights(architecture, self.weights)
         length, vocabulary = SPACES[architecture.space].limits(architecture)
         if self.batch.tokens.shape[1] > length:
             got = self.batch.tokens.shape[1]
@@ -143,14 +176,31 @@ class Workshop:
                 "use another --corpus"
             )
 
-    def _check_memory(self, architecture: Architecture) -> None:
-        """Refuse a network whose weights, with the gradients of its blocks, take more memory than is free."""
-        count, free = SPACES[architecture.space].parameters(architecture), free_memory()
-        if free is not None and (need := 4 * (count.total + count.decoder)) > free:
+    def _check_memory(self, architecture: Architecture, streamed: bool) -> None:
+        """Refuse a network that takes more memory than is free: its weights, with the gradients of its blocks, or its
+        largest piece with its gradients and what is computed of them."""
+        free = free_memory()
+        need = 12 * PARTED[architecture.space].largest_part(architecture) if streamed else _bytes(architecture)
+        if free is not None and need > free:
             raise FeatureError(
                 f"{architecture.id}: needs {need / 2**30:.1f} GiB for weights and gradients, but only "
                 f"{free / 2**30:.1f} are free; use a machine with more memory, or leave it out"
             )
+
+
+def _opened(folder: Path, space: str, build: str | None) -> Checkpoint:
+    """The checkpoint, for a space and a build that can have its weights."""
+    if space not in WEIGHTED:
+        raise BadFeatures(f"--weights: got the space {space}, wanted {' or '.join(WEIGHTED)}; leave it out")
+    if build not in (None, SPACES[space].builds[0]):
+        raise BadFeatures(f"--weights: got the build {build} as well, which has weights of its own; give one of them")
+    return Checkpoint.open(folder)
+
+
+def _bytes(architecture: Architecture) -> int:
+    """Of the weights of a network with the gradients of its blocks."""
+    count = SPACES[architecture.space].parameters(architecture)
+    return 4 * (count.total + count.decoder)
 
 
 def _size(architecture: Architecture) -> int:
