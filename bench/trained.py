@@ -34,9 +34,6 @@ def read(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def facts(header: dict[str, Any], records: list[dict[str, Any]]) -> None:
     losses = np.array([r["loss"] for r in records])
     curves = np.array([r["curve"] for r in records])
-    replicates = np.array([r["replicates"] for r in records if "replicates" in r])
-    e = replicates - replicates.mean(1, keepdims=True) - replicates.mean(0) + replicates.mean()
-    sd = np.sqrt((e**2).sum() / ((len(e) - 1) * (e.shape[1] - 1)))
     sizes = np.array([r["parameters"]["decoder"] for r in records])
     bins = np.array_split(np.argsort(sizes), LEVELS)
     inside = np.sqrt(np.mean([losses[b].var(ddof=1) for b in bins]))
@@ -44,10 +41,16 @@ def facts(header: dict[str, Any], records: list[dict[str, Any]]) -> None:
     print(f"final loss {losses.min():.4f} to {losses.max():.4f} nats per byte, sd {losses.std(ddof=1):.4f}")
     bigram = header["bigram_loss"]
     print(f"bigram model {bigram:.4f}; the worst network is {bigram - losses.max():.4f} below it")
-    print(f"noise sd {sd:.4f} ({len(replicates)} architectures x {replicates.shape[1]} seeds, seed effects removed)")
     print(f"sd inside one size ({LEVELS} sizes of {len(records) // LEVELS}) {inside:.4f}")
     print(f"last two checkpoints: rho {spearman(curves[:, -2], curves[:, -1]):.4f}")
-    ceiling = header["noise_ceiling"]
+    if header["noise_ceiling"]:
+        noise(header["noise_ceiling"], np.array([r["replicates"] for r in records if "replicates" in r]))
+
+
+def noise(ceiling: dict[str, float], replicates: np.ndarray) -> None:
+    e = replicates - replicates.mean(1, keepdims=True) - replicates.mean(0) + replicates.mean()
+    sd = np.sqrt((e**2).sum() / ((len(e) - 1) * (e.shape[1] - 1)))
+    print(f"noise sd {sd:.4f} ({len(replicates)} architectures x {replicates.shape[1]} seeds, seed effects removed)")
     print(f"noise ceiling: rho {ceiling['spearman']:.4f}, tau-b {ceiling['kendall']:.4f}")
     print(f"two seeds of the same {len(replicates)}: tau-b {kendall(replicates[:, 0], replicates[:, 1]):.4f}")
 

@@ -172,3 +172,12 @@ def test_a_file_of_the_recipe_is_verified_by_training_again(tmp_path: Path) -> N
         tmp_path / "tiny.jsonl", recipe=recipe, count=12, replicated=3, seeds=2, jobs=1, budget=tiny
     )  # fmt: skip
     assert read_benchmark(path).space == "llama" and verify_by_training(path, sample=12, jobs=1).agrees
+
+
+def test_the_committed_table_is_verified_small_and_the_default() -> None:
+    benchmark, embedded = verify("llama-mini"), ORIGINS["llama-mini"].embedded
+    assert embedded is not None and embedded.stat().st_size < 2 << 20
+    assert origins.default_benchmark("llama") == "llama-mini" and len(benchmark) >= 300
+    known = {a.digest for a in RECIPES["llama-mini"].architectures()}
+    assert {a.digest for a in benchmark.architectures} <= known
+    assert benchmark.ground_truth.max() < benchmark.header["bigram_loss"]

@@ -129,7 +129,9 @@ def test_a_training_stopped_anywhere_gives_the_same_bytes(trained: Path, tmp_pat
             train_elastic(path, plan=TINY, should_stop=soon)
         assert not path.exists()
     assert path.with_suffix(".partial.jsonl").exists()
-    train_elastic(path, plan=TINY)
+    seen: list[ElasticProgress] = []
+    train_elastic(path, plan=TINY, on_progress=seen.append)
+    assert seen and seen[0].done > 1 and {progress.stage for progress in seen} == {"measured"}
     assert path.read_bytes() == trained.read_bytes()
     assert path.with_suffix(".safetensors").read_bytes() == trained.with_suffix(".safetensors").read_bytes()
 

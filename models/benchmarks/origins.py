@@ -80,6 +80,15 @@ ORIGINS: dict[str, Origin] = {
             ("BERT_benchmark.json",),
         ),
         Origin(
+            "llama-mini",
+            "llama",
+            "small LLaMA-style architectures trained by this project, validation loss in nats per byte",
+            "MIT",
+            "this repository, models/training/campaign.py",
+            "1c13bdc6ecd8b18b7e7e6790a6f5c93aba2b5958833c213595b99ec38739567f",
+            embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-mini.jsonl",
+        ),
+        Origin(
             "llama-elastic",
             "llama",
             "528 subnets of one supernet with LoNAS's five feed-forward widths per block, trained by this project, "
