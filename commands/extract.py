@@ -6,17 +6,18 @@ import time
 
 import click
 
-from commands.feature_options import FeatureOptions, feature_options
+from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.loading import load_named
 from commands.options import BENCHMARK, ON_INVALID, examples
 from commands.output import say
+from commands.weights import source_options
 
 
 @click.command(epilog=examples("extract --benchmark gpt2-mini --devices cpu,cpu"))
 @BENCHMARK
 @ON_INVALID
-@feature_options
+@source_options
 def extract(name: str, on_invalid: str, features: FeatureOptions) -> None:
     """Fill the feature bank ahead of time."""
     from fitness.features.soundness import screen

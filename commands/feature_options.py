@@ -42,6 +42,8 @@ class FeatureOptions:
     engine: str = "local"
     scheduler: str | None = None
     bank: Path = Path(".cache/bank")
+    weights: Path | None = None
+    stream: bool | None = None
 
     def open(self, space: str) -> Workshop:
         """The workshop that they describe."""
@@ -50,7 +52,7 @@ class FeatureOptions:
         return Workshop.open(
             space, build=self.build, batch=self.batch, length=self.seq_len, corpus=self.corpus,
             init_seed=self.init_seed, devices=self.devices, mix_devices=self.mix_devices, cluster=self._cluster(),
-            bank=self.bank,
+            bank=self.bank, weights=self.weights, stream=self.stream,
         )  # fmt: skip
 
     def _cluster(self) -> Cluster | None:
@@ -102,9 +104,7 @@ def _recorded_features(hall: HallDocument | Provenance, space: str) -> dict[str,
     return found
 
 
-feature_options = gathered(
-    "features",
-    FeatureOptions,
+FEATURES = (
     click.option("--build", help="Which reading of the space to build (default: its first)."),
     click.option("--batch", type=click.IntRange(1, 4096), default=4, show_default=True, help="Sequences of text."),
     click.option("--seq-len", type=click.IntRange(2, 4096), default=64, show_default=True, help="Bytes of each."),
@@ -128,3 +128,4 @@ feature_options = gathered(
         help="Folder where features and scores are kept.",
     ),
 )
+feature_options = gathered("features", FeatureOptions, *FEATURES)

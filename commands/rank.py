@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.feature_options import FeatureOptions, feature_options
+from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.options import COUNT, SECONDS, Name, examples, table_of
 from commands.output import emit, say
 from commands.ranking import columns, ranked
 from commands.source import Source
+from commands.weights import source_options
 
 if TYPE_CHECKING:
     from models.architecture import Architecture
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "rank candidates.jsonl --hall proxies/gpt2-mini.json",
         "rank llama/config.json bert/config.json --hall proxies/gpt2-mini.json --latency cpu",
+        "rank subnets.jsonl --space llama --weights llama-7b --hall proxies/llama-elastic.json",
         "rank --sample 200 --space gpt2 --hall proxies/gpt2-mini.json --max-params 10M --top 10",
     )
 )
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     "--format", "form", type=Name("table", "json", "jsonl", "csv"), default="table", show_default=True,
     help="How results are printed.",
 )  # fmt: skip
-@feature_options
+@source_options
 def rank(
     paths: tuple[Path, ...], hall: Path | None, size: int | None, text: str | None, fitted: Path | None,
     count: int | None, space: str | None, seed: int, device: str | None, max_params: float | None,

@@ -60,7 +60,12 @@ def ranked(
     scored."""
     from fitness.candidates import Candidate, beyond, in_order, ranges, score_candidates
     from fitness.costs import costs_of
+    from models.spaces import WEIGHTED
 
+    if features.weights and (other := [a for a in architectures if a.space not in WEIGHTED]):
+        raise click.UsageError(
+            f"--weights: got {other[0].id} of the space {other[0].space}, wanted candidates of {' or '.join(WEIGHTED)}"
+        )
     workshops, known = source.workshops(features), source.known()
 
     def costs(architecture: Architecture) -> Costs:

@@ -121,12 +121,15 @@ class Source:
 
     def workshops(self, features: FeatureOptions) -> Workshops:
         """The workshop of each space, with the features of the hall's run where the user gives no others."""
+        from models.spaces import WEIGHTED
+
         taken = features if self.run is None else features.of_run(self.run, self.run.space)
         home = None if self.run is None else self.run.space
 
         @cache
         def opened(space: str) -> Workshop:
             own = taken if space == home or was_given("build") else replace(taken, build=None)
+            own = own if space in WEIGHTED else replace(own, weights=None)  # only counted: who ranks is refused before
             return own.open(space)
 
         return opened

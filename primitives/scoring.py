@@ -25,13 +25,16 @@ from primitives.invalid import Invalid
 from primitives.operators import BINARY, UNARY, Binary, Kind, aggregation
 from primitives.proxy import BadProxy, Branch, Proxy
 
-__all__ = ["RESOLUTION", "SCORING_VERSION", "Blocks", "Scorer", "apply_branch", "resolved", "score"]
+__all__ = ["RESOLUTION", "SCORING_VERSION", "Blocks", "PassingScorer", "Scorer", "apply_branch", "resolved", "score"]
 
 RESOLUTION = 17  # binary digits of a score: 2^-17 is 7.6e-6
 SCORING_VERSION = 2  # changes whenever the exact score of some formula would
 
 Blocks = Sequence[Mapping[str, Sequence[torch.Tensor]]]
 """Per block, the tensors of each input by name; absent inputs are missing or empty."""
+
+Part = Branch | Proxy
+"""What a formula reads of each block: the means of a branch, or of the join of two entry by entry."""
 
 
 def score(proxy: Proxy, blocks: Blocks) -> float | Invalid:
@@ -63,7 +66,7 @@ class Scorer:
 
     def __init__(self, blocks: Blocks) -> None:
         self.blocks = blocks
-        self._memo: dict[Branch, list[list[float]]] = {}
+        self._memo: dict[Part, list[list[float]]] = {}
 
     def score(self, proxy: Proxy) -> float | Invalid:
         """The value of `proxy`, or the reason why there is none."""
@@ -73,20 +76,20 @@ class Scorer:
             return Invalid.NO_BRANCH
         worth = self._value(proxy.base)
         if (third := proxy.extension) is not None:
-            worth = _join(BINARY[third.binary], worth, _aggregate(third.aggregate, self._means(third.branch)))
+            worth = _join(BINARY[third.binary], worth, _aggregate(third.aggregate, self._found(third.branch)))
         value = float(resolved(np.array(worth)))
         return value if math.isfinite(value) else Invalid.NON_FINITE
 
     def _value(self, proxy: Proxy) -> float:
-        left = self._means(proxy.left)
+        if proxy.joins_entries:
+            return _aggregate(proxy.aggregate, self._found(proxy))
+        left = self._found(proxy.left)
         if proxy.right is None or proxy.operator is None:
             return _aggregate(proxy.aggregate, left)
-        right = self._means(proxy.right)
+        right = self._found(proxy.right)
         if proxy.right_aggregate is not None:
             outer = _aggregate(proxy.aggregate, left), _aggregate(proxy.right_aggregate, right)
             return _join(proxy.operator, *outer)
-        if proxy.joins_entries:
-            return _aggregate(proxy.aggregate, [self._entries(proxy, block) for block in self.blocks])
         same_list = proxy.left.source.tensors == proxy.right.source.tensors
         joined = []
         for xs, ys in zip(left, right, strict=True):
@@ -95,23 +98,52 @@ class Scorer:
             joined.append([_join(proxy.operator, x, y) for x, y in zip(xs, ys, strict=True)])
         return _aggregate(proxy.aggregate, joined)
 
-    def _means(self, branch: Branch) -> list[list[float]]:
-        """Per block, one number per tensor of the branch's input."""
-        if branch not in self._memo:
-            self._memo[branch] = [
-                [_mean(apply_branch(branch, x)) for x in block.get(branch.input, ())] for block in self.blocks
-            ]
-        return self._memo[branch]
+    def _found(self, part: Part) -> list[list[float]]:
+        """Per block, one number per tensor."""
+        if part not in self._memo:
+            self._memo[part] = [_numbers(part, block) for block in self.blocks]
+        return self._memo[part]
 
-    def _entries(self, proxy: Proxy, block: Mapping[str, Sequence[torch.Tensor]]) -> list[float]:
-        """Aligned tensors of one block joined entry by entry; a block without one of the inputs gives 0."""
-        if proxy.right is None or proxy.operator is None or proxy.operator.entries is None:
-            raise BadProxy(f"{proxy}: joins no entries")
-        xs, ys = block.get(proxy.left.input, ()), block.get(proxy.right.input, ())
-        return [
-            float(proxy.operator.entries(apply_branch(proxy.left, x), apply_branch(proxy.right, y)))
-            for x, y in zip(xs, ys, strict=len(xs) > 0 and len(ys) > 0)
-        ]
+
+class PassingScorer(Scorer):
+    """Scores formulas on a network whose blocks pass by, in any order: of each only the numbers that the formulas read
+    are kept, so the scores are those of `Scorer` on all blocks."""
+
+    def __init__(self, proxies: Sequence[Proxy]) -> None:
+        super().__init__(())
+        self._seen: dict[Part, dict[int, list[float]]] = {part: {} for proxy in proxies for part in _parts(proxy)}
+
+    def see(self, index: int, block: Mapping[str, Sequence[torch.Tensor]]) -> None:
+        """Keep the numbers of block `index`."""
+        for part, numbers in self._seen.items():
+            numbers[index] = _numbers(part, block)
+
+    def _found(self, part: Part) -> list[list[float]]:
+        return [numbers for _, numbers in sorted(self._seen[part].items())]
+
+
+def _parts(proxy: Proxy) -> list[Part]:
+    """All that `Scorer.score` will ask for."""
+    try:
+        proxy = proxy.pruned()
+    except BadProxy:
+        return []
+    base = proxy.base
+    own: list[Part] = [base] if base.joins_entries else [*base.branches]
+    return [*own, proxy.extension.branch] if proxy.extension else own
+
+
+def _numbers(part: Part, block: Mapping[str, Sequence[torch.Tensor]]) -> list[float]:
+    """What a formula reads of one block; a block without an input gives no numbers."""
+    if isinstance(part, Branch):
+        return [_mean(apply_branch(part, x)) for x in block.get(part.input, ())]
+    if part.right is None or part.operator is None or part.operator.entries is None:
+        raise BadProxy(f"{part}: joins no entries")
+    xs, ys = block.get(part.left.input, ()), block.get(part.right.input, ())
+    return [
+        float(part.operator.entries(apply_branch(part.left, x), apply_branch(part.right, y)))
+        for x, y in zip(xs, ys, strict=len(xs) > 0 and len(ys) > 0)
+    ]
 
 
 def _mean(x: torch.Tensor) -> float:

@@ -28,7 +28,7 @@ from storage.files import BadFile
 from storage.locks import held, sweep
 from storage.shelf import ArrayShelf
 
-__all__ = ["BadFeatures", "FeatureBank", "FeatureKey", "SketchEntry", "sketch_features"]
+__all__ = ["BadFeatures", "FeatureBank", "FeatureKey", "SketchEntry", "joined", "sketch_features"]
 
 log = logging.getLogger("zcp.bank")
 log.addHandler(logging.NullHandler())  # silent, unless the program that uses it listens
@@ -54,20 +54,22 @@ class FeatureKey:
     extractor_version: int = EXTRACTOR_VERSION
     sketch_version: int = SKETCH_VERSION
     device: str = "cpu"
+    weights: str = ""  # the digest of the checkpoint that they are from; none where they are drawn
 
     @classmethod
     def create(
-        cls, space: str, tokens: str, init_seed: int = 0, build: str | None = None, device: str = "cpu"
-    ) -> FeatureKey:
+        cls, space: str, tokens: str, init_seed: int = 0, build: str | None = None, device: str = "cpu",
+        weights: str = "",
+    ) -> FeatureKey:  # fmt: skip
         """The key of a space's default (or the named) build; BadFeatures if there is no such space or build."""
         found = SPACES[_known("space", space, tuple(SPACES))]
         chosen = _known("build", build or found.builds[0], found.builds)
-        return cls(space, chosen, tokens, init_seed, found.version, device=device)
+        return cls(space, chosen, tokens, init_seed, found.version, device=device, weights=weights)
 
     @property
     def digest(self) -> str:
-        """Name of this key in results. That of a CPU is the one it had before there were other kinds."""
-        parts = asdict(self)
+        """Name of this key in results. That of drawn weights on a CPU is the one it had before there were others."""
+        parts = {name: value for name, value in asdict(self).items() if name != "weights" or value}
         if self.device == "cpu":
             del parts["device"]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -118,6 +120,16 @@ def sketch_features(features: Features) -> SketchEntry:
     ends = np.cumsum([len(layout[name]) for name in LETTERS])
     samples = dict(zip(LETTERS, np.split(sketches(tensors), ends[:-1]), strict=True))
     return SketchEntry(samples, layout, len(features.blocks), features.loss)
+
+
+def joined(blocks: Sequence[SketchEntry], loss: float) -> SketchEntry:
+    """The sketch of a network from those of its blocks, each made alone, the first one first."""
+    samples = {name: np.concatenate([block.samples[name] for block in blocks]) for name in LETTERS}
+    layout = {
+        name: np.concatenate([block.layout[name] + (index, 0, 0, 0) for index, block in enumerate(blocks)])
+        for name in LETTERS
+    }
+    return SketchEntry(samples, layout, len(blocks), loss)
 
 
 class FeatureBank:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from models.tokens import TokenBatch
 from primitives.inputs import LETTERS
 from storage.errors import ZcpError
 
-__all__ = ["EXTRACTOR_VERSION", "FeatureError", "Features", "collect"]
+__all__ = ["EXTRACTOR_VERSION", "FeatureError", "Features", "block_inputs", "check_taps", "collect", "filled"]
 
 EXTRACTOR_VERSION = 1  # changes whenever the numbers of an extraction would
 
@@ -55,22 +56,28 @@ def collect(model: nn.Module, batch: TokenBatch) -> Features:
         tokens = batch.tokens.to(next(model.parameters()).device)
         with recording(taps) as record, torch.enable_grad():
             loss = model.loss(tokens)  # type: ignore[operator]
-        _check(taps, record)
+        check_taps(taps, record)
         wanted = [record.inputs[i] for i in range(len(taps))]
         weights = [tap.parameter for block in taps for tap in block.weights]
-        gradients = torch.autograd.grad(loss, wanted + weights, allow_unused=True)
-        filled = [torch.zeros_like(x) if g is None else g for x, g in zip(wanted + weights, gradients, strict=True)]
+        gradients = filled(wanted + weights, torch.autograd.grad(loss, wanted + weights, allow_unused=True))
         blocks, at = [], len(taps)
         for index, block in enumerate(taps):
-            own = filled[at : at + len(block.weights)]
+            own = gradients[at : at + len(block.weights)]
             at += len(block.weights)
-            blocks.append(_block(block, record, index, filled[index], own))
+            blocks.append(block_inputs(block, record, index, gradients[index], own))
         return Features(tuple(blocks), float(loss.detach()))
     finally:
         model.train(was_training)
 
 
-def _check(taps: tuple[BlockTaps, ...], record: Recording) -> None:
+def filled(tensors: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:
+    """The gradients, zero where nothing reached a tensor."""
+    pairs = zip(tensors, gradients, strict=True)
+    return [torch.zeros_like(x) if gradient is None else gradient for x, gradient in pairs]
+
+
+def check_taps(taps: tuple[BlockTaps, ...], record: Recording) -> None:
+    """Refuse a pass in which a tap of some block showed nothing; FeatureError names the input."""
     for i, tap in enumerate(taps):
         for name, store, modules in (
             ("A", record.activations, tap.activations),
@@ -85,9 +92,11 @@ def _check(taps: tuple[BlockTaps, ...], record: Recording) -> None:
                 )
 
 
-def _block(
+def block_inputs(
     taps: BlockTaps, record: Recording, index: int, jacobian: torch.Tensor, gradients: list[torch.Tensor]
 ) -> dict[str, tuple[torch.Tensor, ...]]:
+    """What block `index` of a recording shows: the tensors of each input by name, from its taps, the gradient at its
+    input and those of its weights."""
     block = {
         "A": tuple(_tokens_first(x) for x in record.activations[index]),
         "J": (_tokens_first(jacobian),),

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fitness.features.bank import FeatureBank
-from fitness.features.visit import Visited
+from fitness.features.streaming import Block
+from fitness.features.visit import Reader, Visited
 from models.architecture import Architecture
 from primitives.grammar import parse
 from primitives.invalid import Invalid
-from primitives.scoring import SCORING_VERSION, Scorer
+from primitives.scoring import SCORING_VERSION, PassingScorer, Scorer
 from storage.datum import Datum
 from storage.files import BadFile
 from storage.shelf import Shelf
@@ -87,6 +88,9 @@ class Figures:
     def keep(self, bank: FeatureBank, architecture: Architecture, taken: Mapping[str, Figure]) -> None:
         self.shelf(bank).save(bank.entry(architecture), taken)
 
+    def reader(self) -> Reader | None:
+        return None  # what is measured here runs passes of its own
+
     def damaged(self, bank: FeatureBank, architecture: Architecture) -> Path | None:
         shelf, key = self.shelf(bank), bank.entry(architecture)
         return shelf.path(key) if shelf.damaged(key) else None
@@ -96,6 +100,27 @@ class Figures:
         return Shelf(bank.place / self.folder, self.version, Figure.read, Figure.plain)
 
 
+class FormulaScores(Figures):
+    """Exact scores of formulas, which need no more of a block than a few numbers."""
+
+    def reader(self) -> Reader | None:
+        return ScoreReader(self.names)
+
+
+class ScoreReader:
+    """The exact scores of a network whose blocks pass by."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = list(dict.fromkeys(texts))
+        self.scorer = PassingScorer([parse(text) for text in self.texts])
+
+    def see(self, index: int, block: Block) -> None:
+        self.scorer.see(index, block)
+
+    def taken(self, loss: float, finite: bool) -> dict[str, Figure]:
+        return _scored(self.scorer, self.texts, finite)
+
+
 def scoring_version(text: str) -> str:
     """Of a number that comes from our scoring."""
     return str(SCORING_VERSION)
@@ -103,7 +128,7 @@ def scoring_version(text: str) -> str:
 
 def formula_scores(texts: Sequence[str]) -> Figures:
     """Exact scores of formulas. They have no seconds, so that a bank has the same bytes whoever made it."""
-    return Figures(tuple(texts), "exact", scoring_version, _scores)
+    return FormulaScores(tuple(texts), "exact", scoring_version, _scores)
 
 
 def formula_costs(texts: Sequence[str]) -> Figures:
@@ -112,10 +137,13 @@ def formula_costs(texts: Sequence[str]) -> Figures:
 
 
 def _scores(visited: Visited, texts: Sequence[str]) -> dict[str, Figure]:
+    return _scored(Scorer(visited.features.blocks), texts, not visited.overflows)
+
+
+def _scored(scorer: Scorer, texts: Sequence[str], finite: bool) -> dict[str, Figure]:
     """A network that overflows has no score, not even of formulas that see nothing of it."""
-    if visited.overflows:
+    if not finite:
         return dict.fromkeys(texts, Figure(reason=Invalid.OVERFLOW.value))
-    scorer = Scorer(visited.features.blocks)
     found = {text: scorer.score(parse(text)) for text in texts}
     return {text: Figure(reason=v.value) if isinstance(v, Invalid) else Figure(v) for text, v in found.items()}
 

@@ -7,13 +7,14 @@ two processes that wait for each other are impossible.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from fitness.features.bank import FeatureBank
 from fitness.features.visit import Taker, Visit, visit
 from models.architecture import Architecture
+from models.spaces.checkpoint import Checkpoint
 from models.tokens import TokenBatch
 
 __all__ = ["Gathering", "Progress"]
@@ -26,14 +27,16 @@ Run = Callable[[Callable[[Visit, str], list[Any]], Iterable[Visit]], Iterator[tu
 
 
 class Gathering:
-    """What the `takers`, and `also` those that take only from a network that is visited anyway, want of networks."""
+    """What the `takers`, and `also` those that take only from a network that is visited anyway, want of networks. These
+    have the `weights` of a checkpoint if there is one; those with the digests `streamed` are visited block by block."""
 
     def __init__(
         self, bank: FeatureBank, batch: TokenBatch, takers: Sequence[Taker], also: Sequence[Taker], total: int,
-        progress: Progress | None,
+        progress: Progress | None, weights: Checkpoint | None = None, streamed: Collection[str] = (),
     ) -> None:  # fmt: skip
         self.bank, self.batch, self.takers, self.also = bank, batch, takers, also
         self.total, self.made, self.done = total, 0, 0
+        self.weights, self.streamed = weights, streamed
         self._progress, self._told, self._asked = progress, 0, list[KeyboardInterrupt]()
         self._claims: dict[str, ExitStack] = {}
         self._busy: list[Architecture] = []
@@ -74,7 +77,9 @@ class Gathering:
                 elif lacking := self._lacking(self.takers, architecture):
                     lacking += self._lacking(self.also, architecture)
                     self._claims[architecture.digest] = claim.pop_all()
-                    yield Visit(architecture, self.batch, key.init_seed, key.build, lacking)
+                    streamed = architecture.digest in self.streamed
+                    made = architecture, self.batch, key.init_seed, key.build
+                    yield Visit(*made, lacking, self.weights, streamed)
                 else:  # another process has been there
                     self.done += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ import torch
 from torch import nn
 
 from engine.repeatable import repeatable
-from fitness.features.bank import FeatureBank, SketchEntry, sketch_features
+from fitness.features.bank import FeatureBank, SketchEntry, joined, sketch_features
 from fitness.features.collect import FeatureError, Features, collect
+from fitness.features.streaming import Block, stream
 from models.architecture import Architecture
-from models.spaces import SPACES
+from models.spaces import PARTED, SPACES, WEIGHTED
+from models.spaces.checkpoint import Checkpoint
 from models.tokens import TokenBatch
 
-__all__ = ["SketchTaker", "Taker", "Visit", "Visited", "visit"]
+__all__ = ["Reader", "SketchTaker", "Taker", "Visit", "Visited", "visit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +38,14 @@ class Visited:
     @classmethod
     def run(
         cls, architecture: Architecture, batch: TokenBatch, init_seed: int = 0, build: str | None = None,
-        device: str = "cpu",
+        device: str = "cpu", weights: Checkpoint | None = None,
     ) -> Visited:  # fmt: skip
-        """Build the network and collect its features; the time to build it is not counted."""
-        model: Any = SPACES[architecture.space].build(architecture, init_seed, build)
+        """Build the network, or load its weights, and collect its features; the time for that is not counted."""
+        model: Any = (
+            SPACES[architecture.space].build(architecture, init_seed, build)
+            if weights is None
+            else WEIGHTED[architecture.space].loaded(architecture, weights)
+        )
         model.to(device).eval()
         start = time.perf_counter()
         features = collect(model, batch)
@@ -55,6 +62,18 @@ class Visited:
         return not self.features.finite
 
 
+class Reader(Protocol):
+    """What reads a network whose blocks pass by, the last one first."""
+
+    def see(self, index: int, block: Block) -> None:
+        """Reduce what block `index` shows to a few numbers."""
+        ...
+
+    def taken(self, loss: float, finite: bool) -> Any:
+        """What `Taker.take` gives of the whole network; `finite` unless it overflows."""
+        ...
+
+
 class Taker(Protocol):
     """What somebody wants of networks. It travels to workers, which take it; the bank is written by its owner."""
 
@@ -68,6 +87,10 @@ class Taker(Protocol):
 
     def keep(self, bank: FeatureBank, architecture: Architecture, taken: Any) -> None:
         """Write what was taken."""
+        ...
+
+    def reader(self) -> Reader | None:
+        """What takes it from blocks that pass by; None where the whole network is needed."""
         ...
 
     def damaged(self, bank: FeatureBank, architecture: Architecture) -> Path | None:
@@ -87,20 +110,39 @@ class SketchTaker:
     def keep(self, bank: FeatureBank, architecture: Architecture, taken: SketchEntry) -> None:
         bank.save_sketch(architecture, taken)
 
+    def reader(self) -> Reader | None:
+        return SketchReader()
+
     def damaged(self, bank: FeatureBank, architecture: Architecture) -> Path | None:
         path = bank.sketches.path(bank.entry(architecture))
         return path if path.exists() and bank.load_sketch(architecture) is None else None
 
 
+class SketchReader:
+    """The sketch of a network whose blocks pass by."""
+
+    def __init__(self) -> None:
+        self.blocks = dict[int, SketchEntry]()
+
+    def see(self, index: int, block: Block) -> None:
+        self.blocks[index] = sketch_features(Features((dict(block),), 0.0))
+
+    def taken(self, loss: float, finite: bool) -> SketchEntry:
+        return joined([self.blocks[i] for i in sorted(self.blocks)], loss)
+
+
 @dataclass(frozen=True)
 class Visit:
-    """What a worker does with one network, as plain data: it can be sent anywhere, and needs no file there."""
+    """What a worker does with one network, as plain data: it can be sent anywhere, and needs no file there but the
+    weights of a checkpoint, if there is one. The network is `streamed` block by block if told so."""
 
     architecture: Architecture
     batch: TokenBatch
     init_seed: int
     build: str
     takers: Sequence[Taker]
+    weights: Checkpoint | None = None
+    streamed: bool = False
 
     def __str__(self) -> str:
         return self.architecture.id
@@ -110,10 +152,33 @@ def visit(task: Visit, device: str) -> list[Any]:
     """What each taker takes, from a network that is built once. FeatureError if the device is too small for it."""
     try:
         with repeatable(device):
-            visited = Visited.run(task.architecture, task.batch, task.init_seed, task.build, device)
+            if task.streamed:
+                return _pass_by(task, device)
+            made = task.architecture, task.batch, task.init_seed, task.build
+            visited = Visited.run(*made, device, task.weights)
             return [taker.take(visited) for taker in task.takers]
     except torch.OutOfMemoryError:
         raise FeatureError(
             f"{task.architecture.id}: takes more memory than {device} has; use a larger device or the CPU, lower "
             "--batch or --seq-len, or leave it out"
         ) from None
+
+
+def _pass_by(task: Visit, device: str) -> list[Any]:
+    """What the takers' readers take of a network that is visited block by block; each is told to be finite or not as it
+    passes. FeatureError if some taker needs the whole network."""
+    readers = [reader for taker in task.takers if (reader := taker.reader()) is not None]
+    if len(readers) < len(task.takers):
+        raise FeatureError(f"{task.architecture.id}: --stream: something that is asked for needs the whole network")
+    finite = True
+
+    def see(index: int, block: Block) -> None:
+        nonlocal finite
+        finite = finite and Features((dict(block),), 0.0).finite
+        for reader in readers:
+            reader.see(index, block)
+
+    parts = PARTED[task.architecture.space].parts(task.architecture, task.init_seed, task.build, task.weights)
+    loss = stream(parts, task.batch.tokens.to(device), see)
+    finite = finite and math.isfinite(loss)
+    return [reader.taken(loss, finite) for reader in readers]

@@ -17,19 +17,21 @@ from engine.devices import MIXED, BadDevice, check_devices, kind_of
 from engine.hands import Need
 from engine.memory import free_on
 from engine.protocol import Engine
-from fitness.features.bank import FeatureBank, FeatureKey
+from fitness.features.bank import BadFeatures, FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
 from fitness.features.figures import formula_scores
 from fitness.features.gathering import Gathering, Progress
 from fitness.features.visit import SketchTaker, Taker, Visit
 from models.architecture import Architecture
-from models.spaces import SPACES
+from models.spaces import PARTED, SPACES, WEIGHTED
+from models.spaces.checkpoint import Checkpoint
 from models.tokens import TokenBatch
 from primitives.proxy import Proxy
 
 __all__ = ["NEEDS", "Progress", "Workshop"]
 
 MAX_PARAMETERS = 4_000_000_000  # 16 GB of weights: beyond that a description is a mistake or an attack
+MAX_STREAMED = 100_000_000_000
 
 NEEDS = (
     Need("torch", "torch", "__version__"),
@@ -43,12 +45,18 @@ NEEDS = (
 
 @dataclass(frozen=True)
 class Workshop:
-    """A bank, a token batch, and the devices that networks are visited on, by workers of an `engine` if it has one."""
+    """A bank, a token batch, and the devices that networks are visited on, by workers of an `engine` if it has one.
+
+    Networks have fresh weights, or those of a checkpoint. They `stream` block by block or are held as a whole; where
+    nothing is said, the first if they would not fit in a third of the free memory.
+    """
 
     bank: FeatureBank
     batch: TokenBatch
     devices: tuple[str, ...] = ("cpu",)
     engine: Engine | None = field(default=None, compare=False, repr=False)
+    weights: Checkpoint | None = None
+    stream: bool | None = None
 
     @classmethod
     def open(
@@ -64,16 +72,20 @@ class Workshop:
         mix_devices: bool = False,
         cluster: Cluster | None = None,
         bank: Path = Path(".cache/bank"),
+        weights: Path | None = None,
+        stream: bool | None = None,
     ) -> Workshop:
         """A workshop for a space: `batch` sequences of `length` bytes of the built-in passage (or of `corpus`), the
-        first build of the space or the named one, visited by the workers of a `cluster` or on `devices` of this
-        machine. Raises BadFeatures, BadCorpus or BadDevice; devices whose numbers differ share nothing in the bank,
-        unless they are to be mixed."""
+        first build of the space or the named one, or the weights of the checkpoint in a folder, visited by the workers
+        of a `cluster` or on `devices` of this machine. Raises BadFeatures, BadCorpus, BadWeights or BadDevice; devices
+        whose numbers differ share nothing in the bank, unless they are to be mixed."""
         tokens = TokenBatch.from_file(corpus, batch, length) if corpus else TokenBatch.from_passage(batch, length)
+        checkpoint = None if weights is None else _opened(weights, space, build)
         names = check_devices(devices) if cluster is None else ()
         kind = kind_of(names, mix_devices) if cluster is None else cluster.kind
-        key = FeatureKey.create(space, tokens.digest, init_seed, build, kind)
-        return cls(FeatureBank(bank, key), tokens, names, cluster)
+        digest = "" if checkpoint is None else checkpoint.digest
+        key = FeatureKey.create(space, tokens.digest, init_seed, build, kind, digest)
+        return cls(FeatureBank(bank, key), tokens, names, cluster, checkpoint, stream)
 
     @contextmanager
     def staffed(self) -> Iterator[Workshop]:
@@ -119,19 +131,22 @@ class Workshop:
     ) -> int:
         """Visit each network that some taker lacks something of, once; returns how many this process visited. Those in
         `also` take what they lack from a network that is visited anyway."""
-        bank, chosen, damaged = self.bank, list[Architecture](), list[Path | None]()
+        bank, chosen, damaged = self.bank, dict[Architecture, bool](), list[Path | None]()
         for architecture in {a.digest: a for a in architectures}.values():
             if lacking := [taker for taker in takers if taker.lacking(bank, architecture)]:
                 damaged += [taker.damaged(bank, architecture) for taker in lacking]
-                chosen.append(architecture)
+                chosen[architecture] = self.streams(architecture, lacking)
         bank.tell_damaged([path for path in damaged if path is not None])
-        for architecture in chosen:
-            self.check(architecture)
+        for architecture, streamed in chosen.items():
+            self.check(architecture, streamed)
         bank.sweep()
         # The largest networks first, so that no device is left alone with one at the end.
-        chosen.sort(key=lambda architecture: -_size(architecture))
-        gathering = Gathering(bank, self.batch, takers, also, len(chosen), progress)
-        gathering.gather(chosen, self._run)
+        order = sorted(chosen, key=lambda architecture: -_size(architecture))
+        passing = frozenset(a.digest for a in order if chosen[a])
+        gathering = Gathering(
+            bank, self.batch, takers, also, len(chosen), progress, weights=self.weights, streamed=passing
+        )
+        gathering.gather(order, self._run)
         return gathering.made
 
     def _run(
@@ -145,13 +160,32 @@ class Workshop:
             raise BadDevice(f"{self.bank.folder}: got {got}, wanted {self.bank.key.device}, which the features are of")
         return map_on_devices(function, tasks, self.devices)
 
-    def check(self, architecture: Architecture) -> None:
-        """Refuse an architecture that is too large and a batch that it cannot read; FeatureError says why."""
-        if (size := _size(architecture)) > MAX_PARAMETERS:
+    def streams(self, architecture: Architecture, takers: Sequence[Taker] = ()) -> bool:
+        """Whether a network is visited block by block."""
+        if architecture.space not in PARTED:
+            if self.stream:
+                raise FeatureError(
+                    f"{architecture.id}: --stream: got the space {architecture.space}, wanted {', '.join(PARTED)}, "
+                    "whose blocks are made one by one; leave it out"
+                )
+            return False
+        if self.stream is not None:
+            return self.stream
+        free = self._free()
+        needs_whole = any(taker.reader() is None for taker in takers)
+        return free is not None and not needs_whole and 3 * _bytes(architecture) > free
+
+    def check(self, architecture: Architecture, streamed: bool = False) -> None:
+        """Refuse an architecture that is too large, a batch that it cannot read and a checkpoint that is not one of
+        it; FeatureError or BadWeights says why."""
+        most = MAX_STREAMED if streamed else MAX_PARAMETERS
+        if (size := _size(architecture)) > most:
             raise FeatureError(
-                f"{architecture.id}: got {size:,} parameters, wanted at most {MAX_PARAMETERS:,}; remove the record"
+                f"{architecture.id}: got {size:,} parameters, wanted at most {most:,}; remove the record"
             )
-        self._check_memory(architecture)
+        self._check_memory(architecture, streamed)
+        if self.weights is not None:
+            WEIGHTED[architecture.space].check_weights(architecture, self.weights)
         length, vocabulary = SPACES[architecture.space].limits(architecture)
         if self.batch.tokens.shape[1] > length:
             got = self.batch.tokens.shape[1]
@@ -164,10 +198,12 @@ class Workshop:
                 "use another --corpus"
             )
 
-    def _check_memory(self, architecture: Architecture) -> None:
-        """Refuse a network whose weights, with the gradients of its blocks, take more memory than a worker has."""
-        count, free = SPACES[architecture.space].parameters(architecture), self._free()
-        if free is not None and (need := 4 * (count.total + count.decoder)) > free:
+    def _check_memory(self, architecture: Architecture, streamed: bool) -> None:
+        """Refuse a network that takes more memory than a worker has: its weights, with the gradients of its blocks, or
+        its largest piece with its gradients and what is computed of them."""
+        free = self._free()
+        need = 12 * PARTED[architecture.space].largest_part(architecture) if streamed else _bytes(architecture)
+        if free is not None and need > free:
             raise FeatureError(
                 f"{architecture.id}: needs {need / 2**30:.1f} GiB for weights and gradients, but only "
                 f"{free / 2**30:.1f} are free; use a machine with more memory, or leave it out"
@@ -175,6 +211,21 @@ class Workshop:
 
     def _free(self) -> int | None:
         return free_on(self.devices) if self.engine is None else self.engine.free_memory()
+
+
+def _opened(folder: Path, space: str, build: str | None) -> Checkpoint:
+    """The checkpoint, for a space and a build that can have its weights."""
+    if space not in WEIGHTED:
+        raise BadFeatures(f"--weights: got the space {space}, wanted {' or '.join(WEIGHTED)}; leave it out")
+    if build not in (None, SPACES[space].builds[0]):
+        raise BadFeatures(f"--weights: got the build {build} as well, which has weights of its own; give one of them")
+    return Checkpoint.open(folder)
+
+
+def _bytes(architecture: Architecture) -> int:
+    """Of the weights of a network with the gradients of its blocks."""
+    count = SPACES[architecture.space].parameters(architecture)
+    return 4 * (count.total + count.decoder)
 
 
 def _size(architecture: Architecture) -> int:

@@ -8,6 +8,10 @@ llama.py          LLaMA's decoders with heads, key-value heads and a gated feed-
 llama_blocks.py   the block of llama
 llama_network.py  the networks of llama, and their initialisation, tensor by tensor
 llama_weights.py  trained weights cut to narrower feed-forward layers; those of llama-elastic
+llama_parts.py    the networks of llama in pieces, one block at a time
+llama_checkpoint.py  which checkpoints have weights for a network of llama
+abilities.py      what some spaces can: networks in pieces, networks with the weights of a checkpoint
+checkpoint.py     safetensors checkpoints of Hugging Face, checked and read tensor by tensor
 flexibert.py      BERT-like encoders in two builds: what was trained, what was scored
 bert_plans.py     the sizes of a flexibert network
 bert_blocks.py    the networks of flexibert: six ways to mix tokens
@@ -15,17 +19,22 @@ hf.py             any decoder or encoder of Hugging Face's library, by its confi
 hf_library.py     how the library makes a network whose attention can be watched
 hf_layout.py      where the inputs of such a network are, found by one pass without numbers
 hf_network.py     the networks of hf, on random weights
+hf_checkpoint.py  the networks of hf with the weights of a checkpoint
 
 Descriptions need no torch; a space imports its networks when it builds one.
 """
 
+from models.spaces.abilities import PartedSpace, WeightedSpace
 from models.spaces.flexibert import FlexibertSpace
 from models.spaces.gpt2 import Gpt2Space
 from models.spaces.hf import HfSpace
 from models.spaces.llama import LlamaSpace
 from models.spaces.space import Space
 
-__all__ = ["DRAWABLE", "SPACES", "Space"]
+__all__ = ["DRAWABLE", "PARTED", "SPACES", "WEIGHTED", "Space"]
 
-SPACES: dict[str, Space] = {space.name: space for space in (Gpt2Space(), FlexibertSpace(), LlamaSpace(), HfSpace())}
+_LLAMA, _HF = LlamaSpace(), HfSpace()
+SPACES: dict[str, Space] = {space.name: space for space in (Gpt2Space(), FlexibertSpace(), _LLAMA, _HF)}
 DRAWABLE: dict[str, Space] = {name: space for name, space in SPACES.items() if space.drawable}
+PARTED: dict[str, PartedSpace] = {"llama": _LLAMA}
+WEIGHTED: dict[str, WeightedSpace] = {"llama": _LLAMA, "hf": _HF}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PretrainedConfig
 
+    from models.spaces.checkpoint import Checkpoint
     from models.spaces.hf_layout import HfLayout
     from models.spaces.variation import Fields
 
@@ -50,7 +51,7 @@ class HfSpace:
     builds: tuple[str, ...] = ("as_configured",)
     drawable = False
     fields: Fields | None = None
-    OWN_VERSION = 1
+    OWN_VERSION = 2  # 1: sketches of large tensors from all entries
 
     @property
     def version(self) -> int:
@@ -116,6 +117,18 @@ class HfSpace:
         from models.spaces.hf_network import HfNetwork
 
         return HfNetwork(architecture, architecture.seed(init_seed))
+
+    def check_weights(self, architecture: Architecture, weights: Checkpoint) -> None:
+        """Refuse a checkpoint of another configuration (but for wider gated layers), or without some tensors."""
+        from models.spaces.hf_checkpoint import check_checkpoint
+
+        check_checkpoint(architecture, weights)
+
+    def loaded(self, architecture: Architecture, weights: Checkpoint) -> nn.Module:
+        """An `HfNetwork` with the weights of a checkpoint."""
+        from models.spaces.hf_checkpoint import loaded_network
+
+        return loaded_network(architecture, weights)
 
 
 def family_of(config: Mapping[str, Any]) -> str:

@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
-from models.spaces.space import block_numbers, check_choice, check_fields, check_int, check_list
+from models.spaces.space import Fill, block_numbers, check_choice, check_fields, check_int, check_list
 from models.spaces.variation import Fields
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from models.spaces.abilities import NetworkParts
+    from models.spaces.checkpoint import Checkpoint
 
 __all__ = ["RATIOS", "LlamaSpace", "full_ffn", "head_widths"]
 
@@ -122,16 +125,50 @@ class LlamaSpace:
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """A `LlamaNetwork`. `as_initialised`: each tensor is drawn from a generator of its own, named by the seed, the
         architecture and the tensor. `as_trained`: a slice of the supernet of llama-elastic, whatever the seed."""
-        from models.spaces.llama_network import LlamaNetwork, draw
+        from models.spaces.llama_network import LlamaNetwork
+
+        fill, network = self._fill(architecture, init_seed, build), LlamaNetwork(architecture.config)
+        fill(network, "")
+        return network
+
+    def parts(
+        self, architecture: Architecture, init_seed: int, build: str | None = None, weights: Checkpoint | None = None
+    ) -> NetworkParts:
+        """The same network, or that of `loaded`, in pieces."""
+        from models.spaces.llama_parts import LlamaParts
+
+        fill = self._fill(architecture, init_seed, build) if weights is None else weights.fill
+        return LlamaParts(architecture.config, fill)
+
+    def largest_part(self, architecture: Architecture) -> int:
+        """Parameters of the widest block, or of a table."""
+        c = architecture.config
+        blocks = zip(_attention_maps(c), c["d_ffn"], strict=True)
+        return max(c["n_token"] * c["d_model"], *(maps + (3 * f + 2) * c["d_model"] for maps, f in blocks))
+
+    def check_weights(self, architecture: Architecture, weights: Checkpoint) -> None:
+        """Refuse a checkpoint of another family, of other sizes, or without some of the tensors."""
+        from models.spaces.llama_checkpoint import check_checkpoint
+
+        check_checkpoint(architecture, weights)
+
+    def loaded(self, architecture: Architecture, weights: Checkpoint) -> nn.Module:
+        """A `LlamaNetwork` with the weights of a checkpoint, its feed-forward layers cut to the architecture's."""
+        from models.spaces.llama_network import LlamaNetwork
 
         network = LlamaNetwork(architecture.config)
+        weights.fill(network)
+        return network
+
+    def _fill(self, architecture: Architecture, init_seed: int, build: str | None) -> Fill:
         if build == "as_trained":
             from models.spaces.llama_weights import elastic_tensors, fill
 
-            fill(network, elastic_tensors(architecture))
-        else:
-            draw(network, architecture.seed(init_seed))
-        return network
+            tensors = elastic_tensors(architecture)
+            return lambda module, prefix: fill(module, tensors, prefix)
+        from models.spaces.llama_network import draw
+
+        return lambda module, prefix: draw(module, architecture.seed(init_seed), prefix)
 
 
 def full_ffn(d_model: int) -> int:

@@ -47,10 +47,11 @@ def sliced(tensors: Mapping[str, torch.Tensor], widths: Sequence[int]) -> dict[s
 
 
 @torch.no_grad()
-def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Copy tensors of the same names and shapes into a network, in its own precision."""
+def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], prefix: str = "") -> None:
+    """Copy tensors of the same names and shapes into a network, or into a part of one whose names begin with `prefix`
+    there, in its own precision."""
     for name, parameter in network.named_parameters():
-        parameter.copy_(tensors[name])
+        parameter.copy_(tensors[prefix + name])
 
 
 def elastic_tensors(architecture: Architecture) -> dict[str, torch.Tensor]:

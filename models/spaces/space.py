@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from models.spaces.variation import Fields
 
 T = TypeVar("T")
+Fill = Callable[["nn.Module", str], None]
+"""What gives a network, or the part of it whose names begin with a prefix, its weights."""
 
 __all__ = [
-    "BlockTaps", "LanguageModel", "Space", "WeightTap", "block_numbers", "check_choice", "check_fields", "check_int",
-    "check_list", "initialised",
+    "BlockTaps", "Fill", "LanguageModel", "Space", "WeightTap", "block_numbers", "check_choice", "check_fields",
+    "check_int", "check_list", "initialised",
 ]  # fmt: skip
 
 

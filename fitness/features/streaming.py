@@ -1,0 +1,48 @@
+"""Streaming: a network visited in the memory of one block.
+
+A forward pass keeps the inputs of the blocks, nothing else. A backward pass makes one block at a time again, from the
+last to the first: forward with gradients, then back from the gradient of its output. What a block shows is read at
+once and dropped. On a CPU every input equals that of the whole network to the last bit, because the same operations
+meet the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+from fitness.features.collect import block_inputs, check_taps, filled
+from fitness.features.recording import recording
+from models.spaces.abilities import NetworkParts
+
+__all__ = ["Block", "See", "stream"]
+
+Block = Mapping[str, tuple[torch.Tensor, ...]]
+See = Callable[[int, Block], None]
+"""Reads the inputs of block `index`; whoever keeps a tensor keeps the memory of its block."""
+
+
+def stream(parts: NetworkParts, tokens: torch.Tensor, see: See) -> float:
+    """The loss of tokens (B, T) on the device of the passes; `see` reads every block, the last one first."""
+    given = [parts.embed(tokens.cpu()).to(tokens.device)]
+    for index in range(parts.blocks):
+        with torch.no_grad():
+            given.append(parts.block(index).to(tokens.device)(given[-1]))
+    loss, gradient = parts.ending(given.pop(), tokens)
+    for index in reversed(range(parts.blocks)):
+        gradient = _back(parts, index, given.pop(), gradient, see)
+    return loss
+
+
+def _back(parts: NetworkParts, index: int, x: torch.Tensor, gradient: torch.Tensor, see: See) -> torch.Tensor:
+    """Of a block's input (B, T, D) and the gradient of its output, that of its input; `see` reads the block."""
+    block = parts.block(index).to(x.device)
+    taps, x = parts.taps(block), x.detach().requires_grad_()
+    with recording((taps,)) as record, torch.enable_grad():
+        output = block(x)
+    check_taps((taps,), record)
+    wanted = [x, *(tap.parameter for tap in taps.weights)]
+    jacobian, *own = filled(wanted, torch.autograd.grad(output, wanted, gradient, allow_unused=True))
+    see(index, block_inputs(taps, record, 0, jacobian, own))
+    return jacobian

@@ -1,0 +1,67 @@
+"""A `llama` network in pieces: its table, one block at a time, and its head, each made when it is wanted and with the
+weights that it has in the whole network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from models.spaces.llama_blocks import Gain, LlamaBlock, Projection
+from models.spaces.llama_network import block_of, block_taps
+from models.spaces.space import BlockTaps, Fill
+
+__all__ = ["LlamaParts"]
+
+LOGITS = 1 << 26  # that are held at a time, unless one sequence has more
+
+
+class LlamaParts:
+    """`fill` gives a module the tensors whose names begin with a prefix."""
+
+    def __init__(self, config: Mapping[str, Any], fill: Fill) -> None:
+        self.config, self.fill, self.blocks = config, fill, int(config["n_layer"])
+
+    @torch.no_grad()
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, T) -> (B, T, D), the input of the first block."""
+        table = Projection(self.config["d_model"], self.config["n_token"])
+        self.fill(table, "model.embed_tokens.")
+        return F.embedding(tokens, table.weight)
+
+    def block(self, index: int) -> LlamaBlock:
+        """Block `index` with its weights."""
+        block = block_of(self.config, index)
+        self.fill(block, f"model.layers.{index}.")
+        return block.eval()
+
+    def taps(self, block: LlamaBlock) -> BlockTaps:
+        """Where the inputs of a block are found."""
+        return block_taps(block)
+
+    def ending(self, x: torch.Tensor, tokens: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """The loss, and its gradient (B, T, D) at the output of the last block (B, T, D).
+
+        Logits are made for some sequences at a time, each weighed by its share of the mean; where all fit at once, the
+        numbers are those of the whole network to the last bit.
+        """
+        config, share = self.config, max(1, LOGITS // (tokens.shape[1] * self.config["n_token"]))
+        norm, head = (
+            Gain(config["d_model"], config["norm"], config["norm_eps"]),
+            Projection(config["d_model"], config["n_token"]),
+        )
+        self.fill(norm, "model.norm.")
+        self.fill(head, "model.embed_tokens." if config["tied"] else "lm_head.")
+        for parameter in (*norm.parameters(), *head.parameters()):
+            parameter.requires_grad_(False)
+        losses, gradients = list[float](), list[torch.Tensor]()
+        for part, seen in zip(x.split(share), tokens.split(share), strict=True):
+            wanted = part.detach().requires_grad_()
+            with torch.enable_grad():
+                logits = head(norm(wanted)[:, :-1]).flatten(0, 1)
+                loss = F.cross_entropy(logits, seen[:, 1:].flatten()) * (len(seen) / len(tokens))
+            gradients.append(torch.autograd.grad(loss, wanted)[0])
+            losses.append(float(loss.detach()))
+        return sum(losses), torch.cat(gradients)

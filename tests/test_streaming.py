@@ -1,0 +1,196 @@
+"""Streaming: a network visited in the memory of one block shows what the whole one shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import models.spaces.llama_parts as parts_module
+from fitness.features.bank import FeatureKey
+from fitness.features.collect import FeatureError, Features, collect
+from fitness.features.figures import formula_costs
+from fitness.features.sketch import LARGE, NODES, WEIGHTS, sketches
+from fitness.features.streaming import Block, stream
+from fitness.features.workshop import Workshop
+from fitness.ranking import spearman
+from fitness.tables.branches import BranchTable
+from models.architecture import Architecture
+from models.spaces import PARTED
+from models.tokens import TokenBatch
+from primitives.grammar import parse
+
+SPACE, BATCH = PARTED["llama"], TokenBatch.from_passage(2, 20)
+DEPTHS = (2, 6, 12, 24)
+FORMULAS = (
+    "sum[ frobenius_norm(W) ]", "mean[ abs(J) ]", "sum[ product( W, G ) ]", "mean[ sum( pow2(H), abs(J) ) ]",
+    "product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )", "last[ to_std(Q) ]", "first[ to_std(softmax(S)) ]",
+    "falling[ pow2(frobenius_norm(H)) ]", "sum( mean[ product( W, G ) ], last[ abs(J) ] )", "mean[ to_mean(G.ffn) ]",
+    "mean[ product( frobenius_norm(S), l1_norm(G.attn) ) ]", "mean[ logsoftmax(W.ffn) ]", "mean[ prune(W) ]",
+    "sum[ exp(exp(exp(exp(exp(W))))) ]",
+)  # fmt: skip
+
+
+def tiny(blocks: int, **more: Any) -> Architecture:
+    """Blocks of differing sizes."""
+    cycle = [i % 3 for i in range(blocks)]
+    config = {
+        "n_layer": blocks, "d_model": 24, "n_head": [(2, 4, 6)[i] for i in cycle], "n_token": 260, "tgt_len": 64,
+        "n_kv_head": [(1, 4, 3)[i] for i in cycle], "d_ffn": [(20, 33, 48)[i] for i in cycle], **more,
+    }  # fmt: skip
+    return SPACE.architecture(f"tiny{blocks}", config)
+
+
+def shop(folder: Path, stream: bool | None, **more: Any) -> Workshop:
+    return Workshop.open("llama", batch=2, length=20, devices="cpu", bank=folder, stream=stream, **more)
+
+
+def streamed(architecture: Architecture, seed: int = 0, build: str | None = None) -> Features:
+    seen: dict[int, Block] = {}
+    loss = stream(SPACE.parts(architecture, seed, build), BATCH.tokens, seen.__setitem__)
+    return Features(tuple(dict(seen[i]) for i in range(len(seen))), loss)
+
+
+def differ(ours: Features, theirs: Features) -> list[str]:
+    """The inputs that are not equal to the last bit."""
+    assert len(ours.blocks) == len(theirs.blocks)
+    return [
+        f"{index}: {name}"
+        for index, (one, two) in enumerate(zip(ours.blocks, theirs.blocks, strict=True))
+        for name in two
+        if [x.shape for x in one[name]] != [y.shape for y in two[name]]
+        or not all(torch.equal(x, y) for x, y in zip(one[name], two[name], strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [*map(tiny, DEPTHS), tiny(3, tied=True), tiny(2, norm="layer", norm_eps=1e-5), tiny(1)],
+    ids=[*map(str, DEPTHS), "tied", "layer norms", "one block"],
+)
+def test_every_input_equals_that_of_the_whole_network_to_the_last_bit(architecture: Architecture) -> None:
+    found, whole = streamed(architecture, 3), collect(SPACE.build(architecture, 3), BATCH)
+    assert found.loss == whole.loss and differ(found, whole) == []
+
+
+def test_a_slice_of_the_trained_supernet_streams_as_well() -> None:
+    from models.spaces.llama_weights import subnet
+
+    architecture = SPACE.architecture("x", subnet([384, 192] * 4))
+    assert (
+        differ(streamed(architecture, 0, "as_trained"), collect(SPACE.build(architecture, 0, "as_trained"), BATCH))
+        == []
+    )
+
+
+def test_a_large_vocabulary_is_read_in_parts_with_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = streamed(tiny(2))
+    monkeypatch.setattr(parts_module, "LOGITS", 1)
+    apart = streamed(tiny(2))
+    assert apart.loss == pytest.approx(whole.loss, rel=1e-6)
+    for one, two in zip(apart.blocks, whole.blocks, strict=True):
+        torch.testing.assert_close(one["J"][0], two["J"][0], rtol=1e-4, atol=1e-9)
+
+
+def test_no_more_than_one_block_is_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    import weakref
+
+    held: list[Any] = []
+    make = parts_module.block_of
+
+    def counted(*given: Any) -> Any:
+        assert not [one for one in held if one() is not None], "a block is alive"
+        block = make(*given)
+        held.append(weakref.ref(block))
+        return block
+
+    monkeypatch.setattr(parts_module, "block_of", counted)
+    stream(SPACE.parts(tiny(4), 0), BATCH.tokens, lambda index, block: None)
+    assert len(held) == 8
+
+
+def test_scores_and_sketches_of_both_ways_are_the_same(tmp_path: Path) -> None:
+    architectures, proxies = [tiny(n) for n in DEPTHS], [parse(text) for text in FORMULAS]
+    shops = [shop(tmp_path / str(way), way) for way in (True, False)]
+    ours, theirs = (one.exact_scores(proxies, architectures) for one in shops)
+    assert np.isnan(theirs[-2:]).all() and np.isfinite(theirs[:-2]).all()
+    assert np.array_equal(ours, theirs, equal_nan=True)
+    tables = [BranchTable([one.bank.sketch(a) for a in architectures]) for one in shops]
+    for proxy in proxies[:-2]:
+        one, two = (table.score(proxy) for table in tables)
+        assert spearman(one, two) >= 0.999, proxy
+    for a in architectures:
+        one, two = (s.bank.sketch(a) for s in shops)
+        assert one.loss == two.loss and one.blocks == two.blocks
+        for name in one.layout:
+            assert np.array_equal(one.layout[name], two.layout[name])
+            np.testing.assert_allclose(one.samples[name], two.samples[name], rtol=1e-6, atol=1e-12)
+
+
+def test_a_streamed_network_that_overflows_has_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.spaces.llama_network.INIT_STD", 1e30)
+    workshop = shop(tmp_path, True)
+    assert np.isnan(workshop.exact_scores([parse("sum[ to_std(S) ]")], [tiny(2)])).all()
+    assert not workshop.bank.sketch(tiny(2)).finite
+
+
+@pytest.mark.parametrize(("free", "chosen"), [(1 << 40, False), (None, False), (600_000, True)])
+def test_streaming_is_chosen_where_a_third_of_the_free_memory_is_too_little(
+    free: int | None, chosen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fitness.features.workshop.free_on", lambda devices: free)
+    workshop, count = shop(tmp_path, None), SPACE.parameters(tiny(6))
+    assert 4 * (count.total + count.decoder) < 600_000 < 12 * (count.total + count.decoder)
+    assert workshop.streams(tiny(6)) is chosen
+    assert not workshop.streams(tiny(6), [formula_costs(["sum[ W ]"])])  # seconds are those of whole networks
+    assert shop(tmp_path, True).streams(tiny(6)) and not shop(tmp_path, False).streams(tiny(6))
+
+
+def test_only_what_holds_a_network_whole_is_bound_by_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"n_layer": 40, "d_model": 5120, "n_head": [40] * 40, "n_kv_head": [40] * 40, "n_token": 32000}
+    large = SPACE.architecture("13B", {**config, "d_ffn": [13824] * 40, "tgt_len": 2048})
+    assert SPACE.largest_part(large) == 4 * 5120**2 + 3 * 5120 * 13824 + 2 * 5120
+    monkeypatch.setattr("fitness.features.workshop.free_on", lambda devices: 8 << 30)
+    shop(tmp_path, True).check(large, streamed=True)
+    with pytest.raises(FeatureError, match="13B: got 13,015,864,320 parameters, wanted at most 4,000,000,000"):
+        shop(tmp_path, False).check(large)
+    monkeypatch.setattr("fitness.features.workshop.free_on", lambda devices: 2 << 30)
+    with pytest.raises(FeatureError, match="13B: needs 3.5 GiB"):
+        shop(tmp_path, True).check(large, streamed=True)
+
+
+def test_a_space_whose_blocks_are_not_drawn_alone_is_refused(
+    tmp_path: Path, tiny_architectures: list[Architecture]
+) -> None:
+    workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path, stream=True)
+    with pytest.raises(FeatureError, match="tiny0: --stream: got the space gpt2, wanted llama"):
+        workshop.extract(tiny_architectures[:1])
+
+
+def test_a_key_without_weights_is_what_it_was() -> None:
+    assert (
+        FeatureKey("gpt2", "as_trained", "t", 0).digest == FeatureKey("gpt2", "as_trained", "t", 0, weights="").digest
+    )
+    assert FeatureKey("gpt2", "as_trained", "t", 0, 1, 1, 2).digest == (
+        "13bdfe1c15828afa40f48d0b3a03d307fd096e709d36cba691b1a9b28834aed9"
+    )
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_the_sketch_of_a_large_tensor_has_exact_moments_and_keeps_zeros(shift: float) -> None:
+    x = torch.randn(LARGE + 4097, generator=torch.Generator().manual_seed(1)) * 0.02 + shift
+    x[: len(x) // 10] = 0.0
+    nodes = torch.from_numpy(sketches([("A", x.view(1, -1))])[0, :NODES]).double()
+    mean = float(nodes @ WEIGHTS)
+    assert mean == pytest.approx(float(x.double().mean()), abs=1e-8)
+    assert float((nodes - mean).pow(2) @ WEIGHTS) ** 0.5 == pytest.approx(float(x.double().std()), rel=1e-5)
+    assert float(WEIGHTS[nodes == 0].sum()) == pytest.approx(0.1, abs=0.01)
+
+
+def test_an_overflow_of_a_large_tensor_is_in_its_sketch() -> None:
+    x = torch.ones(1, LARGE + 1)
+    x[0, 5] = torch.inf
+    assert not np.isfinite(sketches([("A", x)])[0, :NODES]).all()
