@@ -219,6 +219,12 @@ def header_of(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
 
 
+def overlapping(header: dict[str, Any]) -> None:
+    """Two tensors of one size in one place, which only the library notices."""
+    names = [name for name, entry in header.items() if entry.get("shape") == [40, 24]]
+    header[names[0]]["data_offsets"] = header[names[1]]["data_offsets"]
+
+
 def without(folder: Path, name: str) -> None:
     tensors = load_file(folder / "model.safetensors")
     del tensors[name]
@@ -255,6 +261,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "wider": (lambda f: header_of(f, lambda h: h[FIRST].update(shape=[39, 24])), "got 3,840 bytes for 39 x 24 F32"),
     "integers": (lambda f: header_of(f, lambda h: h[FIRST].update(dtype="I32")), "dtype: got 'I32', wanted one of F64"),
     "offsets": (lambda f: header_of(f, lambda h: h[FIRST].update(data_offsets=[1])), "wanted two whole numbers"),
+    "overlap": (lambda f: header_of(f, overlapping), "model.safetensors: cannot be read ("),
     "index elsewhere": (lambda f: indexed(f, {FIRST: "../model.safetensors"}), "wanted the name of a safetensors file"),
     "index of text": (lambda f: indexed(f, {FIRST: 3}), "got 3, wanted a text"),
     "index lies": (lambda f: indexed(f, {"x": "model.safetensors"}), "x: not in the file, though"),
@@ -338,3 +345,9 @@ def test_rank_refuses_in_one_line(
     assert code == 1 and "nowhere: no such folder" in err and "Traceback" not in err
     code, _, err = ranked(capsys, str(checkpoint), *proxy, "--stream")
     assert code == 1 and "--stream: got the space hf, wanted llama" in err
+
+
+def test_a_config_that_the_library_refuses_is_named_with_its_file(copied: Path) -> None:
+    change(copied / "config.json", model_type="no such family")
+    with pytest.raises(BadWeights, match=r"copy/config.json: model_type: got 'no such family'"):
+        whole_features(copied, SPACES["hf"].architecture("net", {"model_type": "llama", **SIZES}))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from storage.datum import Datum
@@ -103,9 +103,17 @@ class Checkpoint:
         """Copy what a network that was checked, or a part of it whose names begin with `prefix`, has of the tensors,
         in its own precision."""
         for name, parameter in module.named_parameters():
-            stored = self.tensors[prefix + name]
-            with safe_open(stored.path, framework="pt") as file:
-                parameter.copy_(file.get_slice(stored.name)[tuple(slice(0, size) for size in parameter.shape)])
+            parameter.copy_(_first(self.tensors[prefix + name], tuple(parameter.shape)))
+
+
+def _first(stored: StoredTensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """The first entries of a stored tensor along every axis; a library reads what our checks of the header allow."""
+    try:
+        with safe_open(stored.path, framework="pt") as file:
+            return file.get_slice(stored.name)[tuple(slice(0, size) for size in shape)]
+    except (SafetensorError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadWeights(f"{stored.path}: cannot be read ({reason}); copy it again") from None
 
 
 def _without_weights(folder: Path) -> BadWeights:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from models.architecture import Architecture
+from models.architecture import Architecture, BadArchitecture
 from models.spaces.checkpoint import BadWeights, Checkpoint
 from models.spaces.hf import HfSpace, library_config
 from models.spaces.hf_library import make
@@ -20,8 +20,11 @@ ELASTIC = "intermediate_size"
 def check_checkpoint(architecture: Architecture, weights: Checkpoint) -> None:
     """Refuse a checkpoint of another configuration; BadWeights names the field or the tensor."""
     wanted = architecture.config
-    stated = HfSpace().architecture(architecture.id, weights.config).config
     where = f"{weights.folder / 'config.json'}"
+    try:
+        stated = HfSpace().architecture(architecture.id, weights.config).config
+    except BadArchitecture as error:
+        raise BadWeights(f"{where}: {error}") from None
     for field in ("model_type", *sorted(wanted.keys() | stated.keys())):
         if wanted.get(field) != stated.get(field) and field != ELASTIC:
             got, ours = (repr(c.get(field))[:80] for c in (stated, wanted))
