@@ -85,7 +85,7 @@ ORIGINS: dict[str, Origin] = {
             "small LLaMA-style architectures trained by this project, validation loss in nats per byte",
             "MIT",
             "this repository, models/training/campaign.py",
-            "1c13bdc6ecd8b18b7e7e6790a6f5c93aba2b5958833c213595b99ec38739567f",
+            "3346b5ba6249bf559e3278f7b74f0b70ad99ed159d55875e72aa8e22d6ff12a4",
             embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-mini.jsonl",
         ),
         Origin(
