@@ -27,7 +27,7 @@ DEPTHS = (2, 6, 12, 24)
 FORMULAS = (
     "sum[ frobenius_norm(W) ]", "mean[ abs(J) ]", "sum[ product( W, G ) ]", "mean[ sum( pow2(H), abs(J) ) ]",
     "product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )", "last[ to_std(Q) ]", "first[ to_std(softmax(S)) ]",
-    "falling[ pow2(frobenius_norm(H)) ]", "sum( mean[ product( W, G ) ], last[ abs(J) ] )", "mean[ to_mean(G.ffn) ]",
+    "falling[ pow2(frobenius_norm(H)) ]", "sum( mean[ product( W, G ) ], last[ abs(min_max(Q)) ] )", "mean[ to_mean(G.ffn) ]",
     "mean[ product( frobenius_norm(S), l1_norm(G.attn) ) ]", "mean[ logsoftmax(W.ffn) ]", "mean[ prune(W) ]",
     "sum[ exp(exp(exp(exp(exp(W))))) ]",
 )  # fmt: skip
