@@ -193,7 +193,8 @@ def large(only: str | None, length: int) -> None:
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
         start = time.perf_counter()
         ranked = cli.main([
-            "rank", str(path), "--proxy", FORMULA, "--devices", "cpu", "--bank", folder, "--seq-len", str(length),
+            "rank", str(path), "--proxy", FORMULA, "--stream", "--devices", "cpu", "--bank", folder,
+            "--seq-len", str(length),
         ])  # fmt: skip
         wall = time.perf_counter() - start
     if ranked == 0 and clock.total:

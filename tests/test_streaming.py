@@ -13,7 +13,6 @@ import models.spaces.llama_parts as parts_module
 from fitness.features.bank import FeatureKey
 from fitness.features.collect import FeatureError, Features, collect
 from fitness.features.figures import formula_costs
-from fitness.features.sketch import LARGE, NODES, WEIGHTS, sketches
 from fitness.features.streaming import Block, stream
 from fitness.features.workshop import Workshop
 from fitness.ranking import spearman
@@ -28,7 +27,7 @@ DEPTHS = (2, 6, 12, 24)
 FORMULAS = (
     "sum[ frobenius_norm(W) ]", "mean[ abs(J) ]", "sum[ product( W, G ) ]", "mean[ sum( pow2(H), abs(J) ) ]",
     "product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )", "last[ to_std(Q) ]", "first[ to_std(softmax(S)) ]",
-    "falling[ pow2(frobenius_norm(H)) ]", "sum( mean[ product( W, G ) ], last[ abs(J) ] )", "mean[ to_mean(G.ffn) ]",
+    "falling[ pow2(frobenius_norm(H)) ]", "sum( mean[ product( W, G ) ], last[ abs(min_max(Q)) ] )", "mean[ to_mean(G.ffn) ]",
     "mean[ product( frobenius_norm(S), l1_norm(G.attn) ) ]", "mean[ logsoftmax(W.ffn) ]", "mean[ prune(W) ]",
     "sum[ exp(exp(exp(exp(exp(W))))) ]",
 )  # fmt: skip
@@ -177,20 +176,3 @@ def test_a_key_without_weights_is_what_it_was() -> None:
     assert FeatureKey("gpt2", "as_trained", "t", 0, 1, 1, 2).digest == (
         "13bdfe1c15828afa40f48d0b3a03d307fd096e709d36cba691b1a9b28834aed9"
     )
-
-
-@pytest.mark.parametrize("shift", [0.0, 0.3])
-def test_the_sketch_of_a_large_tensor_has_exact_moments_and_keeps_zeros(shift: float) -> None:
-    x = torch.randn(LARGE + 4097, generator=torch.Generator().manual_seed(1)) * 0.02 + shift
-    x[: len(x) // 10] = 0.0
-    nodes = torch.from_numpy(sketches([("A", x.view(1, -1))])[0, :NODES]).double()
-    mean = float(nodes @ WEIGHTS)
-    assert mean == pytest.approx(float(x.double().mean()), abs=1e-8)
-    assert float((nodes - mean).pow(2) @ WEIGHTS) ** 0.5 == pytest.approx(float(x.double().std()), rel=1e-5)
-    assert float(WEIGHTS[nodes == 0].sum()) == pytest.approx(0.1, abs=0.01)
-
-
-def test_an_overflow_of_a_large_tensor_is_in_its_sketch() -> None:
-    x = torch.ones(1, LARGE + 1)
-    x[0, 5] = torch.inf
-    assert not np.isfinite(sketches([("A", x)])[0, :NODES]).all()

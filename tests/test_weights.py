@@ -351,3 +351,13 @@ def test_a_config_that_the_library_refuses_is_named_with_its_file(copied: Path) 
     change(copied / "config.json", model_type="no such family")
     with pytest.raises(BadWeights, match=r"copy/config.json: model_type: got 'no such family'"):
         whole_features(copied, SPACES["hf"].architecture("net", {"model_type": "llama", **SIZES}))
+
+
+def test_a_formula_of_another_space_ranks_the_networks_of_a_checkpoint(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hall = Path(cli.__file__).parent / "proxies" / "gpt2-mini.json"
+    code, _, err = ranked(
+        capsys, str(checkpoint), "--hall", str(hall), "--weights", str(checkpoint), "--bank", str(tmp_path)
+    )
+    assert code == 0 and "transfer: 1 of 1 candidates are of another space than gpt2" in err, err

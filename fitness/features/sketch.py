@@ -8,16 +8,12 @@ A tensor of any size becomes NODES + GRID float32 numbers:
 - *grid*: a sub-matrix of evenly spaced rows and columns, at the same positions for every tensor of a list (W and G,
   J and H), so that lines keep their structure for softmax and aligned tensors can meet entry by entry.
 
-Of a tensor with more than LARGE entries the strata are those of a fixed random sample, one entry of each of SAMPLE
-equal runs, moved and stretched so that mean and standard deviation are those of all entries; zero stays zero.
-
 The true sizes travel along. Exact scoring over all entries (`primitives/scoring.py`) is the definition; this is an
 accelerator, and its fidelity is measured and reported with every result.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,8 +31,6 @@ SPAN = 40 * 128  # bins of each sign: what is 2^40 times smaller than the larges
 BINS = 2 * SPAN + 1
 SORTED = 2048  # entries of a tensor that is small enough to be sorted
 PART = 1 << 16  # entries that a processor's cache can hold with their bins
-LARGE = 1 << 22  # entries; no network of the published benchmarks has a larger tensor
-SAMPLE = 1 << 20
 ROWS = 32  # tensors whose bins are held at a time
 # (heads, rows, columns) by tensor list; lines along the softmax axis get the larger share.
 _TOKENS = (1, 64, 16)
@@ -65,42 +59,8 @@ def sketches(tensors: Sequence[tuple[str, torch.Tensor]]) -> np.ndarray:
         return np.zeros((0, NODES + GRID), np.float32)
     grids = torch.stack([_grid(x.detach(), grid_shape(name)) for name, x in tensors])
     rows = [_in_memory_order(x.detach().float()) for _, x in tensors]
-    few = [_sample(x) if len(x) > LARGE else x for x in rows]
-    nodes = torch.cat([_nodes(few[at : at + ROWS]) for at in range(0, len(few), ROWS)])
-    for index, x in enumerate(rows):
-        if len(x) > LARGE:
-            nodes[index] = _corrected(nodes[index], *_moments(x))
+    nodes = torch.cat([_nodes(rows[at : at + ROWS]) for at in range(0, len(rows), ROWS)])
     return torch.cat([nodes, grids], dim=1).cpu().numpy()
-
-
-def _sample(x: torch.Tensor) -> torch.Tensor:
-    """(SAMPLE,) entries of a flat tensor, the same places for every tensor of its size."""
-    shift = torch.rand(SAMPLE, dtype=torch.float64, generator=torch.Generator().manual_seed(len(x)))
-    places = ((torch.arange(SAMPLE, dtype=torch.float64) + shift) * (len(x) / SAMPLE)).long().clamp_(max=len(x) - 1)
-    return x[places.to(x.device)]
-
-
-def _moments(x: torch.Tensor) -> tuple[float, float]:
-    """Means of all entries and of their squares, in float64."""
-    mean, square = (torch.stack([_power_sums(part) for part in x.split(PART)]).sum(0) / len(x)).tolist()
-    return mean, square
-
-
-def _power_sums(part: torch.Tensor) -> torch.Tensor:
-    part = part.double()
-    return torch.stack([part.sum(), part @ part])
-
-
-def _corrected(nodes: torch.Tensor, mean: float, square: float) -> torch.Tensor:
-    """The nodes (NODES,) of a sample, with these means of all entries and of their squares; what is zero stays so."""
-    weights, y = WEIGHTS.to(nodes.device) * (nodes != 0), nodes.double()
-    share = float(weights.sum())
-    if share == 0 and mean == square == 0:
-        return nodes
-    centre, wanted = float(weights @ y) / share if share else 0.0, mean / share if share else mean
-    spread, variance = float(weights @ (y - centre) ** 2), square - share * wanted**2
-    stretch = (variance / spread) ** 0.5 if spread > 0 and variance > 0 else 1.0
-    return torch.where((nodes == 0) & math.isfinite(square), y, (y - centre) * stretch + wanted).float()
 
 
 def _nodes(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
