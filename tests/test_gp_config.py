@@ -133,7 +133,7 @@ CHANGES = {
     "hall_size": 3, "tries": 1, "mutations": ("replace",), "branches": 2, "brood": 9, "sweeps": 1,
 }  # fmt: skip
 READ_BY_LPZERO = {"selection_ratio": 0.9}
-READ_BY_EVALUATE = {"objective", "constants"}
+READ_BY_EVALUATE = {"objective", "constants", "across"}  # tests/test_gp_constants.py, tests/test_across.py
 READ_BY_THE_CHOICE = {"folds", "coarse"}  # tests/test_gp_choice.py
 
 
