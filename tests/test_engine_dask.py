@@ -70,7 +70,8 @@ def extracted(table: Path, bank: Path) -> list[str]:
 
 def sketches(folder: Path) -> dict[str, bytes]:
     """Of the first initialisation and the second one of the probes."""
-    return {name: content for name, content in contents(folder).items() if name.endswith(".safetensors")}
+    found = [path for path in folder.rglob("*.safetensors") if not path.name.startswith(".")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}  # locks come and go meanwhile
 
 
 def smallest(table: Path) -> str:
