@@ -27,6 +27,7 @@ TEXTS = [
     *(f"sum[ {name}( W.attn, exp(G.attn) ) ]" for name in BINARY),
     *(f"mean[ {name}( l1_norm(A), S ) ]" for name in BINARY),
     *(f"{name}( {name}( sum[ abs(H) ], last[ Q ] ), mean[ l1_norm(J) ] )" for name in BINARY),
+    "difference( sum( sum[ to_std(W) ], 0.33*last[ to_std(J) ] ), 2.1e+02*mean[ l1_norm(G) ] )",
 ]
 
 

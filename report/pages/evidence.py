@@ -24,7 +24,8 @@ from gp.lineage import ancestry
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
 from models.spaces import SPACES
-from primitives import AGGREGATION, Invalid, parse
+from primitives import Invalid, parse
+from primitives.operators import aggregation
 from primitives.proxy import Proxy
 from primitives.scoring import Blocks, Scorer
 from report.hall import Landscape
@@ -148,7 +149,7 @@ def parts_of(proxy: Proxy) -> list[Proxy]:
 
 def _per_block(part: Proxy, blocks: Blocks) -> tuple[float, ...]:
     """What each block adds to a part: its value as a network of one block, times its weight among all."""
-    weights = AGGREGATION[part.aggregate].weights(len(blocks)) / AGGREGATION[part.aggregate].weights(1)[0]
+    weights = aggregation(part.aggregate).weights(len(blocks)) / aggregation(part.aggregate).weights(1)[0]
     alone = [Scorer([block]).score(part) for block in blocks]
     return tuple(
         float(w) * (np.nan if isinstance(value, Invalid) else value) for w, value in zip(weights, alone, strict=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from primitives.operators import AGGREGATION
+from primitives.operators import AGGREGATION, constant_of
 from primitives.proxy import BadProxy, Branch, Proxy
 
 __all__ = ["as_sympy_module", "as_torch_module"]
@@ -184,8 +184,10 @@ class _Calls:
         return _nested("blockwise", join, within, *sides)
 
     def over(self, aggregate: str, inner: str) -> str:
-        """An aggregation of per-block values."""
-        return _nested(self.named("blocks_", aggregate), inner)
+        """An aggregation of per-block values, times its constant."""
+        constant, plain = constant_of(aggregate)
+        call = _nested(self.named("blocks_", plain), inner)
+        return call if constant == 1 else f"{constant!r} * {call}"
 
     def branch(self, function: str, branch: Branch) -> str:
         """An input and its operators."""
