@@ -60,7 +60,7 @@ VARIANTS = [
     Variant("memetic, 12,000 formulas", {"iterations": 12_000}),
     Variant("random, equal formulas", {**RANDOM, "iterations": 6400}),
     Variant("random, equal seconds", {**RANDOM, "iterations": LONG}, seconds=True),
-    Variant("sweeps alone, equal sweeps", ALONE),
+    Variant("sweeps alone, equal formulas", ALONE),
     Variant("sweeps alone, equal seconds", {**ALONE, "iterations": LONG}, seconds=True),
     Variant("without sweeps, equal formulas", {"sweeps": 0}),
     Variant("without sweeps, equal seconds", {"sweeps": 0, "iterations": LONG, "brood": 600}, seconds=True),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Attention(NamedTuple):
+class TappedAttention(NamedTuple):
     """What an attention module put out: heads (B, T, D), weights (B, heads, T, T); and its queries (B, T, D)."""
 
     name: str
@@ -32,7 +32,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.inputs: dict[str, Tensor] = {}
-        self.attentions: dict[str, Attention] = {}
+        self.attentions: dict[str, TappedAttention] = {}
         self.read: dict[str, Tensor] = {}
         self.given: dict[str, Tensor] = {}
 
@@ -183,6 +183,6 @@ def _attend(
     heads, weights = eager(module, query, *given, **more)
     name = names[id(module)]
     seen.attentions.setdefault(
-        _block(name), Attention(name, heads.flatten(2), weights, query.transpose(1, 2).flatten(2))
+        _block(name), TappedAttention(name, heads.flatten(2), weights, query.transpose(1, 2).flatten(2))
     )
     return heads, weights
