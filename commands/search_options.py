@@ -75,6 +75,8 @@ search_options = gathered(
                  help="Formulas in the hall of fame."),
     click.option("--across", type=Name("mean", "worst"), default="mean", show_default=True,
                  help="How the agreements with several benchmarks are joined."),
+    click.option("--nested", is_flag=True,
+                 help="Prefer formulas that say more of a network when one of its sizes grows alone; needs no labels."),
     click.option("--constants", is_flag=True, help="Fit a constant for each branch that is added or taken off."),
     click.option("--no-pps", is_flag=True, help="Switch the pruning rules off (for the ablation)."),
 )  # fmt: skip

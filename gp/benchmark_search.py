@@ -20,7 +20,7 @@ from fitness.evaluation import Evaluation, Split
 from fitness.features.soundness import Screened, screen
 from fitness.features.workshop import Progress, Workshop
 from fitness.protocol import check_rankable
-from gp.case import Case
+from gp.case import Case, Nested, nested_of
 from gp.choice import coarse_pays
 from gp.config import SearchConfig
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
@@ -137,7 +137,8 @@ def search(
     reporter = reporter or Reporter()
     stages = _Stages(reporter)
     count = len(split.search) + sum(len(other.split.search) for other in others)
-    with stages.timed("features", f"features of {count} search architectures"):
+    beside = " and of nested networks" if config.nested else ""
+    with stages.timed("features", f"features of {count} search architectures{beside}"):
         left = reporter.screened(screen(benchmark, workshop, split, on_invalid, reporter.networks, split.search))
         others = [other.sound(on_invalid, reporter.networks) for other in others]
         cases = [Case(left.benchmark, workshop, left.split or split), *others]
@@ -157,7 +158,8 @@ def search(
         return Found(config, result.hall, result, left, compared, stages.seconds, complete=False)
     reporter.early(found[: config.hall_size])
     with stages.timed("exact", f"exact scores on the search split, finalists: {len(found)}"):
-        scores = np.hstack([case.exact_scores([f.proxy for f in found], reporter.networks) for case in cases])
+        every: list[Case | Nested] = [*cases, *(nested_of(cases) if config.nested else [])]
+        scores = np.hstack([each.exact_scores([f.proxy for f in found], reporter.networks) for each in every])
     hall = prepared.judged(found, scores)
     return Found(config, hall, result, left, compared, stages.seconds, others=tuple(others))
 

@@ -1,4 +1,5 @@
-"""Case: a benchmark in a search, with its split and where the features of its networks come from."""
+"""Case: a benchmark in a search, with its split and where the features of its networks come from; and networks without
+labels beside it."""
 
 from __future__ import annotations
 
@@ -15,9 +16,10 @@ from fitness.predictors.numbers import COUNTS, number_table
 from fitness.ranking import RankTarget
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
+from models.nested import NESTED, Family, nested_families
 from primitives.proxy import Proxy
 
-__all__ = ["Case"]
+__all__ = ["Case", "Nested", "nested_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,3 +48,27 @@ class Case:
     def exact_scores(self, proxies: Sequence[Proxy], progress: Progress | None = None) -> np.ndarray:
         """(P, n) on the architectures of the search split."""
         return self.workshop.exact_scores(proxies, self.seen, progress)
+
+
+@dataclass(frozen=True, eq=False)
+class Nested:
+    """The families of nested networks of a space, and where their features come from."""
+
+    workshop: Workshop
+    families: tuple[Family, ...]
+
+    @property
+    def seen(self) -> list[Architecture]:
+        """The networks of all families, one family after another."""
+        return [architecture for family in self.families for architecture in family.architectures]
+
+    def exact_scores(self, proxies: Sequence[Proxy], progress: Progress | None = None) -> np.ndarray:
+        """(P, n) on the networks of all families."""
+        return self.workshop.exact_scores(proxies, self.seen, progress)
+
+
+def nested_of(cases: Sequence[Case]) -> list[Nested]:
+    """The families of each space that the cases are of and that has any, with fresh weights."""
+    homes = {case.benchmark.space: case.workshop.fresh() for case in reversed(cases)}
+    length = {space: int(home.batch.tokens.shape[1]) for space, home in homes.items()}
+    return [Nested(home, nested_families(s, length[s])) for s, home in sorted(homes.items()) if s in NESTED]

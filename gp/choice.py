@@ -58,7 +58,7 @@ def _folds(problem: SearchProblem, config: SearchConfig) -> list[np.ndarray]:
     order = list(range(problem.table.count))
     random.Random(f"folds:{config.seed}").shuffle(order)
     chosen: list[list[int]] = [order[fold :: config.folds] for fold in range(config.folds)]
-    if isinstance(problem.target, AcrossTarget):
+    if isinstance(problem.target, AcrossTarget) and len(problem.target.parts) > 1:
         chosen += [list(range(own.start, own.stop)) for own in problem.target.slices]
     return [np.isin(np.arange(len(order)), places) for places in chosen]
 

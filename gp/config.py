@@ -46,7 +46,7 @@ class SearchConfig:
     coarse formulas are better, each level of which is shared by at least `coarse` of the architectures (never with
     folds 0 or coarse 0); a formula that fails is varied again at most `tries`
     times; `constants` are fitted to what is added up, in every evaluation; `across` joins the agreements
-    with several benchmarks.
+    with several benchmarks; `nested` takes off what a formula lacks of growing with the sizes of nested networks.
     """
 
     seed: int = 42
@@ -72,6 +72,7 @@ class SearchConfig:
     mutations: tuple[str, ...] = MUTATED
     constants: bool = False
     across: str = "mean"
+    nested: bool = False
 
     def __post_init__(self) -> None:
         self._check_integer("seed", 0, 2**63 - 1)
@@ -99,9 +100,11 @@ class SearchConfig:
         self._check_names("joins", JOINS)
         self._check_names("inputs", INPUTS)
         self._check_names("mutations", MUTATIONS)
-        for name in ("pps", "constants"):
+        for name in ("pps", "constants", "nested"):
             if not isinstance(getattr(self, name), bool):
                 raise BadConfig(name, getattr(self, name), "true or false")
+        if self.nested and self.constants:
+            raise BadConfig("nested", True, "false with constants, which are fitted to labels; leave one of them out")
 
     @property
     def sweeps_branches(self) -> bool:
@@ -162,7 +165,7 @@ PUBLISHED: dict[str, Any] = {
 }  # fmt: skip
 """The settings of LPZero's search, changes to the defaults; its inputs and aggregation are options of their own."""
 
-_YOUNG = {name: getattr(SearchConfig, name) for name in ("mutations", "constants", "across")}
+_YOUNG = {name: getattr(SearchConfig, name) for name in ("mutations", "constants", "across", "nested")}
 
 
 def _one_of(name: object, known: Collection[str], prefix: str = "") -> str:

@@ -12,12 +12,13 @@ from fitness.across import AcrossTarget
 from fitness.evaluation import Evaluation, Split
 from fitness.features.soundness import overflowing
 from fitness.features.workshop import Progress, Workshop
+from fitness.growth import GrowthTarget
 from fitness.objectives import LIKE_RHO, agreement, evaluate_scores
 from fitness.ranking import RankTarget, narrowest, rarest
 from fitness.tables.branches import BranchTable
 from fitness.tables.probes import Probes, first_broken
 from fitness.tables.table_file import branch_table, sketches
-from gp.case import Case
+from gp.case import Case, Nested, nested_of
 from gp.config import SearchConfig
 from gp.constants import fitted
 from gp.evolution.variation import Predict
@@ -68,11 +69,15 @@ class SearchProblem:
         cls, cases: Sequence[Case], config: SearchConfig, progress: Progress | None = None, jobs: int = 1
     ) -> SearchProblem:
         """The problem of ranking the architectures of one case, or those of each of several by the same formula."""
-        (first, *others), seen = cases, [a for case in cases for a in case.seen]
+        (first, *others), nested = cases, nested_of(cases) if config.nested else []
+        every: list[Case | Nested] = [*cases, *nested]
+        seen = [a for each in every for a in each.seen]
         target: RankTarget | AcrossTarget = first.target(config.objective)
-        if others:
-            table = BranchTable([s for case in cases for s in sketches(case.seen, case.workshop, progress)])
+        if others or nested:
+            table = BranchTable([s for each in every for s in sketches(each.seen, each.workshop, progress)])
             target = AcrossTarget(tuple(case.target(config.objective) for case in cases), config.across)
+            if families := [family for each in nested for family in each.families]:
+                target = replace(target, growth=GrowthTarget.create(families, target.slices[-1].stop))
         else:
             table = branch_table(seen, first.workshop, progress)
         predict = None
@@ -122,6 +127,7 @@ class SearchProblem:
 
     def only(self, places: np.ndarray) -> SearchProblem:
         """The problem as if there were no other architectures, and no probes."""
+        places = self.target.enough(places) if isinstance(self.target, AcrossTarget) else places
         return replace(self, target=self.target.only(places), predict=None, places=places)
 
     def of_kind(self, coarse: bool, config: SearchConfig) -> SearchProblem:

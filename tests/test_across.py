@@ -70,7 +70,9 @@ def test_formulas_that_rank_alike_inside_every_benchmark_are_one() -> None:
 
 def test_some_architectures_are_those_of_each_benchmark_and_a_small_rest_goes() -> None:
     places = np.array([0, 2, 4, 5, 10, 23, 25, 28])
-    part = target().only(places)
+    kept = target().enough(places)
+    assert kept.tolist() == [0, 2, 4, 5, 23, 25, 28]
+    part = target().only(kept)
     assert [len(each.values) for each in part.parts] == [4, 3]
     assert part.parts[1].values.tolist() == QUALITIES[2][[0, 2, 5]].tolist()
 

@@ -105,6 +105,12 @@ class Workshop:
         """The same workshop with other initial weights."""
         return replace(self, bank=FeatureBank(self.bank.folder, replace(self.bank.key, init_seed=init_seed)))
 
+    def fresh(self) -> Workshop:
+        """The same workshop with fresh weights, of the first build of the space."""
+        old = self.bank.key
+        key = FeatureKey.create(old.space, old.tokens, old.init_seed, None, old.device)
+        return replace(self, bank=FeatureBank(self.bank.folder, key), weights=None)
+
     def extract(self, architectures: Sequence[Architecture], progress: Progress | None = None) -> int:
         """Make every missing sketch; returns how many networks this process visited."""
         return self.visit([SketchTaker()], architectures, progress)
