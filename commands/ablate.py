@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,16 @@ import click
 
 from commands.feature_options import WHERE, FeatureOptions, feature_options
 from commands.live import live
-from commands.loading import load_named
-from commands.options import BENCHMARK, FORMAT, METRIC, Name, examples
-from commands.output import direction, emit, say, say_next
-from commands.tables import Interval, Row
+from commands.loading import load_different, load_named
+from commands.options import FORMAT, METRIC, Name, examples
+from commands.output import direction, say, say_next
+from commands.study_tables import show
 
 if TYPE_CHECKING:
     from gp.benchmark_search import Reporter
     from gp.studies.file import Finished
     from gp.studies.plan import Trial
+    from models.benchmarks.benchmark import Benchmark
 
 
 def _studies() -> Iterable[str]:
@@ -29,8 +31,16 @@ def _studies() -> Iterable[str]:
     return STUDIES
 
 
-@click.command(epilog=examples("ablate --benchmark gpt2-mini --study pps --seeds 3"))
-@BENCHMARK
+@click.command(
+    epilog=examples(
+        "ablate --benchmark gpt2-mini --study pps --seeds 3",
+        "ablate --study transfer --benchmark gpt2-mini --benchmark llama-mini --benchmark llama-elastic",
+    )
+)
+@click.option(
+    "--benchmark", "names", metavar="NAME|PATH", multiple=True, required=True,
+    help="Whose architectures; of the study transfer several, one at a time left out.",
+)  # fmt: skip
 @click.option("--study", type=Name(table=_studies), required=True, help="What is varied.")
 @METRIC
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="The first one.")
@@ -42,8 +52,8 @@ def _studies() -> Iterable[str]:
 @FORMAT
 @feature_options
 def ablate(
-    name: str, study: str, metric: str | None, seed: int, seeds: int, iterations: int | None, search_size: int,
-    out: Path | None, jobs: int, form: str, features: FeatureOptions,
+    names: tuple[str, ...], study: str, metric: str | None, seed: int, seeds: int, iterations: int | None,
+    search_size: int, out: Path | None, jobs: int, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
     """Repeat a search under several settings and seeds, and say what each setting contributes.
 
@@ -57,32 +67,68 @@ def ablate(
     objective   rho, tau-b, their mean
     kind        two branches, three, and the choice of coarse formulas
     sample      20 to 150 architectures to search on
+    transfer    one formula for all benchmarks but one, tested on that one, beside fixed counts and proxies
 
     Held-out values are of sketch scores; the protocol with exact scores is that of evolve. An interrupted study goes
     on where it was when it is asked for again with the same --out.
     """
     from gp.studies.file import Finished
-    from gp.studies.plan import STUDIES, plan
-    from report import draw_study, save_figure, study_document
+    from report import draw_study, save_figure
     from storage.files import dump_json, write_atomic
 
-    benchmark = load_named(name, metric)
-    path = _new_file(out, f"{study}-{Path(benchmark.name).stem}")
-    workshop = features.open(benchmark.space)
-    trials = plan(STUDIES[study], benchmark, workshop, range(seed, seed + seeds), iterations, search_size)
+    benchmarks = _asked(names, study, metric)
+    called = f"{len(names)}-benchmarks" if study == "transfer" else Path(benchmarks[0].name).stem
+    path = _new_file(out, f"{study}-{called}")
+    task = _planned(benchmarks, study, features, range(seed, seed + seeds), iterations, search_size)
+    trials = task.trials
     start = time.monotonic()
     with live(0) as reporter, Finished.open(path.with_suffix(".trials.jsonl"), trials) as finished:
         records = _searched(trials, finished, jobs, path.parent, reporter)
         seconds = time.monotonic() - start
-        document = study_document(STUDIES[study], benchmark, workshop, trials, records)
+        document = task.document(records)
         document |= {"wall_seconds": round(seconds, 1), "jobs": jobs}
         write_atomic(path, dump_json(document, None))
         save_figure(draw_study(document), path.with_suffix(".png"))
         finished.remove()
-    _show(document, form, f"{benchmark.name}: correlation with {direction(benchmark)}")
+    show(document, form, f"{benchmarks[0].name}: correlation with {direction(benchmarks[0])}")
     say(f"{len(trials)} searches in {seconds:.1f} s; held-out values are of sketch scores")
     say(f"written: {path} and {path.with_suffix('.png')}")
     say_next("plot", path, "--out", "FIGURE.svg")
+
+
+def _asked(names: Sequence[str], study: str, metric: str | None) -> list[Benchmark]:
+    """One benchmark, or those of the study that leaves one out."""
+    if study == "transfer":
+        return load_different(names, metric)
+    if len(names) > 1:
+        raise click.UsageError(f"--benchmark: got {len(names)}, wanted one; only the study transfer takes several")
+    return [load_named(names[0], metric)]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The trials of a study, and what makes the document of their records."""
+
+    trials: Sequence[Trial]
+    document: Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
+
+
+def _planned(
+    benchmarks: Sequence[Benchmark], name: str, features: FeatureOptions, seeds: Sequence[int],
+    iterations: int | None, search_size: int,
+) -> _Task:  # fmt: skip
+    from gp.studies.plan import STUDIES, plan, plan_transfer
+    from gp.studies.transfer import unseen
+    from report import study_document, transfer_document
+
+    study, (first, *_) = STUDIES[name], benchmarks
+    workshops = [features.of_space(b.space, first.space).open(b.space) for b in benchmarks]
+    if name != "transfer":
+        trials = plan(study, first, workshops[0], seeds, iterations, search_size)
+        return _Task(trials, partial(study_document, study, first, workshops[0], trials))
+    cases = [unseen(benchmark, workshop) for benchmark, workshop in zip(benchmarks, workshops, strict=True)]
+    trials = plan_transfer(study, cases, seeds, iterations, search_size)
+    return _Task(trials, partial(transfer_document, study, cases, trials))
 
 
 def _new_file(out: Path | None, stem: str) -> Path:
@@ -106,7 +152,7 @@ def _searched(
         return run_study(trials, jobs, reporter.networks, tell, dict(finished.records))
     except KeyboardInterrupt:
         say(f"{len(finished.records)} of {len(trials)} searches are done and kept")
-        given = ("name", "study", "metric", "seed", "seeds", "iterations", "search_size", "jobs", "form")
+        given = ("names", "study", "metric", "seed", "seeds", "iterations", "search_size", "jobs", "form")
         say_next("ablate", "--out", folder, keep=(*given, *FEATURES, *WHERE))
         raise click.Abort from None
 
@@ -125,8 +171,8 @@ def _teller(
         last = record["curve"][-1] if record["curve"] else {"fitness": None, "holdout_spearman": None}
         best, held = ("none" if last[k] is None else f"{last[k]:.4f}" for k in ("fitness", "holdout_spearman"))
         say(
-            f"{done}/{total} {record['label']}, seed {record['seed']}: best {best}, held-out {held}, "
-            f"{record['evaluations']} evaluations, {record['seconds']:.1f} s"
+            f"{done}/{total} {record['label']}{_left_out(record)}, seed {record['seed']}: "
+            f"best {best}, held-out {held}, {record['evaluations']} evaluations, {record['seconds']:.1f} s"
         )
         if should_stop():
             raise KeyboardInterrupt
@@ -134,64 +180,5 @@ def _teller(
     return tell
 
 
-def _show(document: Mapping[str, Any], form: str, title: str) -> None:
-    if form == "json":
-        print(json.dumps(document, sort_keys=True, allow_nan=False))
-        return
-    if form == "csv":
-        emit([_wide(row) for row in document["summary"]], form, "")
-        return
-    seeds = document["summary"][0]["seeds"]
-    heading = f"{title}; study {document['study']}: {document['title']}; mean and 95% interval over {seeds} seeds"
-    emit([_cells(row) for row in document["summary"]], form, heading)
-    print(f"difference: to {document['reference']}, seed by seed; wins: share of seeds, pairs: of comparisons")
-    if document["study"] in ("search", "pps"):
-        print()
-        rows = [_level(row) for row in document["levels"]]
-        emit(rows, form, "to reach a share of the best fitness that any setting found with the same seed (medians)")
-    if document["study"] == "pps":
-        print()
-        emit(_rules(document["rejections"]), form, "rejections by rule, mean of a search")
-
-
-def _cells(row: Mapping[str, Any]) -> Row:
-    """One line of the table."""
-    cells: dict[str, Any] = {"setting": row["setting"]}
-    for key, label in (
-        ("best", "best fitness"), ("difference_best", "best, difference"), ("holdout_spearman", "held-out rho"),
-        ("difference_holdout_spearman", "held-out rho, difference"), ("holdout_kendall", "held-out tau"),
-    ):  # fmt: skip
-        figures = row[key] or {"mean": None, "low": None}
-        cells[label] = figures["mean"]
-        cells[f"{label} ci95"] = None if figures["low"] is None else Interval(figures["low"], figures["high"])
-    cells |= {"wins best": row["wins_search"]["best"], "wins held-out": row["wins_holdout"]["best"]}
-    cells |= {"pairs held-out": row["wins_holdout"]["pairs"], "valid": f"{row['holdout_spearman']['n']}/{row['seeds']}"}
-    return cells | {"evaluations": round(row["evaluations"]), "cpu s": row["seconds"]["mean"]}
-
-
-def _wide(row: Mapping[str, Any]) -> Row:
-    """The whole row with a column per number, for machines."""
-    cells: dict[str, Any] = {}
-    for name, value in row.items():
-        if value is None and name.startswith("difference_"):
-            value = dict.fromkeys(("n", "mean", "low", "high"))
-        if isinstance(value, Mapping):
-            cells |= {f"{name} {part}": number for part, number in value.items()}
-        else:
-            cells[name] = value
-    return cells
-
-
-def _level(row: Mapping[str, Any]) -> Row:
-    return {
-        "share": f"{row['level']:.0%}", "setting": row["setting"], "reached": f"{row['reached']}/{row['seeds']}",
-        "evaluations": None if row["evaluations"] is None else round(row["evaluations"]), "cpu s": row["seconds"],
-    }  # fmt: skip
-
-
-def _rules(counts: Mapping[str, Mapping[str, float]]) -> list[Row]:
-    return [
-        {"setting": setting, "rule": rule, "count": f"{count:.1f}"}
-        for setting, rules in counts.items()
-        for rule, count in rules.items()
-    ]
+def _left_out(record: Mapping[str, Any]) -> str:
+    return f", without {record['left_out']}" if "left_out" in record else ""

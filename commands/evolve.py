@@ -14,7 +14,7 @@ import click
 
 from commands.feature_options import WHERE, FeatureOptions, feature_options
 from commands.live import live
-from commands.loading import check_search_size, draw_split, load_named
+from commands.loading import check_search_size, draw_split, load_different, load_named
 from commands.options import FORMAT, METRIC, ON_INVALID, Name, examples, table_of
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals, say_next, was_given
 from commands.search_options import limit_options, search_options
@@ -95,12 +95,9 @@ def _several(
     """The benchmarks and their contents, each one once."""
     if len(names) < 2:
         return [_checked(space, names[0] if names else None, metric, search_size)]
-    for flag, given in (("--space", space), ("--metric", metric)):
-        if given is not None:
-            raise click.UsageError(f"{flag}: got {given} with {len(names)} benchmarks; leave it out")
-    digests = [load_named(name).digest for name in names]
-    if twice := [name for name, digest in zip(names, digests, strict=True) if digests.count(digest) > 1]:
-        raise click.UsageError(f"--benchmark: got {twice[0]} twice, wanted different ones")
+    if space is not None:
+        raise click.UsageError(f"--space: got {space} with {len(names)} benchmarks; leave it out")
+    load_different(names, metric)
     return [_checked(None, name, None, search_size) for name in names]
 
 
@@ -135,7 +132,7 @@ def _settings(
     (name, benchmark), *others = asked
     for _, each in asked:
         draw_split(each, search_size, search.seed)  # what it refuses is refused before anything is made
-    workshops = [_features(features, each, benchmark.space).open(each.space) for _, each in asked]
+    workshops = [features.of_space(each.space, benchmark.space).open(each.space) for _, each in asked]
     tokens = [workshop.batch.digest for workshop in workshops]
     corpus = str(features.corpus.resolve()) if features.corpus else None
     for flag, text in (*(("--benchmark", place) for place, _ in asked), ("--corpus", corpus)):
@@ -146,11 +143,6 @@ def _settings(
         features.seq_len, corpus, features.build, on_invalid, workshops[0].bank.key.device,
         tuple(RunCase(place, b.metric, b.digest, t) for (place, b), t in zip(others, tokens[1:], strict=True)),
     )  # fmt: skip
-
-
-def _features(features: FeatureOptions, benchmark: Benchmark, home: str) -> FeatureOptions:
-    """The build is that of the first benchmark's space; others take their first one."""
-    return features if benchmark.space == home else replace(features, build=None)
 
 
 def _execute(run: Run, features: FeatureOptions, limits: Limits, jobs: int) -> tuple[Outcome, Benchmark]:
@@ -168,7 +160,7 @@ def _execute(run: Run, features: FeatureOptions, limits: Limits, jobs: int) -> t
         others = []
         for other in chosen.others:
             content = load_named(other.benchmark, other.metric)
-            own = _features(kept, content, benchmark.space).open(content.space)
+            own = kept.of_space(content.space, benchmark.space).open(content.space)
             others.append((content, open_ones.enter_context(own.staffed())))
         return run.execute(benchmark, workshop, reporter, jobs, limits, others), benchmark
 

@@ -55,6 +55,10 @@ class FeatureOptions:
             bank=self.bank, weights=self.weights, stream=self.stream,
         )  # fmt: skip
 
+    def of_space(self, space: str, home: str) -> FeatureOptions:
+        """Those of another space beside its home: the build is that of home, others take their first one."""
+        return self if space == home else replace(self, build=None)
+
     def _cluster(self) -> Cluster | None:
         """The cluster that is asked for; one connection for all workshops of a command, and until its end."""
         if (self.engine == "dask") != (self.scheduler is not None):

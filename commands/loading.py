@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +20,17 @@ def load_named(name: str, metric: str | None = None) -> Benchmark:
     from models.benchmarks.origins import load_benchmark
 
     return load_benchmark(name, metric)
+
+
+def load_different(names: Sequence[str], metric: str | None) -> list[Benchmark]:
+    """Several benchmarks, each once and with its own metric."""
+    if metric is not None:
+        raise click.UsageError(f"--metric: got {metric} with {len(names)} benchmarks; leave it out")
+    found = [load_named(name) for name in names]
+    digests = [benchmark.digest for benchmark in found]
+    if twice := [name for name, digest in zip(names, digests, strict=True) if digests.count(digest) > 1]:
+        raise click.UsageError(f"--benchmark: got {twice[0]} twice, wanted different ones")
+    return found
 
 
 def load_for(hall: HallDocument, name: str | None, metric: str | None) -> Benchmark:

@@ -44,7 +44,9 @@ def say_next(*words: object, keep: Sequence[str] = (), label: str = "next") -> N
     for parameter in context.command.params:
         if parameter.name in keep and was_given(str(parameter.name)):
             is_flag = isinstance(parameter, click.Option) and parameter.is_flag
-            parts += [parameter.opts[0]] if is_flag else [parameter.opts[0], str(context.params[str(parameter.name)])]
+            given = context.params[str(parameter.name)]
+            values = given if isinstance(given, tuple) else (given,)
+            parts += [parameter.opts[0]] if is_flag else [p for v in values for p in (parameter.opts[0], str(v))]
     say(f"{label}: {program_name()} {shlex.join(parts)}")
 
 

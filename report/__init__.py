@@ -4,6 +4,7 @@ and jinja2.
 draw_hall, landscape_of, Landscape    how a champion ranks the architectures, and how it was found
 draw_board, board_document, BOARD     a leaderboard as bars, as plain data, and the shape of that
 draw_study, study_document, STUDY     a study as curves or intervals, as plain data, and the shape of that
+draw_transfer, transfer_document      the study that leaves benchmarks out
 draw_front                            a selection: scores against cost, and the best at every cost
 load_document, Document, check        a file that has a figure, and the check of its shape
 save_figure                           a PNG or SVG, whole or not at all

@@ -5,6 +5,7 @@ from .documents import Document as Document
 from .documents import check as check
 from .documents import load_document as load_document
 from .findings import study_document as study_document
+from .findings import transfer_document as transfer_document
 from .front import draw_front as draw_front
 from .hall import Landscape as Landscape
 from .hall import draw_hall as draw_hall
@@ -12,3 +13,4 @@ from .hall import landscape_of as landscape_of
 from .ink import save_figure as save_figure
 from .study import STUDY as STUDY
 from .study import draw_study as draw_study
+from .transfer import draw_transfer as draw_transfer

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fitness.features.workshop import Workshop
+from gp.case import Case
 from gp.runs.files import environment
 from gp.studies.plan import Study, Trial
-from gp.studies.summary import levels, rejections, summarise
+from gp.studies.summary import levels, rejections, summarise, transfers
 from models.benchmarks.benchmark import Benchmark
 
-__all__ = ["study_document"]
+__all__ = ["study_document", "transfer_document"]
 
 
 def study_document(
@@ -20,13 +21,38 @@ def study_document(
 ) -> dict[str, Any]:  # fmt: skip
     """All that the table and the figure of a study are made of, as plain data."""
     return {
-        "schema": 1, "kind": "study", "study": study.name, "title": study.title, "reference": study.reference,
-        "benchmark": {"name": benchmark.name, "digest": benchmark.digest, "metric": benchmark.metric,
-                      "higher_is_better": benchmark.higher_is_better, "architectures": len(benchmark)},
-        "feature_key": workshop.bank.key.digest, "build": workshop.bank.key.build, "environment": environment(),
+        **_head(study, trials, records),
+        "reference": study.reference, "benchmark": _benchmark(benchmark),
+        "feature_key": workshop.bank.key.digest, "build": workshop.bank.key.build,
+        "summary": summarise(records, study.reference), "levels": levels(records), "rejections": rejections(records),
+    }  # fmt: skip
+
+
+def transfer_document(
+    study: Study, cases: Sequence[Case], trials: Sequence[Trial], records: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The same of the study that leaves one of several benchmarks out."""
+    keys = [case.workshop.bank.key for case in cases]
+    benchmarks = [
+        {**_benchmark(case.benchmark), "feature_key": key.digest, "build": key.build}
+        for case, key in zip(cases, keys, strict=True)
+    ]
+    return {**_head(study, trials, records), "benchmarks": benchmarks, "summary": transfers(records)}
+
+
+def _head(study: Study, trials: Sequence[Trial], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What every study says."""
+    return {
+        "schema": 1, "kind": "study", "study": study.name, "title": study.title, "environment": environment(),
         "settings": {t.label: _without_seed(t) for t in sorted(trials, key=lambda t: t.place)},
-        "trials": list(records), "summary": summarise(records, study.reference), "levels": levels(records),
-        "rejections": rejections(records), "held_out_scores": "sketch",
+        "trials": list(records), "held_out_scores": "sketch",
+    }  # fmt: skip
+
+
+def _benchmark(benchmark: Benchmark) -> dict[str, Any]:
+    return {
+        "name": benchmark.name, "digest": benchmark.digest, "metric": benchmark.metric,
+        "higher_is_better": benchmark.higher_is_better, "architectures": len(benchmark),
     }  # fmt: skip
 
 

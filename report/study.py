@@ -13,6 +13,7 @@ from scipy import stats
 
 from report.documents import FIGURES, NUMBER, NUMBER_OR_NONE, check
 from report.ink import BAND, SERIES, blank, legend_below, style
+from report.transfer import draw_transfer
 
 __all__ = ["STUDY", "draw_study"]
 
@@ -36,7 +37,9 @@ Values = Callable[[Trial, np.ndarray], np.ndarray]
 
 
 def draw_study(document: Mapping[str, Any]) -> Figure:
-    """The figure that fits the study: curves, what pruning saves, or settings side by side."""
+    """The figure that fits the study: curves, what pruning saves, settings or benchmarks side by side."""
+    if document.get("study") == "transfer":
+        return draw_transfer(document)
     check(document, STUDY, "study")
     kinds = {"search": _curves, "population": _curves, "pps": _savings}
     with style():

@@ -59,6 +59,7 @@ def _settings(trials: Sequence[Trial]) -> str:
             t.config.to_dict(),
             t.split.search,
             t.holdout,
+            *([case.benchmark.digest, case.workshop.bank.key.digest, case.split.search] for case in t.others),
         ]
         for t in sorted(trials, key=lambda t: (t.place, t.config.seed))
     ]

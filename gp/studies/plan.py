@@ -8,20 +8,23 @@ on the same split and are tested on the same held-out architectures, so they can
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 from fitness.evaluation import Split, split_groups
 from fitness.features.workshop import Workshop
 from fitness.objectives import OBJECTIVES
 from fitness.protocol import check_rankable
+from gp.case import Case
 from gp.config import PUBLISHED, SearchConfig
+from gp.studies.transfer import seen
 from models.benchmarks.benchmark import Benchmark
 from primitives.inputs import INPUT_SETS
 from primitives.operators import AGGREGATION
 from storage.errors import ZcpError
 
-__all__ = ["STUDIES", "BadStudy", "Setting", "Study", "Trial", "plan"]
+__all__ = ["STUDIES", "BadStudy", "Setting", "Study", "Trial", "plan", "plan_transfer"]
 
 
 class BadStudy(ZcpError, ValueError):
@@ -79,6 +82,7 @@ _ALGORITHMS = (
     Setting("lpzero", PUBLISHED),
 )
 _CONSTANTS = (Setting("without constants"), Setting("constants", {"constants": True}))
+_ACROSS = (Setting("mean"), Setting("worst", {"across": "worst"}))
 _SIZES = tuple(Setting(f"n = {n}", search_size=n) for n in (20, 30, 50, 100, 150))
 
 STUDIES: dict[str, Study] = {
@@ -94,6 +98,7 @@ STUDIES: dict[str, Study] = {
         Study("kind", "kinds of formula and the choice among them", "or coarse", _KINDS, {}),
         Study("algorithm", "what crossover, mutation and sweeps contribute", "memetic", _ALGORITHMS, {}),
         Study("constants", "constants before what is added up", "without constants", _CONSTANTS, {}),
+        Study("transfer", "one formula for all others, tested on the benchmark left out", "mean", _ACROSS, {}),
         Study("sample", "n, the architectures that the search sees", "n = 50", _SIZES),
     )
 }
@@ -101,8 +106,8 @@ STUDIES: dict[str, Study] = {
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One search to be done: setting number `place` of its study; `holdout` are the architectures that no setting of
-    this seed searches on."""
+    """One search to be done, the one number `place` of its study and seed; `holdout` are the architectures that no
+    setting of this seed searches on. A search that leaves its benchmark out sees the splits of `others` instead."""
 
     benchmark: Benchmark
     workshop: Workshop
@@ -111,6 +116,22 @@ class Trial:
     config: SearchConfig
     split: Split
     holdout: tuple[int, ...]
+    others: tuple[Case, ...] = ()
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """What the search sees."""
+        return self.others or (Case(self.benchmark, self.workshop, self.split),)
+
+    @property
+    def everything(self) -> tuple[Case, ...]:
+        """What the trial needs features of."""
+        return (Case(self.benchmark, self.workshop, self.split), *self.others)
+
+    def alone(self) -> Trial:
+        """The same trial for a process of its own."""
+        others = tuple(replace(case, workshop=case.workshop.alone()) for case in self.others)
+        return replace(self, workshop=self.workshop.alone(), others=others)
 
 
 def plan(
@@ -141,3 +162,24 @@ def plan(
             config = SearchConfig(**{**study.base, "seed": seed, **asked, **setting.changes})
             trials.append(Trial(benchmark, workshop, place, setting.label, config, splits[setting.label], common))
     return sorted(trials, key=lambda trial: -trial.config.n_unary)
+
+
+def plan_transfer(
+    study: Study, cases: Sequence[Case], seeds: Sequence[int], iterations: int | None = None, search_size: int = 50
+) -> list[Trial]:
+    """Every setting and seed with each of the cases left out; BadStudy where that leaves nothing to search on."""
+    if len(cases) < 2:
+        raise BadStudy(f"the study {study.name}: got one benchmark, wanted at least 2; each in turn is left out")
+    asked = {} if iterations is None else {"iterations": iterations}
+    trials = []
+    for seed in seeds:
+        split = [seen(case, seed, search_size) for case in cases]
+        for case in split:
+            check_rankable(case.benchmark, case.split)
+        for place, (setting, left) in enumerate(product(study.settings, range(len(cases)))):
+            config = SearchConfig(**{**study.base, "seed": seed, **asked, **setting.changes})
+            others, mine = tuple(split[:left] + split[left + 1 :]), cases[left]
+            everyone = tuple(range(len(mine.benchmark)))
+            none = Split((), everyone)
+            trials.append(Trial(mine.benchmark, mine.workshop, place, setting.label, config, none, everyone, others))
+    return trials

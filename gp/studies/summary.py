@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-__all__ = ["LEVELS", "levels", "mean_interval", "rejections", "step_curve", "summarise", "wins"]
+__all__ = ["LEVELS", "levels", "mean_interval", "rejections", "step_curve", "summarise", "transfers", "wins"]
 
 Record = Mapping[str, Any]
 
+COUNT = "best fixed count"
 LEVELS = (0.9, 0.95, 0.98, 0.99, 1.0)  # shares of the best fitness that any setting found with the same seed
 
 
@@ -107,6 +108,32 @@ def rejections(records: Sequence[Record]) -> dict[str, dict[str, float]]:
             total.update(record["rejections"])
         result[label] = {rule: count / len(group) for rule, count in total.most_common()}
     return result
+
+
+def transfers(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """One row per setting and ranking of the study that leaves benchmarks out: tau-b `by` benchmark left out, its
+    `mean` and its `worst` over these, and the `difference` of the mean to the best fixed count, each a mean with
+    interval over seeds. What has no score counts 0."""
+    rows = []
+    for label, group in _by_label(records).items():
+        names, seeds = (list(dict.fromkeys(r[key] for r in group)) for key in ("left_out", "seed"))
+        tables = {
+            who: np.array([[_tau(group, who, name, seed) for name in names] for seed in seeds])
+            for who in dict.fromkeys(who for r in group for who in r["tau"])
+        }
+        for who, table in tables.items():
+            known = who != COUNT and COUNT in tables
+            rows.append({
+                "setting": label, "who": who, "seeds": len(seeds),
+                "by": {name: mean_interval(table[:, place].tolist()) for place, name in enumerate(names)},
+                "mean": mean_interval(table.mean(1).tolist()), "worst": mean_interval(table.min(1).tolist()),
+                "difference": mean_interval((table - tables[COUNT]).mean(1).tolist()) if known else None,
+            })  # fmt: skip
+    return rows
+
+
+def _tau(group: Sequence[Record], who: str, name: str, seed: int) -> float:
+    return next((r["tau"].get(who) or 0.0 for r in group if (r["left_out"], r["seed"]) == (name, seed)), 0.0)
 
 
 def _by_label(records: Sequence[Record]) -> dict[str, list[Record]]:

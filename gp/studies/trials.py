@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,12 @@ from fitness.ranking import kendall, spearman
 from fitness.tables.branches import BranchTable
 from fitness.tables.table_file import branch_table
 from gp.benchmark_search import PreparedSearch
+from gp.case import Case
 from gp.evolution.evolve import Step
 from gp.problem import SearchProblem, probed, second_initialisation
 from gp.studies.plan import Trial
+from gp.studies.transfer import transferred
+from models.architecture import Architecture
 
 __all__ = ["run_study"]
 
@@ -35,22 +37,28 @@ def run_study(
 
     A record holds label, seed, search_size, evaluations, seconds (of processor time, in the search), rejections by
     rule, and `curve`: a point for each evaluation that brought a new champion, with its evaluations, seconds, text,
-    fitness and held-out spearman and kendall (None where it has no value on some architecture).
+    fitness and held-out spearman and kendall (None where it has no value on some architecture). One that leaves its
+    benchmark out has its name in `left_out`, and `tau` and `chosen` of all rankings of it (`transferred`).
     """
-    if not trials:
-        return []
-    workshop = trials[0].workshop
-    workshop.extract(trials[0].benchmark.architectures, progress)
     records = dict(done or {})
-    tasks = [replace(t, workshop=workshop.alone()) for t in trials if (t.place, t.config.seed) not in records]
-    # Workers find everything in the bank, the second initialisation of the probes as well.
-    probes = [a for t in tasks if t.config.pps for a in probed([t.benchmark.architectures[i] for i in t.split.search])]
-    second_initialisation(workshop).extract(probes, progress)
+    tasks = [trial.alone() for trial in trials if (trial.place, trial.config.seed) not in records]
+    _fill_banks(trials, tasks, progress)
     for trial, record in map_on_devices(_run_trial, tasks, ("cpu",) * min(jobs, len(tasks))) if tasks else ():
         records[trial.place, trial.config.seed] = record
         if on_trial:
             on_trial(trial, record)
     return [records[key] for key in sorted(records)]
+
+
+def _fill_banks(trials: Sequence[Trial], tasks: Sequence[Trial], progress: Progress | None) -> None:
+    """Workers find everything in the banks, the second initialisation of the probes as well."""
+    known = {(c.benchmark.digest, c.workshop.bank.key.digest): c for t in trials for c in t.everything}
+    probes: dict[tuple[str, str], list[Architecture]] = {key: [] for key in known}
+    for case in (case for task in tasks if task.config.pps for case in task.cases):
+        probes[case.benchmark.digest, case.workshop.bank.key.digest] += probed(case.seen)
+    for key, case in known.items():
+        case.workshop.extract(case.benchmark.architectures, progress)
+        second_initialisation(case.workshop).extract(probes[key], progress)
 
 
 class _Recorder:
@@ -77,20 +85,28 @@ class _Recorder:
 
 def _run_trial(trial: Trial, device: str) -> dict[str, Any]:
     """One search, then the held-out value of each champion it had on the way."""
-    problem = SearchProblem.open(trial.benchmark, trial.split.search, trial.workshop, trial.config)
+    problem = SearchProblem.of(trial.cases, trial.config)
     recorder = _Recorder()
     result = PreparedSearch.of(problem, trial.config).evolve(recorder)
     seconds = recorder.seconds
-    return {
+    return _beside(trial, result.hall.champions[: trial.config.hall_size]) | {
         "label": trial.label,
         "seed": trial.config.seed,
-        "search_size": len(trial.split.search),
+        "search_size": sum(len(case.split.search) for case in trial.cases),
         "holdout_size": len(trial.holdout),
         "evaluations": result.state.evaluations,
         "seconds": round(seconds, 3),
         "rejections": dict(sorted(result.state.rejections.items())),
         "curve": _curve(trial, recorder),
     }
+
+
+def _beside(trial: Trial, hall: Sequence[Evaluation]) -> dict[str, Any]:
+    """Of a trial that leaves its benchmark out: all rankings of it."""
+    if not trial.others:
+        return {}
+    mine = Case(trial.benchmark, trial.workshop, trial.split)
+    return {"left_out": trial.benchmark.name, **transferred(mine, trial.others, hall, trial.config.across)}
 
 
 def _curve(trial: Trial, recorder: _Recorder) -> list[dict[str, Any]]:

@@ -1,0 +1,130 @@
+"""Transfer: a formula that met other benchmarks only, tested on one that was left out, beside fixed rankings that were
+chosen on the same architectures by the same criterion. Scores are those of sketches, figures are tau-b."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from fitness.across import AcrossTarget
+from fitness.evaluation import Evaluation, Split, split_groups
+from fitness.features.workshop import Workshop
+from fitness.objectives import agreement
+from fitness.ranking import kendall
+from fitness.tables.table_file import branch_table
+from fitness.zoo import ZOO
+from fitness.zoo.measuring import hand_made_figures
+from fitness.zoo.naive import NAIVE, naive_scores
+from gp.benchmark_search import PreparedSearch
+from gp.case import Case
+from gp.config import SearchConfig
+from gp.problem import SearchProblem
+from models.benchmarks.benchmark import Benchmark
+from primitives.grammar import parse
+
+__all__ = ["best_fixed", "counts", "hand_made", "left_out", "seen", "tested", "transferred", "unseen"]
+
+LPZERO = ("LPZero GPT-2", "LPZero FlexiBERT")  # formulas that were published as ready for use
+
+Pool = Mapping[str, np.ndarray]
+
+
+def unseen(benchmark: Benchmark, workshop: Workshop) -> Case:
+    """A benchmark of which no search sees anything."""
+    return Case(benchmark, workshop, Split((), tuple(range(len(benchmark)))))
+
+
+def seen(case: Case, seed: int, size: int) -> Case:
+    """The same benchmark with a search split of `size`; of at most two fifths where there are few architectures."""
+    most = min(size, 2 * len(case.benchmark) // 5)
+    return replace(case, split=split_groups(case.benchmark.groups, most, seed))
+
+
+def left_out(mine: Case, others: Sequence[Case], config: SearchConfig) -> dict[str, Any]:
+    """One search on the splits of the others, and every ranking of `mine`: {seconds, tau, fitness, text, sign, chosen},
+    seconds of processor time; no fitness and no text where no formula was valid."""
+    start = time.process_time()
+    problem = SearchProblem.of(others, config)
+    hall = PreparedSearch.of(problem, config).evolve().hall.champions[: config.hall_size]
+    spent = round(time.process_time() - start, 1)
+    best = hall[0] if hall else None
+    found = {"fitness": best.fitness, "text": best.proxy.text, "sign": best.sign} if best else dict.fromkeys(_FOUND)
+    beside = transferred(mine, others, hall, config.across)
+    return {"seconds": spent, "tau": beside["tau"], **found, "chosen": beside["chosen"]}
+
+
+_FOUND = ("fitness", "text", "sign")
+
+
+def transferred(mine: Case, others: Sequence[Case], hall: Sequence[Evaluation], how: str) -> dict[str, Any]:
+    """{tau, chosen}: tau-b on all architectures of `mine`, by who ranks, None without a score; and which count and
+    which hand-made proxy were best on the splits of the others, with their signs."""
+    quality = mine.benchmark.quality
+    tau: dict[str, float | None] = dict(_evolved(mine, hall))
+    chosen = {}
+    pools: dict[str, Callable[[Case], Pool]] = {"count": counts, "hand-made": hand_made}
+    for kind, pool in pools.items():
+        best = best_fixed([pool(other) for other in others], others, how)
+        if best is not None and (row := pool(mine).get(best[0])) is not None:
+            tau[f"best fixed {kind}"] = tested(best[1] * row, quality)
+            chosen[kind] = best
+    for name, row in zip(LPZERO, _scores(mine, [str(ZOO[name].text) for name in LPZERO]), strict=True):
+        tau[name] = tested(row, quality)
+    tau["oracle count"] = max(abs(tested(row, quality) or 0.0) for row in counts(mine).values())
+    return {"tau": tau, "chosen": chosen}
+
+
+def _evolved(mine: Case, hall: Sequence[Evaluation]) -> dict[str, float | None]:
+    """The first formula, and the mean rank of all that have a score everywhere."""
+    if not hall:
+        return {"formula": None, "committee": None}
+    signed = _scores(mine, [e.proxy.text for e in hall]) * [[e.sign] for e in hall]
+    finite, quality = signed[np.isfinite(signed).all(-1)], mine.benchmark.quality
+    together = tested(stats.rankdata(finite, axis=-1).mean(0), quality) if len(finite) else None
+    return {"formula": tested(signed[0], quality), "committee": together}
+
+
+def _scores(case: Case, texts: Sequence[str]) -> np.ndarray:
+    """(P, N) sketch scores of formulas on all architectures."""
+    return branch_table(case.benchmark.architectures, case.workshop).scores([parse(text) for text in texts])
+
+
+def counts(case: Case) -> Pool:
+    """(N,) by name: what can be counted."""
+    return {name: naive_scores(name, case.benchmark.architectures) for name in NAIVE}
+
+
+def hand_made(case: Case) -> Pool:
+    """(N,) by name, of those proxies that the bank knows on every architecture; a leaderboard leaves them there."""
+    wanted = hand_made_figures(tuple(ZOO))
+    rows = [wanted.load(case.workshop.bank, a) for a in case.benchmark.architectures]
+    found = {}
+    for name in ZOO:
+        values = [None if (figure := row.get(name)) is None else figure.value for row in rows]
+        if None not in values:
+            found[name] = np.array(values, dtype=float)
+    return found
+
+
+def best_fixed(pools: Sequence[Pool], cases: Sequence[Case], how: str) -> tuple[str, int] | None:
+    """The name and the sign that are best on the splits of the cases, among those that all of them know."""
+    names = sorted(set.intersection(*(set(pool) for pool in pools)))
+    if not names:
+        return None
+    target = AcrossTarget(tuple(case.target("both") for case in cases), how)
+    rows = np.array([np.hstack([p[n][list(c.split.search)] for p, c in zip(pools, cases, strict=True)]) for n in names])
+    found = agreement("both", target, rows)
+    best = int(np.argmax(np.abs(found)))
+    return names[best], 1 if found[best] >= 0 else -1
+
+
+def tested(scores: np.ndarray, quality: np.ndarray) -> float | None:
+    """tau-b, 0 where everything is tied, None where something has no score."""
+    if not np.isfinite(scores).all():
+        return None
+    return 0.0 if np.ptp(scores) == 0 else kendall(scores, quality)
