@@ -27,9 +27,14 @@ from gp.studies.transfer import left_out, seen, unseen
 from models.benchmarks.origins import load_benchmark
 
 BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic")
+SHORT: dict[str, Any] = {"iterations": 600, "n_unary": 1, "folds": 0}
 SETTINGS: dict[str, dict[str, Any]] = {
     "mean": {}, "worst": {"across": "worst"}, "two branches": {"branches": 2}, "constants": {"constants": True},
-    "worst, two branches": {"across": "worst", "branches": 2},
+    "short": {**SHORT, "branches": 2},
+    "nested": {**SHORT, "branches": 2, "nested": True},
+    "nested, consensus": {**SHORT, "branches": 2, "nested": True, "champion": "consensus"},
+    "nested, consensus, three": {**SHORT, "nested": True, "champion": "consensus"},
+    "nested, consensus, worst": {**SHORT, "branches": 2, "nested": True, "champion": "consensus", "across": "worst"},
 }  # fmt: skip
 
 

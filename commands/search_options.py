@@ -77,6 +77,8 @@ search_options = gathered(
                  help="How the agreements with several benchmarks are joined."),
     click.option("--nested", is_flag=True,
                  help="Prefer formulas that say more of a network when one of its sizes grows alone; needs no labels."),
+    click.option("--champion", type=Name("fittest", "consensus"), default="fittest", show_default=True,
+                 help="Which formula leads the hall of fame; consensus: the one nearest to the mean ranking of all."),
     click.option("--constants", is_flag=True, help="Fit a constant for each branch that is added or taken off."),
     click.option("--no-pps", is_flag=True, help="Switch the pruning rules off (for the ablation)."),
 )  # fmt: skip

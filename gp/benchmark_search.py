@@ -21,7 +21,7 @@ from fitness.features.soundness import Screened, screen
 from fitness.features.workshop import Progress, Workshop
 from fitness.protocol import check_rankable
 from gp.case import Case, Nested, nested_of
-from gp.choice import coarse_pays
+from gp.choice import coarse_pays, led_by_consensus
 from gp.config import SearchConfig
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
 from gp.evolution.state import SearchState
@@ -89,7 +89,8 @@ class PreparedSearch:
 
     def judged(self, found: Sequence[Evaluation], scores: np.ndarray) -> HallOfFame:
         """The hall of fame: the best formulas by their exact scores (P, N) on the search split. Of coarse ones only
-        those that are coarse by these too, if there are any, and nearly as good as the best one."""
+        those that are coarse by these too, if there are any, and nearly as good as the best one. The first is the
+        fittest or that of the consensus."""
         proxies = [champion.proxy for champion in found]
         judged = self.problem.judge(proxies, scores)
         if all(evaluation.invalid for evaluation in judged):
@@ -99,7 +100,10 @@ class PreparedSearch:
         for champion, evaluation in zip(found, judged, strict=True):
             if evaluation.fitness >= least:
                 hall.offer(evaluation, champion.found_at)
-        return hall
+        if self.config.champion == "fittest":
+            return hall
+        rows = {proxy.canonical().text: row for proxy, row in zip(proxies, scores, strict=True)}
+        return led_by_consensus(hall, self.problem, np.array([rows[e.proxy.text] for e in hall.champions]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,5 @@
-"""The choice of the kind of formula: cross-validation inside the search split, before the evolution begins.
+"""The choice of the kind of formula: cross-validation inside the search split, before the evolution begins; and of the
+formula that stands for a hall of fame.
 
 Formulas chosen among millions by the labels of 50 networks may fit those 50 too well. So kinds compete, and a fifth of
 the split at a time says how well the formulas of a kind rank networks that they were not chosen by:
@@ -15,18 +16,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy import stats
 
 from fitness.across import AcrossTarget
 from fitness.evaluation import Evaluation
+from fitness.ranking import row_by_row
 from gp.config import SearchConfig
 from gp.evolution.evolve import Step, evolve
 from gp.evolution.variation import Exhausted
+from gp.hall_of_fame import HallOfFame
 from gp.problem import SearchProblem
 from gp.sweeps import Interrupted, Sweeper
 
-__all__ = ["coarse_pays"]
+__all__ = ["coarse_pays", "led_by_consensus"]
 
 BEST = 10  # formulas of a kind that are looked at; of the coarse ones the first, because there are few
+
+
+def led_by_consensus(hall: HallOfFame, problem: SearchProblem, scores: np.ndarray) -> HallOfFame:
+    """The hall of fame with the formula first that is nearest, by rho, to the mean ranking of all of them, in the mean
+    over the benchmarks; `scores` (P, n) are those of its formulas."""
+    if len(hall.champions) < 2:
+        return hall
+    target, signs = problem.target, np.array([[champion.sign] for champion in hall.champions])
+    parts = target.slices if isinstance(target, AcrossTarget) else (slice(None),)
+    near = np.zeros(len(signs))
+    for own in parts:
+        ranks = stats.rankdata(signs * scores[:, own], axis=-1)
+        varies = np.ptp(ranks, axis=-1) > 0
+        if varies.any() and np.ptp(ranks.mean(0)) > 0:
+            near[varies] += row_by_row(ranks[varies], np.broadcast_to(ranks.mean(0), ranks[varies].shape))
+    return hall.led_by(hall.champions[int(np.argmax(near))])
 
 
 def _rehearsal(config: SearchConfig, coarse: bool, fold: int) -> SearchConfig:

@@ -21,6 +21,7 @@ from storage.errors import ZcpError
 __all__ = ["JOINS", "PUBLISHED", "BadConfig", "SearchConfig"]
 
 JOINS = ("inside", "outside")
+CHAMPIONS = ("fittest", "consensus")
 FINALISTS = 3  # times the size of the hall of fame
 _MILLION = 1_000_000
 
@@ -46,7 +47,8 @@ class SearchConfig:
     coarse formulas are better, each level of which is shared by at least `coarse` of the architectures (never with
     folds 0 or coarse 0); a formula that fails is varied again at most `tries`
     times; `constants` are fitted to what is added up, in every evaluation; `across` joins the agreements
-    with several benchmarks; `nested` takes off what a formula lacks of growing with the sizes of nested networks.
+    with several benchmarks; `nested` takes off what a formula lacks of growing with nested networks; `champion` is
+    the fittest formula of the hall of fame or the one nearest to their mean ranking.
     """
 
     seed: int = 42
@@ -73,6 +75,7 @@ class SearchConfig:
     constants: bool = False
     across: str = "mean"
     nested: bool = False
+    champion: str = "fittest"
 
     def __post_init__(self) -> None:
         self._check_integer("seed", 0, 2**63 - 1)
@@ -96,6 +99,7 @@ class SearchConfig:
         self._check_choice("objective", OBJECTIVES)
         self._check_choice("algorithm", ALGORITHMS)
         self._check_choice("across", WAYS)
+        self._check_choice("champion", CHAMPIONS)
         self._check_names("aggregates", AGGREGATION)
         self._check_names("joins", JOINS)
         self._check_names("inputs", INPUTS)
@@ -165,7 +169,7 @@ PUBLISHED: dict[str, Any] = {
 }  # fmt: skip
 """The settings of LPZero's search, changes to the defaults; its inputs and aggregation are options of their own."""
 
-_YOUNG = {name: getattr(SearchConfig, name) for name in ("mutations", "constants", "across", "nested")}
+_YOUNG = {name: getattr(SearchConfig, name) for name in ("mutations", "constants", "across", "nested", "champion")}
 
 
 def _one_of(name: object, known: Collection[str], prefix: str = "") -> str:

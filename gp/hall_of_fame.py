@@ -28,6 +28,13 @@ class HallOfFame:
         """The champion, once there is one."""
         return self._sorted[0] if self._sorted else None
 
+    def led_by(self, champion: Evaluation) -> HallOfFame:
+        """The same hall of fame with one of its formulas before the others."""
+        led = HallOfFame(self.size)
+        led._by_ranking = dict(self._by_ranking)
+        led._sorted = (champion, *(other for other in self._sorted if other is not champion))
+        return led
+
     def offer(self, evaluation: Evaluation, found_at: int) -> bool:
         """Keep the evaluation if it is among the best; an invalid one never is. Says whether it was kept."""
         if evaluation.invalid is not None or not math.isfinite(evaluation.fitness):

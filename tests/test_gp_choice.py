@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fitness.across import AcrossTarget
 from fitness.evaluation import Evaluation
 from fitness.ranking import RankTarget
 from gp.benchmark_search import PreparedSearch
-from gp.choice import BEST, _agreement, _rehearsal, coarse_pays
+from gp.choice import BEST, _agreement, _rehearsal, coarse_pays, led_by_consensus
 from gp.config import PUBLISHED, SearchConfig
 from gp.evolution.variation import Exhausted
+from gp.hall_of_fame import HallOfFame
 from gp.problem import SearchProblem, is_coarse
 from gp.sweeps import Interrupted, Sweeper
 from primitives.grammar import parse
@@ -172,3 +174,26 @@ def test_ties_count_like_in_tau_b_and_nothing_to_compare_is_0() -> None:
     assert _agreement(np.arange(3.0), np.ones(3), left_out) == 0.0
     assert _agreement(np.arange(3.0), np.arange(3.0), ~left_out) == 0.0
     assert _agreement(np.array([np.nan, 1.0, 2.0]), np.arange(3.0), left_out) == 0.0
+
+
+def ranked_by(scores: list[list[float]], signs: Sequence[int]) -> tuple[HallOfFame, SearchProblem]:
+    """A hall of three formulas, the first the fittest, and a problem of six architectures of two benchmarks."""
+    hall = HallOfFame(3)
+    for place, sign in enumerate(signs):
+        proxy = parse(("sum[ abs(W) ]", "sum[ abs(G) ]", "sum[ abs(A) ]")[place])
+        hall.offer(Evaluation(proxy, 0.9 - place / 10, sign, str(place)), place)
+    parts = (RankTarget.create(np.arange(4.0)), RankTarget.create(np.arange(3.0)))
+    return hall, SearchProblem(None, AcrossTarget(parts))  # type: ignore[arg-type]
+
+
+def test_the_consensus_is_led_by_the_formula_nearest_to_the_mean_ranking() -> None:
+    rows = [[1, 3, 2, 4, 2, 1, 3], [-1, -2, -3, -4, -1, -2, -3], [1, 2, 4, 3, 1, 2, 3]]
+    hall, problem = ranked_by(rows, (1, -1, 1))
+    led = led_by_consensus(hall, problem, np.array(rows, dtype=float))
+    assert [c.ranking for c in led.champions] == ["1", "0", "2"] and led.best is led.champions[0]
+
+
+def test_a_formula_that_tells_nothing_apart_in_a_benchmark_is_no_nearer_there() -> None:
+    rows = [[1, 2, 3, 4, 1, 1, 1], [1, 2, 3, 4, 1, 2, 3], [1, 2, 3, 4, 1, 3, 2]]
+    hall, problem = ranked_by(rows, (1, 1, 1))
+    assert led_by_consensus(hall, problem, np.array(rows, dtype=float)).champions[0].ranking == "1"

@@ -133,8 +133,8 @@ CHANGES = {
     "hall_size": 3, "tries": 1, "mutations": ("replace",), "branches": 2, "brood": 9, "sweeps": 1,
 }  # fmt: skip
 READ_BY_LPZERO = {"selection_ratio": 0.9}
-READ_BY_EVALUATE = {"objective", "constants", "across"}  # tests/test_gp_constants.py, tests/test_across.py
-READ_BY_THE_CHOICE = {"folds", "coarse"}  # tests/test_gp_choice.py
+READ_BY_EVALUATE = {"objective", "constants", "across", "nested"}  # tests/test_gp_constants, test_across, test_nested
+READ_BY_THE_CHOICE = {"folds", "coarse", "champion"}  # tests/test_gp_choice.py
 
 
 def test_every_setting_is_tested_for_an_effect():

@@ -14,6 +14,7 @@ from scipy import stats
 from fitness.across import AcrossTarget
 from fitness.evaluation import Evaluation, Split, split_groups
 from fitness.features.workshop import Workshop
+from fitness.growth import GrowthTarget
 from fitness.objectives import agreement
 from fitness.ranking import kendall
 from fitness.tables.table_file import branch_table
@@ -21,7 +22,7 @@ from fitness.zoo import ZOO
 from fitness.zoo.measuring import hand_made_figures
 from fitness.zoo.naive import NAIVE, naive_scores
 from gp.benchmark_search import PreparedSearch
-from gp.case import Case
+from gp.case import Case, nested_of
 from gp.config import SearchConfig
 from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
@@ -49,30 +50,35 @@ def left_out(mine: Case, others: Sequence[Case], config: SearchConfig) -> dict[s
     """One search on the splits of the others, and every ranking of `mine`: {seconds, tau, fitness, text, sign, chosen},
     seconds of processor time; no fitness and no text where no formula was valid."""
     start = time.process_time()
-    problem = SearchProblem.of(others, config)
-    hall = PreparedSearch.of(problem, config).evolve().hall.champions[: config.hall_size]
+    prepared = PreparedSearch.of(SearchProblem.of(others, config), config)
+    found = prepared.evolve().hall.champions
+    hall = prepared.judged(found, prepared.problem.scores([e.proxy for e in found])).champions if found else ()
     spent = round(time.process_time() - start, 1)
     best = hall[0] if hall else None
-    found = {"fitness": best.fitness, "text": best.proxy.text, "sign": best.sign} if best else dict.fromkeys(_FOUND)
-    beside = transferred(mine, others, hall, config.across)
-    return {"seconds": spent, "tau": beside["tau"], **found, "chosen": beside["chosen"]}
+    told = {"fitness": best.fitness, "text": best.proxy.text, "sign": best.sign} if best else dict.fromkeys(_FOUND)
+    beside = transferred(mine, others, hall, config)
+    return {"seconds": spent, "tau": beside["tau"], **told, "chosen": beside["chosen"]}
 
 
 _FOUND = ("fitness", "text", "sign")
 
 
-def transferred(mine: Case, others: Sequence[Case], hall: Sequence[Evaluation], how: str) -> dict[str, Any]:
+def transferred(mine: Case, others: Sequence[Case], hall: Sequence[Evaluation], config: SearchConfig) -> dict[str, Any]:
     """{tau, chosen}: tau-b on all architectures of `mine`, by who ranks, None without a score; and which count and
-    which hand-made proxy were best on the splits of the others, with their signs."""
+    which hand-made proxy were best on the splits of the others, with their signs. Where formulas are held to growth,
+    there is also the count that is best if it is held to it too."""
     quality = mine.benchmark.quality
     tau: dict[str, float | None] = dict(_evolved(mine, hall))
     chosen = {}
     pools: dict[str, Callable[[Case], Pool]] = {"count": counts, "hand-made": hand_made}
     for kind, pool in pools.items():
-        best = best_fixed([pool(other) for other in others], others, how)
+        best = best_fixed([pool(other) for other in others], others, config.across)
         if best is not None and (row := pool(mine).get(best[0])) is not None:
             tau[f"best fixed {kind}"] = tested(best[1] * row, quality)
             chosen[kind] = best
+    if config.nested and (best := best_fixed([counts(other) for other in others], others, config.across, True)):
+        tau["best fixed count that grows"] = tested(best[1] * counts(mine)[best[0]], quality)
+        chosen["count that grows"] = best
     for name, row in zip(LPZERO, _scores(mine, [str(ZOO[name].text) for name in LPZERO]), strict=True):
         tau[name] = tested(row, quality)
     tau["oracle count"] = max(abs(tested(row, quality) or 0.0) for row in counts(mine).values())
@@ -111,13 +117,19 @@ def hand_made(case: Case) -> Pool:
     return found
 
 
-def best_fixed(pools: Sequence[Pool], cases: Sequence[Case], how: str) -> tuple[str, int] | None:
-    """The name and the sign that are best on the splits of the cases, among those that all of them know."""
+def best_fixed(pools: Sequence[Pool], cases: Sequence[Case], how: str, grows: bool = False) -> tuple[str, int] | None:
+    """The name and the sign that are best on the splits of the cases, among those that all of them know. What counts
+    lack of growing with nested networks can be taken off."""
     names = sorted(set.intersection(*(set(pool) for pool in pools)))
     if not names:
         return None
     target = AcrossTarget(tuple(case.target("both") for case in cases), how)
     rows = np.array([np.hstack([p[n][list(c.split.search)] for p, c in zip(pools, cases, strict=True)]) for n in names])
+    if grows:
+        nested = nested_of(cases)
+        target = replace(target, growth=GrowthTarget.create([f for n in nested for f in n.families], rows.shape[-1]))
+        networks = [architecture for each in nested for architecture in each.seen]
+        rows = np.hstack([rows, np.array([naive_scores(name, networks) for name in names])])
     found = agreement("both", target, rows)
     best = int(np.argmax(np.abs(found)))
     return names[best], 1 if found[best] >= 0 else -1

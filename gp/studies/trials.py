@@ -106,7 +106,7 @@ def _beside(trial: Trial, hall: Sequence[Evaluation]) -> dict[str, Any]:
     if not trial.others:
         return {}
     mine = Case(trial.benchmark, trial.workshop, trial.split)
-    return {"left_out": trial.benchmark.name, **transferred(mine, trial.others, hall, trial.config.across)}
+    return {"left_out": trial.benchmark.name, **transferred(mine, trial.others, hall, trial.config)}
 
 
 def _curve(trial: Trial, recorder: _Recorder) -> list[dict[str, Any]]:
