@@ -27,14 +27,19 @@ from gp.studies.transfer import left_out, seen, unseen
 from models.benchmarks.origins import load_benchmark
 
 BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic")
-SHORT: dict[str, Any] = {"iterations": 600, "n_unary": 1, "folds": 0}
+SHORT: dict[str, Any] = {"iterations": 600, "n_unary": 1, "folds": 0, "branches": 2}
+UNIVERSAL: dict[str, Any] = {**SHORT, "nested": True, "champion": "consensus", "operators": ("product",)}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "mean": {}, "worst": {"across": "worst"}, "two branches": {"branches": 2}, "constants": {"constants": True},
-    "short": {**SHORT, "branches": 2},
-    "nested": {**SHORT, "branches": 2, "nested": True},
-    "nested, consensus": {**SHORT, "branches": 2, "nested": True, "champion": "consensus"},
-    "nested, consensus, three": {**SHORT, "nested": True, "champion": "consensus"},
-    "nested, consensus, worst": {**SHORT, "branches": 2, "nested": True, "champion": "consensus", "across": "worst"},
+    "universal": UNIVERSAL,
+    "universal, fittest": {**UNIVERSAL, "champion": "fittest"},
+    "universal, any join": {name: value for name, value in UNIVERSAL.items() if name != "operators"},
+    "universal, not held to growth": {**UNIVERSAL, "nested": False},
+    "universal, three branches": {**UNIVERSAL, "branches": 3},
+    "universal, two operators a branch": {**UNIVERSAL, "n_unary": 2},
+    "universal, worst": {**UNIVERSAL, "across": "worst"},
+    "short": SHORT,
+    "defaults": {},
+    "constants": {"constants": True},
 }  # fmt: skip
 
 

@@ -18,7 +18,9 @@ _algorithms = table_of("gp.evolution.algorithms", "ALGORITHMS")
 _aggregations = table_of("primitives.operators", "AGGREGATION")
 
 
-def _config(aggregate: str, joins: str, inputs: str, mutations: str, no_pps: bool, **plain: Any) -> SearchConfig:
+def _config(
+    aggregate: str, joins: str, inputs: str, mutations: str, operators: str, no_pps: bool, **plain: Any
+) -> SearchConfig:
     """The settings of the search, from the options of the same names."""
     from gp.config import JOINS, SearchConfig
     from primitives.inputs import INPUT_SETS
@@ -28,6 +30,7 @@ def _config(aggregate: str, joins: str, inputs: str, mutations: str, no_pps: boo
         joins=JOINS if joins == "both" else (joins,),
         inputs=INPUT_SETS[inputs],
         mutations=tuple(mutations.split(",")),
+        operators=tuple(operators.split(",")),
         pps=not no_pps,
         **plain,
     )
@@ -62,6 +65,8 @@ search_options = gathered(
                  help="Quantities that a formula may read."),
     click.option("--mutations", default="branch,replace", show_default=True, metavar="NAME,...",
                  help="Which are drawn, all alike; LPZero's: regrow,replace."),
+    click.option("--operators", default="sum,difference,product,matmul", show_default=True, metavar="NAME,...",
+                 help="What joins branches; products alone have no units to disagree."),
     click.option("--branches", type=click.IntRange(2, 3), default=3, show_default=True, help="Most of a formula."),
     click.option("--brood", type=click.IntRange(1), default=200, show_default=True,
                  help="Children of a generation of memetic."),

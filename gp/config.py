@@ -13,7 +13,7 @@ from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.variation import MUTATED, MUTATIONS
 from primitives.grammar import MAX_CHAIN
 from primitives.inputs import EXTENDED, INPUTS
-from primitives.operators import AGGREGATION
+from primitives.operators import AGGREGATION, BINARY
 from primitives.proxy import MAX_BRANCHES
 from storage.datum import is_number, is_whole
 from storage.errors import ZcpError
@@ -40,15 +40,15 @@ class SearchConfig:
     """Settings of one search; the defaults are what paid on other splits than the reported ones; LPZero's
     (arXiv 2410.04808) are in `PUBLISHED`.
 
-    `n_unary` operators stand in each branch; `crossover` and `mutation` are probabilities; parents come from
-    the best `selection_ratio` of the population under lpzero; `inputs`, `aggregates`, `joins` and `branches` say what
-    the grammar may use, `mutations` which ones are drawn, all alike; `pps` switches the validity rules; a generation
-    of memetic is a `brood` of children and `sweeps` sweeps, and before it a cross-validation over `folds` says whether
-    coarse formulas are better, each level of which is shared by at least `coarse` of the architectures (never with
-    folds 0 or coarse 0); a formula that fails is varied again at most `tries`
-    times; `constants` are fitted to what is added up, in every evaluation; `across` joins the agreements
-    with several benchmarks; `nested` takes off what a formula lacks of growing with nested networks; `champion` is
-    the fittest formula of the hall of fame or the one nearest to their mean ranking.
+    `n_unary` operators stand in each branch; `crossover` and `mutation` are probabilities; parents come from the best
+    `selection_ratio` of the population under lpzero; `inputs`, `aggregates`, `joins`, `operators` and `branches` say
+    what the grammar may use, `mutations` which ones are drawn, all alike; `pps` switches the validity rules; a
+    generation of memetic is a `brood` of children and `sweeps` sweeps, and before it a cross-validation over `folds`
+    says whether coarse formulas are better, each level of which is shared by at least `coarse` of the architectures
+    (never with folds 0 or coarse 0); a formula that fails is varied again at most `tries` times; `constants` are
+    fitted to what is added up, in every evaluation; `across` joins the agreements with several benchmarks; `nested`
+    takes off what a formula lacks of growing with nested networks; `champion` is the fittest formula of the hall of
+    fame or the one nearest to their mean ranking.
     """
 
     seed: int = 42
@@ -76,6 +76,7 @@ class SearchConfig:
     across: str = "mean"
     nested: bool = False
     champion: str = "fittest"
+    operators: tuple[str, ...] = tuple(BINARY)
 
     def __post_init__(self) -> None:
         self._check_integer("seed", 0, 2**63 - 1)
@@ -104,6 +105,9 @@ class SearchConfig:
         self._check_names("joins", JOINS)
         self._check_names("inputs", INPUTS)
         self._check_names("mutations", MUTATIONS)
+        self._check_names("operators", BINARY)
+        if "inside" not in self.joins and self.operators == ("matmul",):
+            raise BadConfig("operators", self.operators, "another one too where branches are joined outside")
         for name in ("pps", "constants", "nested"):
             if not isinstance(getattr(self, name), bool):
                 raise BadConfig(name, getattr(self, name), "true or false")
@@ -169,7 +173,10 @@ PUBLISHED: dict[str, Any] = {
 }  # fmt: skip
 """The settings of LPZero's search, changes to the defaults; its inputs and aggregation are options of their own."""
 
-_YOUNG = {name: getattr(SearchConfig, name) for name in ("mutations", "constants", "across", "nested", "champion")}
+_YOUNG = {
+    name: getattr(SearchConfig, name)
+    for name in ("mutations", "constants", "across", "nested", "champion", "operators")
+}
 
 
 def _one_of(name: object, known: Collection[str], prefix: str = "") -> str:

@@ -30,9 +30,9 @@ LONGEST = 2  # unary operators in a branch that is tried; three would be twenty 
 LOOKED_AT = 100  # results of one operator whose objective is computed; a rougher order chooses them
 
 
-def number_joins() -> tuple[str, ...]:
-    """The operators that join two numbers; matmul is the product there."""
-    return tuple(name for name in BINARY if name != "matmul")
+def number_joins(operators: Sequence[str] = tuple(BINARY)) -> tuple[str, ...]:
+    """Those of the operators that join two numbers; matmul is the product there."""
+    return tuple(name for name in BINARY if name in operators and name != "matmul")
 
 
 class Interrupted(Exception):
@@ -81,17 +81,20 @@ class Sweeper:
 
     problem: SearchProblem
     singles: Singles
+    joins: tuple[str, ...] = number_joins()
 
     @classmethod
     def create(
         cls, problem: SearchProblem, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
     ) -> Sweeper:
         """The sweeper over every single branch of the space. Raises Interrupted when `should_stop` says so."""
-        return cls(problem, Singles.of(problem.table, config, problem.jobs, should_stop))
+        singles = Singles.of(problem.table, config, problem.jobs, should_stop)
+        return cls(problem, singles, number_joins(config.operators))
 
     def only(self, problem: SearchProblem) -> Sweeper:
         """The sweeper of a problem with fewer architectures."""
-        return Sweeper(problem, Singles(self.singles.proxies, self.singles.values[:, problem.places]))
+        singles = Singles(self.singles.proxies, self.singles.values[:, problem.places])
+        return Sweeper(problem, singles, self.joins)
 
     def __call__(self, proxy: Proxy | None, hole: int) -> tuple[Iterator[Proxy], int]:
         """The best neighbours, best first, no two of which rank alike, and how many were compared."""
@@ -100,7 +103,7 @@ class Sweeper:
         found: list[tuple[str, Proxy]] = []
         kept: list[np.ndarray] = []
         compared = 0
-        for operator in number_joins() if before else ("",):
+        for operator in self.joins if before else ("",):
             scores = self._scores(before, operator, after)
             places, count = self._best(scores)
             compared += count

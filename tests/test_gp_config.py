@@ -131,6 +131,7 @@ CHANGES = {
     "seed": 7, "iterations": 50, "population": 12, "n_unary": 1, "crossover": 0.1, "mutation": 0.9,
     "algorithm": "random", "aggregates": ("mean",), "joins": ("inside",), "inputs": PAPER, "pps": False,
     "hall_size": 3, "tries": 1, "mutations": ("replace",), "branches": 2, "brood": 9, "sweeps": 1,
+    "operators": ("sum",),
 }  # fmt: skip
 READ_BY_LPZERO = {"selection_ratio": 0.9}
 READ_BY_EVALUATE = {"objective", "constants", "across", "nested"}  # tests/test_gp_constants, test_across, test_nested
@@ -168,3 +169,10 @@ def test_the_command_has_the_names_of_a_search() -> None:
     defaults = {parameter.name: parameter.default for parameter in evolve.params}
     assert (defaults["joins"],) == SearchConfig().joins
     assert tuple(defaults["mutations"].split(",")) == SearchConfig().mutations
+    assert tuple(defaults["operators"].split(",")) == SearchConfig().operators
+
+
+def test_numbers_cannot_be_joined_by_a_product_of_matrices_alone() -> None:
+    with pytest.raises(BadConfig, match="operators: .* wanted another one too where branches are joined outside"):
+        SearchConfig(operators=("matmul",))
+    assert SearchConfig(operators=("matmul",), joins=("inside",)).operators == ("matmul",)

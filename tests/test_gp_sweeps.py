@@ -13,6 +13,7 @@ from fitness.evaluation import Evaluation, ranking_key
 from fitness.objectives import evaluate_scores
 from fitness.ranking import RankTarget
 from fitness.tables.chains import chains_of
+from gp.benchmark_search import PreparedSearch
 from gp.config import SearchConfig
 from gp.problem import SearchProblem, is_coarse
 from gp.sweeps import LOOKED_AT, Interrupted, Singles, Sweeper, number_joins
@@ -187,3 +188,10 @@ def test_batches_of_formulas_are_worth_what_each_is_worth_alone(problem: SearchP
     proxies = [parse(text) for text in TEXTS]
     random.Random(0).shuffle(proxies)
     assert problem.evaluate(proxies) == [problem.evaluate([proxy])[0] for proxy in proxies]
+
+
+def test_a_search_joins_branches_by_the_operators_it_may_use(problem: SearchProblem) -> None:
+    config = SearchConfig(iterations=60, population=16, brood=12, n_unary=1, inputs=("A", "W"), operators=("product",))
+    found = PreparedSearch.of(problem, config).evolve().state.population
+    joins = [join for member in found for join in ("sum(", "difference(", "product(") if join in member.canonical.text]
+    assert set(joins) == {"product("}

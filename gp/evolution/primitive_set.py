@@ -67,12 +67,13 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
     """
 
     def __init__(
-        self, n_unary: int, inputs: Sequence[str], aggregates: Sequence[str], joins: Sequence[str], branches: int = 2
-    ) -> None:
+        self, n_unary: int, inputs: Sequence[str], aggregates: Sequence[str], joins: Sequence[str], branches: int = 2,
+        operators: Sequence[str] = tuple(BINARY),
+    ) -> None:  # fmt: skip
         self.network = type("Network", (), {})
         super().__init__("proxy", [], self.network)
         self.n_unary, self.inputs = n_unary, tuple(sorted(inputs))
-        self.branches = branches if "outside" in joins else 2
+        self.branches, self.operators = branches if "outside" in joins else 2, tuple(operators)
         self.meaning: dict[str, Meaning] = {}
         self._nodes: dict[Meaning, list[Any]] = {}
         self._types: dict[str, type] = {"Network": self.network}
@@ -171,7 +172,7 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
         dropped, scalar, tensor = self.dropped(self.n_unary), self.scalar(self.n_unary), self.any_tensor
         on_numbers = [(scalar, scalar), (scalar, tensor), (tensor, scalar)]
         on_numbers += [(self.branch, dropped), (dropped, self.branch)]
-        for name in BINARY:
+        for name in self.operators:
             same_list = [(t, t) for t in (self.tensor(tensors, self.n_unary) for tensors in self.lists)]
             for pair in same_list + ([] if name == "matmul" else on_numbers):
                 self._add_node(Role.JOIN_BRANCHES, name, pair, joined)
@@ -182,7 +183,7 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
         number = self.type_of("Aggregated")
         for name in aggregates:
             self._add_node(Role.AGGREGATE_BRANCH, name, (self.branch,), number)
-        for name in BINARY:
+        for name in self.operators:
             if name != "matmul":  # on two numbers it is the product
                 self._add_node(Role.JOIN_NUMBERS, name, (number, number), self.pair)
                 if third:
@@ -238,10 +239,11 @@ def arguments_of(node: Any) -> list[type]:
 
 def primitive_set(config: SearchConfig) -> ProxySet:
     """The set for a configuration; built once, since it is never changed afterwards."""
-    return _build(config.n_unary, config.branches, config.inputs, config.aggregates, config.joins)
+    names = config.inputs, config.aggregates, config.joins, config.operators
+    return _build(config.n_unary, config.branches, *names)
 
 
 @lru_cache(maxsize=64)
 def _build(n_unary: int, branches: int, *names: tuple[str, ...]) -> ProxySet:
-    inputs, aggregates, joins = names
-    return ProxySet(n_unary, inputs, aggregates, joins, branches)
+    inputs, aggregates, joins, operators = names
+    return ProxySet(n_unary, inputs, aggregates, joins, branches, operators)
