@@ -85,7 +85,7 @@ ORIGINS: dict[str, Origin] = {
             "small LLaMA-style architectures trained by this project, validation loss in nats per byte",
             "MIT",
             "this repository, models/training/campaign.py",
-            "3346b5ba6249bf559e3278f7b74f0b70ad99ed159d55875e72aa8e22d6ff12a4",
+            "fa0e59c9f5256e26478f6f3ba95f9be50e9a5813df9e85253d746ea18f1d49de",
             embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-mini.jsonl",
         ),
         Origin(
