@@ -51,19 +51,44 @@ def one_left_out(known: dict[str, Case], name: str, seed: int, setting: str, siz
 
 
 def table(rows: Sequence[dict[str, Any]]) -> None:
-    """Medians over seeds by benchmark; mean and worst over benchmarks."""
+    """Medians over seeds by benchmark, mean and worst over benchmarks; and how far the others are from the formula."""
     for setting in dict.fromkeys(row["setting"] for row in rows):
         own = [row for row in rows if row["setting"] == setting]
         names = [name for name in BENCHMARKS if any(row["benchmark"] == name for row in own)]
         print(f"\n| tau-b on the one left out, {setting} | {' | '.join(names)} | mean | worst |")
         print("|---" * (len(names) + 3) + "|")
-        for who in dict.fromkeys(who for row in own for who in row["tau"]):
-            medians = [
-                np.median([row["tau"][who] or 0.0 for row in own if row["benchmark"] == name and who in row["tau"]])
-                for name in names
-            ]
+        ranked = list(dict.fromkeys(who for row in own for who in row["tau"]))
+        for who in ranked:
+            medians = [np.median(list(taus(own, name, who).values()) or [np.nan]) for name in names]
             cells = " | ".join("" if np.isnan(m) else f"{m:.3f}" for m in (*medians, np.mean(medians), min(medians)))
             print(f"| {who} | {cells} |")
+        for who in ranked:
+            if who not in ("formula", "committee", "oracle count"):
+                compare(own, names, who)
+
+
+def taus(rows: Sequence[dict[str, Any]], name: str, who: str) -> dict[int, float]:
+    """tau-b by seed; 0 without a score."""
+    return {r["seed"]: r["tau"][who] or 0.0 for r in rows if r["benchmark"] == name and who in r["tau"]}
+
+
+def compare(rows: Sequence[dict[str, Any]], names: Sequence[str], rival: str) -> None:
+    """Paired differences to a rival: of the mean over benchmarks, with its standard error over seeds; of the worst
+    benchmark; and of the benchmark where the formula is furthest behind."""
+    for who in ("formula", "committee"):
+        pairs = [(taus(rows, name, who), taus(rows, name, rival)) for name in names]
+        seeds = sorted(set.intersection(*(set(ours) & set(theirs) for ours, theirs in pairs)))
+        if not seeds:
+            continue
+        ours, theirs = (np.array([[pair[side][seed] for seed in seeds] for pair in pairs]) for side in (0, 1))
+        gap = (ours - theirs).mean(0)
+        error = gap.std(ddof=1) / np.sqrt(len(seeds)) if len(seeds) > 1 else np.nan
+        worst, behind = ours.min(0) - theirs.min(0), np.median(ours - theirs, axis=1)
+        print(
+            f"{who} less {rival}: mean {gap.mean():+.3f} +- {error:.3f}, worst benchmark {np.median(worst):+.3f}, "
+            f"above in {(ours > theirs).sum()} of {ours.size}, furthest behind {behind.min():+.3f} "
+            f"({names[int(behind.argmin())]})"
+        )
 
 
 def main() -> None:
