@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 import models.spaces.llama_parts as parts_module
 from fitness.features.bank import FeatureKey
 from fitness.features.collect import FeatureError, Features, collect
-from fitness.features.figures import formula_costs
+from fitness.features.figures import formula_costs, formula_scores
 from fitness.features.streaming import Block, stream
 from fitness.features.workshop import Workshop
 from fitness.ranking import spearman
@@ -21,6 +22,7 @@ from models.architecture import Architecture
 from models.spaces import PARTED
 from models.tokens import TokenBatch
 from primitives.grammar import parse
+from primitives.inputs import LETTERS
 
 SPACE, BATCH = PARTED["llama"], TokenBatch.from_passage(2, 20)
 DEPTHS = (2, 6, 12, 24)
@@ -47,9 +49,11 @@ def shop(folder: Path, stream: bool | None, **more: Any) -> Workshop:
     return Workshop.open("llama", batch=2, length=20, devices="cpu", bank=folder, stream=stream, **more)
 
 
-def streamed(architecture: Architecture, seed: int = 0, build: str | None = None) -> Features:
+def streamed(
+    architecture: Architecture, seed: int = 0, build: str | None = None, letters: Collection[str] = LETTERS
+) -> Features:
     seen: dict[int, Block] = {}
-    loss = stream(SPACE.parts(architecture, seed, build), BATCH.tokens, seen.__setitem__)
+    loss = stream(SPACE.parts(architecture, seed, build), BATCH.tokens, seen.__setitem__, letters)
     return Features(tuple(dict(seen[i]) for i in range(len(seen))), loss)
 
 
@@ -75,6 +79,35 @@ def test_every_input_equals_that_of_the_whole_network_to_the_last_bit(architectu
     assert found.loss == whole.loss and differ(found, whole) == []
 
 
+@pytest.mark.parametrize(
+    ("letters", "missing", "made"),
+    [("H", "JG", 5), ("WASQ", "JG", 5), ("", "JG", 5), ("JH", "G", 10), ("G", "", 10), (LETTERS, "", 10)],
+)
+def test_only_passes_that_somebody_needs_are_run(
+    letters: Collection[str], missing: str, made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    make = parts_module.block_of
+    monkeypatch.setattr(parts_module, "block_of", lambda config, index: calls.append(index) or make(config, index))
+    found, whole = streamed(tiny(5), 3, letters=letters), collect(SPACE.build(tiny(5), 3), BATCH)
+    kept = tuple({k: v for k, v in block.items() if k[0] not in missing} for block in whole.blocks)
+    assert [set(block) for block in found.blocks] == [set(block) for block in kept]
+    assert found.loss == whole.loss and differ(found, Features(kept, whole.loss)) == []
+    assert sorted(calls) == sorted([*range(5)] * (made // 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("sum[ frobenius_norm(W.ffn) ]", "W"), ("mean[ product( abs(J), to_std(H) ) ]", "JH"),
+        ("sum( mean[ product( W, G.attn ) ], last[ abs(Q) ] )", "WGQ"), ("product( sum[ A ], mean[ S ] )", "AS"),
+    ],
+)  # fmt: skip
+def test_a_reader_of_scores_says_what_its_formulas_read(text: str, letters: str) -> None:
+    reader = formula_scores([text]).reader()
+    assert reader is not None and set(reader.letters) == set(letters)
+
+
 def test_a_slice_of_the_trained_supernet_streams_as_well() -> None:
     from models.spaces.llama_weights import subnet
 
@@ -89,7 +122,7 @@ def test_a_large_vocabulary_is_read_in_parts_with_the_same_gradient(monkeypatch:
     whole = streamed(tiny(2))
     monkeypatch.setattr(parts_module, "LOGITS", 1)
     apart = streamed(tiny(2))
-    assert apart.loss == pytest.approx(whole.loss, rel=1e-6)
+    assert apart.loss == streamed(tiny(2), letters="H").loss == pytest.approx(whole.loss, rel=1e-6)
     for one, two in zip(apart.blocks, whole.blocks, strict=True):
         torch.testing.assert_close(one["J"][0], two["J"][0], rtol=1e-4, atol=1e-9)
 
@@ -109,11 +142,14 @@ def test_no_more_than_one_block_is_held_at_a_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(parts_module, "block_of", counted)
     stream(SPACE.parts(tiny(4), 0), BATCH.tokens, lambda index, block: None)
     assert len(held) == 8
+    stream(SPACE.parts(tiny(4), 0), BATCH.tokens, lambda index, block: None, "H")
+    assert len(held) == 12
 
 
 def test_scores_and_sketches_of_both_ways_are_the_same(tmp_path: Path) -> None:
     architectures, proxies = [tiny(n) for n in DEPTHS], [parse(text) for text in FORMULAS]
     shops = [shop(tmp_path / str(way), way) for way in (True, False)]
+    assert [one.extract(architectures) for one in shops] == [4, 4]
     ours, theirs = (one.exact_scores(proxies, architectures) for one in shops)
     assert np.isnan(theirs[-2:]).all() and np.isfinite(theirs[:-2]).all()
     assert np.array_equal(ours, theirs, equal_nan=True)
@@ -129,11 +165,30 @@ def test_scores_and_sketches_of_both_ways_are_the_same(tmp_path: Path) -> None:
             np.testing.assert_allclose(one.samples[name], two.samples[name], rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("text", ["sum[ to_std(S) ]", "sum[ to_std(J) ]"])
+@pytest.mark.parametrize("std", [1e8, 1e12, 1e30])
+def test_a_network_overflows_streamed_where_it_does_as_a_whole(
+    text: str, std: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.spaces.llama_network.INIT_STD", std)
+    ours, theirs = (shop(tmp_path / str(way), way).exact_scores([parse(text)], [tiny(6)]) for way in (True, False))
+    assert np.array_equal(ours, theirs, equal_nan=True) and np.isnan(ours).all() == (std == 1e30)
+
+
 def test_a_streamed_network_that_overflows_has_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.spaces.llama_network.INIT_STD", 1e30)
     workshop = shop(tmp_path, True)
     assert np.isnan(workshop.exact_scores([parse("sum[ to_std(S) ]")], [tiny(2)])).all()
+    workshop.extract([tiny(2)])
     assert not workshop.bank.sketch(tiny(2)).finite
+
+
+def test_a_streamed_network_is_read_for_its_scores_alone(tmp_path: Path) -> None:
+    proxies, seen = [parse("sum[ pow2(H) ]"), parse("sum[ frobenius_norm(G) ]")], [tiny(2)]
+    workshop, whole = shop(tmp_path / "one", True), shop(tmp_path / "two", False)
+    for proxy in proxies:  # passes of a kind each
+        assert np.array_equal(workshop.exact_scores([proxy], seen), whole.exact_scores([proxy], seen))
+    assert workshop.bank.load_sketch(tiny(2)) is None and whole.bank.load_sketch(tiny(2)) is not None
 
 
 @pytest.mark.parametrize(("free", "chosen"), [(1 << 40, False), (None, False), (600_000, True)])
