@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import models.spaces.llama_parts as parts_module
 from fitness.features.bank import FeatureKey
 from fitness.features.collect import FeatureError, Features, collect
 from fitness.features.figures import formula_costs, formula_scores
-from fitness.features.streaming import Block, stream
+from fitness.features.streaming import Block, See, stream
+from fitness.features.visit import Visit, visit
 from fitness.features.workshop import Workshop
 from fitness.ranking import spearman
 from fitness.tables.branches import BranchTable
 from models.architecture import Architecture
 from models.spaces import PARTED
+from models.spaces.llama_blocks import GroupedAttention
 from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.inputs import LETTERS
@@ -131,19 +134,21 @@ def test_no_more_than_one_block_is_held_at_a_time(monkeypatch: pytest.MonkeyPatc
     import weakref
 
     held: list[Any] = []
+    histories: list[Any] = []  # a graph behind a block's input would hold the weights of all blocks before it
     make = parts_module.block_of
 
     def counted(*given: Any) -> Any:
         assert not [one for one in held if one() is not None], "a block is alive"
         block = make(*given)
         held.append(weakref.ref(block))
+        block.register_forward_pre_hook(lambda module, given: histories.append(given[0].grad_fn))
         return block
 
     monkeypatch.setattr(parts_module, "block_of", counted)
     stream(SPACE.parts(tiny(4), 0), BATCH.tokens, lambda index, block: None)
     assert len(held) == 8
     stream(SPACE.parts(tiny(4), 0), BATCH.tokens, lambda index, block: None, "H")
-    assert len(held) == 12
+    assert len(held) == 12 and histories == [None] * 12
 
 
 def test_scores_and_sketches_of_both_ways_are_the_same(tmp_path: Path) -> None:
@@ -214,6 +219,66 @@ def test_only_what_holds_a_network_whole_is_bound_by_its_size(tmp_path: Path, mo
     monkeypatch.setattr("fitness.features.workshop.free_on", lambda devices: 2 << 30)
     with pytest.raises(FeatureError, match="13B: needs 3.5 GiB"):
         shop(tmp_path, True).check(large, streamed=True)
+
+
+@pytest.mark.parametrize("letters", ["H", LETTERS])
+def test_a_block_that_shows_no_attention_is_refused(letters: Collection[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    attend = GroupedAttention.forward
+    monkeypatch.setattr(GroupedAttention, "forward", lambda self, x: (attend(self, x)[0], None))
+    with pytest.raises(FeatureError, match="block 0: input S: got 0 tensors, wanted 1"):
+        streamed(tiny(2), letters=letters)
+
+
+def test_what_needs_the_whole_network_is_not_asked_of_blocks() -> None:
+    task = Visit(tiny(2), BATCH, 0, "as_initialised", [formula_costs(["sum[ W ]"])], None, True)
+    with pytest.raises(FeatureError, match="tiny2: --stream: something that is asked for needs the whole network"):
+        visit(task, "cpu")
+
+
+@pytest.mark.parametrize(("logits", "portions"), [(1, 4), (2 * 20 * 260, 2), (3 * 20 * 260, 2), (4 * 20 * 260, 1)])
+def test_as_many_sequences_as_have_so_many_logits_are_read_at_a_time(
+    logits: int, portions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens, seen = TokenBatch.from_passage(4, 20).tokens, list[int]()
+    monkeypatch.setattr(parts_module, "LOGITS", logits)
+    entropy = torch.nn.functional.cross_entropy
+    monkeypatch.setattr(parts_module.F, "cross_entropy", lambda x, y: seen.append(len(y)) or entropy(x, y))
+    SPACE.parts(tiny(2), 0).loss(torch.randn(4, 20, 24), tokens)
+    assert len(seen) == portions and sum(seen) == 4 * 19
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(
+    ("entry", "sound", "quiet"),
+    [(-1.0, True, True), (2.0**21, True, False), (-(2.0**21), True, False), (math.inf, False, False),
+     (math.nan, False, False)],
+)  # fmt: skip
+def test_any_loud_entry_of_any_block_counts(
+    entry: float, sound: bool, quiet: bool, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of whatever block: none covers another one's."""
+    passes: list[Collection[str]] = []
+
+    def passing(parts: Any, tokens: Any, see: See, letters: Collection[str]) -> float:
+        passes.append(letters)
+        for index in range(2):
+            see(index, {"H": (torch.tensor([[0.5, entry if index == place else 0.5]]),)})
+        return 1.0
+
+    monkeypatch.setattr("fitness.features.visit.stream", passing)
+    (taken,) = visit(Visit(tiny(2), BATCH, 0, "as_initialised", [formula_scores(["sum[ H ]"])], None, True), "cpu")
+    assert (taken["sum[ H ]"].value is not None) == sound
+    assert (
+        len(passes) == (1 if quiet else 2)
+        and set(passes[0]) == {"H"}
+        and set(passes[-1]) == set("H" if quiet else LETTERS)
+    )
+
+
+def test_a_loss_that_is_no_number_is_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fitness.features.visit.stream", lambda *given: math.inf)
+    (taken,) = visit(Visit(tiny(2), BATCH, 0, "as_initialised", [formula_scores(["sum[ H ]"])], None, True), "cpu")
+    assert taken["sum[ H ]"].reason
 
 
 def test_a_space_whose_blocks_are_not_drawn_alone_is_refused(
