@@ -247,31 +247,31 @@ def test_as_many_sequences_as_have_so_many_logits_are_read_at_a_time(
     assert len(seen) == portions and sum(seen) == 4 * 19
 
 
-@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(("letter", "place"), [("H", 0), ("H", 1), ("J", 1)])
 @pytest.mark.parametrize(
     ("entry", "sound", "quiet"),
     [(-1.0, True, True), (2.0**21, True, False), (-(2.0**21), True, False), (math.inf, False, False),
      (math.nan, False, False)],
 )  # fmt: skip
 def test_any_loud_entry_of_any_block_counts(
-    entry: float, sound: bool, quiet: bool, place: int, monkeypatch: pytest.MonkeyPatch
+    entry: float, sound: bool, quiet: bool, letter: str, place: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of whatever block: none covers another one's."""
-    passes: list[Collection[str]] = []
+    text, passes = f"sum[ {letter} ]", list[Collection[str]]()
 
     def passing(parts: Any, tokens: Any, see: See, letters: Collection[str]) -> float:
         passes.append(letters)
         for index in range(2):
-            see(index, {"H": (torch.tensor([[0.5, entry if index == place else 0.5]]),)})
+            see(index, {letter: (torch.tensor([[0.5, entry if index == place else 0.5]]),)})
         return 1.0
 
     monkeypatch.setattr("fitness.features.visit.stream", passing)
-    (taken,) = visit(Visit(tiny(2), BATCH, 0, "as_initialised", [formula_scores(["sum[ H ]"])], None, True), "cpu")
-    assert (taken["sum[ H ]"].value is not None) == sound
+    (taken,) = visit(Visit(tiny(2), BATCH, 0, "as_initialised", [formula_scores([text])], None, True), "cpu")
+    assert (taken[text].value is not None) == sound
     assert (
         len(passes) == (1 if quiet else 2)
-        and set(passes[0]) == {"H"}
-        and set(passes[-1]) == set("H" if quiet else LETTERS)
+        and set(passes[0]) == {letter}
+        and set(passes[-1]) == set(letter if quiet else LETTERS)
     )
 
 
