@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.feature_options import WHERE, FeatureOptions, feature_options
+from commands.feature_options import WHERE, FeatureOptions
 from commands.live import live
 from commands.loading import check_search_size, draw_split, load_different, load_named
 from commands.options import FORMAT, METRIC, ON_INVALID, Name, examples, table_of
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals, say_next, was_given
 from commands.search_options import limit_options, search_options
 from commands.tables import Formula, Row
+from commands.weights import source_options
 
 if TYPE_CHECKING:
     from gp.config import SearchConfig
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
 _spaces = table_of("models.spaces", "SPACES")
 
 
-@click.command(epilog=examples("evolve --space gpt2", "evolve --benchmark gpt2-wt103 --seed 43 --time-budget 30m"))
+@click.command(
+    epilog=examples(
+        "evolve --space gpt2",
+        "evolve --benchmark gpt2-wt103 --seed 43 --time-budget 30m",
+        "evolve --benchmark subnets.jsonl --weights llama-7b",
+    )
+)
 @click.option("--space", type=Name(table=_spaces), help="Family of architectures.")
 @click.option(
     "--benchmark",
@@ -51,7 +58,7 @@ _spaces = table_of("models.spaces", "SPACES")
 @click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this directory.")
 @ON_INVALID
 @FORMAT
-@feature_options
+@source_options
 @click.pass_context
 def evolve(
     ctx: click.Context, space: str | None, names: tuple[str, ...], metric: str | None, search_size: int,
@@ -78,7 +85,7 @@ def evolve(
         return _show_outcome(outcome, run, benchmark, form)
 
 
-RESUMED = ("resume", "jobs", *WHERE, "form", "time_budget", "patience", "target", "on_invalid")
+RESUMED = ("resume", "jobs", *WHERE, "stream", "form", "time_budget", "patience", "target", "on_invalid")
 
 
 def _only_with_new_run(ctx: click.Context) -> None:
@@ -132,7 +139,9 @@ def _settings(
     (name, benchmark), *others = asked
     for _, each in asked:
         draw_split(each, search_size, search.seed)  # what it refuses is refused before anything is made
-    workshops = [features.of_space(each.space, benchmark.space).open(each.space) for _, each in asked]
+workshops = [features.of_space(each.space, benchmark.space).open(each.space) for _, each in asked]
+    for (_, each), workshop in zip(asked, workshops, strict=True):
+        workshop.check_weights(each.architectures[0])  # before the run has a folder
     tokens = [workshop.batch.digest for workshop in workshops]
     corpus = str(features.corpus.resolve()) if features.corpus else None
     for flag, text in (*(("--benchmark", place) for place, _ in asked), ("--corpus", corpus)):
@@ -142,6 +151,7 @@ def _settings(
         name, benchmark.metric, benchmark.digest, search, tokens[0], search_size, features.init_seed, features.batch,
         features.seq_len, corpus, features.build, on_invalid, workshops[0].bank.key.device,
         tuple(RunCase(place, b.metric, b.digest, t) for (place, b), t in zip(others, tokens[1:], strict=True)),
+        workshops[0].bank.key.weights or None,
     )  # fmt: skip
 
 

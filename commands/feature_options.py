@@ -23,6 +23,7 @@ WHERE = (
     "engine",
     "scheduler",
     "bank",
+    "weights",
 )  # the options that a next command needs to find what this one has made
 
 CONNECTION = "zcp.cluster"  # the name of a command's cluster in its context
@@ -44,16 +45,21 @@ class FeatureOptions:
     bank: Path = Path(".cache/bank")
     weights: Path | None = None
     stream: bool | None = None
+    trained: str | None = None  # the digest of the weights that a run had whose features these are to be
 
     def open(self, space: str) -> Workshop:
-        """The workshop that they describe."""
+        """The workshop that they describe; says where its weights are not those of the run."""
         from fitness.features.workshop import Workshop
 
-        return Workshop.open(
+        workshop = Workshop.open(
             space, build=self.build, batch=self.batch, length=self.seq_len, corpus=self.corpus,
             init_seed=self.init_seed, devices=self.devices, mix_devices=self.mix_devices, cluster=self._cluster(),
             bank=self.bank, weights=self.weights, stream=self.stream,
         )  # fmt: skip
+        if self.trained not in (None, workshop.bank.key.weights):
+            got, wanted = (digest[:12] or "none" for digest in (workshop.bank.key.weights, self.trained or ""))
+            say(f"--weights: {got} here, {wanted} in the run, so these are other features")
+        return workshop
 
     def of_space(self, space: str, home: str) -> FeatureOptions:
         """Those of another space beside its home: the build is that of home, others take their first one."""
@@ -84,7 +90,7 @@ class FeatureOptions:
         taken = {name: value for name, value in other.items() if name not in overruled}
         if taken:
             say("features as in the run: " + " ".join(f"{_flag(name)} {value}" for name, value in taken.items()))
-        return replace(self, **taken)
+        return replace(self, **taken, trained=_recorded_weights(hall, space))
 
 
 def _flag(name: str) -> str:
@@ -106,6 +112,16 @@ def _recorded_features(hall: HallDocument | Provenance, space: str) -> dict[str,
     if hall.build is not None and hall.space == space and hall.config.get("build") is not None:
         found["build"] = hall.build
     return found
+
+
+def _recorded_weights(hall: HallDocument | Provenance, space: str) -> str | None:
+    """The digest of the checkpoint whose features a file is of; none where it does not say or is of another space."""
+    from gp.hall_file import BadHall
+    from storage.datum import Datum
+
+    if hall.config.get("weights") is None or hall.space != space:
+        return None
+    return Datum("hall of fame: config", dict(hall.config), BadHall)["weights"].text(64)
 
 
 FEATURES = (

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.feature_options import FeatureOptions, feature_options
+from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.loading import load_for, load_named, split_of
 from commands.options import FORMAT, ON_INVALID, examples
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals
 from commands.predicting import benchmark_of, beside, opened, records, say_records, split_around
 from commands.tables import Formula, Row
+from commands.weights import source_options
 
 if TYPE_CHECKING:
     from fitness.evaluation import Evaluation, Split
@@ -48,7 +49,7 @@ TOLERATED = 5e-4  # of a correlation, to the one on record
 @click.option("--sketch", is_flag=True, help="Score sketches instead of all entries: faster, nearly equal.")
 @ON_INVALID
 @FORMAT
-@feature_options
+@source_options
 def replay(
     hall: Path | None, name: str | None, metric: str | None, text: str | None, size: int | None, fitted: Path | None,
     sketch: bool,
@@ -70,7 +71,7 @@ def replay(
     _say_visits(source, workshop, sketch)
     with live(0) as reporter:
         if not sketch:
-            workshop.exact_scores([f.proxy for f in formulas], source.benchmark.architectures, reporter.networks)
+            workshop.prepare([f.proxy for f in formulas], source.benchmark.architectures, reporter.networks)
         screened = screen(source.benchmark, workshop, source.split, on_invalid, reporter.networks)
         benchmark, split = screened.benchmark, screened.split
         known = source.recorded(workshop.bank.key.digest)

@@ -106,7 +106,7 @@ def _commands(hall: HallDocument, path: Path) -> Iterator[str]:
     """What repeats the run, checks its figures, and uses its formula."""
     start, file = program_name(), shlex.quote(path.name)
     yield f"{start} evolve {shlex.join(_options(hall))}"
-    yield f"{start} replay {file}"
+    yield " ".join((start, "replay", file, *_weights(hall)))
     yield f"{start} rank config.json --hall {file}"
     yield f"{start} show {file} --format torch > proxy.py"
 
@@ -121,12 +121,18 @@ def _options(hall: HallDocument) -> Iterator[str]:
     yield from ("--benchmark", str(config.get("benchmark", hall.benchmark.name)), "--seed", str(hall.seed))
     for option in evolve.params:
         value = known.get(str(option.name))
-        if option.name not in known or option.name in ("seed", "out") or value in (None, option.default):
+        if option.name not in known or option.name in ("seed", "out", "weights") or value in (None, option.default):
             continue
         if isinstance(option, click.Option) and option.is_flag:
             yield from (option.opts[0],) if value else ()
         else:
             yield from (option.opts[0], str(value))
+    yield from _weights(hall)
+
+
+def _weights(hall: HallDocument) -> tuple[str, ...]:
+    """The option that names the checkpoint of a run, whose folder a hall does not record."""
+    return ("--weights", "DIR") if hall.config.get("weights") else ()
 
 
 def _searched(search: Mapping[str, Any]) -> dict[str, Any]:

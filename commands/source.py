@@ -129,6 +129,7 @@ class Source:
         @cache
         def opened(space: str) -> Workshop:
             own = taken if space == home or was_given("build") else replace(taken, build=None)
+            own = own if space == home else replace(own, trained=None)
             own = own if space in WEIGHTED else replace(own, weights=None)  # only counted: who ranks is refused before
             return own.open(space)
 

@@ -38,7 +38,7 @@ def measure(
     benchmark = found.screened.benchmark
     reporter.stage(f"exact scores of the hall of fame on all {len(benchmark)} architectures")
     # One visit per network makes its exact scores and its sketch, which says whether it is sound.
-    workshop.exact_scores([f.proxy for f in formulas], benchmark.architectures, reporter.networks)
+    workshop.prepare([f.proxy for f in formulas], benchmark.architectures, reporter.networks)
     left = reporter.screened(screen(benchmark, workshop, found.screened.split, on_invalid))
     benchmark, split, key = left.benchmark, left.split or Split((), ()), workshop.bank.key
     return HallDocument(
@@ -65,7 +65,7 @@ def _elsewhere(case: Case, found: Found, reporter: Reporter, on_invalid: str) ->
     """The formulas on another benchmark of the search, by exact scores on all its architectures."""
     benchmark, formulas = case.benchmark, found.hall.champions
     reporter.stage(f"exact scores of the hall of fame on all {len(benchmark)} architectures of {benchmark.name}")
-    case.workshop.exact_scores([f.proxy for f in formulas], benchmark.architectures, reporter.networks)
+    case.workshop.prepare([f.proxy for f in formulas], benchmark.architectures, reporter.networks)
     left = reporter.screened(screen(benchmark, case.workshop, case.split, on_invalid))
     benchmark, split, key = left.benchmark, left.split or Split((), ()), case.workshop.bank.key
     rows = case.workshop.exact_scores([f.proxy for f in formulas], benchmark.architectures)

@@ -113,6 +113,12 @@ class PassingScorer(Scorer):
         super().__init__(())
         self._seen: dict[Part, dict[int, list[float]]] = {part: {} for proxy in proxies for part in _parts(proxy)}
 
+    @property
+    def letters(self) -> frozenset[str]:
+        """The inputs that the formulas read."""
+        branches = [b for part in self._seen for b in ([part] if isinstance(part, Branch) else part.branches)]
+        return frozenset(branch.input.split(".")[0] for branch in branches)
+
     def see(self, index: int, block: Mapping[str, Sequence[torch.Tensor]]) -> None:
         """Keep the numbers of block `index`."""
         for part, numbers in self._seen.items():

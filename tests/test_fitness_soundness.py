@@ -160,3 +160,5 @@ def test_finite_means_every_entry(tiny_features: Any) -> None:
     for letter in "AJGHWS":
         broken = {**block, letter: (torch.tensor([[0.0, math.inf]]),)}
         assert not type(tiny_features)((broken, *tiny_features.blocks[1:]), 1.0).finite
+        large = {**block, letter: (torch.full((1, 2), 3e38),)}  # numbers, though their sum is none in float32
+        assert type(tiny_features)((large, *tiny_features.blocks[1:]), 1.0).finite

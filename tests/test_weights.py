@@ -4,9 +4,11 @@ is none."""
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +237,13 @@ def indexed(folder: Path, names: dict[str, Any]) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
 
 
+def long_header(path: Path) -> None:
+    """A file that has room for the header that it says it has."""
+    with path.open("wb") as file:
+        file.write((33 << 20).to_bytes(8, "little"))
+        file.truncate(34 << 20)
+
+
 FIRST = "model.layers.0.mlp.up_proj.weight"
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (shutil.rmtree, "no such folder; give one with config.json and model.safetensors"),
@@ -246,6 +255,22 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "other family": (lambda f: change(f / "config.json", model_type="mistral"),
                      "model_type: got 'mistral', wanted llama for the space llama"),
     "biases": (lambda f: change(f / "config.json", mlp_bias=True), "mlp_bias: got True, wanted False"),
+    "biases of attention": (lambda f: change(f / "config.json", attention_bias=True), "attention_bias: got True"),
+    "other nonlinearity": (lambda f: change(f / "config.json", hidden_act="gelu"), "hidden_act: got 'gelu', wanted silu"),
+    "quantised": (lambda f: change(f / "config.json", quantization_config={"bits": 4}),
+                  "quantization_config: got {'bits': 4}, wanted none"),
+    "deeper": (lambda f: change(f / "config.json", num_hidden_layers=4), "num_hidden_layers: got 4, wanted 3 for net"),
+    "wide": (lambda f: change(f / "config.json", hidden_size=48), "hidden_size: got 48, wanted 24 for net"),
+    "other keys": (lambda f: change(f / "config.json", num_key_value_heads=4), "num_key_value_heads: got 4, wanted 2"),
+    "keys left out": (lambda f: change(f / "config.json", num_key_value_heads=None), "num_key_value_heads: got 4"),
+    "wide heads": (lambda f: change(f / "config.json", head_dim=12), "head_dim: got 12, wanted 6 for net"),
+    "other epsilon": (lambda f: change(f / "config.json", rms_norm_eps=1e-5), "rms_norm_eps: got 1e-05, wanted 1e-06"),
+    "a number for tied": (lambda f: change(f / "config.json", tie_word_embeddings=0), "got 0, wanted False for net"),
+    "rope base": (lambda f: change(f / "config.json", rope_theta=5000.0), "rope_theta: got 5000.0, wanted 10000"),
+    "rope base inside": (lambda f: change(f / "config.json", rope_parameters={"rope_theta": 5e3}),
+                         "rope_theta: got 5000.0, wanted 10000"),
+    "rope of an old file": (lambda f: change(f / "config.json", rope_parameters=None, rope_scaling={"type": "linear"}),
+                            "rope_type: got 'linear', wanted 'default'"),
     "rope": (lambda f: change(f / "config.json", rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0}),
              "rope_type: got 'yarn', wanted 'default'"),
     "other heads": (lambda f: change(f / "config.json", num_attention_heads=2),
@@ -253,6 +278,9 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "heads of text": (lambda f: change(f / "config.json", num_attention_heads="4"), "num_attention_heads: got '4'"),
     "truncated": (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-5]),
                   "truncated or not whole; copy it again"),
+    "trailing": (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes() + b"x"),
+                 "truncated or not whole; copy it again"),
+    "header of 33 MiB": (lambda f: long_header(f / "model.safetensors"), "no safetensors file, or a truncated one (35,"),
     "cut in the header": (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:99]),
                           "no safetensors file, or a truncated one (99 bytes)"),
     "empty": (lambda f: (f / "model.safetensors").write_bytes(b""), "no safetensors file, or a truncated one (0 bytes)"),
@@ -263,6 +291,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "offsets": (lambda f: header_of(f, lambda h: h[FIRST].update(data_offsets=[1])), "wanted two whole numbers"),
     "overlap": (lambda f: header_of(f, overlapping), "model.safetensors: cannot be read ("),
     "index elsewhere": (lambda f: indexed(f, {FIRST: "../model.safetensors"}), "wanted the name of a safetensors file"),
+    "index of another kind": (lambda f: indexed(f, {FIRST: "config.json"}), "wanted the name of a safetensors file"),
     "index of text": (lambda f: indexed(f, {FIRST: 3}), "got 3, wanted a text"),
     "index lies": (lambda f: indexed(f, {"x": "model.safetensors"}), "x: not in the file, though"),
     "no shard": (lambda f: indexed(f, {FIRST: "a.safetensors"}), "a.safetensors: cannot be read"),
@@ -276,6 +305,61 @@ def test_a_checkpoint_that_is_none_is_refused_in_one_line(what: str, copied: Pat
     with pytest.raises(ZcpError) as caught:
         whole_features(copied, ours())
     assert message in str(caught.value) and str(copied) in str(caught.value) and "\n" not in str(caught.value)
+
+
+LEFT_OUT = ("rms_norm_eps", "tie_word_embeddings", "attention_bias", "mlp_bias", "hidden_act", "head_dim")
+
+
+@pytest.mark.parametrize("field", [*LEFT_OUT, "rope_parameters"])
+def test_what_a_config_leaves_out_is_that_of_llama(field: str, copied: Path) -> None:
+    config = json.loads((copied / "config.json").read_text())
+    config.pop(field, None)
+    (copied / "config.json").write_text(json.dumps(config))
+    WEIGHTED["llama"].check_weights(ours(), Checkpoint.open(copied))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("self_attn.q_proj", (12, 24)), ("mlp.gate_proj", (16, 12)), ("mlp.down_proj", (12, 16)), ("mlp.up_proj", (24,))],
+)
+def test_only_the_width_of_a_gated_layer_is_cut(name: str, shape: tuple[int, ...], checkpoint: Path) -> None:
+    wanted = [(f"model.layers.0.{name}.weight", torch.nn.Parameter(torch.empty(shape)))]
+    with pytest.raises(BadWeights, match=f"{name}.weight: got .*, wanted {shape[0]}.* for net"):
+        Checkpoint.open(checkpoint).check(wanted, "net")
+
+
+def test_a_name_without_its_prefix_is_found_and_hides_no_other(checkpoint: Path) -> None:
+    found = Checkpoint.open(checkpoint)
+    names = found.with_base("model").tensors
+    assert names["norm.weight"] == names["model.norm.weight"] == found.tensors["model.norm.weight"]
+    assert names["lm_head.weight"] == names["model.lm_head.weight"]
+    both = replace(found, tensors={**found.tensors, "norm.weight": found.tensors["lm_head.weight"]}).with_base("model")
+    assert both.tensors["norm.weight"] != both.tensors["model.norm.weight"]
+
+
+def test_a_file_that_goes_away_is_named(copied: Path) -> None:
+    found = Checkpoint.open(copied)
+    (copied / "model.safetensors").unlink()
+    with pytest.raises(BadWeights, match=r"model.safetensors: cannot be read \(.*\); copy it again"):
+        WEIGHTED["llama"].loaded(ours(), found)
+
+
+def test_a_digest_is_of_every_byte(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, before = copied / "model.safetensors", Checkpoint.open(copied).digest
+    monkeypatch.setattr("models.spaces.checkpoint.PIECE", 64)
+    os.utime(path, ns=(1, 1))
+    assert Checkpoint.open(copied).digest == before
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(2, 2))
+    assert Checkpoint.open(copied).digest != before
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(3, 3))
+    assert Checkpoint.open(copied).digest == before
+    change(copied / "config.json", note="other")
+    assert Checkpoint.open(copied).digest != before
 
 
 @pytest.mark.parametrize(

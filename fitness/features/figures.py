@@ -113,6 +113,7 @@ class ScoreReader:
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = list(dict.fromkeys(texts))
         self.scorer = PassingScorer([parse(text) for text in self.texts])
+        self.letters = self.scorer.letters
 
     def see(self, index: int, block: Block) -> None:
         self.scorer.see(index, block)

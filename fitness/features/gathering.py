@@ -28,7 +28,8 @@ Run = Callable[[Callable[[Visit, str], list[Any]], Iterable[Visit]], Iterator[tu
 
 class Gathering:
     """What the `takers`, and `also` those that take only from a network that is visited anyway, want of networks. These
-    have the `weights` of a checkpoint if there is one; those with the digests `streamed` are visited block by block."""
+    have the `weights` of a checkpoint if there is one; those with the digests `streamed` are visited block by block,
+    in no more passes than the `takers` need, so that there is nothing to take beside them."""
 
     def __init__(
         self, bank: FeatureBank, batch: TokenBatch, takers: Sequence[Taker], also: Sequence[Taker], total: int,
@@ -75,9 +76,9 @@ class Gathering:
                 if not claim.enter_context(self.bank.claim(architecture)):
                     self._busy.append(architecture)
                 elif lacking := self._lacking(self.takers, architecture):
-                    lacking += self._lacking(self.also, architecture)
-                    self._claims[architecture.digest] = claim.pop_all()
                     streamed = architecture.digest in self.streamed
+                    lacking += [] if streamed else self._lacking(self.also, architecture)
+                    self._claims[architecture.digest] = claim.pop_all()
                     made = architecture, self.batch, key.init_seed, key.build
                     yield Visit(*made, lacking, self.weights, streamed)
                 else:  # another process has been there

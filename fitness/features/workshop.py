@@ -115,12 +115,19 @@ class Workshop:
         """Make every missing sketch; returns how many networks this process visited."""
         return self.visit([SketchTaker()], architectures, progress)
 
+    def prepare(
+        self, proxies: Sequence[Proxy], architectures: Sequence[Architecture], progress: Progress | None = None
+    ) -> int:
+        """Make every missing sketch and exact score, both on one visit; returns how many networks were visited."""
+        scores = formula_scores([proxy.text for proxy in proxies])
+        return self.visit([SketchTaker(), scores], architectures, progress)
+
     def exact_scores(
         self, proxies: Sequence[Proxy], architectures: Sequence[Architecture], progress: Progress | None = None
     ) -> np.ndarray:
         """Scores (P, N) over all entries, nan where a proxy has no finite score; cached in the bank.
 
-        A network that has to be visited leaves its sketch in the bank as well.
+        A network that has to be visited as a whole leaves its sketch in the bank as well.
         """
         scores = formula_scores([proxy.text for proxy in proxies])
         self.visit([scores], architectures, progress, also=[SketchTaker()])
@@ -190,8 +197,7 @@ class Workshop:
                 f"{architecture.id}: got {size:,} parameters, wanted at most {most:,}; remove the record"
             )
         self._check_memory(architecture, streamed)
-        if self.weights is not None:
-            WEIGHTED[architecture.space].check_weights(architecture, self.weights)
+        self.check_weights(architecture)
         length, vocabulary = SPACES[architecture.space].limits(architecture)
         if self.batch.tokens.shape[1] > length:
             got = self.batch.tokens.shape[1]
@@ -203,6 +209,11 @@ class Workshop:
                 f"{architecture.id}: got token {int(self.batch.tokens.max())}, but its vocabulary has {vocabulary}; "
                 "use another --corpus"
             )
+
+    def check_weights(self, architecture: Architecture) -> None:
+        """Refuse a checkpoint, if there is one, that has no weights for an architecture; BadWeights says why."""
+        if self.weights is not None:
+            WEIGHTED[architecture.space].check_weights(architecture, self.weights)
 
     def _check_memory(self, architecture: Architecture, streamed: bool) -> None:
         """Refuse a network that takes more memory than a worker has: its weights, with the gradients of its blocks, or

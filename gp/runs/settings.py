@@ -40,7 +40,8 @@ class RunSettings:
     """What a run depends on besides the search itself; all of it decides the result.
 
     `benchmark` is a name, or a path that is kept absolute, `others` are further ones of the same search; `tokens` the
-    digest of the token batch; `device` the kind of device that features are computed on. `on_invalid` says what becomes
+    digest of the token batch; `device` the kind of device that features are computed on; `weights` the digest of the
+    checkpoint that the networks have their weights of, if there is one. `on_invalid` says what becomes
     of an architecture whose network overflows: `fail` ends the run with its id, `drop` leaves it out of everything.
     BadRun if a number could not be read back.
     """
@@ -59,6 +60,7 @@ class RunSettings:
     on_invalid: str = "fail"
     device: str = "cpu"
     others: tuple[RunCase, ...] = ()
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "benchmark", _whole(self.benchmark))
@@ -84,6 +86,12 @@ class RunSettings:
             raise BadRun(f"{text}: the text changed since the run began; restore it or start a new run")
         if (kind := workshop.bank.key.device) != self.device:
             raise BadRun(f"devices: got {kind}, wanted {self.device}, with which the run began; or start a new run")
+        if (found := workshop.bank.key.weights) != (self.weights or ""):
+            got, wanted = (digest[:12] or "none" for digest in (found, self.weights or ""))
+            raise BadRun(
+                f"--weights: got {got}, wanted {wanted}, with which the run began (sha256 of a checkpoint); "
+                "give the folder of that one or start a new run"
+            )
 
     def recorded(self) -> dict[str, Any]:
         """What a hall of fame keeps of it: the tokens are in its feature key."""
@@ -94,6 +102,8 @@ class RunSettings:
         plain = {name: value for name, value in vars(self).items() if name != "others"}
         if self.device == "cpu":
             del plain["device"]
+        if self.weights is None:
+            del plain["weights"]
         others = {"others": [dict(vars(other)) for other in self.others]} if self.others else {}
         return {**plain, "search": self.search.to_dict(), **others}
 
@@ -113,6 +123,7 @@ class RunSettings:
         values |= {name: whole[name].text(_MAX_PATH) for name in ("benchmark", "metric", "benchmark_digest", "tokens")}
         values |= {name: whole[name].optional_text(_MAX_PATH) for name in ("corpus", "build")}
         values["device"] = whole["device"].text(16) if "device" in data else "cpu"
+        values["weights"] = whole["weights"].text(64) if "weights" in data else None
         others = whole["others"].items(_MOST_OTHERS) if "others" in whole.mapping() else ()
         return cls(search=search, on_invalid=on_invalid.value, others=tuple(map(_run_case, others)), **values)
 

@@ -33,6 +33,10 @@ class NetworkParts(Protocol):
         """Where the inputs of a block are found."""
         ...
 
+    def loss(self, x: torch.Tensor, tokens: torch.Tensor) -> float:
+        """The loss of tokens (B, T), given the output of the last block (B, T, D)."""
+        ...
+
     def ending(self, x: torch.Tensor, tokens: torch.Tensor) -> tuple[float, torch.Tensor]:
         """The loss, and its gradient at the output of the last block, both (B, T, D)."""
         ...

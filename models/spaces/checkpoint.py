@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +73,8 @@ class Checkpoint:
     @cached_property
     def digest(self) -> str:
         """sha256 of all that the networks depend on: the configuration and the files, to the last byte."""
-        total = hashlib.sha256()
-        for path in (self.folder / CONFIG, *sorted({stored.path for stored in self.tensors.values()})):
-            with opened(path, "a file of a checkpoint") as file:
-                total.update(f"{path.name}:{path.stat().st_size}\n".encode())
-                while part := file.read(PIECE):
-                    total.update(part)
-        return total.hexdigest()
+        paths = (self.folder / CONFIG, *sorted({stored.path for stored in self.tensors.values()}))
+        return _hashed(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths))
 
     def with_base(self, prefix: str) -> Checkpoint:
         """The same tensors, also under their names with and without `prefix`, which the library leaves out where a
@@ -104,6 +99,18 @@ class Checkpoint:
         in its own precision."""
         for name, parameter in module.named_parameters():
             parameter.copy_(_first(self.tensors[prefix + name], tuple(parameter.shape)))
+
+
+@lru_cache(maxsize=16)
+def _hashed(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """sha256 over files, each with its time of change and its size; one that stays as it is is read once."""
+    total = hashlib.sha256()
+    for path, _, size in files:
+        with opened(path, "a file of a checkpoint") as file:
+            total.update(f"{path.name}:{size}\n".encode())
+            while part := file.read(PIECE):
+                total.update(part)
+    return total.hexdigest()
 
 
 def _first(stored: StoredTensor, shape: tuple[int, ...]) -> torch.Tensor:

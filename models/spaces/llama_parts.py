@@ -3,7 +3,7 @@ weights that it has in the whole network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -41,27 +41,44 @@ class LlamaParts:
         """Where the inputs of a block are found."""
         return block_taps(block)
 
+    @torch.no_grad()
+    def loss(self, x: torch.Tensor, tokens: torch.Tensor) -> float:
+        """The loss of tokens (B, T), given the output of the last block (B, T, D)."""
+        loss = self._head()
+        return sum(float(loss(part, seen, len(tokens))) for part, seen in self._portions(x, tokens))
+
     def ending(self, x: torch.Tensor, tokens: torch.Tensor) -> tuple[float, torch.Tensor]:
         """The loss, and its gradient (B, T, D) at the output of the last block (B, T, D).
 
         Logits are made for some sequences at a time, each weighed by its share of the mean; where all fit at once, the
         numbers are those of the whole network to the last bit.
         """
-        config, share = self.config, max(1, LOGITS // (tokens.shape[1] * self.config["n_token"]))
-        norm, head = (
-            Gain(config["d_model"], config["norm"], config["norm_eps"]),
-            Projection(config["d_model"], config["n_token"]),
-        )
+        head, losses, gradients = self._head(), list[float](), list[torch.Tensor]()
+        for part, seen in self._portions(x, tokens):
+            wanted = part.detach().requires_grad_()
+            with torch.enable_grad():
+                loss = head(wanted, seen, len(tokens))
+            gradients.append(torch.autograd.grad(loss, wanted)[0])
+            losses.append(float(loss.detach()))
+        return sum(losses), torch.cat(gradients)
+
+    def _portions(self, x: torch.Tensor, tokens: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Some sequences at a time, as many as have LOGITS logits."""
+        share = max(1, LOGITS // (tokens.shape[1] * self.config["n_token"]))
+        return zip(x.split(share), tokens.split(share), strict=True)
+
+    def _head(self) -> Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]:
+        """What sequences, of `among`, add to the loss, given the output of the last block for them."""
+        config = self.config
+        norm = Gain(config["d_model"], config["norm"], config["norm_eps"])
+        head = Projection(config["d_model"], config["n_token"])
         self.fill(norm, "model.norm.")
         self.fill(head, "model.embed_tokens." if config["tied"] else "lm_head.")
         for parameter in (*norm.parameters(), *head.parameters()):
             parameter.requires_grad_(False)
-        losses, gradients = list[float](), list[torch.Tensor]()
-        for part, seen in zip(x.split(share), tokens.split(share), strict=True):
-            wanted = part.detach().requires_grad_()
-            with torch.enable_grad():
-                logits = head(norm(wanted)[:, :-1]).flatten(0, 1)
-                loss = F.cross_entropy(logits, seen[:, 1:].flatten()) * (len(seen) / len(tokens))
-            gradients.append(torch.autograd.grad(loss, wanted)[0])
-            losses.append(float(loss.detach()))
-        return sum(losses), torch.cat(gradients)
+
+        def loss(x: torch.Tensor, tokens: torch.Tensor, among: int) -> torch.Tensor:
+            logits = head(norm(x)[:, :-1]).flatten(0, 1)
+            return F.cross_entropy(logits, tokens[:, 1:].flatten()) * (len(tokens) / among)
+
+        return loss
