@@ -37,6 +37,7 @@ COUNTS = ("attention params", "FLOPs", "width", "depth")
 TEXT = Path(__file__).with_name("second_passage.txt")
 NEAR = 0.1  # of the larger one's #params
 COMMITTEE = 10
+REPEATED = ("rho, init", "rho, text", "repeated")
 
 Scores = Mapping[str, np.ndarray]
 
@@ -160,6 +161,15 @@ def at_hand(hall: HallDocument) -> list[str]:
     return [name for name in names if name not in missing]
 
 
+def show(rows: Sequence[Row], title: str) -> None:
+    """Two tables: how well everything ranks, and how well the formulas repeat themselves."""
+    emit([{key: cell for key, cell in row.items() if key not in REPEATED} for row in rows], "table", title)
+    again = [row for row in rows if REPEATED[-1] in row]
+    print()
+    emit([{key: row.get(key) for key in ("benchmark", "ranked by", *REPEATED)} for row in again], "table",
+         "rho of two rankings: another initialisation, another text")  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("hall", type=Path)
@@ -177,7 +187,7 @@ def main() -> None:
     if o.out:
         plain = {"hall": str(o.hall), "sample": o.sample, "seed": o.seed, "environment": environment(), "rows": rows}
         write_atomic(o.out, dump_json(json.loads(json.dumps(plain))))
-    emit(rows, "table", f"formulas of {o.hall}: exact scores; near: #params within {NEAR:.0%}; se: jackknife")
+    show(rows, f"formulas of {o.hall}: exact scores; near pairs: #params within {NEAR:.0%}; se: jackknife")
 
 
 if __name__ == "__main__":
