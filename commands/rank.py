@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=examples(
+        "rank candidates.jsonl",
         "rank candidates.jsonl --hall proxies/gpt2-mini.json",
         "rank llama/config.json bert/config.json --hall proxies/gpt2-mini.json --latency cpu",
         "rank subnets.jsonl --space llama --weights llama-7b --hall proxies/llama-elastic.json",
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("paths", metavar="[CANDIDATES]...", type=click.Path(path_type=Path), nargs=-1)
-@click.option("--hall", type=click.Path(path_type=Path), help="The first formula of a hall of fame ranks.")
+@click.option(
+    "--hall", type=click.Path(path_type=Path), help="Its first formula ranks (default: proxies/universal.json)."
+)
 @click.option("--committee", "size", type=click.IntRange(2), help="Its first K formulas rank together.")
 @click.option("--proxy", "text", help="A formula instead of a file; more of it is taken as better.")
 @click.option("--predictor", "fitted", type=click.Path(path_type=Path), help="What `fit` has written.")
@@ -54,14 +57,17 @@ def rank(
     """Order architectures that nobody measured by the exact score of a formula.
 
     CANDIDATES are JSON lines with id and config, folders of a published layout, or config.json files of Hugging Face
-    models or folders that hold them; nothing is downloaded. A score depends on the candidate alone. FLOPs are those of
-    the blocks for one sequence of --seq-len tokens; a forward pass is timed over such a sequence, with one thread.
+    models or folders that hold them; nothing is downloaded. Without --hall, --proxy and --predictor a formula ranks
+    that was evolved on several benchmarks; it is said which one. A score depends on the candidate alone. FLOPs are
+    those of the blocks for one sequence of --seq-len tokens; a forward pass is timed over such a sequence, with one
+    thread.
     """
     from fitness.costs import CostLimits
 
     source = Source.of(hall, text, size, fitted)
     budget, device = CostLimits(max_params, max_flops, max_latency), device or ("cpu" if max_latency else None)
     candidates = _candidates(paths, count, space, seed)
+    source.introduce()
     with live(0) as reporter:
         ranking = ranked(candidates, source, budget, device, features, reporter.networks)
     for line in ranking.notes:

@@ -78,7 +78,7 @@ def ranked(
     fitting = [a for a in fitting if budget.allows_time(times.get(a))]
     if not fitting:
         raise click.UsageError(f"none of {len(architectures)} candidates meets the bounds: {_least(counted, times)}")
-    scorer = source.scorer(known, workshops, progress)
+    scorer = source.scorer(workshops, progress)
     scores = score_candidates(fitting, scorer, workshops, progress)
     usual = ranges([costs(architecture) for architecture in known])
     candidates = [

@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=examples(
-        "select --space gpt2 --hall proxies/gpt2-mini.json --budget params=200K",
+        "select --space gpt2 --budget params=200K",
         "select --space gpt2 --hall proxies/gpt2-mini.json --budget params=400K --budget flops=50M --format json",
     )
 )
 @click.option(
     "--space", type=Name(table=table_of("models.spaces", "DRAWABLE")), required=True, help="What is searched."
 )
-@click.option("--hall", type=click.Path(path_type=Path), required=True, help="Its first formula judges.")
+@click.option(
+    "--hall", type=click.Path(path_type=Path), help="Its first formula judges (default: proxies/universal.json)."
+)
 @click.option("--committee", "size", type=click.IntRange(2), help="Its first K formulas judge together.")
 @click.option(
     "--budget", "bounds", type=Bound(), multiple=True, required=True, metavar="COST=N",
@@ -50,8 +52,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @feature_options
 def select(
-    space: str, hall: Path, size: int | None, bounds: Sequence[tuple[str, float]], networks: int, population: int,
-    seed: int, figure: Path | None, top: int | None, form: str, features: FeatureOptions,
+    space: str, hall: Path | None, size: int | None, bounds: Sequence[tuple[str, float]], networks: int,
+    population: int, seed: int, figure: Path | None, top: int | None, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
     """Search architectures for the best score at every cost, none of them beyond a budget.
 
@@ -65,6 +67,7 @@ def select(
         raise click.UsageError(f"--plot: got {figure.name!r}, wanted a name that ends in .png or .svg")
     source = Source.of(hall, None, size)
     region = _region(source, space)
+    source.introduce()
     cost = next((name for name, _ in bounds if name != "latency"), "params")
     config = SelectionConfig(networks, population, cost, seed=seed)
     with live(0) as reporter:
@@ -93,11 +96,13 @@ def _region(source: Source, space: str) -> Region:
     from models.spaces import SPACES
     from models.spaces.variation import region_of
 
-    home, fields = source.hall.space if source.hall else space, SPACES[space].fields
-    if home != space or fields is None:
+    mine, fields = [home for home in source.homes if home.space == space], SPACES[space].fields
+    if not mine or fields is None:
+        home = ", ".join(dict.fromkeys(home.space for home in source.homes))
         raise click.UsageError(f"--hall: got formulas that were evolved on {home}, wanted {space}, the space searched")
-    if not (architectures := source.benchmark()):
-        raise click.UsageError("--hall: wanted its benchmark, whose values the search uses; fetch it")
+    if not (architectures := [architecture for home in mine for architecture in home.architectures]):
+        names = " or ".join(home.labels.name for home in mine)
+        raise click.UsageError(f"--hall: wanted its benchmark {names}, whose values the search uses; fetch it")
     return region_of(architectures, fields)
 
 
@@ -110,7 +115,7 @@ def _searched(
     from fitness.costs import CostLimits, costs_of, latency_of
     from gp.selection import select as search
 
-    workshops, known = source.workshops(features), source.known()
+    workshops = source.workshops(features)
     budget = CostLimits(bounds.get("params"), bounds.get("flops"), bounds.get("latency"))
     length, build = workshops(space).batch.tokens.shape[1], workshops(space).bank.key.build
     times: dict[Architecture, Latency] = {}
@@ -125,7 +130,7 @@ def _searched(
         if reporter.should_stop():
             raise KeyboardInterrupt
 
-    scorer = source.scorer(known, workshops, watch)
+    scorer = source.scorer(workshops, watch)
     with workshops(space).staffed() as workshop:
         found = search(
             space, region, config, allowed=allowed,

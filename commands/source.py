@@ -5,26 +5,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from commands.feature_options import FeatureOptions
-from commands.loading import load_for
+from commands.homes import Home, homes_of_hall, homes_of_predictor
 from commands.output import say, was_given
-from commands.predicting import benchmark_of, opened
+from commands.predicting import opened
 from commands.tables import Interval
-from storage.errors import ZcpError
 
 if TYPE_CHECKING:
     from fitness.candidates import CandidateScorer
     from fitness.evaluation import Evaluation
     from fitness.features.workshop import Progress, Workshop
     from fitness.predictors.predictor import Predictor, Provenance
-    from gp.hall_file import BenchmarkRef, HallDocument
+    from gp.hall_file import HallDocument
     from models.architecture import Architecture
+
+UNIVERSAL = Path(__file__).resolve().parent.parent / "proxies" / "universal.json"
+"""The formulas that rank where none are named, evolved on several benchmarks."""
 
 Workshops = Callable[[str], "Workshop"]
 
@@ -32,12 +34,13 @@ Workshops = Callable[[str], "Workshop"]
 @dataclass(frozen=True)
 class Source:
     """Who ranks: the first formula of a hall of fame, a committee of its first `size`, a formula by its text, or a
-    predictor."""
+    predictor; `unasked` if the user named none."""
 
     formulas: tuple[Evaluation, ...]
     size: int | None = None
     hall: HallDocument | None = None
     predictor: Predictor | None = None
+    unasked: bool = False
 
     @classmethod
     def of(cls, hall: Path | None, text: str | None, size: int | None, fitted: Path | None = None) -> Source:
@@ -46,17 +49,41 @@ class Source:
         from gp.hall_file import load_hall
         from primitives.grammar import parse
 
-        if sum(given is not None for given in (hall, text, fitted)) != 1:
+        count = sum(given is not None for given in (hall, text, fitted))
+        if count > 1:
             raise click.UsageError(
-                "wanted what ranks them: --hall HALL.json (perhaps --committee K), --proxy TEXT or --predictor FILE"
+                "wanted what ranks them: --hall HALL.json (perhaps --committee K), --proxy TEXT or --predictor FILE, "
+                f"one of these; got {count}"
             )
+        if count == 0:
+            return cls._universal(size)
         if hall is None and size is not None:
             raise click.UsageError("--committee: wanted --hall HALL.json, whose first formulas it takes")
         if (predictor := opened(fitted)) is not None:
             return cls(predictor.formulas, predictor=predictor)
         if hall is None:
             return cls((Evaluation(parse(str(text)), 0.0, 1),))
-        document = load_hall(hall)
+        return cls._of_hall(load_hall(hall), size)
+
+    @classmethod
+    def _universal(cls, size: int | None) -> Source:
+        """The hall that lies beside the code."""
+        from gp.hall_file import load_hall
+
+        if not UNIVERSAL.exists():
+            raise click.UsageError(
+                f"wanted what ranks them: --hall HALL.json, --proxy TEXT or --predictor FILE; {UNIVERSAL} is missing"
+            )
+        return replace(cls._of_hall(load_hall(UNIVERSAL), size), unasked=True)
+
+    def introduce(self) -> None:
+        """A line on what ranks, where the user named nothing."""
+        if self.unasked and self.hall is not None:
+            say(f"no --hall given: {'/'.join(UNIVERSAL.parts[-2:])} ranks, {self.name}; {_record(self.hall)}")
+
+    @classmethod
+    def _of_hall(cls, document: HallDocument, size: int | None) -> Source:
+        """Its first formulas."""
         if size is not None and size > len(document.proxies):
             raise click.UsageError(
                 f"--committee: got {size}, wanted at most {len(document.proxies)}, all of its formulas"
@@ -68,20 +95,22 @@ class Source:
         """Where space, build and features are from."""
         return self.predictor.provenance if self.predictor else self.hall
 
-    @property
-    def labels(self) -> BenchmarkRef | Provenance | None:
-        """The benchmark whose labels decided."""
+    @cached_property
+    def homes(self) -> tuple[Home, ...]:
+        """The benchmarks whose labels decided; none of a formula by its text."""
         if self.predictor is not None:
-            return self.predictor.provenance
-        return self.hall.benchmark if self.hall else None
+            return homes_of_predictor(self.predictor)
+        return homes_of_hall(self.hall) if self.hall else ()
 
     @property
     def direction(self) -> str:
         """What a higher score means, in words."""
-        if self.labels is None:
+        if not self.homes:
             return "higher is better, if more of this formula is: nobody measured its direction"
-        wanted = f"a {'higher' if self.labels.higher_is_better else 'lower'} {self.labels.metric}"
-        return f"higher is better: {wanted} is expected, as on {self.labels.name}"
+        if len(self.homes) == 1:
+            return f"higher is better: {self.homes[0].wanted} is expected, as on {self.homes[0].labels.name}"
+        asked = ", ".join(f"{home.labels.name} ({home.wanted})" for home in self.homes)
+        return f"higher is better, as on {asked}"
 
     @property
     def name(self) -> str:
@@ -93,31 +122,17 @@ class Source:
         return ("-" if self.formulas[0].sign < 0 else "") + self.formulas[0].proxy.text
 
     def home_of(self, architecture: Architecture) -> str | None:
-        """The space that the formulas were evolved on, if the architecture is of another one."""
-        return None if self.run is None or self.run.space == architecture.space else self.run.space
-
-    def benchmark(self) -> tuple[Architecture, ...]:
-        """The architectures of the benchmark that the formulas were evolved on; none where it cannot be read here."""
-        try:
-            if self.predictor is not None:
-                found = benchmark_of(self.predictor.provenance, None, None)
-            elif self.hall is not None:
-                found = load_for(self.hall, None, None)
-            else:
-                return ()
-        except ZcpError:
-            return ()
-        return found.architectures if self.labels and found.digest == self.labels.digest else ()
+        """The spaces that the formulas were evolved on, if the architecture is of another one."""
+        spaces = list(dict.fromkeys(home.space for home in self.homes))
+        return None if not spaces or architecture.space in spaces else ", ".join(spaces)
 
     def known(self) -> list[Architecture]:
-        """Those of them that the formulas were evolved on; says where it must be silent about them."""
-        if self.labels is None:
-            return []
-        everyone = self.benchmark()
-        seen = set(self.predictor.ids if self.predictor else self.hall.split.search if self.hall else ())
-        if not everyone:
-            say(f"{self.labels.name} is not here as it was: nothing tells which candidates are unlike it")
-        return [architecture for architecture in everyone if architecture.id in seen]
+        """The architectures that the formulas were evolved on; says where it must be silent about them."""
+        if missing := [home.labels.name for home in self.homes if not home.architectures]:
+            said = "is not here as it was" if len(missing) == 1 else "are not here as they were"
+            whom = "it" if len(missing) == 1 else "them"
+            say(f"{', '.join(missing)} {said}: nothing tells which candidates are unlike {whom}")
+        return [architecture for home in self.homes for architecture in home.known]
 
     def workshops(self, features: FeatureOptions) -> Workshops:
         """The workshop of each space, with the features of the hall's run where the user gives no others."""
@@ -135,21 +150,23 @@ class Source:
 
         return opened
 
-    def scorer(self, known: Sequence[Architecture], workshops: Workshops, progress: Progress | None) -> CandidateScorer:
-        """The scorer; a committee needs the architectures that its formulas were evolved on."""
+    def scorer(self, workshops: Workshops, progress: Progress | None) -> CandidateScorer:
+        """The scorer; a committee needs architectures that its formulas were evolved on, those of the first benchmark
+        that is here."""
         from fitness.candidates import CommitteeScorer, FormulaScorer, PredictorScorer
 
         if self.predictor is not None:
             return PredictorScorer(self.predictor)
         if self.size is None or self.hall is None:
             return FormulaScorer(self.formulas[0])
-        if not known:
-            name = self.hall.benchmark.name
+        home = next((home for home in self.homes if home.known), None)
+        if home is None:
+            names = " or ".join(home.labels.name for home in self.homes)
             raise click.UsageError(
-                f"--committee: wanted {name}, among whose architectures it places candidates; fetch it"
+                f"--committee: wanted {names}, among whose architectures it places candidates; fetch it"
             )
         proxies = [formula.proxy for formula in self.formulas]
-        return CommitteeScorer(self.formulas, workshops(self.hall.space).exact_scores(proxies, known, progress))
+        return CommitteeScorer(self.formulas, workshops(home.space).exact_scores(proxies, home.known, progress))
 
     def predictions(self, architectures: Sequence[Architecture], workshops: Workshops) -> dict[Architecture, Interval]:
         """The 90% interval that a predictor gives, in the metric's unit; none of a formula."""
@@ -159,3 +176,13 @@ class Source:
         scores = workshops(self.predictor.provenance.space).exact_scores(proxies, architectures)
         said = self.predictor.predict(architectures, scores.reshape(len(proxies), len(architectures)))
         return {a: Interval(*ends) for a, *ends in zip(architectures, said.low, said.high, strict=True)}
+
+
+def _record(hall: HallDocument) -> str:
+    """On which benchmarks a hall was evolved, and what its first formula has on each."""
+    first = [(hall.benchmark.name, hall.proxies[0].holdout)]
+    found = first + [(case.benchmark.name, case.figures[0]["holdout"]) for case in hall.others]
+    tau = [None if figures is None else figures.get("kendall") for _, figures in found]
+    said = [f"{name} {'-' if t is None else f'{t:.3f}'}" for (name, _), t in zip(found, tau, strict=True)]
+    whose = "its" if len(hall.proxies) == 1 else "its first formula's"
+    return f"evolved on {len(found)} benchmarks, {whose} held-out tau-b there: {', '.join(said)}"

@@ -273,7 +273,8 @@ def test_lines_without_a_header_are_of_the_named_space(lines: Path, tmp_path: Pa
 
 RECORD = '{"id": "a", "config": {"n_layer": 2, "d_model": 64, "n_head": 4}}\n'
 MISTAKES: list[tuple[tuple[str, ...], dict[str, str], str]] = [
-    (("x.jsonl",), {"x.jsonl": RECORD}, "wanted what ranks them: --hall HALL.json"),
+    ((), {}, "wanted candidates: files or folders, or --sample N --space NAME"),
+    (("--committee", "99", "x.jsonl"), {"x.jsonl": RECORD}, "--committee: got 99, wanted at most 10"),
     (("--hall", "H"), {}, "wanted candidates: files or folders, or --sample N --space NAME"),
     (("--hall", "H", "--proxy", TEXTS[0], "x"), {}, "wanted what ranks them"),
     (("--proxy", TEXTS[0], "--committee", "2", "x"), {}, "--committee: wanted --hall"),

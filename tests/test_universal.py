@@ -1,0 +1,117 @@
+"""The formula that ranks where the user names none: found beside the code, introduced in a line, for every space."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import tiny_config
+from test_models_hf import FAMILIES
+
+import cli
+from commands import source
+from commands.homes import homes_of_hall
+from gp.hall_file import HallDocument, load_hall
+from models.architecture import Architecture
+from models.candidates import drawn_candidates
+
+UNIVERSAL = Path(__file__).resolve().parent.parent / "proxies" / "universal.json"
+
+
+@pytest.fixture(scope="module")
+def universal() -> HallDocument:
+    return load_hall(UNIVERSAL)
+
+
+@pytest.fixture(scope="module")
+def everywhere(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two candidates as JSON lines and a configuration of Hugging Face."""
+    folder = tmp_path_factory.mktemp("candidates")
+    rng = random.Random(5)
+    lines: list[dict[str, Any]] = [{"schema": 1, "space": "gpt2"}]
+    lines += [{"id": f"g{i}", "config": tiny_config(rng)} for i in range(2)]
+    (folder / "gpt2.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "llama").mkdir()
+    (folder / "llama" / "config.json").write_text(json.dumps({"model_type": "llama", **FAMILIES["llama"]}))
+    return [str(folder / "gpt2.jsonl"), str(folder / "llama")]
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("bank"))
+
+
+def test_rank_without_a_hall_says_what_ranks_and_does_it_in_any_folder(
+    universal: HallDocument, everywhere: list[str], bank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["rank", *everywhere, "--bank", bank, "--devices", "cpu", "--format", "json"]) == 0
+    said = capfd.readouterr()
+    first, answer = universal.proxies[0], json.loads(said.out)
+    (line,) = (
+        line for line in said.err.splitlines() if line.startswith("no --hall given: proxies/universal.json ranks")
+    )
+    assert first.proxy.text in line and first.holdout
+    names = [universal.benchmark.name, *(case.benchmark.name for case in universal.others)]
+    held = [first.holdout, *(case.figures[0]["holdout"] for case in universal.others)]
+    assert len(names) > 1 and f"evolved on {len(names)} benchmarks" in line
+    for name, figures in zip(names, held, strict=True):
+        assert figures and f"{name} {figures['kendall']:.3f}" in line and name in answer["direction"]
+    assert answer["formulas"] == [first.proxy.text] and answer["signs"] == [first.sign]
+    assert {row["space"] for row in answer["rows"]} == {"gpt2", "hf"}
+    assert all(row["score"] is not None for row in answer["rows"])
+
+
+def test_the_same_file_by_name_gives_the_same_scores_and_no_introduction(
+    everywhere: list[str], bank: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["rank", *everywhere, "--bank", bank, "--devices", "cpu", "--format", "jsonl"]
+    assert cli.main(words) == 0
+    silent = capfd.readouterr()
+    assert cli.main([*words, "--hall", str(UNIVERSAL)]) == 0
+    named = capfd.readouterr()
+    assert silent.out == named.out and "no --hall given" in silent.err and "no --hall given" not in named.err
+
+
+@pytest.mark.parametrize("space", ["gpt2", "llama", "flexibert"])
+def test_a_candidate_is_foreign_only_where_no_benchmark_has_its_space(space: str) -> None:
+    ranking = source.Source.of(None, None, None)
+    homes = {home.space for home in ranking.homes}
+    (candidate,) = drawn_candidates(space, 1, 0)
+    assert (ranking.home_of(candidate) is None) == (space in homes)
+    assert ranking.home_of(Architecture.create("x", "hf", {})) == ", ".join(
+        dict.fromkeys(home.space for home in ranking.homes)
+    )
+
+
+def test_every_benchmark_of_the_search_tells_what_is_usual(universal: HallDocument) -> None:
+    homes = homes_of_hall(universal)
+    splits = [universal.split, *(case.split for case in universal.others)]
+    for home, split in zip(homes, splits, strict=True):
+        if home.architectures:
+            assert sorted(a.id for a in home.known) == sorted(split.search)
+    assert sum(bool(home.architectures) for home in homes) >= 2  # gpt2-mini and the LLaMA ones are embedded
+
+
+@pytest.mark.parametrize("space", ["gpt2", "llama"])
+def test_select_without_a_hall_searches_any_space_of_the_hall(
+    space: str, bank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ZCP_DATA", str(tmp_path))  # the embedded benchmarks alone, of small networks
+    words = ["--space", space, "--budget", "params=60K", "--networks", "3", "--population", "2", "--format", "json"]
+    assert cli.main(["select", *words, "--bank", bank, "--devices", "cpu"]) == 0
+    said = capfd.readouterr()
+    assert json.loads(said.out)["rows"] and said.err.count("no --hall given: proxies/universal.json ranks") == 1
+
+
+def test_a_checkout_without_the_file_asks_for_one(
+    everywhere: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(source, "UNIVERSAL", tmp_path / "universal.json")
+    assert cli.main(["rank", *everywhere]) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1 and "wanted what ranks them: --hall HALL.json" in error and "is missing" in error
