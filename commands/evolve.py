@@ -139,7 +139,7 @@ def _settings(
     (name, benchmark), *others = asked
     for _, each in asked:
         draw_split(each, search_size, search.seed)  # what it refuses is refused before anything is made
-workshops = [features.of_space(each.space, benchmark.space).open(each.space) for _, each in asked]
+    workshops = [features.of_space(each.space, benchmark.space).open(each.space) for _, each in asked]
     for (_, each), workshop in zip(asked, workshops, strict=True):
         workshop.check_weights(each.architectures[0])  # before the run has a folder
     tokens = [workshop.batch.digest for workshop in workshops]
