@@ -16,7 +16,9 @@ from commands import source
 from commands.homes import homes_of_hall
 from gp.hall_file import HallDocument, load_hall
 from models.architecture import Architecture
+from models.benchmarks.origins import load_benchmark
 from models.candidates import drawn_candidates
+from models.spaces import SPACES
 
 UNIVERSAL = Path(__file__).resolve().parent.parent / "proxies" / "universal.json"
 
@@ -75,6 +77,21 @@ def test_the_same_file_by_name_gives_the_same_scores_and_no_introduction(
     assert cli.main([*words, "--hall", str(UNIVERSAL)]) == 0
     named = capfd.readouterr()
     assert silent.out == named.out and "no --hall given" in silent.err and "no --hall given" not in named.err
+
+
+def test_a_llama_has_the_same_score_block_by_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ZCP_DATA", str(tmp_path))
+    smallest = min(load_benchmark("llama-mini").architectures, key=lambda a: SPACES["llama"].parameters(a).total)
+    line = {"id": "small", "config": dict(smallest.config)}
+    (tmp_path / "llama.jsonl").write_text(json.dumps(line) + "\n")
+    words = ["rank", str(tmp_path / "llama.jsonl"), "--space", "llama", "--devices", "cpu", "--format", "jsonl"]
+    scores = []
+    for how in ("--stream", "--whole"):
+        assert cli.main([*words, how, "--bank", str(tmp_path / how)]) == 0
+        scores.append(json.loads(capfd.readouterr().out)["score"])
+    assert scores[0] is not None and scores[0] == pytest.approx(scores[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("space", ["gpt2", "llama", "flexibert"])
