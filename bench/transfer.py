@@ -31,6 +31,8 @@ SHORT: dict[str, Any] = {"iterations": 600, "n_unary": 1, "folds": 0, "branches"
 UNIVERSAL: dict[str, Any] = {**SHORT, "nested": True, "champion": "consensus", "operators": ("product",)}
 SETTINGS: dict[str, dict[str, Any]] = {
     "universal": UNIVERSAL,
+    "universal, retest .95": {**UNIVERSAL, "retest": 0.95},
+    "universal, retest .99": {**UNIVERSAL, "retest": 0.99},
     "universal, fittest": {**UNIVERSAL, "champion": "fittest"},
     "universal, any join": {name: value for name, value in UNIVERSAL.items() if name != "operators"},
     "universal, not held to growth": {**UNIVERSAL, "nested": False},

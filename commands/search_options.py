@@ -82,6 +82,8 @@ search_options = gathered(
                  help="How the agreements with several benchmarks are joined."),
     click.option("--nested", is_flag=True,
                  help="Prefer formulas that say more of a network when one of its sizes grows alone; needs no labels."),
+    click.option("--retest", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+                 help="Least rho of a formula between two initialisations of a few networks."),
     click.option("--champion", type=Name("fittest", "consensus"), default="fittest", show_default=True,
                  help="Which formula leads the hall of fame; consensus: the one nearest to the mean ranking of all."),
     click.option("--constants", is_flag=True, help="Fit a constant for each branch that is added or taken off."),

@@ -9,6 +9,7 @@ from typing import Any
 
 from fitness.across import WAYS
 from fitness.objectives import OBJECTIVES
+from fitness.tables.probes import RETEST
 from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.variation import MUTATED, MUTATIONS
 from primitives.grammar import MAX_CHAIN
@@ -42,13 +43,13 @@ class SearchConfig:
 
     `n_unary` operators stand in each branch; `crossover` and `mutation` are probabilities; parents come from the best
     `selection_ratio` of the population under lpzero; `inputs`, `aggregates`, `joins`, `operators` and `branches` say
-    what the grammar may use, `mutations` which ones are drawn, all alike; `pps` switches the validity rules; a
-    generation of memetic is a `brood` of children and `sweeps` sweeps, and before it a cross-validation over `folds`
-    says whether coarse formulas are better, each level of which is shared by at least `coarse` of the architectures
-    (never with folds 0 or coarse 0); a formula that fails is varied again at most `tries` times; `constants` are
-    fitted to what is added up, in every evaluation; `across` joins the agreements with several benchmarks; `nested`
-    takes off what a formula lacks of growing with nested networks; `champion` is the fittest formula of the hall of
-    fame or the one nearest to their mean ranking.
+    what the grammar may use, `mutations` which ones are drawn, all alike; `pps` switches the validity rules, one of
+    which wants rho of `retest` between two initialisations; a generation of memetic is a `brood` of children and
+    `sweeps` sweeps, and before it a cross-validation over `folds` says whether coarse formulas are better, each level
+    of which is shared by at least `coarse` of the architectures (never with folds 0 or coarse 0); a formula that
+    fails is varied again at most `tries` times; `constants` are fitted to what is added up, in every evaluation;
+    `across` joins the agreements with several benchmarks; `nested` takes off what a formula lacks of growing with
+    nested networks; `champion` is the fittest formula of the hall of fame or the one nearest to their mean ranking.
     """
 
     seed: int = 42
@@ -77,6 +78,7 @@ class SearchConfig:
     nested: bool = False
     champion: str = "fittest"
     operators: tuple[str, ...] = tuple(BINARY)
+    retest: float = RETEST
 
     def __post_init__(self) -> None:
         self._check_integer("seed", 0, 2**63 - 1)
@@ -91,7 +93,7 @@ class SearchConfig:
             raise BadConfig("folds", 1, "0, or at least 2")
         self._check_integer("hall_size", 1, 1000)
         self._check_integer("tries", 1, _MILLION)
-        for name in ("crossover", "mutation", "selection_ratio", "coarse"):
+        for name in ("crossover", "mutation", "selection_ratio", "coarse", "retest"):
             self._check_share(name)
         if self.crossover + self.mutation == 0:
             raise BadConfig("mutation", self.mutation, "more than 0 when crossover is 0")
@@ -175,7 +177,7 @@ PUBLISHED: dict[str, Any] = {
 
 _YOUNG = {
     name: getattr(SearchConfig, name)
-    for name in ("mutations", "constants", "across", "nested", "champion", "operators")
+    for name in ("mutations", "constants", "across", "nested", "champion", "operators", "retest")
 }
 
 

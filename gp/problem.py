@@ -82,7 +82,7 @@ class SearchProblem:
             table = branch_table(seen, first.workshop, progress)
         predict = None
         if config.pps:
-            predict = first_broken([_probes(case.seen, case.workshop, progress) for case in cases])
+            predict = first_broken([_probes(case.seen, case.workshop, progress, config.retest) for case in cases])
         return cls(table, target, config.objective, predict, jobs, architectures=seen, constants=config.constants)
 
     def scores(self, proxies: Sequence[Proxy]) -> np.ndarray:
@@ -143,12 +143,12 @@ def is_coarse(scores: np.ndarray, share: float) -> np.ndarray:
     return (shared >= max(2, share * count)) & (shared < count) & (narrowest(scores) >= CLEAR)
 
 
-def _probes(seen: Sequence[Architecture], workshop: Workshop, progress: Progress | None) -> Probes:
+def _probes(seen: Sequence[Architecture], workshop: Workshop, progress: Progress | None, least: float) -> Probes:
     """A few of the architectures under two initialisations; those that overflow under the second are left out."""
     retest, chosen = second_initialisation(workshop), probed(seen)
     bad = overflowing(chosen, retest, progress)
     chosen = [architecture for architecture in chosen if architecture.id not in bad]
-    return Probes(branch_table(chosen, workshop), branch_table(chosen, retest))
+    return Probes(branch_table(chosen, workshop), branch_table(chosen, retest), least)
 
 
 def probed(seen: Sequence[Architecture]) -> Sequence[Architecture]:

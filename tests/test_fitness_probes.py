@@ -82,3 +82,11 @@ def test_many_formulas_break_the_probe_rules_that_each_breaks_alone(
 def test_every_probe_rule_is_broken_by_some_formula(tables: tuple[BranchTable, BranchTable]) -> None:
     assert set(Probes(*tables).violations(drawn(400, 0))) == {None, *PROBE_RULES}
     assert Probes(*tables).violations([]) == []
+
+
+def test_a_search_can_want_more_of_a_second_initialisation(tables: tuple[BranchTable, BranchTable]) -> None:
+    proxies = drawn(200, 1)
+    few, many = (Probes(*tables, least).violations(proxies) for least in (RETEST, 0.999))
+    refused = [new for old, new in zip(few, many, strict=True) if old is None and new is not None]
+    assert set(refused) == {"probe_noise"}
+    assert all(new == old for old, new in zip(few, many, strict=True) if old is not None)

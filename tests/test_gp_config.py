@@ -135,7 +135,7 @@ CHANGES = {
 }  # fmt: skip
 READ_BY_LPZERO = {"selection_ratio": 0.9}
 READ_BY_EVALUATE = {"objective", "constants", "across", "nested"}  # tests/test_gp_constants, test_across, test_nested
-READ_BY_THE_CHOICE = {"folds", "coarse", "champion"}  # tests/test_gp_choice.py
+READ_BY_THE_CHOICE = {"folds", "coarse", "champion", "retest"}  # tests/test_gp_choice.py
 
 
 def test_every_setting_is_tested_for_an_effect():
@@ -154,7 +154,7 @@ def test_every_setting_changes_the_search(algorithm, field):
 
 
 @pytest.mark.parametrize(
-    "name", ["seed", "iterations", "population", "n_unary", "objective", "algorithm", "branches", "brood", "sweeps", "folds", "coarse", "hall_size"],
+    "name", ["seed", "iterations", "population", "n_unary", "objective", "algorithm", "branches", "brood", "sweeps", "folds", "coarse", "hall_size", "retest"],
 )  # fmt: skip
 def test_the_command_has_the_defaults_of_a_search(name: str) -> None:
     from commands.evolve import evolve

@@ -16,19 +16,20 @@ from primitives.proxy import Proxy
 
 __all__ = ["PROBE_RULES", "RETEST", "Probes", "first_broken"]
 
-RETEST = 0.5  # least Spearman's rho between two initialisations of the probes
+RETEST = 0.5  # least Spearman's rho between two initialisations of the probes, where a search says nothing else
 PROBE_RULES = {
     "probe_invalid": "the score is not a finite number on a probe architecture",
     "probe_constant": "all probe architectures get the same score",
-    "probe_noise": f"a second initialisation ranks the probes differently (rho below {RETEST})",
+    "probe_noise": f"a second initialisation ranks the probes differently (rho below {RETEST}, or --retest)",
 }
 
 
 class Probes:
-    """Two initialisations of the same few architectures, by which formulas are tried."""
+    """Two initialisations of the same few architectures, by which formulas are tried; `retest` is the least rho
+    between the two rankings."""
 
-    def __init__(self, first: BranchTable, second: BranchTable) -> None:
-        self.first, self.second = first, second
+    def __init__(self, first: BranchTable, second: BranchTable, retest: float = RETEST) -> None:
+        self.first, self.second, self.retest = first, second, retest
 
     def violations(self, proxies: Sequence[Proxy]) -> list[str | None]:
         """For each formula the name of the first probe rule that it breaks, or None."""
@@ -44,7 +45,7 @@ class Probes:
         rho[usable] = row_by_row(first[usable], second[usable])
         for is_finite, is_constant, agreement in zip(finite, constant, rho, strict=True):
             rule = "probe_invalid" if not is_finite else "probe_constant" if is_constant else None
-            found.append(rule or ("probe_noise" if agreement < RETEST else None))
+            found.append(rule or ("probe_noise" if agreement < self.retest else None))
         return found
 
 
