@@ -135,8 +135,12 @@ def _settings(
 ) -> RunSettings:  # fmt: skip
     from gp.runs.run import RunSettings
     from gp.runs.settings import RunCase
+    from models.nested import NESTED
 
     (name, benchmark), *others = asked
+    if search.nested and not any(each.space in NESTED for _, each in asked):
+        wanted = f"wanted one of {', '.join(NESTED)} among them"
+        raise click.UsageError(f"--nested: got the space {benchmark.space}, {wanted}")
     for _, each in asked:
         draw_split(each, search_size, search.seed)  # what it refuses is refused before anything is made
     workshops = [features.of_space(each.space, benchmark.space).open(each.space) for _, each in asked]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from test_cli import SMALL, zcp
 
+import cli
 from fitness.across import AcrossTarget
 from fitness.evaluation import Split
 from fitness.features.workshop import Workshop
@@ -124,6 +125,22 @@ def test_a_search_held_to_growth_says_so_in_its_hall(tiny_benchmark: Path, tmp_p
     assert done.returncode == 0 and "and of nested networks" in done.stderr, done.stderr
     config = json.loads((out / "hall_of_fame.json").read_text())["config"]
     assert config["search"]["nested"] is True
+
+
+def test_a_space_without_families_is_refused_before_a_run_has_a_folder(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sizes = {"model_type": "llama", "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 256}
+    lines = [{"schema": 1, "space": "hf", "metric": "loss", "higher_is_better": False}]
+    lines += [{"id": f"n{i}", "config": {**sizes, "hidden_size": 8 * (i + 1)}, "loss": 1 / (i + 1)} for i in range(24)]
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code = cli.main(
+        ["evolve", "--benchmark", str(path), "--search-size", "12", "--nested", "--out", str(tmp_path / "run")]
+    )
+    error = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert code == 2 and len(error) == 1 and not (tmp_path / "run").exists()
+    assert "--nested: got the space hf, wanted one of gpt2, llama, flexibert among them" in error[0]
 
 
 def test_constants_are_not_fitted_to_networks_without_labels() -> None:
