@@ -4,6 +4,7 @@ evaluation.py   a formula with its fitness and sign; the split it is measured on
 objectives.py   what a search maximises
 ranking.py      rank statistics
 across.py       several benchmarks at once: the mean or the worst of the agreements
+growth.py       whether scores grow when one size of a network grows alone
 protocol.py     what is reported of scores on search split, held-out and all architectures
 replay.py       formulas scored on a benchmark; committees
 candidates.py   scores of architectures that nobody measured; positions.py: where a value stands among others

@@ -3,6 +3,7 @@
 architecture.py  `Architecture`: a frozen description of a transformer; `BadArchitecture` for one that cannot be built
 spaces/          `SPACES` by name; each checks, samples, counts and builds its architectures
 candidates.py    `read_candidates`: architectures that nobody measured, from files of every layout
+nested.py        families of nested networks: one size grows, all else stays
 tokens.py        `TokenBatch`: the text that untrained networks are shown
 benchmarks/      `load_benchmark` by name or path; `Benchmark`: architectures with their quality; `BadBenchmark`
 training/        the embedded benchmark: small architectures trained here, and how noisy what they reach is

@@ -197,3 +197,13 @@ def test_a_formula_that_tells_nothing_apart_in_a_benchmark_is_no_nearer_there() 
     rows = [[1, 2, 3, 4, 1, 1, 1], [1, 2, 3, 4, 1, 2, 3], [1, 2, 3, 4, 1, 3, 2]]
     hall, problem = ranked_by(rows, (1, 1, 1))
     assert led_by_consensus(hall, problem, np.array(rows, dtype=float)).champions[0].ranking == "1"
+
+
+@pytest.mark.parametrize(("champion", "first"), [("fittest", "mean[ A ]"), ("consensus", "mean[ W ]")])
+def test_exact_scores_decide_which_formula_leads(champion: str, first: str) -> None:
+    problem = SearchProblem(None, RankTarget.create(np.arange(5.0)))  # type: ignore[arg-type]
+    texts = ("mean[ A ]", "mean[ W ]", "mean[ G ]")
+    found = [Evaluation(parse(text), 0.5, 1, text, found_at=i) for i, text in enumerate(texts)]
+    scores = np.array([[1, 2, 3, 4, 5], [2, 1, 3, 4, 5], [2, 1, 4, 3, 5]], dtype=float)
+    judged = PreparedSearch(problem, None, replace(SMALL, champion=champion)).judged(found, scores)
+    assert judged.champions[0].proxy.text == first and len(judged.champions) == 3

@@ -192,6 +192,10 @@ def test_batches_of_formulas_are_worth_what_each_is_worth_alone(problem: SearchP
 
 def test_a_search_joins_branches_by_the_operators_it_may_use(problem: SearchProblem) -> None:
     config = SearchConfig(iterations=60, population=16, brood=12, n_unary=1, inputs=("A", "W"), operators=("product",))
-    found = PreparedSearch.of(problem, config).evolve().state.population
+    prepared = PreparedSearch.of(problem, config)
+    assert prepared.sweeper is not None
+    best, _ = prepared.sweeper(parse("last[ exp(A) ]"), 1)
+    assert {proxy.base.binary for proxy in best} == {"product"}
+    found = prepared.evolve().state.population
     joins = [join for member in found for join in ("sum(", "difference(", "product(") if join in member.canonical.text]
     assert set(joins) == {"product("}

@@ -114,6 +114,18 @@ def test_a_problem_scores_nested_networks_behind_the_others(case: Case) -> None:
     assert len(problem.only(np.arange(6)).scores([proxy])[0]) == 6
 
 
+def test_probes_want_as_much_repetition_as_the_search_says(case: Case) -> None:
+    texts = [f"{a}[ {o}({i}) ]" for a in ("mean", "last") for o in ("abs", "exp", "to_mean") for i in "AJGHS"]
+    kept = []
+    for least in (0.5, 1.0):
+        predict = SearchProblem.of([case], SearchConfig(n_unary=1, retest=least)).predict
+        assert predict is not None
+        kept.append(
+            {text for text, rule in zip(texts, predict([parse(t) for t in texts]), strict=True) if rule is None}
+        )
+    assert kept[1] < kept[0]
+
+
 def test_nested_networks_have_fresh_weights_of_the_first_build(tmp_path: Path) -> None:
     trained = Workshop.open("llama", build="as_trained", devices="cpu", bank=tmp_path)
     assert trained.fresh().bank.key == Workshop.open("llama", devices="cpu", bank=tmp_path).bank.key

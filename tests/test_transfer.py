@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib.image
 import numpy as np
 import pytest
+from scipy import stats
 
 import cli
 from fitness.features.workshop import Workshop
@@ -108,6 +109,13 @@ def test_the_fixed_ranking_is_the_best_one_on_the_splits_with_its_sign(
     only_here = [{**pools[0], "unknown elsewhere": cases[0].benchmark.quality}, pools[1]]
     assert best_fixed(only_here, cases, "mean") == ("good", turn)
     assert best_fixed([{}, pools[1]], cases, "mean") is None
+
+
+def test_a_count_that_does_not_grow_with_every_size_is_passed_over_for_one_that_does(cases: list[Case]) -> None:
+    quality = [stats.rankdata(c.benchmark.quality) for c in cases]
+    pools = [{"depth": q, "#params": q + 3 * (np.arange(len(q)) % 3)} for q in quality]
+    assert best_fixed(pools, cases, "mean") == ("depth", 1)
+    assert best_fixed(pools, cases, "mean", grows=True) == ("#params", 1)
 
 
 def test_equal_scores_count_nothing_and_a_missing_score_leaves_none() -> None:
