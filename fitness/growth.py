@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fitness.evaluation import dense_ranks
-from models.nested import SIZES, Family
+from models.nested import SIZES, NestedFamily
 
 __all__ = ["WANTED", "GrowthTarget"]
 
@@ -25,7 +25,7 @@ class GrowthTarget:
     sizes: np.ndarray
 
     @classmethod
-    def create(cls, families: Sequence[Family], start: int) -> GrowthTarget:
+    def create(cls, families: Sequence[NestedFamily], start: int) -> GrowthTarget:
         """The steps of families whose networks stand one after another from column `start` on."""
         steps, sizes, at = list[tuple[int, int]](), list[int](), start
         for family in families:

@@ -16,7 +16,7 @@ from fitness.predictors.numbers import COUNTS, number_table
 from fitness.ranking import RankTarget
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
-from models.nested import NESTED, Family, nested_families
+from models.nested import NESTED, NestedFamily, nested_families
 from primitives.proxy import Proxy
 
 __all__ = ["Case", "Nested", "nested_of"]
@@ -55,7 +55,7 @@ class Nested:
     """The families of nested networks of a space, and where their features come from."""
 
     workshop: Workshop
-    families: tuple[Family, ...]
+    families: tuple[NestedFamily, ...]
 
     @property
     def seen(self) -> list[Architecture]:

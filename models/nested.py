@@ -14,7 +14,7 @@ from typing import Any
 from models.architecture import Architecture
 from models.spaces import SPACES
 
-__all__ = ["NESTED", "SIZES", "Family", "nested_families"]
+__all__ = ["NESTED", "SIZES", "NestedFamily", "nested_families"]
 
 SIZES = ("depth", "width", "ffn")
 SHARES = (0.5, 1.0)  # of the size of the largest of a family
@@ -23,7 +23,7 @@ DEPTHS, WIDTHS, FFN = (4, 8), (64, 128, 256), (1, 2, 4)  # of the largest; feed-
 
 
 @dataclass(frozen=True)
-class Family:
+class NestedFamily:
     """Networks in rising order of one size."""
 
     size: str
@@ -71,7 +71,7 @@ NESTED: dict[str, Growth] = {
 """The spaces that have families."""
 
 
-def nested_families(space: str, length: int) -> tuple[Family, ...]:
+def nested_families(space: str, length: int) -> tuple[NestedFamily, ...]:
     """The families of a space, TIMES for each of SIZES, always the same ones, whose networks read sequences of
     `length` bytes. The largest have 4 or 8 blocks and are 64 to 256 wide."""
     rng, found = random.Random(f"nested:{space}"), []
@@ -80,7 +80,7 @@ def nested_families(space: str, length: int) -> tuple[Family, ...]:
         for size in SIZES:
             configs = [_smaller(space, largest, size, share) for share in SHARES]
             members = [SPACES[space].architecture(f"{size}-{number}-{i}", c) for i, c in enumerate(configs)]
-            found.append(Family(size, tuple(members)))
+            found.append(NestedFamily(size, tuple(members)))
     return tuple(found)
 
 

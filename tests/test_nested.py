@@ -21,16 +21,16 @@ from gp.config import BadConfig, SearchConfig
 from gp.problem import SearchProblem
 from models.architecture import Architecture
 from models.benchmarks.origins import load_benchmark
-from models.nested import NESTED, SIZES, Family, nested_families
+from models.nested import NESTED, SIZES, NestedFamily, nested_families
 from models.spaces import DRAWABLE, SPACES
 from primitives.grammar import parse
 
 QUALITY = np.arange(6.0)
 
 
-def family(size: str, count: int) -> Family:
+def family(size: str, count: int) -> NestedFamily:
     config = SPACES["gpt2"].architecture("x", nested_families("gpt2", 8)[0].architectures[0].config).config
-    return Family(size, tuple(Architecture.create(f"{size}{i}", "gpt2", dict(config)) for i in range(count)))
+    return NestedFamily(size, tuple(Architecture.create(f"{size}{i}", "gpt2", dict(config)) for i in range(count)))
 
 
 def growth(start: int = 6) -> GrowthTarget:
