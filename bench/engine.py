@@ -24,7 +24,6 @@ from typing import Any
 import psutil
 
 from bench.extraction import content
-from bench.loopback import Loopback
 from engine.cluster import Cluster
 from engine.crew import Crew
 from engine.protocol import Engine
@@ -32,6 +31,7 @@ from fitness.features.bank import FeatureBank
 from fitness.features.workshop import NEEDS, Workshop
 from models.architecture import Architecture
 from models.benchmarks.origins import load_benchmark
+from tests.robustness.loopback import Loopback
 
 PARTS = 10
 

@@ -17,7 +17,7 @@ from holding import start, stopped
 from test_cli import ROOT, zcp
 
 import cli
-from bench.small import write_yaml
+from tests.robustness.small import write_yaml
 
 FEATURES = ["--batch", "2", "--seq-len", "24", "--devices", "cpu"]
 

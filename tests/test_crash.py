@@ -15,9 +15,9 @@ from holding import start as held
 from holding import stopped
 
 import cli
-from bench.crashes import Study, contents, difference, start, study
-from bench.small import evolve_here
 from commands.live import live
+from tests.robustness.crashes import Study, contents, difference, start, study
+from tests.robustness.small import evolve_here
 
 ITERATIONS = 200
 

@@ -16,14 +16,14 @@ import pytest
 from holding import read_until
 
 import cli
-from bench.crashes import contents, difference, start
-from bench.loopback import ROOT, Loopback, wait_until
-from bench.small import SEARCH, write_jsonl
 from fitness.features.visit import SketchTaker, Visit
 from models.architecture import Architecture
 from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES
 from models.tokens import TokenBatch
+from tests.robustness.crashes import contents, difference, start
+from tests.robustness.loopback import ROOT, Loopback, wait_until
+from tests.robustness.small import SEARCH, write_jsonl
 
 pytest.importorskip("distributed", reason="dask is not installed: pip install -r requirements-cluster.txt")
 FEATURES = ["--batch", "2", "--seq-len", "24"]

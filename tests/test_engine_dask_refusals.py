@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 import cli
-from bench.loopback import ROOT, Loopback
-from bench.small import write_jsonl
 from engine import BadDevice, Cluster, ClusterError, Need
 from engine.connection import address_of
 from engine.devices import MIXED, check_devices, kind_of
 from engine.hands import greeted
 from fitness.features.bank import FeatureKey
 from fitness.features.workshop import NEEDS, Workshop
+from tests.robustness.loopback import ROOT, Loopback
+from tests.robustness.small import write_jsonl
 
 EXTRACT = ("extract", "--batch", "2", "--seq-len", "24")
 

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 import cli
-from bench.small import FEATURES, SEARCH
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.figures import Figure, formula_scores
 from fitness.features.soundness import Unsound, overflowing, screen
@@ -27,6 +26,7 @@ from models.spaces.gpt2 import Gpt2Space
 from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.invalid import Invalid
+from tests.robustness.small import FEATURES, SEARCH
 
 
 class LoudSpace(Gpt2Space):

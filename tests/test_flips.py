@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.flips import run
+from tests.robustness.flips import run
 
 
 def test_every_flipped_bit_is_noticed_or_without_effect() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.fuzz import run
+from tests.robustness.fuzz import run
 
 
 def test_hostile_input_is_answered_in_a_sentence(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """docs/guide.md, README.md, the examples and the notebook: what they say is there, and the cheap part of it runs here;
-`.ci/run` runs all of the guide (`python -m bench.guide`)."""
+`.ci/run` runs all of the guide (`python -m tests.robustness.guide`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 import pytest
 
 import cli
-from bench.guide import (
+from tests.robustness.guide import (
     COMMANDS,
     FAMILIES,
     GUIDE,
@@ -75,7 +75,7 @@ def test_the_flags_in_the_table_of_commands_exist(row: tuple[str, str]) -> None:
 
 
 def test_ci_runs_every_block_of_the_guide_and_the_blocks_of_the_readme() -> None:
-    assert "python -m bench.guide" in CI and "README.md has no test command" in CI
+    assert "python -m tests.robustness.guide" in CI and "README.md has no test command" in CI
     assert len(lines_of(README)) == 2 and len(IN_README) == 1
     assert all(mark for mark, _ in PYTHON.findall(GUIDE)) and len(PYTHON.findall(GUIDE)) == 3
     program = script_of_all()

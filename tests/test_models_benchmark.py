@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from bench.small import write_yaml
 from models.benchmarks.benchmark import BadBenchmark
 from models.benchmarks.layouts import read_benchmark
 from models.benchmarks.origins import ORIGINS, fetch, find, load_benchmark, verify
 from storage.files import BadFile
+from tests.robustness.small import write_yaml
 
 
 def test_the_published_folder_is_read_whole(published: Path) -> None:

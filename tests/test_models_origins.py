@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.small import write_yaml
 from models.benchmarks import origins
 from models.benchmarks.benchmark import BadBenchmark
 from models.benchmarks.layouts import read_benchmark
 from models.benchmarks.origins import ORIGINS, fetch, find, load_benchmark
+from tests.robustness.small import write_yaml
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.mutants import ROOT, TESTS
-from bench.syntax import mutants
+from tests.robustness.mutants import ROOT, TESTS
+from tests.robustness.syntax import mutants
 
 
 @pytest.mark.parametrize(

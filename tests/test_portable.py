@@ -12,11 +12,11 @@ import sympy
 import torch
 
 import cli
-from bench.portable import differences, ours, random_formulas, theirs
 from gp.hall_file import load_hall
 from primitives import AGGREGATION, BINARY, UNARY, Kind, Unary, parse, score
 from primitives.proxy import BadProxy, Proxy
 from report.portable.emission import as_sympy_module, as_torch_module
+from tests.robustness.portable import differences, ours, random_formulas, theirs
 
 ROOT = Path(__file__).resolve().parent.parent
 HALLS = sorted((ROOT / "proxies").glob("*.json"))

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 
 import cli
-from bench.browser import NoBrowser, Tab, chromium
-from bench.report import hovered, sorted_column
 from gp.hall_file import HallDocument, load_hall
 from models.architecture import Architecture
 from models.spaces import SPACES
@@ -21,6 +19,8 @@ from primitives import Invalid, parse, score
 from report.pages.evidence import _per_block, parts_of
 from report.pages.page import LONGEST, chart_text, shown
 from report.pages.recommendation import front_of, recommended
+from tests.robustness.browser import NoBrowser, Tab, chromium
+from tests.robustness.report import hovered, sorted_column
 
 ROOT = Path(__file__).resolve().parent.parent
 HOSTILE = (

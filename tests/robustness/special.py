@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.small import FEATURES
-from bench.watch import WATCH
 from fitness.features.bank import FeatureBank
 from gp.runs.files import RunFiles
 from storage.files import write_atomic
+from tests.robustness.small import FEATURES
+from tests.robustness.watch import WATCH
 
 if TYPE_CHECKING:
-    from bench.targets import Targets
+    from tests.robustness.targets import Targets
 
 __all__ = ["FINE", "PLACES", "SPECIAL"]
 

@@ -1,4 +1,6 @@
-"""Every command and every block of Python of docs/guide.md, and the notebook, on small data: `python -m bench.guide`
+"""The guide on small data: every command and every block of Python of docs/guide.md, and the notebook.
+
+    python -m tests.robustness.guide
 
 In a temporary folder with 20 measured models and five configurations, commands run one after the other with sizes that
 take no time; what they print is thrown away, and the first that fails ends it.
@@ -23,7 +25,7 @@ from typing import Any
 import cli
 from models.spaces import SPACES
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
 NOTEBOOK = json.loads((ROOT / "examples" / "tour.ipynb").read_text(encoding="utf-8"))
 SHELL = re.compile(r"^```sh\n(.*?)^```$", re.M | re.S)

@@ -1,4 +1,4 @@
-"""Reports of the committed halls, opened in headless Chromium: `python -m bench.report [FOLDER]`
+"""Reports of the committed halls, opened in headless Chromium: `python -m tests.robustness.report [FOLDER]`
 
 For each hall whose benchmark is at hand: seconds that `report` takes (features in the bank), size, errors in the
 console, requests to anything but the file, charts drawn, points that a hover names, and pictures at 1280 pixels (light)
@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 import cli
-from bench.browser import Tab, chromium
+from tests.robustness.browser import Tab, chromium
 
-HALLS = sorted((Path(__file__).resolve().parent.parent / "proxies").glob("*.json"))
+HALLS = sorted((Path(__file__).resolve().parents[2] / "proxies").glob("*.json"))
 POINT = "document.querySelector('#scatter .scatterlayer .point').getBoundingClientRect()"
 
 

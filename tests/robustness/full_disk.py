@@ -1,6 +1,6 @@
 """A full disk: `evolve` on a small tmpfs (as root), or where no file may grow, at several amounts of free space.
 
-    python -m bench.full_disk [--iterations 400]
+    python -m tests.robustness.full_disk [--iterations 400]
 
 Each time: one clear line, exit code 1, the checkpoint from before unchanged, and after space is freed a resumed run
 with the bytes of an undisturbed one. Exit code 1 if not.
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bench.crashes import Study, contents, difference, finish, start
+from tests.robustness.crashes import Study, contents, difference, finish, start
 
 
 @contextmanager

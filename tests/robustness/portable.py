@@ -1,4 +1,4 @@
-"""Do stand-alone modules give our exact scores? `python -m bench.portable [COUNT]`
+"""Do stand-alone modules give our exact scores? `python -m tests.robustness.portable [COUNT]`
 
 The champions and all other formulas of the committed halls, and COUNT (200) random formulas of one to three branches
 over all inputs, on small GPT-2, LLaMA and BERT models of Hugging Face. Each becomes a module
@@ -28,7 +28,7 @@ from primitives.proxy import Proxy
 from primitives.scoring import Scorer
 from report.portable.emission import as_torch_module
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MODELS: dict[str, dict[str, Any]] = {
     "gpt2": {"model_type": "gpt2", "n_embd": 32, "n_layer": 3, "n_head": 4, "vocab_size": 300, "n_positions": 64},
     "llama": {"model_type": "llama", "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4,

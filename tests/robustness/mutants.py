@@ -4,7 +4,7 @@ Each mutant is one small change of the syntax tree of one module, in a copy of t
 module and the golden scores. Processes are forked from one that has imported all packages, so a mutant costs what its
 tests cost. Survivors are printed: read each, and write a test or say why the change changes nothing.
 
-    nice python -m bench.mutants --count 400 --seed 0 [--only models/spaces] > mutants.txt
+    nice python -m tests.robustness.mutants --count 400 --seed 0 [--only models/spaces] > mutants.txt
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.syntax import mutants
+from tests.robustness.syntax import mutants
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = (
     "torch", "scipy.stats", "scipy.fft", "hypothesis.extra.numpy", "joblib", "deap.gp", "yaml", "rich.progress",
     "click", "matplotlib.mathtext", "transformers.models.gpt2.modeling_gpt2", "transformers.models.bert.modeling_bert",

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from bench.special import PLACES, SPECIAL
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, UNARY
 from storage.files import dump_json, sealed
+from tests.robustness.special import PLACES, SPECIAL
 
 if TYPE_CHECKING:
-    from bench.targets import Targets
+    from tests.robustness.targets import Targets
 
 __all__ = ["BOMBS", "PLAIN", "WORDS", "mutated", "resealed"]
 

@@ -1,4 +1,4 @@
-"""A headless Chromium driven through its DevTools protocol, for `bench.report` and the tests of reports."""
+"""A headless Chromium driven through its DevTools protocol, for `tests.robustness.report` and the tests of reports."""
 
 from __future__ import annotations
 

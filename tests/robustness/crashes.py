@@ -1,6 +1,6 @@
 """Killed at random moments: `evolve` and `extract` in real processes, SIGKILL to the whole group, again until done.
 
-    python -m bench.crashes [--kills 20] [--iterations 400] [--devices cpu,cpu] [--seed 0]
+    python -m tests.robustness.crashes [--kills 20] [--iterations 400] [--devices cpu,cpu] [--seed 0]
 
 Every file of the finished run, and of the bank, must have the bytes of an uninterrupted one, and no temporary file may
 be left. Exit code 1 if anything differs.
@@ -23,9 +23,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.small import SEARCH, write_jsonl
+from tests.robustness.small import SEARCH, write_jsonl
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 IGNORED = ("environment.json",)  # where it ran, not what came out
 
 

@@ -1,6 +1,6 @@
 """Flipped bits: one at a random position of each kind of file: bank, branch table, checkpoint, settings, hall of fame.
 
-    python -m bench.flips [--flips 200] [--seed 0]
+    python -m tests.robustness.flips [--flips 200] [--seed 0]
 
 Each must be noticed by the loader, or what is loaded must equal what was written (a flip in white space, say). Exit
 code 1 if one is neither.
@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.small import evolve_here, write_jsonl
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.figures import formula_scores
 from fitness.features.workshop import Workshop
@@ -31,6 +30,7 @@ from gp.runs.files import RunFiles
 from models.benchmarks.layouts import read_benchmark
 from models.tokens import TokenBatch
 from storage.files import BadFile
+from tests.robustness.small import evolve_here, write_jsonl
 
 Loader = Callable[[], Any]
 

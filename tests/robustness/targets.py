@@ -16,9 +16,6 @@ from pathlib import Path
 from unittest.mock import patch
 
 import cli
-from bench.small import FEATURES, evolve_here, write_glue, write_jsonl, write_yaml
-from bench.special import FINE, PLACES, SPECIAL
-from bench.watch import WATCH
 from commands.output import say_ceiling
 from commands.tables import literal
 from fitness.features.bank import FeatureBank
@@ -33,6 +30,9 @@ from models.training.learning import Learned
 from primitives.grammar import parse
 from primitives.inputs import INPUTS
 from storage.files import sealed
+from tests.robustness.small import FEATURES, evolve_here, write_glue, write_jsonl, write_yaml
+from tests.robustness.special import FINE, PLACES, SPECIAL
+from tests.robustness.watch import WATCH
 
 __all__ = ["SLOW", "Targets", "WrongAcceptance"]
 

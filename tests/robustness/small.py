@@ -1,4 +1,4 @@
-"""Small real material for the studies of robustness: a benchmark in each layout, a finished run, a bank."""
+"""Small real material for studies of robustness: a benchmark in each layout, a finished run, a bank."""
 
 from __future__ import annotations
 

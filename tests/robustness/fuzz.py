@@ -2,7 +2,7 @@
 in three layouts, headers of trained ones, names with markup and escapes, what is no file, and formulas, mutated or made
 up, thrown at the program and its loaders.
 
-    python -m bench.fuzz [--count 10000] [--seed 0]
+    python -m tests.robustness.fuzz [--count 10000] [--seed 0]
 
 Each answer must be a sentence or a success: no traceback, no hang, nothing accepted that must be refused, no code run,
 no process, no connection, nothing written outside the folder of the case, under 1 s (CPU) and 200 MB. Exit code 1 if
@@ -31,11 +31,11 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 import cli
-from bench.hostile import BOMBS, PLAIN, WORDS, mutated, resealed
-from bench.special import PLACES
-from bench.targets import SLOW, Targets, WrongAcceptance
-from bench.watch import WATCH
 from storage.errors import ZcpError
+from tests.robustness.hostile import BOMBS, PLAIN, WORDS, mutated, resealed
+from tests.robustness.special import PLACES
+from tests.robustness.targets import SLOW, Targets, WrongAcceptance
+from tests.robustness.watch import WATCH
 
 SECONDS, MEGABYTES = 1.0, 200.0
 HANG = 60  # seconds
