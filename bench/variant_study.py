@@ -36,7 +36,7 @@ from gp.lineage import ancestry, is_crossed
 from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
-from report.ink import SERIES, blank, legend_below, save_figure, style
+from report.style import SERIES, blank, legend_below, save_figure, style
 
 BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue")
 

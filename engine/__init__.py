@@ -1,10 +1,10 @@
-"""Where work runs, and nothing about what the work is.
+"""Execution engines: run a list of tasks on local processes or on a cluster.
 
 protocol.py    `Engine`: tasks in, (task, result) out
 crew.py        `Crew`, `map_on_devices`: the engine of this machine, a worker process per device, one retry after a
                lost worker; `WorkerCrash` when that is not enough
 cluster.py     `Cluster`: the engine of many machines, workers of dask.distributed; connection.py: its scheduler
-hands.py       the workers that may do our tasks, because they have every `Need`; greeting.py: what they are asked;
+workers.py     workers of a cluster that satisfy every `Need`; greeting.py: the function that asks them;
                `ClusterError` for a cluster that cannot be used
 devices.py     `check_devices`: the devices in a text such as "cpu,cpu" or "auto"; `BadDevice` for one that is not there
 memory.py      `free_memory`: how many bytes can still be taken

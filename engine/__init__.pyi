@@ -4,9 +4,9 @@ from .crew import WorkerCrash as WorkerCrash
 from .crew import map_on_devices as map_on_devices
 from .devices import BadDevice as BadDevice
 from .devices import check_devices as check_devices
-from .hands import ClusterError as ClusterError
-from .hands import Need as Need
 from .memory import free_memory as free_memory
 from .protocol import Engine as Engine
 from .repeatable import repeatable as repeatable
 from .threads import one_thread as one_thread
+from .workers import ClusterError as ClusterError
+from .workers import Need as Need

@@ -1,8 +1,8 @@
 """A cluster of dask.distributed as an engine: a task per worker at a time, and every attempt counted here.
 
-What the scheduler would do with a lost worker is not relied on, for it differs between versions and settings: a task
-is bound to the worker it was given to, and that worker is looked for while the answer is awaited. So answers come
-through done-callbacks: `distributed.as_completed`, which is made of the same, cannot be left to look.
+How a scheduler treats a lost worker differs between versions and settings, so we do not rely on it: every task is bound
+to one worker, and the driver checks that this worker is alive while it waits for the answer. Answers arrive through
+done-callbacks, because a loop over `distributed.as_completed` cannot be interrupted for that check.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from engine.connection import address_of, connected
 from engine.crew import WorkerCrash
 from engine.devices import MIXED, BadDevice, kind_of
-from engine.hands import ClusterError, Hand, Need, greeted
 from engine.protocol import answer
 from engine.threads import one_thread
+from engine.workers import ClusterError, Need, Worker, greeted
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -43,71 +43,71 @@ log.addHandler(logging.NullHandler())  # silent, unless the program that uses it
 
 
 class Cluster:
-    """The workers of one scheduler that have what the driver has; those that come later are used as well."""
+    """All workers of one scheduler whose versions match the driver's; workers that join later are used too."""
 
     def __init__(
         self, client: Client, address: str, needs: Sequence[Need], devices: str = "auto", mix: bool = False
     ) -> None:
         self.address, self._client = address, client
         self._needs, self._devices, self._refused = tuple(needs), devices, set[str]()
-        self.hands = {hand.address: hand for hand in greeted(client, self._addresses(), needs, devices)}
-        if not self.hands:
+        self.workers = {worker.address: worker for worker in greeted(client, self._addresses(), needs, devices)}
+        if not self.workers:
             todo = "start one with dask worker ADDRESS --nthreads 1"
             raise ClusterError(f"scheduler {self.address}: has no worker, wanted at least one; {todo}")
-        self.kind = kind_of([hand.device for hand in self.hands.values()], mix)
+        self.kind = kind_of([worker.device for worker in self.workers.values()], mix)
 
     @classmethod
     @contextmanager
     def open(cls, scheduler: str, needs: Sequence[Need], devices: str = "auto", mix: bool = False) -> Iterator[Cluster]:
-        """The cluster of the scheduler at an address, or of the one that has written a file. ClusterError names the
-        first worker that lacks something; BadDevice if workers of two kinds are not to be mixed."""
+        """Connect to the scheduler at an address, or to the one described by a scheduler file. ClusterError names the
+        first unusable worker; BadDevice is raised for a mix of CPU and GPU workers that was not asked for."""
         address = address_of(scheduler)
         with connected(address) as client:
             yield cls(client, address, needs, devices, mix)
 
     def free_memory(self) -> int | None:
-        """Bytes that any worker could take when it was asked what it is."""
-        return min((hand.free for hand in self.hands.values() if hand.free is not None), default=None)
+        """Smallest number of free bytes that a worker reported when it joined."""
+        return min((worker.free for worker in self.workers.values() if worker.free is not None), default=None)
 
     def run(self, function: Callable[[Task, str], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
-        """The pairs (task, result) as they finish; what is in progress when nobody asks for more is called off."""
-        trip = _Round(self, function, map(_Errand[Task], tasks))
+        """Yield (task, result) pairs as they finish; closing the iterator cancels what has not begun."""
+        dispatch = _Dispatch(self, function, map(_Assignment[Task], tasks))
         try:
-            yield from trip.pairs()
+            yield from dispatch.pairs()
         finally:
-            trip.call_off()
+            dispatch.call_off()
 
-    def submit(self, function: Callable[[Task, str], Result], task: Task, hand: Hand) -> Future:
-        """The task, given to one worker. It goes as bytes, which are the answer where they are read: the scheduler,
-        which reads every task as well, needs neither this project nor torch."""
+    def submit(self, function: Callable[[Task, str], Result], task: Task, worker: Worker) -> Future:
+        """Submit the task to one worker. It is sent as pickled bytes whose unpickling runs the task, so that the
+        scheduler needs neither this project nor torch to forward it."""
         import cloudpickle
 
-        parcel = cloudpickle.dumps(_Parcel(function, task, hand.device, hand.id))
+        payload = cloudpickle.dumps(_Call(function, task, worker.device, worker.id))
         key = f"zcp-{task}-{uuid.uuid4().hex}"
-        return self._client.submit(cloudpickle.loads, parcel, key=key, workers=[hand.address], retries=0)
+        return self._client.submit(cloudpickle.loads, payload, key=key, workers=[worker.address], retries=0)
 
     def cancel(self, futures: Sequence[Future]) -> None:
-        """Call off what has not begun; what has begun ends, and nobody asks for it."""
+        """Cancel tasks that have not begun; running ones end, and their results are dropped."""
         if futures and self._client.status == "running":
             self._client.cancel(list(futures))
 
     def look(self) -> None:
-        """See which workers left and which came; ClusterError if the scheduler is gone."""
+        """Update the list of workers; ClusterError if the scheduler is gone."""
         present = self._addresses()
-        for address in self.hands.keys() - present:
-            del self.hands[address]
-        for address in sorted(present - self.hands.keys() - self._refused):
+        for address in self.workers.keys() - present:
+            del self.workers[address]
+        for address in sorted(present - self.workers.keys() - self._refused):
             try:
-                for hand in greeted(self._client, [address], self._needs, self._devices):
+                for worker in greeted(self._client, [address], self._needs, self._devices):
                     if self.kind != MIXED:
-                        kind_of([self.kind, hand.device])
-                    self.hands[address] = hand
+                        kind_of([self.kind, worker.device])
+                    self.workers[address] = worker
             except (ClusterError, BadDevice) as why:
                 self._refused.add(address)
                 log.warning("a worker that came later is left out: %s", why)
 
     def check(self) -> None:
-        """ClusterError if the scheduler is gone."""
+        """Raise ClusterError if the scheduler is gone."""
         if self._client.status != "running":
             raise ClusterError(
                 f"scheduler {self.address}: the connection is lost; start it again if it is gone, then run this again: "
@@ -115,8 +115,8 @@ class Cluster:
             )
 
     def _addresses(self) -> set[str]:
-        """Of the workers. Asked of the scheduler itself: what `Client.scheduler_info` returns may be a summary without
-        any, which the client fetches for itself now and then."""
+        """Addresses of the workers, asked of the scheduler itself: `Client.scheduler_info` may return a cached summary
+        without workers."""
         self.check()
         try:
             return set(self._client.sync(cast(Any, self._client.scheduler).identity, n_workers=-1)["workers"])
@@ -126,8 +126,8 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class _Parcel(Generic[Task]):
-    """A call that is made where it is unpacked."""
+class _Call(Generic[Task]):
+    """A call that runs when it is unpickled."""
 
     function: Callable[[Task, str], Any]
     task: Task
@@ -139,7 +139,7 @@ class _Parcel(Generic[Task]):
 
 
 def _work(function: Callable[[Task, str], Result], task: Task, device: str, id: str) -> tuple[bool, Any] | None:
-    """What a worker does: the answer to a task; None if it was given to another worker, which is gone."""
+    """Run a task on a worker; returns None if the task was meant for another worker that is gone."""
     from distributed import get_worker
 
     if get_worker().id != id:
@@ -149,109 +149,114 @@ def _work(function: Callable[[Task, str], Result], task: Task, device: str, id: 
 
 
 @dataclass(eq=False)
-class _Errand(Generic[Task]):
-    """A task on its way: whom it was given to, and the workers that were lost on it."""
+class _Assignment(Generic[Task]):
+    """A submitted task, its worker, and the workers that were lost on it."""
 
     task: Task
     lost: list[str] = field(default_factory=list)
-    hand: Hand = field(init=False)
+    worker: Worker = field(init=False)
 
 
-class _Round(Generic[Task, Result]):
-    """One list of tasks: which are on their way, which have to be given out again."""
+class _Dispatch(Generic[Task, Result]):
+    """One list of tasks: those submitted, and those to submit again."""
 
     def __init__(
-        self, cluster: Cluster, function: Callable[[Task, str], Result], waiting: Iterator[_Errand[Task]]
+        self, cluster: Cluster, function: Callable[[Task, str], Result], waiting: Iterator[_Assignment[Task]]
     ) -> None:
         self.cluster, self.function, self.waiting = cluster, function, waiting
-        self.sent: dict[Future, _Errand[Task]] = {}
+        self.sent: dict[Future, _Assignment[Task]] = {}
         self.answers: queue.SimpleQueue[Future] = queue.SimpleQueue()
-        self.again: list[_Errand[Task]] = []
+        self.again: list[_Assignment[Task]] = []
         self.looked = self.staffed = time.monotonic()
 
     def pairs(self) -> Iterator[tuple[Task, Result]]:
-        """(task, result) as they finish."""
-        while self._hand_out() or self.sent or self.again:
+        """Yield (task, result) pairs as they finish."""
+        while self._assign() or self.sent or self.again:
             for future in self._ended():
-                errand = self.sent.pop(future)
-                errand.hand.load -= 1
-                if (said := self._said(future, errand)) is None:
-                    self._lost(errand)
+                job = self.sent.pop(future)
+                job.worker.load -= 1
+                if (said := self._said(future, job)) is None:
+                    self._lost(job)
                 elif said[0]:
-                    yield errand.task, said[1]
+                    yield job.task, said[1]
                 else:
                     raise said[1]
 
     def call_off(self) -> None:
-        """Leave no task that has not begun, and all workers free."""
-        for errand in self.sent.values():
-            errand.hand.load -= 1
+        """Cancel the tasks that have not begun and mark all workers free."""
+        for job in self.sent.values():
+            job.worker.load -= 1
         self.cluster.cancel(list(self.sent))
 
-    def _hand_out(self) -> bool:
-        """Give every worker a task, then the next one; whether there may be more of them."""
-        if not self.cluster.hands and not self.sent and not self.again:  # is there anything to wait for a worker for?
+    def _assign(self) -> bool:
+        """Submit tasks until every worker has DEPTH of them; returns whether more tasks may follow."""
+        if not self.cluster.workers and not self.sent and not self.again:  # is there anything to wait for a worker for?
             self.again.extend(islice(self.waiting, 1))
             return bool(self.again)
         for load in range(DEPTH):
-            for hand in [hand for hand in self.cluster.hands.values() if hand.load == load]:
-                if (errand := self.again.pop() if self.again else next(self.waiting, None)) is None:
+            for worker in [worker for worker in self.cluster.workers.values() if worker.load == load]:
+                if (job := self.again.pop() if self.again else next(self.waiting, None)) is None:
                     return False
-                errand.hand, hand.load = hand, load + 1
-                future = self.cluster.submit(self.function, errand.task, hand)
-                self.sent[future] = errand
+                job.worker, worker.load = worker, load + 1
+                future = self.cluster.submit(self.function, job.task, worker)
+                self.sent[future] = job
                 future.add_done_callback(self.answers.put)
         return True
 
     def _ended(self) -> list[Future]:
-        """The tasks whose answer is there, or whose worker is gone; none after a while without any."""
+        """Futures that have an answer or whose worker is gone; empty if none arrived within LOOK seconds."""
         ended = []
         with suppress(queue.Empty):
             ended.append(self.answers.get(timeout=LOOK))
         if time.monotonic() - self.looked > LOOK:
             self._look()
-            ended += [f for f, e in self.sent.items() if f not in ended and self._is_gone(e.hand)]
+            ended += [f for f, e in self.sent.items() if f not in ended and self._is_gone(e.worker)]
         return [future for future in ended if future in self.sent]
 
     def _look(self) -> None:
         self.cluster.look()
         self.looked = time.monotonic()
-        if self.cluster.hands:
+        if self.cluster.workers:
             self.staffed = self.looked
         elif self.looked - self.staffed > ALONE:
             raise ClusterError(f"scheduler {self.cluster.address}: no worker is left; start one, then run this again")
 
-    def _is_gone(self, hand: Hand) -> bool:
-        return self.cluster.hands.get(hand.address) is not hand
+    def _is_gone(self, worker: Worker) -> bool:
+        return self.cluster.workers.get(worker.address) is not worker
 
-    def _said(self, future: Future, errand: _Errand[Task]) -> tuple[bool, Any] | None:
-        """The answer; None if the worker was lost before it could be fetched."""
+    def _said(self, future: Future, job: _Assignment[Task]) -> tuple[bool, Any] | None:
+        """The reply of a worker; None if the worker was lost before it could be fetched."""
         from distributed.scheduler import KilledWorker
 
         while future.status == "finished":
             try:
                 if (said := future.result(timeout=GATHER)) is None:
-                    self.cluster.hands.pop(errand.hand.address, None)  # it was started again, and is asked again
+                    self.cluster.workers.pop(job.worker.address, None)  # it was started again, and is asked again
                 return said
             except (TimeoutError, CancelledError):
                 self._look()
-                if self._is_gone(errand.hand):
+                if self._is_gone(job.worker):
                     break
         self.cluster.check()
         if future.status == "error" and not isinstance(fault := future.exception(timeout=GATHER), KilledWorker):
-            raise ClusterError(f"{errand.task}: worker {errand.hand.address}: {type(fault).__name__}: {fault}")
+            raise ClusterError(f"{job.task}: worker {job.worker.address}: {type(fault).__name__}: {fault}")
         self.cluster.cancel([future])
         return None
 
-    def _lost(self, errand: _Errand[Task]) -> None:
-        """Have it done again: once, if it was the first that this worker had; those behind it were not begun."""
-        if not errand.hand.is_mourned:
-            errand.hand.is_mourned = True
-            errand.lost.append(errand.hand.address)
-            log.warning("the worker %s was lost on %s, which is given to another one", errand.hand.address, errand.task)
-        if len(errand.lost) > 1:
+    def _lost(self, job: _Assignment[Task]) -> None:
+        """Queue the task again; a second lost worker on the same task raises WorkerCrash. Only the first task of a lost
+        worker counts as its cause of death: the tasks behind it had not begun."""
+        if not job.worker.is_lost:
+            job.worker.is_lost = True
+            job.lost.append(job.worker.address)
+            log.warning(
+                "the worker %s was lost on %s, which is given to another one",
+                job.worker.address,
+                job.task,
+            )
+        if len(job.lost) > 1:
             raise WorkerCrash(
-                f"{errand.task}: lost the worker {errand.lost[0]} and then {errand.lost[1]}, wanted one that lives; "
+                f"{job.task}: lost the worker {job.lost[0]} and then {job.lost[1]}, wanted one that lives; "
                 "give workers more memory, or leave it out, then run this again: what is finished is kept"
             )
-        self.again.append(errand)
+        self.again.append(job)

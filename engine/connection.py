@@ -1,4 +1,4 @@
-"""The connection to the scheduler of a cluster, and what is said when there is none."""
+"""Connection to a dask scheduler, and the error message when there is none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.hands import ClusterError
+from engine.workers import ClusterError
 from storage.datum import Datum
 from storage.files import BadFile, load_json
 
@@ -27,8 +27,8 @@ INSTALL = "python -m pip install -r requirements-cluster.txt"
 
 @contextmanager
 def connected(address: str) -> Iterator[Client]:
-    """A client of the scheduler there; ClusterError without dask or without an answer. Leaving ends the connection,
-    not the cluster."""
+    """Open a client of the scheduler at an address; ClusterError without dask or without an answer. Leaving the block
+    closes the connection, not the cluster."""
     try:
         from distributed import Client
     except ImportError as error:
@@ -60,7 +60,7 @@ def address_of(scheduler: str) -> str:
 
 
 def _silence() -> None:
-    """Have lost connections told in one line of ours, not in tracebacks of dask, whose loggers each have a level."""
+    """Silence dask's loggers: lost connections are reported by our own one-line messages instead."""
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("distributed"):
             logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,7 +1,7 @@
-"""The crew: tasks in, (task, result) out as they finish, one worker process per device, one retry after a lost worker.
+"""Crew: the local engine, one worker process per device, one retry after a lost worker.
 
-Results depend on neither the number of workers nor who does what. Workers are fresh interpreters that talk to their
-owner through a pipe each; there is no queue and no semaphore that a killed owner could leave behind.
+Results do not depend on the number of workers or on which worker runs a task. Workers are fresh interpreters, each
+with a pipe to its owner; there is no queue and no semaphore that a killed owner could leave behind.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _UNGUARDED = 86  # exit code of a worker that would have started workers while i
 
 
 class WorkerCrash(ZcpError, RuntimeError):
-    """A task that cannot be done: its worker died twice, or no worker can begin."""
+    """A task whose worker died twice, or workers that cannot start."""
 
 
 def map_on_devices(
@@ -76,13 +76,13 @@ class _Worker:
         theirs.close()
 
     def begin(self, function: Callable[[Any, str], Any], job: _Job[Any]) -> None:
-        """Send the job; a worker that is gone is noticed when its answer is read."""
+        """Send the job; a dead worker is noticed when its answer is read."""
         self.job = job
         with contextlib.suppress(BrokenPipeError):
             self.connection.send((function, job.task, self.device))
 
     def leave(self) -> None:
-        """Wait for the end of the process, which has no job."""
+        """Wait for an idle process to end."""
         self.connection.close()
         self.process.join()
 
@@ -94,8 +94,8 @@ class _Worker:
 
 
 class Crew:
-    """Workers that begin when they are first needed and stay for the next list of tasks, because each needs seconds to
-    load what it works with: a lost one is replaced, and none is left after the block."""
+    """Worker processes that start when first needed and stay for further lists of tasks, because starting one takes
+    seconds. A lost worker is replaced; none outlives the block."""
 
     def __init__(self, devices: Sequence[str], niceness: int = 0) -> None:
         if getattr(multiprocessing.current_process(), "_inheriting", False):
@@ -118,12 +118,12 @@ class Crew:
                 worker.kill()
 
     def free_memory(self) -> int | None:
-        """Bytes that can be taken on every device."""
+        """Bytes that can be allocated on every device."""
         return free_on(self.devices)
 
     def run(self, function: Callable[[Task, str], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
-        """The pairs (task, result) as they finish: every device is busy with one task until none is left. What is in
-        progress when nobody asks for more is finished, unless Ctrl-C says that there is no time."""
+        """Yield (task, result) pairs as they finish, one task per device at a time. When the iterator is closed,
+        running tasks are finished, unless Ctrl-C asks to stop at once."""
         try:
             yield from self._run(function, tasks)
         except (Exception, GeneratorExit):
@@ -158,7 +158,7 @@ class Crew:
         worker.begin(function, job)
 
     def _settle(self) -> None:
-        """Wait for the current jobs, whose results nobody needs."""
+        """Wait for running jobs and drop their results."""
         while self.busy:
             worker = self.busy[-1]
             try:
@@ -170,7 +170,7 @@ class Crew:
             self.busy.remove(worker)
 
     def _lost(self, worker: _Worker) -> _Job[Any]:
-        """The job of a worker that died, to be done again; WorkerCrash if that makes no sense."""
+        """The job of a dead worker, for its retry; WorkerCrash after a second loss or a failed start."""
         worker.leave()
         code = worker.process.exitcode or 0
         if code == _UNGUARDED:
@@ -190,7 +190,7 @@ class Crew:
 
 
 def _work(connection: Connection, niceness: int) -> None:
-    """The life of a worker: a job, its answer, until the owner closes the pipe."""
+    """Main loop of a worker process: receive a job, send its answer, until the owner closes the pipe."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the owner decides
         signal.signal(number, signal.SIG_IGN)
     os.nice(niceness)
@@ -209,7 +209,8 @@ def _leave_with_owner() -> None:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Ctrl-C reaches the whole process group, but the owner alone decides; one that comes meanwhile is kept."""
+    """Block SIGINT in workers, because Ctrl-C reaches the whole process group and the owner decides; a signal that
+    arrives meanwhile is kept."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -1,4 +1,4 @@
-"""Devices: the names of what work runs on, checked against this machine."""
+"""Device names, checked against this machine."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def check_devices(text: str) -> tuple[str, ...]:
 
 
 def kind_of(devices: Sequence[str], mix: bool = False) -> str:
-    """What all devices are, cpu or cuda, whose numbers differ in their last bits; BadDevice if they are not alike,
-    unless they are to be mixed: then the kind is another one, whoever is there."""
+    """Common kind of all devices, cpu or cuda, which differ in the last bits of results; BadDevice for a mix, unless
+    mixing was asked for: then the kind is MIXED, whatever the devices are."""
     kinds = sorted({device.split(":")[0] for device in devices})
     if mix:
         return MIXED

@@ -1,5 +1,5 @@
-"""The greeting: a function that a worker of a cluster runs before any task, sent as code, because the worker may not
-have this project. It uses nothing outside of itself, and the project only once the versions agree."""
+"""Function that a worker of a cluster runs before any task. It is sent as code, because the worker may lack this
+project, so it uses nothing outside itself, and imports the project only once the versions agree."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["greet"]
 
 
 def greet(needs: Sequence[tuple[str, str, str, str]], dask_worker: Any) -> dict[str, Any]:
-    """What the worker is, or the first of the `needs` (name, module, attribute, value) that it has otherwise, as
-    `differs`: (name, the value it has or None). `dask_worker` is filled in by `Client.run`."""
+    """Describe the worker, or report the first of the `needs` (name, module, attribute, value) that does not match as
+    `differs`: (name, the value found or None). `dask_worker` is filled in by `Client.run`."""
     import importlib
 
     for name, module, attribute, wanted in needs:

@@ -1,4 +1,4 @@
-"""Free memory: how many bytes this machine, or the group of processes we are in, can still give."""
+"""Free memory of this machine, or of the control group that this process belongs to."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ GROUP = Path("/sys/fs/cgroup")  # of control groups, version 2
 
 
 def free_memory(meminfo: Path = MEMINFO, group: Path = GROUP) -> int | None:
-    """Bytes that can be taken without swapping, as Linux estimates them; None where nothing tells."""
+    """Bytes that can be allocated without swapping, as Linux estimates them; None if unknown."""
     found = [n for n in (_available(meminfo), _left_to_group(group)) if n is not None]
     return min(found) if found else None
 
 
 def free_on(devices: Sequence[str]) -> int | None:
-    """Bytes that can be taken on each of these devices: networks are built on the CPU, then moved."""
+    """Bytes that can be allocated on each device; networks are built on the CPU, then moved."""
     found = [free_memory(), *(_free_on_cuda(device) for device in devices if device != "cpu")]
     known = [n for n in found if n is not None]
     return min(known) if known else None

@@ -1,4 +1,4 @@
-"""Engine: what runs a list of tasks somewhere, and hands back each task with its result in whatever order they end."""
+"""Engine protocol: run a list of tasks and yield each task with its result, in completion order."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ Result = TypeVar("Result")
 class Engine(Protocol):
     """Worker processes, here or elsewhere, each with one device and one task at a time.
 
-    `str` of a task is its name in messages. What is done does not depend on who does it; one lost worker costs a task
-    nothing but another try.
+    `str` of a task is its name in messages. Results do not depend on which worker runs a task; a task is tried again
+    after one lost worker.
     """
 
     def run(self, function: Callable[[Task, str], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
-        """The pairs (task, function(task, device)) as they finish; the next task is asked for when a worker is free.
+        """Yield pairs (task, function(task, device)) as they finish; the next task is read when a worker is free.
 
         Raises WorkerCrash when two workers were lost on one task; an exception of the function itself as it is.
         """
         ...
 
     def free_memory(self) -> int | None:
-        """The bytes that any of its workers can take at least; None where nothing tells."""
+        """Smallest number of bytes that a worker can allocate; None if unknown."""
         ...
 
 
 def answer(function: Callable[[Any, str], Any], task: Any, device: str) -> tuple[bool, Any]:
-    """Whether the function returned, and what it returned or raised; what a worker sends to its owner."""
+    """Call the function and return (True, result) or (False, exception), as a worker sends it to its owner."""
     try:
         return True, function(task, device)
     except Exception as error:  # noqa: BLE001 - the owner raises it

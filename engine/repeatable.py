@@ -1,4 +1,4 @@
-"""Repeatable numbers: the one place that everything goes through which computes on a device."""
+"""Deterministic execution on a device; every computation of features goes through here."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ WORKSPACE = (
 def repeatable(device: str, flush_denormals: bool = False) -> Iterator[None]:
     """A block in which a network gives the same numbers whenever it runs on this kind of device.
 
-    On a CPU that is one thread. On CUDA it is also deterministic kernels where torch has them, no TF32 and no search
-    for the fastest kernel; what the block leaves unused in the cache of the device is handed back, so that memory is
-    bounded by the largest network and not by all of them. Settings are those of before after the block.
+    On a CPU this means one thread. On CUDA it also means deterministic kernels where torch has them, no TF32 and no
+    kernel autotuning; the cached memory of the device is released at the end, so that the largest network bounds the
+    memory, not the sum of all. Settings are restored after the block.
     """
     with one_thread(flush_denormals):
         if device.startswith("cuda"):

@@ -1,4 +1,4 @@
-"""Threads: what keeps the last bits of a sum the same on every machine and under any load."""
+"""Thread settings that keep the last bits of a sum the same on every machine and under any load."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["one_thread"]
 
 @contextmanager
 def one_thread(flush_denormals: bool = False) -> Iterator[None]:
-    """One torch thread, because sums in another order are other numbers; where asked for, no denormals, which are
-    slow."""
+    """Use one torch thread, because the order of a sum changes its last bits; flush denormals to zero if asked, because
+    they are slow."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     if flush_denormals:

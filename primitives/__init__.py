@@ -1,4 +1,4 @@
-"""The language of formulas: what is read from a network, what is computed from it, and what it is worth.
+"""The language of formulas: inputs, operators, grammar, scoring and pruning rules.
 
 inputs.py     INPUTS: the letters A, J, G, H, W, S and their parts, by name
 operators/    UNARY, BINARY, AGGREGATION by name; `unary` and `binary` register another operator, Unary and Binary are

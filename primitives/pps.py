@@ -79,7 +79,7 @@ EQUIVALENT = {
 
 
 class _OfBranches:
-    """The test of a rule that one branch alone can break; what is known of a branch is kept."""
+    """Test of a rule about single branches; results are cached per branch."""
 
     def __init__(self, breaks: Callable[[Branch], bool]) -> None:
         self.branch_breaks = lru_cache(maxsize=1 << 16)(breaks)
@@ -89,7 +89,7 @@ class _OfBranches:
 
 
 def sign_of(branch: Branch) -> Sign:
-    """What is known of the sign of a branch's entries."""
+    """Sign of the entries of a branch, as far as it is known."""
     sign = Sign.NONNEGATIVE if branch.source.nonnegative else Sign.ANY
     for name in branch.chain:
         sign = _step(sign, UNARY[name].sign)

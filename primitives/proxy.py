@@ -3,7 +3,7 @@
 mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]      joined inside: block by block, then aggregated
 product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )   joined outside: an aggregation per branch
 mean[ exp(abs(J)) ]                                    one branch (the other was pruned)
-sum( mean[ product( W, G ) ], last[ abs(J) ] )         a third branch joined to what the first two are worth
+sum( mean[ product( W, G ) ], last[ abs(J) ] )         a third branch joined to the value of the first two
 sum( mean[ W ], 0.33*last[ J ] )                       a constant before a branch that is added or taken off
 """
 
@@ -79,7 +79,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Extension:
-    """A third branch: aggregated on its own, then joined to the number that the other two are worth."""
+    """A third branch: aggregated on its own, then joined to the value of the other two."""
 
     binary: str
     aggregate: str

@@ -11,7 +11,7 @@ __all__ = ["as_latex", "as_python"]
 
 
 def as_latex(proxy: Proxy) -> str:
-    r"""Such as `\frac{1}{L}\sum_{l} \operatorname{mean}\left( ... \right)`."""
+    r"""Formula as LaTeX, such as `\frac{1}{L}\sum_{l} \operatorname{mean}\left( ... \right)`."""
     if (third := proxy.extension) is not None:
         return _joined(third.binary, as_latex(proxy.base), _over_blocks(third.aggregate, _branch(third.branch)))
     if proxy.right is not None and proxy.right_aggregate is not None:
@@ -32,8 +32,8 @@ def _joined(binary: str, left: str, right: str) -> str:
 
 
 def _branch(branch: Branch) -> str:
-    r"""The chain, innermost first. An operator that says x twice would double a long argument at every step of the
-    chain, so it is written as a function there, by its name."""
+    r"""LaTeX of a branch. An operator whose formula contains x twice is written as a function by its name, because it
+    would double a long argument at every step of the chain."""
     letter, _, role = branch.input.partition(".")
     text = letter = rf"{letter}_{{\mathrm{{{role}}}}}" if role else letter
     for name in branch.chain:

@@ -106,8 +106,8 @@ class Scorer:
 
 
 class PassingScorer(Scorer):
-    """Scores formulas on a network whose blocks pass by, in any order: of each only the numbers that the formulas read
-    are kept, so the scores are those of `Scorer` on all blocks."""
+    """Scores formulas on a network that is visited block by block, in any order. It keeps only the numbers that the
+    formulas read; the scores equal those of `Scorer` on the whole network."""
 
     def __init__(self, proxies: Sequence[Proxy]) -> None:
         super().__init__(())
@@ -129,7 +129,7 @@ class PassingScorer(Scorer):
 
 
 def _parts(proxy: Proxy) -> list[Part]:
-    """All that `Scorer.score` will ask for."""
+    """All branch values that `Scorer.score` needs."""
     try:
         proxy = proxy.pruned()
     except BadProxy:
@@ -140,7 +140,7 @@ def _parts(proxy: Proxy) -> list[Part]:
 
 
 def _numbers(part: Part, block: Mapping[str, Sequence[torch.Tensor]]) -> list[float]:
-    """What a formula reads of one block; a block without an input gives no numbers."""
+    """Numbers that a formula reads from one block; empty if the block lacks the input."""
     if isinstance(part, Branch):
         return [_mean(apply_branch(part, x)) for x in block.get(part.input, ())]
     if part.right is None or part.operator is None or part.operator.entries is None:

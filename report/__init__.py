@@ -1,4 +1,4 @@
-"""What others see of halls of fame, leaderboards and studies; the only library folder that imports matplotlib, plotly
+"""Figures and HTML reports of halls of fame, leaderboards and studies; the only folder that imports matplotlib, plotly
 and jinja2.
 
 draw_hall, landscape_of, Landscape    how a champion ranks the architectures, and how it was found

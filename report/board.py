@@ -1,5 +1,5 @@
-"""Leaderboards: the document with all their scores, and their figure, every proxy as a bar against the number of
-parameters (LPZero, figure 1)."""
+"""Leaderboards: the JSON document with all scores, and the figure with a bar per proxy beside the number of parameters
+(LPZero, figure 1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fitness.features.bank import FeatureKey
 from gp.runs.files import environment
 from models.benchmarks.benchmark import Benchmark
 from report.documents import check
-from report.ink import blank, style
+from report.style import blank, style
 
 __all__ = ["BOARD", "board_document", "draw_board"]
 
@@ -32,7 +32,7 @@ REFERENCE = "#params"
 def board_document(
     rows: Sequence[Mapping[str, Any]], benchmark: Benchmark, split: Split, key: FeatureKey
 ) -> dict[str, Any]:
-    """All that a leaderboard is made of, with the scores of every architecture, as plain data."""
+    """The leaderboard as plain data, with the scores of every architecture."""
     return {
         "environment": environment(), "noise_ceiling": benchmark.header.get("noise_ceiling"),
         "benchmark": benchmark.name, "digest": benchmark.digest, "metric": benchmark.metric,
@@ -43,7 +43,7 @@ def board_document(
 
 
 def draw_board(document: Mapping[str, Any]) -> Figure:
-    """Bars of held-out tau-b with 95% intervals, best on top; proxies without figures are named at the bottom."""
+    """Draw held-out tau-b with 95% intervals as bars, best on top; proxies without a value are listed at the bottom."""
     check(document, BOARD, "leaderboard")
     rows = document["rows"]
     for row in rows:

@@ -1,4 +1,4 @@
-"""The files that have a figure: which kind a JSON document is, and the shape it must have before it is drawn."""
+"""JSON documents that can be drawn: their kind, and the validation of their structure."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _WANTED = "a hall of fame, the JSON of leaderboard --format json, or that of abl
 
 @dataclass(frozen=True)
 class Document:
-    """Plain data of a file, and what its fields say it is: a hall of fame, a study or a leaderboard."""
+    """Plain data of a file and its kind: hall of fame, study or leaderboard."""
 
     kind: str
     data: Mapping[str, Any]
 
 
 def load_document(path: Path) -> Document:
-    """The document of a file; BadFile if it is none that can be drawn."""
+    """Load a document; BadFile if it cannot be drawn."""
     data = load_json(path, MAX_BYTES, _WANTED)
     names = set(data) if isinstance(data, dict) else set()
     for kind, wanted in _KINDS.items():
@@ -39,7 +39,7 @@ def load_document(path: Path) -> Document:
 
 
 def check(value: Any, pattern: Any, where: str) -> None:
-    """The refusal of a value that does not have the pattern; BadFile names the place.
+    """Check a value against a pattern; BadFile names the place that differs.
 
     A pattern is a dict of patterns (more fields are allowed, `...` stands for any name), a list with the one pattern of
     every item, a type, or a tuple of types.

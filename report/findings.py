@@ -1,4 +1,4 @@
-"""The document of a study: every trial, what they say together, and what it takes to repeat them."""
+"""Study documents: every trial, the summary, and the command that repeats them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def study_document(
     study: Study, benchmark: Benchmark, workshop: Workshop, trials: Sequence[Trial],
     records: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
-    """All that the table and the figure of a study are made of, as plain data."""
+    """The study as plain data, from which its table and figure are made."""
     return {
         **_head(study, trials, records),
         "reference": study.reference, "benchmark": _benchmark(benchmark),
@@ -31,7 +31,7 @@ def study_document(
 def transfer_document(
     study: Study, cases: Sequence[Case], trials: Sequence[Trial], records: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The same of the study that leaves one of several benchmarks out."""
+    """The transfer study (one benchmark left out at a time) as plain data."""
     keys = [case.workshop.bank.key for case in cases]
     benchmarks = [
         {**_benchmark(case.benchmark), "feature_key": key.digest, "build": key.build}
@@ -41,7 +41,7 @@ def transfer_document(
 
 
 def _head(study: Study, trials: Sequence[Trial], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What every study says."""
+    """Fields that all studies share."""
     return {
         "schema": 1, "kind": "study", "study": study.name, "title": study.title, "environment": environment(),
         "settings": {t.label: _without_seed(t) for t in sorted(trials, key=lambda t: t.place)},

@@ -1,5 +1,4 @@
-"""Fronts of a selection: the score of every architecture that was tried against its cost, and the best at every
-cost."""
+"""Pareto front of a selection: score against cost for every architecture tried, and the best score at every cost."""
 
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from fitness.candidates import Candidate
-from report.ink import SERIES, blank, legend_below, style
+from report.style import SERIES, blank, legend_below, style
 
 __all__ = ["draw_front"]
 
@@ -16,7 +15,7 @@ LABELS = {"params": "#params", "decoder_params": "decoder params", "flops": "FLO
 
 
 def draw_front(front: Sequence[Candidate], scored: Sequence[Candidate], cost: str, title: str) -> Figure:
-    """Everything that has a score as small dots, the front as a line of steps; `cost` is a field of the costs."""
+    """Draw all scored architectures as dots and the Pareto front as a step line; `cost` names a field of Costs."""
     with style():
         figure = blank(4.2)
         axis = figure.subplots()

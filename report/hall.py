@@ -1,4 +1,4 @@
-"""The figure of a hall of fame: how its champion ranks the architectures (LPZero, figure 5), and how it was found."""
+"""Figure of a hall of fame: measured quality against the champion's rank (LPZero, figure 5), and fitness over time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fitness.ranking import kendall, spearman
 from fitness.replay import recorded_split
 from gp.hall_file import HallDocument
 from models.benchmarks.benchmark import Benchmark
-from report.ink import SERIES, blank, legend_below, style
+from report.style import SERIES, blank, legend_below, style
 
 __all__ = ["Landscape", "draw_hall", "landscape_of"]
 
@@ -41,7 +41,7 @@ class Landscape:
 def landscape_of(
     hall: HallDocument, benchmark: Benchmark, workshop: Workshop, journal: Path, progress: Progress | None = None
 ) -> Landscape:
-    """The champion's exact scores on its own benchmark, with the evolution that `journal` tells of, or on another."""
+    """Score the champion exactly on its own benchmark, with the fitness curve of `journal`, or on another benchmark."""
     champion = hall.proxies[0]
     scores = champion.sign * workshop.exact_scores([champion.proxy], benchmark.architectures, progress)[0]
     if hall.benchmark.digest != benchmark.digest:
@@ -51,7 +51,7 @@ def landscape_of(
 
 
 def _generations(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run's journal; none if it is absent, up to the first that is broken otherwise."""
+    """Lines of a run's journal up to the first damaged one; empty if there is no journal."""
     lines: list[dict[str, Any]] = []
     if not path.is_file():
         return lines
@@ -65,7 +65,7 @@ def _generations(path: Path) -> list[dict[str, Any]]:
 
 
 def draw_hall(landscape: Landscape) -> Figure:
-    """Measured quality against the rank by score, search split and held-out told apart; the evolution beside."""
+    """Draw measured quality against the rank by score, and the fitness curve beside it."""
     with style():
         figure = blank(4.2)
         panels = figure.subplots(1, 2 if landscape.generations else 1, squeeze=False)[0]

@@ -1,5 +1,4 @@
-"""Studies: the document of what they found, and their figure, curves over evaluations (LPZero, figures 6 and 7) or one
-interval per setting (table 5)."""
+"""Figures of studies: curves over evaluations (LPZero, figures 6 and 7) or one interval per setting (table 5)."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from scipy import stats
 
 from report.documents import FIGURES, NUMBER, NUMBER_OR_NONE, check
-from report.ink import BAND, SERIES, blank, legend_below, style
+from report.style import BAND, SERIES, blank, legend_below, style
 from report.transfer import draw_transfer
 
 __all__ = ["STUDY", "draw_study"]
@@ -37,7 +36,7 @@ Values = Callable[[Trial, np.ndarray], np.ndarray]
 
 
 def draw_study(document: Mapping[str, Any]) -> Figure:
-    """The figure that fits the study: curves, what pruning saves, settings or benchmarks side by side."""
+    """Draw the figure for the kind of study: curves, cost saved by pruning, or settings side by side."""
     if document.get("study") == "transfer":
         return draw_transfer(document)
     check(document, STUDY, "study")

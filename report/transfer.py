@@ -1,4 +1,4 @@
-"""The figure of the study that leaves benchmarks out: who ranks the one left out how well, a panel per setting."""
+"""Figure of the transfer study: tau-b on each benchmark left out, one panel per setting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from report.documents import FIGURES, check
-from report.ink import BAND, SERIES, blank, legend_below, style
+from report.style import BAND, SERIES, blank, legend_below, style
 
 __all__ = ["TRANSFER", "draw_transfer"]
 

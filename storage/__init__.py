@@ -1,12 +1,12 @@
-"""What lasts: files that are whole or absent, locks that no dead process holds, logs and shelves that notice damage.
+"""Persistent data: atomic files, locks that a dead process releases, logs and shelves that detect damage.
 
 errors.py  `ZcpError`: the root of all errors that carry advice
 files.py   `write_atomic` and reading with a limit; `BadFile` for a file that cannot be trusted or written
 datum.py   `Datum`: a value inside plain data that knows its place; what comes from a file passes through it
 locks.py   `held`: a lock that the kernel opens when its process dies; temporary files that are swept
-log.py     `RecordLog`: finished work, a line each, that survives a kill; `OtherTask` for somebody else's
+log.py     `RecordLog`: finished work, a line each, that survives a kill; `OtherTask` for the log of another task
 shelf.py   `Shelf` of records and `ArrayShelf`: sealed entries by key
-text.py    `literal`: a text from a file as it may be shown
+text.py    `literal`: text from a file, escaped for a terminal
 """
 
 import lazy_loader

@@ -1,5 +1,5 @@
-"""Datum: a value inside plain data that knows its place, so that every error says where, what it got and what it
-wanted. What comes from a file passes through here before anything else sees it.
+"""Datum: a value inside plain data together with its place in the file, so that every error says where it was, what was
+found and what was expected. All data read from files is validated here first.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Datum:
         return (Datum(f"{self.where}[{i}]", value, self.error) for i, value in enumerate(self.value))
 
     def integer(self, low: int = 0, high: int = 2**63 - 1) -> int:
-        """A whole number from `low` to `high`."""
+        """An integer from `low` to `high`."""
         if not is_whole(self.value) or not low <= self.value <= high:
             raise self.refuse(f"a whole number from {low:,} to {high:,}")
         return self.value
@@ -109,7 +109,7 @@ class Datum:
         return self.value
 
     def counts(self) -> dict[str, int]:
-        """Whole numbers by name."""
+        """Integers by name."""
         return {key: item.integer() for key, item in self.entries()}
 
     def plain(self, depth: int = _DEPTH) -> Any:

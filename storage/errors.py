@@ -6,4 +6,4 @@ __all__ = ["ZcpError"]
 
 
 class ZcpError(Exception):
-    """A mistake or mishap with a sentence for the user; cli.py prints it as one line. Anything else is a bug."""
+    """Error with a message for the user, which cli.py prints as one line. Any other exception is a bug."""

@@ -30,10 +30,10 @@ class BadFile(ZcpError, ValueError):
 
 
 def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> None:
-    """Write to a temporary name in the same folder, flush to disk, rename; whoever reads sees all or nothing.
+    """Write to a temporary name in the same folder, flush to disk, rename; a reader sees the old file or the new one.
 
-    What was at `path` before is kept as `previous`, if a name for it is given. A terminal, /dev/null or a pipe that
-    somebody reads is written to as it is; a folder or a socket is refused, and a link is followed.
+    The old content of `path` is kept as `previous`, if a name for it is given. A terminal, /dev/null or a pipe with a
+    reader is written to directly; a folder or a socket is refused, and a link is followed.
     """
     mode = _mode(path)
     through = stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
@@ -50,7 +50,7 @@ def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> No
 
 
 def _mode(path: Path) -> int:
-    """The kind of what lies at a path; where nothing does, or nothing can, writing will tell."""
+    """File type at a path, or None if nothing is there; an impossible path fails later, when it is written."""
     try:
         return os.stat(path).st_mode
     except (OSError, ValueError):
@@ -74,7 +74,7 @@ def _replace(path: Path, content: bytes, previous: Path | None) -> None:
 
 
 def _write_through(path: Path, content: bytes) -> None:
-    """Into a device or a pipe; one that nobody reads is not waited for."""
+    """Write into a device or a pipe; a pipe without a reader fails instead of blocking."""
     handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     os.set_blocking(handle, True)
     with os.fdopen(handle, "wb") as file:
@@ -107,14 +107,14 @@ def _digest(data: Mapping[str, Any]) -> str:
 
 
 def dump_json(value: Any, indent: int | None = 2) -> bytes:
-    """Canonical JSON bytes: sorted keys, a final newline, and no NaN (which is not JSON). Halves of characters, which
-    UTF-8 does not have, are escaped, as JSON can."""
+    """Canonical JSON bytes: sorted keys, a final newline, and no NaN (which is not JSON). Lone surrogates, which UTF-8
+    cannot encode, are escaped."""
     text = json.dumps(value, indent=indent, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
     return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text).encode()
 
 
 def opened(path: Path, what: str) -> BinaryIO:
-    """A regular file, open for reading; BadFile for anything else, at once: nobody waits for a pipe to be written."""
+    """Open a regular file for reading; BadFile for anything else, without waiting for a pipe."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # a path may hold what no file name can

@@ -1,4 +1,4 @@
-"""Locks and temporary files that no dead process leaves in the way: the kernel lets go of what a killed process held.
+"""Locks and temporary files that survive no dead process: the kernel releases what a killed process held.
 
 A lock is a hidden file `.NAME.lock`, a temporary file is `.NAME.XXXX.tmp`; both are held with flock while they are
 in use, so `sweep` can tell what is in use from what was left behind.
@@ -49,7 +49,7 @@ def _lock(path: Path, wait: bool) -> int | None:
 
 @contextmanager
 def temporary(folder: Path, name: str) -> Iterator[tuple[int, Path]]:
-    """An open, empty file beside the file called `name`, gone after the block unless it was renamed."""
+    """Open a temporary file beside `name`; it is removed after the block unless it was renamed."""
     handle, path = -1, folder
     try:
         while handle < 0:
@@ -69,7 +69,7 @@ def temporary(folder: Path, name: str) -> Iterator[tuple[int, Path]]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files and locks in `folder` whose process is gone; those in use stay."""
+    """Remove temporary files and locks in `folder` whose process is gone."""
     for path in [path for pattern in LEFTOVERS for path in folder.glob(pattern)]:
         with contextlib.suppress(OSError):
             handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

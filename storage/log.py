@@ -1,4 +1,4 @@
-"""RecordLog: finished work in a file that only grows and survives a kill at any moment."""
+"""RecordLog: an append-only file of records that survives a kill at any moment."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ Record = dict[str, Any]
 
 
 class OtherTask(BadFile):
-    """A sound log, but of another task."""
+    """An intact log that belongs to another task."""
 
 
 class RecordLog:
-    """JSON lines, a record each. Where a header names the task, it is the first line, and every line carries its
-    digest; a log without a header is plain.
+    """JSON lines, one record per line. A header, if there is one, is the first line and names the task, and every line
+    carries its digest; a log without a header is plain.
 
-    `records` are what the file held when it was opened. Lines that are damaged are left out with a warning, a torn
-    last one without: that is what a kill leaves.
+    `records` are what the file held when it was opened. Damaged lines are skipped with a
+    warning, an incomplete last line without one, because a kill leaves it.
     """
 
     def __init__(self, path: Path, file: FileIO, is_sealed: bool, records: list[Record]) -> None:
@@ -74,7 +74,7 @@ class RecordLog:
             yield cls(path, file, header is not None, [record for _, record in kept])
 
     def append(self, record: Mapping[str, Any], wait: bool = True) -> None:
-        """Add one record, and wait until the disk has all of them, unless told not to."""
+        """Append one record and flush it to disk, unless told not to."""
         line = _line(record, self._is_sealed)
         try:
             written = self._file.write(line)
@@ -105,7 +105,7 @@ def _lines(path: Path, most: int) -> list[bytes]:
 
 
 def _is_begun(lines: list[bytes], header: Record, path: Path) -> bool:
-    """Whether the log is one of this task; not even a whole line is none at all."""
+    """Whether the file holds a log of this task; a file without a complete line counts as empty."""
     if not lines or (len(lines) == 1 and not lines[0].endswith(b"\n")):
         return False
     if (found := _trusted(lines[0], path, True)) is None:
@@ -118,7 +118,7 @@ def _is_begun(lines: list[bytes], header: Record, path: Path) -> bool:
 
 
 def _trusted(line: bytes, path: Path, is_sealed: bool) -> Record | None:
-    """The record in a line; None if it is not whole or not as it was written."""
+    """The record in a line; None if the line is incomplete or altered."""
     try:
         record = parse_json(line, str(path), "a record") if line.endswith(b"\n") else None
         return unsealed(record, str(path), required=is_sealed)

@@ -1,4 +1,4 @@
-"""Shelves: folders of sealed entries, a file per key. What is read back was written under that very key, or nothing."""
+"""Shelves: folders of checksummed entries, one file per key; an entry is read only by the key it was saved with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Shelf(Generic[Record]):
-    """JSON records by name, each with the version of what made it; records of another version count as absent.
+    """JSON records by name, each with the version of its producer; records of another version count as absent.
 
     `read` makes a record of its fields and raises BadFile where it cannot; `plain` is its inverse. One record that
     cannot be read makes the whole entry untrusted. `limit` is the size of an entry in bytes.
@@ -36,7 +36,7 @@ class Shelf(Generic[Record]):
     limit: int = 16 << 20
 
     def path(self, key: str) -> Path:
-        """Where the entry lies or would lie."""
+        """Path of the entry."""
         return self.folder / f"{_file_name(key)}.json"
 
     def load(self, key: str) -> dict[str, Record]:
@@ -46,7 +46,7 @@ class Shelf(Generic[Record]):
         return {name: self.read(record["figures"]) for name, record in current.items()}
 
     def damaged(self, key: str) -> bool:
-        """Whether something lies there that is not to be trusted."""
+        """Whether the entry exists but cannot be trusted."""
         return self.path(key).exists() and self._trusted(key) is None
 
     def save(self, key: str, records: Mapping[str, Record]) -> None:
@@ -83,7 +83,7 @@ class ArrayShelf:
     limit: int
 
     def path(self, key: str) -> Path:
-        """Where the entry lies or would lie."""
+        """Path of the entry."""
         return self.folder / f"{_file_name(key)}.safetensors"
 
     def load(self, key: str) -> dict[str, np.ndarray] | None:
@@ -105,7 +105,7 @@ class ArrayShelf:
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Write an entry; what no file can be kept in is refused."""
+    """Write an entry; BadFile where no file can be written."""
     if path.exists() and not path.is_file():
         raise BadFile(f"{path}: is no regular file, so nothing can be kept there; remove it")
     write_atomic(path, content)

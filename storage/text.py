@@ -1,4 +1,4 @@
-"""Text from files as it may be shown."""
+"""Text from files, escaped for display."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ __all__ = ["literal"]
 
 
 def literal(text: str) -> str:
-    """A text as it may be shown: nothing in it steers a terminal."""
+    """Escape control characters, so that text from a file cannot control a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

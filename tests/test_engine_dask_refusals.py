@@ -16,7 +16,7 @@ import cli
 from engine import BadDevice, Cluster, ClusterError, Need
 from engine.connection import address_of
 from engine.devices import MIXED, check_devices, kind_of
-from engine.hands import greeted
+from engine.workers import greeted
 from fitness.features.bank import FeatureKey
 from fitness.features.workshop import NEEDS, Workshop
 from tests.robustness.loopback import ROOT, Loopback

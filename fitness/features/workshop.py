@@ -14,9 +14,9 @@ import numpy as np
 from engine.cluster import Cluster
 from engine.crew import Crew, map_on_devices
 from engine.devices import MIXED, BadDevice, check_devices, kind_of
-from engine.hands import Need
 from engine.memory import free_on
 from engine.protocol import Engine
+from engine.workers import Need
 from fitness.features.bank import BadFeatures, FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
 from fitness.features.figures import formula_scores

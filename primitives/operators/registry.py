@@ -1,7 +1,7 @@
-"""The one door of the operator tables. What computes has been probed: pure, finite, of the promised shape.
+"""Operator tables. Every operator is probed when it is registered: pure, finite, of the declared shape.
 
-The tables are read without torch, by whoever only writes or prints formulas. So an operator is probed as it is
-registered where torch is loaded already, and otherwise before the first operator computes anything.
+The tables can be read without torch, for parsing and printing formulas. An operator is therefore probed at registration
+if torch is loaded, and otherwise before the first computation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class BadOperator(ZcpError, ValueError):
 
 
 class Kind(Enum):
-    """What an operator needs and returns."""
+    """Level of the arguments and of the result of an operator."""
 
     ENTRY = "each entry by itself"
     WHOLE = "each entry, relative to the whole tensor"
@@ -43,7 +43,7 @@ class Kind(Enum):
 
 
 class Sign(Enum):
-    """What is known of the sign of all results: the sign lattice of the PPS rules."""
+    """Sign of all results, as far as it is known: the sign lattice of the PPS rules."""
 
     ANY = "any"
     NONNEGATIVE = "nonnegative"
@@ -64,7 +64,7 @@ class Unary:
 
     @property
     def on_scalars(self) -> bool:
-        """Whether it says something about a single number."""
+        """Whether the operator is meaningful on a single number."""
         return self.kind in (Kind.ENTRY, Kind.DROP)
 
 
@@ -131,7 +131,7 @@ def _after_probes(compute: Callable[P, T]) -> Callable[P, T]:
 
 
 def _probe_all() -> None:
-    """Probe what has not been; the first faulty operator leaves its table and is named by the error."""
+    """Probe all operators not probed yet; a faulty one is removed from its table and named in the error."""
     while _unprobed:
         operator = _unprobed.pop()
         try:

@@ -1,6 +1,6 @@
 """Reports: one HTML file that works offline, from a hall of fame or a leaderboard.
 
-page              what a report is made of, and the file it becomes
+page              the parts of a report, and the HTML file
 typeset           formulas as MathML
 charts            interactive charts, drawn in the browser by plotly.js
 evidence          what a hall's report needs beyond its file: scores, rivals, values per block

@@ -1,4 +1,4 @@
-"""The report of a leaderboard: which proxy ranks best, on the same networks with the same statistics."""
+"""HTML report of a leaderboard: all proxies on the same networks with the same statistics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 def board_page(document: Mapping[str, Any], environment: Mapping[str, Any]) -> ReportPage:
-    """The whole report of what `leaderboard --format json` wrote; BadFile names what is not as it was written."""
+    """Build the report from the output of `leaderboard --format json`; BadFile names a field that was altered."""
     _check(document)
     rows, metric = document["rows"], shown(document["metric"])
     ranked = [row for row in rows if (row.get("holdout") or {}).get("kendall") is not None]

@@ -1,5 +1,5 @@
-"""Charts of reports, drawn in the browser by plotly.js: colours that are told apart on light and dark paper, nothing
-that needs a network. Whatever comes from a file goes through `chart_text`."""
+"""Charts of reports, drawn in the browser by plotly.js without network access, in colours for light and dark pages.
+Text from files goes through `chart_text`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SYMBOLS = ("circle", "triangle-up", "diamond", "square")
 
 
 def styled(figure: go.Figure, height: int = 420, **layout: Any) -> go.Figure:
-    """A figure in the look of all: paper of the page, axes that make room for their words, legend below."""
+    """Apply the common style: page background, automatic margins, legend below."""
     figure.update_layout(
         template="none", height=height, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13, "color": "#808890"},
@@ -39,7 +39,7 @@ def styled(figure: go.Figure, height: int = 420, **layout: Any) -> go.Figure:
 
 
 def scatter(landscape: Landscape, what: str) -> Chart:
-    """Measured quality against the score; search split and held-out told apart by shape, depth or width by colour."""
+    """Measured quality against the score; shape tells search split from held-out, colour shows depth or width."""
     benchmark, scores = landscape.benchmark, landscape.scores
     shapes = np.array([SPACES[a.space].shape(a) for a in benchmark.architectures])
     ranks = np.full(len(scores), np.nan)
@@ -121,7 +121,7 @@ def front_chart(points: Sequence[tuple[str, int, float]], front: Sequence[int], 
 
 
 def blocks_chart(portraits: Sequence[Portrait], what: str) -> Chart:
-    """A panel for each part of a formula: what every block adds, of a good, a middle and a bad architecture."""
+    """One panel per part of a formula: the contribution of every block in a good, a median and a bad architecture."""
     parts = list(portraits[0].parts)
     figure = make_subplots(
         rows=len(parts), cols=1, subplot_titles=[chart_text(p) for p in parts], vertical_spacing=0.12
@@ -154,7 +154,7 @@ def blocks_chart(portraits: Sequence[Portrait], what: str) -> Chart:
 
 
 def evolution_chart(generations: Sequence[Mapping[str, Any]], what: str) -> Chart:
-    """Best and mean fitness over the formulas compared."""
+    """Best and mean fitness over the number of formulas compared."""
     kept = generations[:: max(1, len(generations) // 1000)]
     evaluations = [line["evaluations"] for line in kept]
     figure = go.Figure()
@@ -228,7 +228,7 @@ def bars(
 
 
 def _plain(values: Sequence[float] | np.ndarray) -> list[float | None]:
-    """For JSON, which has no nan."""
+    """Replace nan by None for JSON."""
     return [_float(value) for value in values]
 
 

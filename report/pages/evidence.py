@@ -1,4 +1,4 @@
-"""HallEvidence: what a hall's report needs beyond its file, from the benchmark and the bank of features."""
+"""HallEvidence: the data of a hall's report that its file lacks, computed from the benchmark and the feature bank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a hall of fame: the answer first, then what it rests on."""
+"""HTML report of a hall of fame: the result first, then the evidence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SENTENCES = PROBE_RULES | {SEEN: "the formula was compared before"}
 def hall_page(
     hall: HallDocument, evidence: HallEvidence, commands: Sequence[str], environment: Mapping[str, Any]
 ) -> ReportPage:
-    """The whole report; `commands` repeat the run and check its figures, `environment` are the versions behind it."""
+    """Build the report; `commands` repeat the run and check its figures, `environment` lists the versions used."""
     pick = recommended(hall.proxies)
     return ReportPage(
         f"{shown(hall.benchmark.name)}: an evolved zero-cost proxy",

@@ -1,4 +1,4 @@
-"""ReportPage: what a report is made of, and the one HTML file it becomes.
+"""ReportPage: the parts of a report, rendered to one HTML file.
 
 The file holds all it needs and may fetch nothing: its Content-Security-Policy allows two scripts by their digests,
 plotly.js and ours, and no network. All text goes through Jinja's autoescape; what the charts show is JSON in an element
@@ -88,12 +88,12 @@ def shown(text: object) -> str:
 
 
 def chart_text(text: object) -> str:
-    """The same inside a chart, where plotly.js would read tags."""
+    """Like `shown`, with tags escaped for plotly.js."""
     return html.escape(shown(text), quote=False)
 
 
 def rendered_page(page: ReportPage) -> bytes:
-    """The file. The same page gives the same bytes."""
+    """Render the page to HTML; the same page gives the same bytes."""
     charts = [part for section in page.sections for part in section.parts if isinstance(part, Chart)]
     scripts = [get_plotlyjs(), (HERE / "page.js").read_text(encoding="utf-8")]
     environment = jinja2.Environment(
@@ -117,7 +117,7 @@ def _spec(chart: Chart) -> dict[str, Any]:
 
 
 def _embedded(data: Any) -> str:
-    """JSON that no HTML parser sees a tag in."""
+    """JSON escaped so that no HTML parser finds a tag in it."""
     text = json.dumps(data, allow_nan=False, sort_keys=True, ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

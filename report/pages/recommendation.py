@@ -1,4 +1,4 @@
-"""The front of fitness against complexity, and the formula of it that a rule picks, both from the search split alone.
+"""Pareto front of fitness against complexity, and the recommended formula, both from the search split alone.
 
 The rule is that of one standard error (Breiman et al. 1984; Hastie et al., The Elements of Statistical Learning, 7.10):
 the simplest formula that is not worse than the best by more than the standard error of the best.
@@ -31,7 +31,7 @@ class Recommendation:
 
 
 def recommended(proxies: Sequence[HallProxy]) -> Recommendation | None:
-    """The pick; None where the file has no figures of the search split."""
+    """Apply the rule; None if the file has no figures of the search split."""
     known = {place: tau for place, entry in enumerate(proxies) if (tau := _tau(entry.search)) is not None}
     if not known:
         return None
@@ -44,7 +44,7 @@ def recommended(proxies: Sequence[HallProxy]) -> Recommendation | None:
 
 
 def front_of(proxies: Sequence[HallProxy]) -> list[int]:
-    """Places of the formulas that no simpler or equally simple one beats in fitness, the simplest first."""
+    """Indices of the Pareto-optimal formulas (fitness against complexity), simplest first."""
     front: list[int] = []
     for place in sorted(range(len(proxies)), key=lambda p: (proxies[p].proxy.complexity, -proxies[p].formula.fitness)):
         if not front or proxies[place].formula.fitness > proxies[front[-1]].formula.fitness:

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers set themselves: sharp at any size, readable aloud, in the colour of the text."""
+"""Formulas as MathML, which browsers render natively and screen readers can read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BAR = "\u2015"
 
 @cache
 def mathml(proxy: Proxy, sign: int = 1) -> Markup:
-    """A formula with the sign of its scores; everything in it comes from the tables of operators."""
+    """MathML of a formula with its sign; all markup comes from the operator tables."""
     latex = as_latex(proxy) if sign > 0 else rf"-\left({as_latex(proxy)}\right)"
     ElementTree.register_namespace("", MATH)
     tree = ElementTree.fromstring(convert(latex))

@@ -1,5 +1,5 @@
-"""Emission: a formula as a stand-alone module, from templates that are tested code. They are read as text and never
-run here, so torch and SymPy are not loaded; functions and imports that the formula does not reach are left out."""
+"""Emission: a formula as a stand-alone module. The templates are tested code; they are read as text and not imported,
+so torch and SymPy are not loaded. Functions and imports that the formula does not use are removed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def as_sympy_module(proxy: Proxy, sign: int = 1) -> str:
 
 
 def _emitted(proxy: Proxy, sign: int, *names: str) -> str:
-    """The templates in one module: docstring of the first, imports of all, and what the formula reaches."""
+    """Merge the templates: docstring of the first, imports of all, and the definitions that the formula uses."""
     plain, templates = proxy.pruned(), [_template(name) for name in names]
     defined = {name: part.node for template in templates for name, part in template.parts.items()}
     call = _Calls(defined, plain.text).proxy(plain)

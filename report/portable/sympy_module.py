@@ -59,7 +59,7 @@ def transformed(blocks: Blocks, name: str, *chain: Unary) -> list[list[Tensor]]:
 
 
 def means(blocks: Blocks, name: str, *chain: Unary) -> PerTensor:
-    """The same, each tensor averaged over its entries."""
+    """Mean over the entries of each transformed tensor."""
     return [[_mean(x) for x in tensors] for tensors in transformed(blocks, name, *chain)]
 
 

@@ -1,4 +1,4 @@
-"""The look of every figure: readable without colour and at 800 pixels width."""
+"""Style of all figures: readable without colour and at a width of 800 pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from storage.files import BadFile, write_atomic
 
-__all__ = ["BAND", "KINDS", "SERIES", "WIDTH", "Ink", "blank", "legend_below", "save_figure", "style"]
+__all__ = ["BAND", "KINDS", "SERIES", "WIDTH", "SeriesStyle", "blank", "legend_below", "save_figure", "style"]
 
 WIDTH = 8.0  # inches; 9 point text is then 12 pixels high where the figure is 800 pixels wide
 DPI = 160
@@ -24,8 +24,8 @@ BAND = {"elinewidth": 1.0, "capsize": 2.5}
 
 
 @dataclass(frozen=True)
-class Ink:
-    """One series: told apart by line, marker and hatch; colour only helps."""
+class SeriesStyle:
+    """Style of one series, distinguished by line, marker and hatch as well as by colour."""
 
     color: str
     line: Any
@@ -35,23 +35,23 @@ class Ink:
 
     @property
     def face(self) -> str:
-        """The colour inside its markers."""
+        """Fill colour of the markers."""
         return self.color if self.filled else "white"
 
 
 SERIES = (
-    Ink("#000000", "-", "o", ""),
-    Ink("#b2473e", "--", "s", "///", False),
-    Ink("#3b6fa0", "-.", "^", "..."),
-    Ink("#7a7a7a", ":", "D", "xxx", False),
-    Ink("#4f7f3f", (0, (5, 1, 1, 1, 1, 1)), "v", "\\\\\\"),
-    Ink("#8a5a9a", (0, (8, 3)), "P", "++", False),
+    SeriesStyle("#000000", "-", "o", ""),
+    SeriesStyle("#b2473e", "--", "s", "///", False),
+    SeriesStyle("#3b6fa0", "-.", "^", "..."),
+    SeriesStyle("#7a7a7a", ":", "D", "xxx", False),
+    SeriesStyle("#4f7f3f", (0, (5, 1, 1, 1, 1, 1)), "v", "\\\\\\"),
+    SeriesStyle("#8a5a9a", (0, (8, 3)), "P", "++", False),
 )
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The settings of matplotlib inside the block; the same input gives the same SVG."""
+    """Apply our matplotlib settings inside the block; the same input gives the same SVG."""
     small: dict[Any, Any] = {
         "font.size": 9,
         "axes.titlesize": 9.5,
@@ -73,19 +73,19 @@ def style() -> Iterator[None]:
 
 
 def blank(height: float) -> Figure:
-    """An empty figure in which nothing is clipped or overlaps."""
+    """Create an empty figure with constrained layout."""
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
 def legend_below(figure: Figure, axes: Iterable[Any], columns: int) -> None:
-    """One legend of some panels, under all of them."""
+    """Draw one legend for several panels, below them."""
     entries = [axis.get_legend_handles_labels() for axis in axes]
     handles, labels = ([item for entry in entries for item in entry[part]] for part in (0, 1))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """A figure as PNG or SVG file, whole or not at all; BadFile for another ending."""
+    """Write a figure atomically as PNG or SVG; BadFile for another file extension."""
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise BadFile(f"{path}: got the ending {path.suffix!r}, wanted {' or '.join(KINDS)}")

@@ -1,4 +1,4 @@
-"""Hands: the workers of a cluster that may do our tasks, because they have what the driver has."""
+"""Workers of a dask cluster, checked for the versions and devices that our tasks need."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from storage.errors import ZcpError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["ClusterError", "Hand", "Need", "greeted"]
+__all__ = ["ClusterError", "Need", "Worker", "greeted"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
 class ClusterError(ZcpError, RuntimeError):
-    """A cluster that cannot be used, or not any longer; the message names the scheduler or the worker."""
+    """A cluster that cannot be used; the message names the scheduler or the worker."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a worker must have as the driver has it: an attribute of a module, such as torch and `__version__`. The
-    part behind a plus sign, which says what torch was compiled for, may differ."""
+    """A requirement on workers: an attribute of a module, such as `__version__` of torch, must equal the driver's. The
+    local part of a version (behind the plus sign, such as +cpu) may differ."""
 
     name: str
     module: str
@@ -35,26 +35,26 @@ class Need:
 
     @property
     def value(self) -> str:
-        """What the driver has."""
+        """The driver's own value."""
         return str(getattr(importlib.import_module(self.module), self.attribute)).split("+")[0]
 
 
 @dataclass
-class Hand:
-    """A worker: its address, its identity (a restarted one has another), the device that it works on, the bytes that
-    it can take, how many tasks it has, and whether one of them is taken for the cause of its death."""
+class Worker:
+    """One worker: its address, its id (a restarted worker has a new one), its device, its free bytes, the number of its
+    tasks, and whether its loss was already counted against a task."""
 
     address: str
     id: str
     device: str
     free: int | None
     load: int = 0
-    is_mourned: bool = False
+    is_lost: bool = False
 
 
-def greeted(client: Client, addresses: Iterable[str], needs: Sequence[Need], devices: str) -> list[Hand]:
-    """The workers at these addresses; ClusterError names the first that lacks something. One that left meanwhile is
-    not among them."""
+def greeted(client: Client, addresses: Iterable[str], needs: Sequence[Need], devices: str) -> list[Worker]:
+    """Ask the workers at these addresses for their versions and devices. ClusterError names the first that does not
+    match; a worker that left meanwhile is omitted."""
     import cloudpickle
 
     asked = sorted(addresses)
@@ -66,11 +66,11 @@ def greeted(client: Client, addresses: Iterable[str], needs: Sequence[Need], dev
     finally:
         cloudpickle.unregister_pickle_by_value(engine.greeting)
     present = {a: said for a, said in sorted(answers.items()) if not isinstance(said, OSError)}
-    return [_hand(address, said, needs, devices) for address, said in present.items()]
+    return [_worker(address, said, needs, devices) for address, said in present.items()]
 
 
 def _check_python(versions: Mapping[str, Any], addresses: Sequence[str]) -> None:
-    """Refuse another Python, which could not even read what is sent to it."""
+    """Refuse workers with another minor version of Python, which cannot unpickle our tasks."""
     mine = ".".join(platform.python_version_tuple()[:2])
     for address in addresses:
         told = versions["workers"].get(address, {}).get("host", {}).get("python")
@@ -78,8 +78,8 @@ def _check_python(versions: Mapping[str, Any], addresses: Sequence[str]) -> None
             raise _refused(address, f"got Python {theirs}", f"{mine}, as here")
 
 
-def _hand(address: str, said: Any, needs: Sequence[Need], devices: str) -> Hand:
-    """The worker that has answered."""
+def _worker(address: str, said: Any, needs: Sequence[Need], devices: str) -> Worker:
+    """The worker described by its reply; ClusterError if it does not match."""
     if isinstance(said, Exception):
         raise _refused(address, f"cannot be asked what it is ({type(said).__name__}: {said})", "one that answers")
     if "differs" in said:
@@ -91,11 +91,11 @@ def _hand(address: str, said: Any, needs: Sequence[Need], devices: str) -> Hand:
         raise _refused(address, f"got {name} {found}", f"{wanted}, as here")
     if said["threads"] != 1:
         raise _refused(address, f"has {said['threads']} threads", "one", "start it with --nthreads 1")
-    return Hand(address, said["id"], _device(address, said["devices"], devices), said["free"])
+    return Worker(address, said["id"], _device(address, said["devices"], devices), said["free"])
 
 
 def _device(address: str, found: Sequence[str], asked: str) -> str:
-    """What the worker works on: its only CUDA device, if it has one and nobody wants the CPU."""
+    """Device of the worker: its only CUDA device, or the CPU if it has none or the CPU was asked for."""
     if asked not in DEVICES:
         raise ClusterError(
             f"devices: got {asked!r}, wanted one of {', '.join(DEVICES)}: the workers of a cluster are its devices"
