@@ -4,10 +4,10 @@ and jinja2.
 draw_hall, landscape_of, Landscape    how a champion ranks the architectures, and how it was found
 draw_board, board_document, BOARD     a leaderboard as bars, as plain data, and the shape of that
 draw_study, study_document, STUDY     a study as curves or intervals, as plain data, and the shape of that
-draw_transfer, transfer_document      the study that leaves benchmarks out
+draw_transfer, transfer_document      the transfer study: one benchmark left out at a time
 draw_front                            a selection: scores against cost, and the best at every cost
-load_document, Document, check        a file that has a figure, and the check of its shape
-save_figure                           a PNG or SVG, whole or not at all
+load_document, Document, check        a JSON document that can be drawn, and its validation
+save_figure                           writes a PNG or SVG atomically
 pages/                                reports: one HTML file that works offline
 portable/                             formulas as modules that run without this project
 """
