@@ -10,7 +10,7 @@ from .front import draw_front as draw_front
 from .hall import Landscape as Landscape
 from .hall import draw_hall as draw_hall
 from .hall import landscape_of as landscape_of
-from .style import save_figure as save_figure
 from .study import STUDY as STUDY
 from .study import draw_study as draw_study
+from .style import save_figure as save_figure
 from .transfer import draw_transfer as draw_transfer
