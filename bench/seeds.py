@@ -28,7 +28,7 @@ from fitness.replay import mean_ranks
 from fitness.tables.table_file import branch_table
 from fitness.zoo.naive import NAIVE, naive_scores
 from gp.benchmark_search import PreparedSearch, search
-from gp.config import PUBLISHED, SearchConfig
+from gp.config import PRESETS, SearchConfig
 from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
@@ -36,8 +36,14 @@ from primitives.inputs import INPUTS, PAPER
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
-    "lpzero": PUBLISHED,
-    "published": {**PUBLISHED, "inputs": PAPER, "aggregates": ("mean",), "joins": ("inside",), "objective": "spearman"},
+    "lpzero": PRESETS["lpzero"],
+    "published": {
+        **PRESETS["lpzero"],
+        "inputs": PAPER,
+        "aggregates": ("mean",),
+        "joins": ("inside",),
+        "objective": "spearman",
+    },
     "paper": {"inputs": PAPER, "aggregates": ("mean",)},
     "random": {"algorithm": "random", "branches": 3},
     "all inputs": {"inputs": tuple(INPUTS)},

@@ -22,15 +22,13 @@ import numpy as np
 
 from fitness.features.workshop import Workshop
 from gp.case import Case
-from gp.config import SearchConfig
+from gp.config import PRESETS, SearchConfig
 from gp.studies.transfer import left_out, seen, unseen
 from models.benchmarks.origins import load_benchmark
 
 BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic")
-SHORT: dict[str, Any] = {"iterations": 600, "n_unary": 1, "folds": 0, "branches": 2}
-UNIVERSAL: dict[str, Any] = {
-    **SHORT, "nested": True, "champion": "consensus", "operators": ("product",), "retest": 0.99,
-}  # fmt: skip
+UNIVERSAL = PRESETS["universal"]
+SHORT = {name: UNIVERSAL[name] for name in ("iterations", "n_unary", "folds", "branches")}
 SETTINGS: dict[str, dict[str, Any]] = {
     "universal": UNIVERSAL,
     "universal, retest .5": {**UNIVERSAL, "retest": 0.5},

@@ -28,7 +28,7 @@ from fitness.predictors.predictor import Predictor, Provenance
 from fitness.ranking import kendall, spearman
 from fitness.tables.table_file import branch_table
 from gp.benchmark_search import PreparedSearch
-from gp.config import PUBLISHED, SearchConfig
+from gp.config import PRESETS, SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.algorithms.memetic import Memetic
 from gp.evolution.evolve import SearchResult, Step, Stop
@@ -67,7 +67,7 @@ VARIANTS = [
     Variant("without crossover", {"crossover": 0.0, "mutation": 1.0}),
     Variant("without PPS", {"pps": False}),
     Variant("two branches", {"branches": 2}),
-    Variant("as published", {**PUBLISHED, "iterations": 1000}),
+    Variant("as published", {**PRESETS["lpzero"], "iterations": 1000}),
     *(
         Variant(name, {"algorithm": name})
         for name in (

@@ -1,4 +1,4 @@
-"""evolve: search for formulas on a few architectures, and test them on all others."""
+"""Command evolve: search for formulas on a few architectures and test them on all others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 from commands.feature_options import WHERE, FeatureOptions
 from commands.live import live
 from commands.loading import check_search_size, draw_split, load_different, load_named
-from commands.options import FORMAT, METRIC, ON_INVALID, Name, examples, table_of
+from commands.options import FORMAT, METRIC, ON_INVALID, Name, Sectioned, examples, table_of
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals, say_next, was_given
 from commands.search_options import limit_options, search_options
 from commands.tables import Formula, Row
@@ -33,13 +33,23 @@ if TYPE_CHECKING:
 
 _spaces = table_of("models.spaces", "SPACES")
 
+SECTIONS = {
+    "Data": ("space", "names", "metric", "search_size"),
+    "Search": ("preset", "seed", "inputs", "objective", "time_budget", "jobs"),
+    "Features": ("weights", "corpus", "devices", "bank"),
+    "Output": ("out", "resume", "form"),
+}
+
 
 @click.command(
+    cls=Sectioned,
+    sections=SECTIONS,
     epilog=examples(
         "evolve --space gpt2",
         "evolve --benchmark gpt2-wt103 --seed 43 --time-budget 30m",
         "evolve --benchmark subnets.jsonl --weights llama-7b",
-    )
+        "evolve --benchmark gpt2-mini --benchmark llama-mini --preset universal",
+    ),
 )
 @click.option("--space", type=Name(table=_spaces), help="Family of architectures.")
 @click.option(
@@ -47,15 +57,21 @@ _spaces = table_of("models.spaces", "SPACES")
     "names",
     metavar="NAME|PATH",
     multiple=True,
-    help="Whose architectures (default: the space's first); several: one formula for all.",
+    help="Benchmark to search on (default: the space's first); repeat it for one formula over several.",
 )
 @METRIC
-@click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Architectures it may see.")
+@click.option(
+    "--search-size",
+    type=click.IntRange(10),
+    default=50,
+    show_default=True,
+    help="Number of architectures in the search split.",
+)
 @search_options
 @limit_options
-@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Threads of the search.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Number of search threads.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory (default: runs/BENCHMARK-SEED-TIME).")
-@click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this directory.")
+@click.option("--resume", type=click.Path(path_type=Path), help="Run directory to continue.")
 @ON_INVALID
 @FORMAT
 @source_options

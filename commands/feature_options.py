@@ -1,4 +1,4 @@
-"""The options of features: what they depend on, who makes them and where they are kept."""
+"""Feature options: the settings that features depend on, and where they are computed and stored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONNECTION = "zcp.cluster"  # the name of a command's cluster in its context
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """What the features depend on, and where they are made and kept."""
+    """The settings that features depend on, and where they are computed and stored."""
 
     build: str | None = None
     batch: int = 4
@@ -125,27 +125,44 @@ def _recorded_weights(hall: HallDocument | Provenance, space: str) -> str | None
 
 
 FEATURES = (
-    click.option("--build", help="Which reading of the space to build (default: its first)."),
-    click.option("--batch", type=click.IntRange(1, 4096), default=4, show_default=True, help="Sequences of text."),
-    click.option("--seq-len", type=click.IntRange(2, 4096), default=64, show_default=True, help="Bytes of each."),
-    click.option("--corpus", type=click.Path(path_type=Path), help="Your own text instead of the passage."),
-    click.option("--init-seed", type=click.IntRange(0, 2**63 - 2), default=0, show_default=True, help="Of weights."),
-    click.option("--devices", default="auto", show_default=True, help="cpu | cpu,cpu | cuda:0,cuda:1 | auto."),
-    click.option("--mix-devices", is_flag=True, help="CPUs and GPUs together, though their last bits differ."),
+    click.option("--build", help="Variant of the space to build (default: its first)."),
+    click.option(
+        "--batch", type=click.IntRange(1, 4096), default=4, show_default=True, help="Number of sequences of text."
+    ),
+    click.option(
+        "--seq-len", type=click.IntRange(2, 4096), default=64, show_default=True, help="Length of a sequence in bytes."
+    ),
+    click.option("--corpus", type=click.Path(path_type=Path), help="Text file instead of the built-in passage."),
+    click.option(
+        "--init-seed",
+        type=click.IntRange(0, 2**63 - 2),
+        default=0,
+        show_default=True,
+        help="Random seed of the weights.",
+    ),
+    click.option(
+        "--devices",
+        default="auto",
+        show_default=True,
+        help="Devices, a worker each: cpu | cpu,cpu | cuda:0,cuda:1 | auto.",
+    ),
+    click.option(
+        "--mix-devices", is_flag=True, help="Allow CPUs and GPUs together; their results differ in the last bits."
+    ),
     click.option(
         "--engine",
         type=Name("local", "dask"),
         default="local",
         show_default=True,
-        help="Who visits networks: processes of this machine, or a dask cluster.",
+        help="Where features are computed: local processes, or a dask cluster.",
     ),
-    click.option("--scheduler", metavar="ADDRESS|FILE.json", help="Of the dask cluster."),
+    click.option("--scheduler", metavar="ADDRESS|FILE.json", help="Address or file of the dask scheduler."),
     click.option(
         "--bank",
         type=click.Path(path_type=Path),
         default=Path(".cache/bank"),
         show_default=True,
-        help="Folder where features and scores are kept.",
+        help="Folder of the feature bank.",
     ),
 )
 feature_options = gathered("features", FeatureOptions, *FEATURES)

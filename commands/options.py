@@ -1,4 +1,4 @@
-"""What several commands ask for: names from tables, the feature options, a benchmark, a split."""
+"""Option types and options that several commands share, and the layout of their help."""
 
 from __future__ import annotations
 
@@ -34,6 +34,25 @@ class Commands(click.Group):
             hint = f"did you mean {near[0]}?" if near else f"wanted one of {', '.join(self.commands)}"
             raise click.UsageError(f"unknown command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
+
+
+class Sectioned(click.Command):
+    """A command whose help shows its options in sections; options named in no section come last, as internals.
+
+    `sections` maps a heading to the names of parameters.
+    """
+
+    def __init__(self, *args: Any, sections: Mapping[str, Iterable[str]], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.sections = {heading: tuple(names) for heading, names in sections.items()}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        shown = {str(p.name): record for p in self.get_params(ctx) if (record := p.get_help_record(ctx)) is not None}
+        named = {name for names in self.sections.values() for name in names}
+        rest = tuple(name for name in shown if name not in named)
+        for heading, names in (*self.sections.items(), ("Search internals", rest)):
+            with formatter.section(heading):
+                formatter.write_dl([shown[name] for name in names if name in shown])
 
 
 class Name(click.ParamType):
@@ -129,6 +148,17 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {program_name()} {line}" for line in lines)
 
 
+def removed(flag: str, instead: str) -> Command:
+    """A hidden option that no longer exists; using it is an error that names its replacement."""
+
+    def refuse(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value is not None:
+            raise click.UsageError(f"{flag} was removed; {instead}")
+
+    text = f"Removed; {instead}."
+    return click.option(flag, hidden=True, expose_value=False, callback=refuse, metavar="VALUE", help=text)
+
+
 def gathered(name: str, make: Callable[..., Any], *options: Command) -> Callable[[Command], Command]:
     """Options that reach a command as one argument: what `make` makes of them."""
 
@@ -141,20 +171,25 @@ def gathered(name: str, make: Callable[..., Any], *options: Command) -> Callable
         before = len(getattr(call, "__click_params__", ()))
         for option in reversed(options):
             option(call)
-        names = [parameter.name for parameter in call.__click_params__[before:]]  # type: ignore[attr-defined]
+        mine = call.__click_params__[before:]  # type: ignore[attr-defined]
+        names = [parameter.name for parameter in mine if parameter.expose_value]
         return call
 
     return decorate
 
 
-BENCHMARK = click.option("--benchmark", "name", required=True, metavar="NAME|PATH", help="Whose architectures.")
-METRIC = click.option("--metric", help="Which measured value is the target (default: the benchmark's own).")
-SPLIT_SEED = click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the split.")
+BENCHMARK = click.option(
+    "--benchmark", "name", required=True, metavar="NAME|PATH", help="Benchmark whose architectures are used."
+)
+METRIC = click.option("--metric", help="Measured value to predict (default: the benchmark's own).")
+SPLIT_SEED = click.option(
+    "--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed of the split."
+)
 FORMAT = click.option(
     "--format", "form", type=Name("table", "json", "csv"), default="table", show_default=True,
-    help="How results are printed.",
+    help="Output format.",
 )  # fmt: skip
 ON_INVALID = click.option(
     "--on-invalid", type=Name("fail", "drop"), default="fail", show_default=True,
-    help="An architecture whose network overflows: end with its id, or leave it out.",
+    help="If a network overflows: stop with its id, or drop the architecture.",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The options of a search, and of when it ends early."""
+"""Options of a search: its settings, and the conditions that end it early."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.options import Duration, Name, gathered, table_of
+from commands.options import Duration, Name, gathered, removed, table_of
+from commands.output import was_given
 
 if TYPE_CHECKING:
     from gp.config import SearchConfig
@@ -14,26 +15,28 @@ if TYPE_CHECKING:
 
 
 _objectives = table_of("fitness.objectives", "OBJECTIVES")
+_presets = table_of("gp.config", "PRESETS")
 _algorithms = table_of("gp.evolution.algorithms", "ALGORITHMS")
 _aggregations = table_of("primitives.operators", "AGGREGATION")
 
 
 def _config(
-    aggregate: str, joins: str, inputs: str, mutations: str, operators: str, no_pps: bool, **plain: Any
+    preset: str, aggregate: str, joins: str, inputs: str, mutations: str, operators: str, no_pps: bool, **plain: Any
 ) -> SearchConfig:
-    """The settings of the search, from the options of the same names."""
-    from gp.config import JOINS, SearchConfig
+    """Settings of the search: options given by the user, then those of the preset, then the defaults."""
+    from gp.config import JOINS, PRESETS, SearchConfig
     from primitives.inputs import INPUT_SETS
 
-    return SearchConfig(
-        aggregates={"all": tuple(_aggregations()), "both": ("mean", "sum")}.get(aggregate, (aggregate,)),
-        joins=JOINS if joins == "both" else (joins,),
-        inputs=INPUT_SETS[inputs],
-        mutations=tuple(mutations.split(",")),
-        operators=tuple(operators.split(",")),
-        pps=not no_pps,
+    chosen = {
+        "aggregates": {"all": tuple(_aggregations()), "both": ("mean", "sum")}.get(aggregate, (aggregate,)),
+        "joins": JOINS if joins == "both" else (joins,),
+        "inputs": INPUT_SETS[inputs],
+        "mutations": tuple(mutations.split(",")),
+        "operators": tuple(operators.split(",")),
+        "pps": not no_pps,
         **plain,
-    )
+    }
+    return SearchConfig(**chosen | {n: v for n, v in PRESETS[preset].items() if not was_given(n)})
 
 
 def _limits(time_budget: float | None, patience: int | None, target: float | None) -> Limits:
@@ -45,54 +48,58 @@ def _limits(time_budget: float | None, patience: int | None, target: float | Non
 search_options = gathered(
     "search",
     _config,
+    click.option("--preset", type=Name(table=_presets), default="default", show_default=True,
+                 help="Named settings: lpzero, the published search; universal, one formula for several benchmarks."),
     click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=42, show_default=True,
-                 help="Of the split and the search."),
+                 help="Random seed of the split and the search."),
     click.option("--iterations", type=click.IntRange(0), default=6000, show_default=True,
-                 help="New formulas after the first population."),
+                 help="New formulas after the initial population."),
     click.option("--population", type=click.IntRange(2), default=600, show_default=True,
-                 help="Formulas kept at a time."),
+                 help="Number of formulas in the population."),
     click.option("--n-unary", type=click.IntRange(1, 16), default=2, show_default=True,
-                 help="Unary operators in a branch."),
+                 help="Unary operators per branch."),
     click.option("--objective", type=Name(table=_objectives), default="both", show_default=True,
-                 help="Rank correlation to maximise; both: the mean of rho and tau."),
+                 help="Rank correlation to maximise; both: mean of Spearman's rho and Kendall's tau-b."),
     click.option("--algorithm", type=Name(table=_algorithms), default="memetic", show_default=True,
-                 help="How new formulas are made."),
+                 help="Search algorithm."),
     click.option("--aggregate", type=Name("all", "both", table=_aggregations), default="all", show_default=True,
-                 help="From blocks to the network; both: mean and sum."),
+                 help="Aggregation over blocks; both: mean and sum."),
     click.option("--joins", type=Name("both", "inside", "outside"), default="outside", show_default=True,
-                 help="Branches joined before or after they are aggregated."),
+                 help="Join branches before (inside) or after (outside) the aggregation."),
     click.option("--inputs", type=Name("extended", "paper", "all"), default="extended", show_default=True,
-                 help="Quantities that a formula may read."),
+                 help="Quantities of the network that formulas may read."),
     click.option("--mutations", default="branch,replace", show_default=True, metavar="NAME,...",
-                 help="Which are drawn, all alike; LPZero's: regrow,replace."),
+                 help="Mutations, drawn with equal probability; LPZero's: regrow,replace."),
     click.option("--operators", default="sum,difference,product,matmul", show_default=True, metavar="NAME,...",
-                 help="What joins branches; products alone have no units to disagree."),
-    click.option("--branches", type=click.IntRange(2, 3), default=3, show_default=True, help="Most of a formula."),
+                 help="Binary operators; product alone keeps formulas independent of units."),
+    click.option("--branches", type=click.IntRange(2, 3), default=3, show_default=True,
+                 help="Maximum number of branches."),
     click.option("--brood", type=click.IntRange(1), default=200, show_default=True,
-                 help="Children of a generation of memetic."),
+                 help="Children per generation (memetic)."),
     click.option("--sweeps", type=click.IntRange(0, 1000), default=20, show_default=True,
-                 help="Sweeps of a generation of memetic: a branch replaced by the best of all."),
+                 help="Local searches per generation (memetic): replace one branch by the best of all."),
     click.option("--folds", type=click.IntRange(0, 100), default=5, show_default=True,
-                 help="Of the cross-validation that chooses fine or coarse formulas; 0: fine ones."),
-    click.option("--coarse", type=click.FloatRange(0, 1), default=0.1, show_default=True,
-                 help="Least share of the architectures at a level of a coarse formula; 0: fine formulas only."),
+                 help="Cross-validation folds to choose between tied-level and continuous formulas (0: continuous)."),
     click.option("--hall-size", type=click.IntRange(1, 1000), default=10, show_default=True,
-                 help="Formulas in the hall of fame."),
+                 help="Number of formulas in the hall of fame."),
     click.option("--across", type=Name("mean", "worst"), default="mean", show_default=True,
-                 help="How the agreements with several benchmarks are joined."),
+                 help="Fitness over several benchmarks: mean or minimum of the correlations."),
     click.option("--nested", is_flag=True,
-                 help="Prefer formulas that say more of a network when one of its sizes grows alone; needs no labels."),
+                 help="Penalise formulas that do not score a larger version of the same network higher."),
     click.option("--retest", type=click.FloatRange(0, 1), default=0.5, show_default=True,
-                 help="Least rho of a formula between two initialisations of a few networks."),
+                 help="Minimum rho between the scores under two initialisations."),
     click.option("--champion", type=Name("fittest", "consensus"), default="fittest", show_default=True,
-                 help="Which formula leads the hall of fame; consensus: the one nearest to the mean ranking of all."),
-    click.option("--constants", is_flag=True, help="Fit a constant for each branch that is added or taken off."),
-    click.option("--no-pps", is_flag=True, help="Switch the pruning rules off (for the ablation)."),
+                 help="First formula of the hall of fame: highest fitness, or nearest to the mean ranking of all."),
+    click.option("--constants", is_flag=True, help="Fit a constant for every added or subtracted branch."),
+    click.option("--no-pps", is_flag=True, help="Disable the pruning rules (for the ablation)."),
+    removed("--coarse", "use --folds 0 for continuous formulas"),
 )  # fmt: skip
 limit_options = gathered(
     "limits",
     _limits,
-    click.option("--time-budget", type=Duration(), help="End the search after this time, such as 30m."),
-    click.option("--patience", type=click.IntRange(1), help="End it after so many iterations without a better one."),
-    click.option("--target", type=click.FloatRange(0, 1), help="End it at this fitness, such as 0.95."),
+    click.option("--time-budget", type=Duration(), help="Stop the search after this time, such as 30m."),
+    click.option(
+        "--patience", type=click.IntRange(1), help="Stop after this number of iterations without improvement."
+    ),
+    click.option("--target", type=click.FloatRange(0, 1), help="Stop at this fitness, such as 0.95."),
 )

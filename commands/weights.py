@@ -1,4 +1,4 @@
-"""Where the weights of networks are from, and how networks are held, for commands that need no more than features."""
+"""Feature options plus the source of the weights and the way networks are held in memory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ source_options = gathered(
     *FEATURES,
     click.option(
         "--weights", metavar="DIR", type=click.Path(path_type=Path),
-        help="A Hugging Face checkpoint (safetensors) instead of fresh weights, for the spaces llama and hf.",
+        help="Hugging Face checkpoint (safetensors) to read weights from, for the spaces llama and hf.",
     ),
     click.option(
         "--stream/--whole", default=None,
-        help="One block in memory at a time, for the space llama (default: where the free memory wants it).",
+        help="Hold one block in memory at a time, for the space llama (default: if memory is short).",
     ),
 )  # fmt: skip
-"""The feature options and these two."""
+"""The feature options, --weights and --stream."""

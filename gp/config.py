@@ -19,7 +19,7 @@ from primitives.proxy import MAX_BRANCHES
 from storage.datum import is_number, is_whole
 from storage.errors import ZcpError
 
-__all__ = ["JOINS", "PUBLISHED", "BadConfig", "SearchConfig"]
+__all__ = ["JOINS", "PRESETS", "BadConfig", "SearchConfig"]
 
 JOINS = ("inside", "outside")
 CHAMPIONS = ("fittest", "consensus")
@@ -38,8 +38,7 @@ class BadConfig(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """Settings of one search; the defaults are what paid on other splits than the reported ones; LPZero's
-    (arXiv 2410.04808) are in `PUBLISHED`.
+    """Settings of one search. The defaults were tuned on other splits than the reported ones; `PRESETS` holds others.
 
     `n_unary` operators stand in each branch; `crossover` and `mutation` are probabilities; parents come from the best
     `selection_ratio` of the population under lpzero; `inputs`, `aggregates`, `joins`, `operators` and `branches` say
@@ -169,11 +168,19 @@ class SearchConfig:
             raise BadConfig(field, value, "each name once")
 
 
-PUBLISHED: dict[str, Any] = {
-    "algorithm": "lpzero", "iterations": 1000, "population": 80, "branches": 2, "joins": JOINS,
-    "mutations": ("regrow", "replace"),
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "lpzero": {
+        "algorithm": "lpzero", "iterations": 1000, "population": 80, "branches": 2, "joins": JOINS,
+        "mutations": ("regrow", "replace"),
+    },
+    "universal": {
+        "nested": True, "champion": "consensus", "operators": ("product",), "branches": 2, "n_unary": 1,
+        "iterations": 600, "folds": 0, "retest": 0.99,
+    },
 }  # fmt: skip
-"""The settings of LPZero's search, changes to the defaults; its inputs and aggregation are options of their own."""
+"""Named settings, as changes to the defaults: LPZero's search (Dong et al. 2024, arXiv 2410.04808; its inputs and
+aggregation are options of their own), and the search for one formula over several benchmarks (docs/universal.md)."""
 
 _YOUNG = {
     name: getattr(SearchConfig, name)

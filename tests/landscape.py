@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 from fitness.evaluation import Evaluation
-from gp.config import PUBLISHED, SearchConfig
+from gp.config import PRESETS, SearchConfig
 from gp.evolution.evolve import SearchResult, evolve
 from gp.sweeps import LOOKED_AT, number_joins
 from primitives.invalid import Invalid
@@ -16,7 +16,7 @@ from primitives.proxy import Branch, Proxy
 
 BUCKETS = 4000  # so few rankings that different formulas share one
 SHORT = {"iterations": 60, "population": 16}
-PLAIN = {**PUBLISHED, **SHORT}
+PLAIN = {**PRESETS["lpzero"], **SHORT}
 MEMETIC = {**SHORT, "brood": 12, "sweeps": 2, "hall_size": 4}
 SINGLES = [
     Proxy(aggregate, Branch(name, chain))

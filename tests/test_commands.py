@@ -15,6 +15,7 @@ import pytest
 
 import cli
 from commands.options import Name
+from commands.search_options import search_options
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = 500  # torch alone brings a thousand; so many load in about 0.4 s of processor time
@@ -96,6 +97,42 @@ def test_help_of_evolve_lists_the_tables(capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     for table in (OBJECTIVES, ALGORITHMS, SPACES, AGGREGATION):
         assert "|".join(table) in shown
+
+
+def test_evolve_shows_each_option_once_and_the_rest_as_internals(capsys: pytest.CaptureFixture[str]) -> None:
+    command = COMMANDS["evolve"]
+    assert cli.main(["evolve", "--help"]) == 0
+    shown = capsys.readouterr().out
+    front, internals = shown.split("Search internals:")
+    places = [shown.index(f"\n{heading}:") for heading in (*command.sections, "Search internals")]
+    assert places == sorted(places)
+    for option in (p for p in command.params if isinstance(p, click.Option) and not p.hidden):
+        lines = [
+            line
+            for line in shown.splitlines()
+            if line.startswith(f"  {option.opts[0]} ") or line.strip() == option.opts[0]
+        ]
+        assert len(lines) == 1, option.opts
+    assert "--space" in front and "--brood" in internals and 12 <= len(re.findall(r"^  --", front, re.M)) <= 18
+
+
+def test_an_option_overrides_the_preset_and_the_preset_the_defaults() -> None:
+    from gp.config import PRESETS, SearchConfig
+
+    taken = {}
+    command = click.command()(search_options(lambda search: taken.update(search=search)))
+    for preset, settings in PRESETS.items():
+        command.main(["--preset", preset], standalone_mode=False)
+        assert taken["search"] == SearchConfig(**settings)
+    command.main(["--preset", "lpzero", "--population", "33", "--joins", "inside"], standalone_mode=False)
+    assert taken["search"] == SearchConfig(**{**PRESETS["lpzero"], "population": 33, "joins": ("inside",)})
+
+
+def test_a_removed_option_names_its_replacement(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evolve", "--space", "gpt2", "--coarse", "0"]) == 2
+    assert capsys.readouterr().err == "error: --coarse was removed; use --folds 0 for continuous formulas\n"
+    assert cli.main(["evolve", "--help"]) == 0
+    assert "--coarse" not in capsys.readouterr().out
 
 
 def test_the_console_script_says_its_own_name(tmp_path: Path) -> None:

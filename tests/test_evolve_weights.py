@@ -23,7 +23,7 @@ from models.spaces.checkpoint import Checkpoint
 
 FEATURES = ("--devices", "cpu", "--batch", "2", "--seq-len", "16")
 SEARCH = ("--search-size", "10", "--iterations", "30", "--population", "10", "--brood", "6", "--sweeps", "1",
-          "--folds", "0", "--coarse", "0", "--hall-size", "2")  # fmt: skip
+          "--folds", "0", "--hall-size", "2")  # fmt: skip
 
 
 def zcp(folder: Path, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:

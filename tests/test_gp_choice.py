@@ -13,7 +13,7 @@ from fitness.evaluation import Evaluation
 from fitness.ranking import RankTarget
 from gp.benchmark_search import PreparedSearch
 from gp.choice import BEST, _agreement, _rehearsal, coarse_pays, led_by_consensus
-from gp.config import PUBLISHED, SearchConfig
+from gp.config import PRESETS, SearchConfig
 from gp.evolution.variation import Exhausted
 from gp.hall_of_fame import HallOfFame
 from gp.problem import SearchProblem, is_coarse
@@ -113,7 +113,7 @@ def test_other_algorithms_sweep_nothing_and_have_no_choice(
     problem: SearchProblem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gp.benchmark_search.coarse_pays", lambda *given: pytest.fail("chosen"))
-    for config in (SearchConfig(**PUBLISHED), replace(SMALL, joins=("inside",))):
+    for config in (SearchConfig(**PRESETS["lpzero"]), replace(SMALL, joins=("inside",))):
         prepared = PreparedSearch.of(problem, config)
         assert prepared.sweeper is None and prepared.config == config and prepared.problem is problem
 

@@ -4,13 +4,13 @@ import json
 import pytest
 from landscape import fingerprint, search, short
 
-from gp.config import PUBLISHED, BadConfig, SearchConfig
+from gp.config import PRESETS, BadConfig, SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
 from primitives.inputs import PAPER
 
 
 def test_the_published_settings_are_those_of_lpzero():
-    config = SearchConfig(**PUBLISHED)
+    config = SearchConfig(**PRESETS["lpzero"])
     assert (config.population, config.iterations, config.seed, config.n_unary) == (80, 1000, 42, 2)
     assert (config.crossover, config.mutation, config.selection_ratio) == (0.5, 0.5, 0.1)
     assert (config.algorithm, config.branches, config.joins) == ("lpzero", 2, ("inside", "outside"))
@@ -154,7 +154,7 @@ def test_every_setting_changes_the_search(algorithm, field):
 
 
 @pytest.mark.parametrize(
-    "name", ["seed", "iterations", "population", "n_unary", "objective", "algorithm", "branches", "brood", "sweeps", "folds", "coarse", "hall_size", "retest"],
+    "name", ["seed", "iterations", "population", "n_unary", "objective", "algorithm", "branches", "brood", "sweeps", "folds", "hall_size", "retest"],
 )  # fmt: skip
 def test_the_command_has_the_defaults_of_a_search(name: str) -> None:
     from commands.evolve import evolve

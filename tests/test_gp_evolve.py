@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from landscape import evaluate, fingerprint, search, short, sweep
 
-from gp.config import PUBLISHED, SearchConfig
+from gp.config import PRESETS, SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.evolve import Stop, evolve
 from gp.evolution.state import SearchState
 from gp.evolution.variation import Exhausted
 from primitives.pps import violation
 
-TINY = {**PUBLISHED, "inputs": ("S",), "n_unary": 1, "aggregates": ("mean",), "joins": ("inside",), "tries": 10}
+TINY = {**PRESETS["lpzero"], "inputs": ("S",), "n_unary": 1, "aggregates": ("mean",), "joins": ("inside",), "tries": 10}
 
 
 def as_json(state):
@@ -258,7 +258,7 @@ def test_the_bookkeeping_of_1000_iterations_is_cheap():
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        evolve(SearchConfig(**PUBLISHED, seed=11), evaluate, on_iteration=lambda progress: None)
+        evolve(SearchConfig(**PRESETS["lpzero"], seed=11), evaluate, on_iteration=lambda progress: None)
     finally:
         sys.setprofile(before)
     assert calls < 4_000_000  # of Python functions: 1.9 million, about 1 s

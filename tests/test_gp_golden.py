@@ -16,14 +16,14 @@ import pytest
 from deap import base
 from landscape import search
 
-from gp.config import PUBLISHED, SearchConfig
+from gp.config import PRESETS, SearchConfig
 from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import primitive_set
 from gp.evolution.variation import MUTATIONS, Exhausted, Guard, crossover, generate, make_toolbox
 from primitives.grammar import parse
 from primitives.inputs import PAPER
 
-CONFIG = SearchConfig(**{**PUBLISHED, "n_unary": 1, "inputs": PAPER})
+CONFIG = SearchConfig(**{**PRESETS["lpzero"], "n_unary": 1, "inputs": PAPER})
 PSET = primitive_set(CONFIG)
 
 
@@ -62,7 +62,7 @@ def test_a_seed_varies_a_parent_in_the_same_way(name: str, wanted: str) -> None:
     first, second = (Individual.from_proxy(parse(text), PSET) for text in texts)
     rng = random.Random(5)
     made = [
-        crossover(rng, first, second, PUBLISHED["mutations"]) if name == "mate" else MUTATIONS[name](rng, first)
+        crossover(rng, first, second, PRESETS["lpzero"]["mutations"]) if name == "mate" else MUTATIONS[name](rng, first)
         for _ in range(40)
     ]
     assert digest([str(child.to_proxy()) for child in made]) == wanted

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gp.config import PUBLISHED, SearchConfig
+from gp.config import PRESETS, SearchConfig
 from gp.evolution.individual import Individual, Misfit
 from gp.evolution.primitive_set import primitive_set
 from gp.evolution.variation import generate
 from primitives.grammar import parse
 from primitives.inputs import PAPER
 
-PSET = primitive_set(SearchConfig(**PUBLISHED))
+PSET = primitive_set(SearchConfig(**PRESETS["lpzero"]))
 SETTINGS = [
     SearchConfig(n_unary=n, inputs=inputs, joins=joins, branches=branches)
     for n in (1, 2, 3)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from gp.config import PUBLISHED, SearchConfig
+from gp.config import PRESETS, SearchConfig
 from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import Role, arguments_of, draw, primitive_set
 from gp.evolution.variation import generate
@@ -82,7 +82,7 @@ def test_the_published_space_joined_inside_has_its_size_less_what_the_types_forb
 @pytest.mark.parametrize("n_unary", [1, 2, 3])
 @pytest.mark.parametrize("inputs", [PAPER, EXTENDED])
 def test_every_operator_has_a_node_and_every_node_a_meaning(n_unary, inputs):
-    pset = primitive_set(SearchConfig(**{**PUBLISHED, "branches": 3}, n_unary=n_unary, inputs=inputs))
+    pset = primitive_set(SearchConfig(**{**PRESETS["lpzero"], "branches": 3}, n_unary=n_unary, inputs=inputs))
     assert set(pset.meaning) == set(pset.mapping)
     assert names(pset, Role.INPUT) == set(inputs)
     assert names(pset, Role.UNARY) == set(UNARY)
@@ -93,7 +93,7 @@ def test_every_operator_has_a_node_and_every_node_a_meaning(n_unary, inputs):
 
 
 def test_every_node_can_stand_in_some_tree():
-    pset = primitive_set(SearchConfig(**{**PUBLISHED, "branches": 3}))
+    pset = primitive_set(SearchConfig(**{**PRESETS["lpzero"], "branches": 3}))
     reached, open_types = set(), [pset.network]
     while open_types:
         for node in pset.options(open_types.pop()):
@@ -132,7 +132,7 @@ def test_tensors_of_different_lists_are_never_joined():
 
 
 def test_matmul_joins_only_two_tensors_of_one_list():
-    pset = primitive_set(SearchConfig(**PUBLISHED))
+    pset = primitive_set(SearchConfig(**PRESETS["lpzero"]))
     finished = [*(pset.tensor(name, 2) for name in pset.lists), pset.scalar(2), pset.dropped(2)]
     for one, other in itertools.product(finished, finished):
         allowed = pset.find(Role.JOIN_BRANCHES, "matmul", [one, other]) is not None

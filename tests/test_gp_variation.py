@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from gp.config import PUBLISHED, SearchConfig
+from gp.config import PRESETS, SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.individual import Individual
 from gp.evolution.primitive_set import arguments_of, primitive_set
@@ -29,7 +29,7 @@ from primitives.operators import AGGREGATION
 from primitives.pps import branch_violation, violation
 from primitives.scoring import Scorer
 
-CONFIG = SearchConfig(**PUBLISHED)
+CONFIG = SearchConfig(**PRESETS["lpzero"])
 PSET = primitive_set(CONFIG)
 
 
@@ -82,7 +82,12 @@ def valid_population(count):
 
 def test_10_000_generated_and_varied_trees_keep_the_form_and_score_without_a_shape_error():
     rng, scorer, results = random.Random(1), Scorer(blocks()), Counter()
-    sets = ((1, PAPER, PUBLISHED), (2, EXTENDED, PUBLISHED), (3, EXTENDED, PUBLISHED), (2, PAPER, {}))
+    sets = (
+        (1, PAPER, PRESETS["lpzero"]),
+        (2, EXTENDED, PRESETS["lpzero"]),
+        (3, EXTENDED, PRESETS["lpzero"]),
+        (2, PAPER, {}),
+    )
     for n_unary, inputs, settings in sets:
         config = SearchConfig(**settings, n_unary=n_unary, inputs=inputs)
         parents = some(40, n_unary, primitive_set(config))
@@ -124,7 +129,7 @@ def test_parents_without_a_common_type_give_a_mutant():
 
 def test_mutation_changes_inputs_operators_joins_and_aggregations():
     rng, parent = random.Random(4), Individual.from_proxy(parse("mean[ sum( log(W), exp(G) ) ]"), PSET)
-    children = [mutate(rng, parent, PUBLISHED["mutations"]).to_proxy() for _ in range(400)]
+    children = [mutate(rng, parent, PRESETS["lpzero"]["mutations"]).to_proxy() for _ in range(400)]
     assert {child.aggregate for child in children} == set(AGGREGATION)
     assert len({child.binary for child in children}) >= 4
     assert len({child.left.input for child in children}) > 3

@@ -17,7 +17,7 @@ from fitness.features.workshop import Workshop
 from fitness.objectives import OBJECTIVES
 from fitness.protocol import check_rankable
 from gp.case import Case
-from gp.config import PUBLISHED, SearchConfig
+from gp.config import PRESETS, SearchConfig
 from gp.studies.transfer import seen
 from models.benchmarks.benchmark import Benchmark
 from primitives.inputs import INPUT_SETS
@@ -49,7 +49,7 @@ class Study:
     title: str
     reference: str
     settings: tuple[Setting, ...]
-    base: Mapping[str, Any] = field(default_factory=lambda: PUBLISHED)
+    base: Mapping[str, Any] = field(default_factory=lambda: PRESETS["lpzero"])
 
 
 def _aggregations() -> tuple[Setting, ...]:
@@ -79,7 +79,7 @@ _ALGORITHMS = (
     Setting("sweeps alone", {"crossover": 0.0, "mutation": 1.0, "brood": 1}),
     Setting("random", {"algorithm": "random", "population": 200}),
     Setting("nsga2", {"algorithm": "nsga2", "population": 200}),
-    Setting("lpzero", PUBLISHED),
+    Setting("lpzero", PRESETS["lpzero"]),
 )
 _CONSTANTS = (Setting("without constants"), Setting("constants", {"constants": True}))
 _ACROSS = (Setting("mean"), Setting("worst", {"across": "worst"}))
