@@ -1,18 +1,23 @@
-"""TokenBatch: the one fixed batch of token ids that every architecture of a bank is fed with."""
+"""TokenBatch: the one fixed batch of token ids that every architecture of a bank is fed with: bytes of a text, or the
+tokens of a checkpoint's own tokenizer."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from storage.errors import ZcpError
 from storage.files import opened
 
-__all__ = ["BadCorpus", "TokenBatch"]
+if TYPE_CHECKING:
+    from models.tokenizer import TextTokenizer
+
+__all__ = ["BadCorpus", "TokenBatch", "spread"]
 
 MAX_TEXT = 64 << 20  # bytes; no batch needs more
 
@@ -42,28 +47,41 @@ class BadCorpus(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Byte-level token ids, int64 of shape (B, T), and the digest that names them in file keys."""
+    """Token ids, int64 of shape (B, T), and the digest that names them in file keys; `unit` is what an id stands for,
+    "bytes" or "tokens"."""
 
     tokens: torch.Tensor
     digest: str
+    unit: str = "bytes"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Plain numbers, not a tensor: tasks that travel to another machine hold no torch objects.
-        return _restored, (self.tokens.tolist(), self.digest)
+        return _restored, (self.tokens.tolist(), self.digest, self.unit)
 
     @classmethod
     def from_text(cls, text: bytes, batch: int = 4, length: int = 64, name: str = "text") -> TokenBatch:
         """Cut `text` into `batch` evenly spread windows of `length` bytes; raise BadCorpus if it is too short."""
-        if len(text) < batch * length:
-            raise BadCorpus(
-                f"{name}: got {len(text):,} bytes, wanted at least {batch} x {length} = {batch * length:,}; "
-                "give a longer text with --corpus or lower --batch or --seq-len"
-            )
-        stride = len(text) // batch
-        rows = [list(text[i * stride : i * stride + length]) for i in range(batch)]
+        rows = spread(text, batch, length, name, "bytes")
         tokens = torch.tensor(rows, dtype=torch.int64)  # (B, T)
         digest = hashlib.sha256(f"{batch}x{length}:".encode() + bytes(b for row in rows for b in row)).hexdigest()
         return cls(tokens, digest)
+
+    @classmethod
+    def tokenised(
+        cls, tokenizer: TextTokenizer, corpus: Path | None = None, batch: int = 4, length: int = 64
+    ) -> TokenBatch:
+        """Evenly spread windows of a text's tokens: of the passage, repeated when the batch is larger than it, or of a
+        user's file, bytes that are no UTF-8 replaced. The digest names the tokenizer as well. BadCorpus if the text is
+        too short."""
+        if corpus is None:
+            found = tokenizer.encode(PASSAGE)
+            found = found * -(-batch * length // len(found))
+        else:
+            with opened(corpus, "a text file") as file:
+                found = tokenizer.encode(file.read(MAX_TEXT).decode("utf-8", "replace"))
+        rows = spread(found, batch, length, str(corpus))
+        digest = hashlib.sha256(f"{batch}x{length}:{tokenizer.digest}:{rows}".encode()).hexdigest()
+        return cls(torch.tensor(rows, dtype=torch.int64), digest, "tokens")
 
     @classmethod
     def from_passage(cls, batch: int = 4, length: int = 64) -> TokenBatch:
@@ -79,5 +97,16 @@ class TokenBatch:
             return cls.from_text(file.read(MAX_TEXT), batch, length, str(path))
 
 
-def _restored(rows: list[list[int]], digest: str) -> TokenBatch:
-    return TokenBatch(torch.tensor(rows, dtype=torch.int64), digest)
+def spread(text: Sequence[int], count: int, length: int, name: str, unit: str = "tokens") -> list[list[int]]:
+    """(count, length): evenly spread windows of a text; BadCorpus if it is too short for that."""
+    if len(text) < count * length:
+        raise BadCorpus(
+            f"{name}: got {len(text):,} {unit}, wanted at least {count} x {length} = {count * length:,}; "
+            "give a longer text with --corpus or lower --batch or --seq-len"
+        )
+    stride = len(text) // count
+    return [list(text[i * stride : i * stride + length]) for i in range(count)]
+
+
+def _restored(rows: list[list[int]], digest: str, unit: str) -> TokenBatch:
+    return TokenBatch(torch.tensor(rows, dtype=torch.int64), digest, unit)
