@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commands.checkpoints import get_checkpoint, measure_subnets
 from commands.live import live
 from commands.loading import load_named
 from commands.options import FORMAT, Commands, Name, examples, table_of
@@ -30,6 +31,10 @@ def _trained() -> Iterable[str]:
 @click.group(cls=Commands, epilog=examples("benchmarks list", "benchmarks fetch gpt2-wt103"))
 def benchmarks() -> None:
     """Architectures with measured quality."""
+
+
+benchmarks.add_command(get_checkpoint)
+benchmarks.add_command(measure_subnets)
 
 
 @benchmarks.command("list", epilog=examples("benchmarks list --format json"))

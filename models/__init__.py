@@ -4,7 +4,10 @@ architecture.py  `Architecture`: a frozen description of a transformer; `BadArch
 spaces/          `SPACES` by name; each checks, samples, counts and builds its architectures
 candidates.py    `read_candidates`: architectures that nobody measured, from files of every layout
 nested.py        families of nested networks: one size grows, all else stays
-tokens.py        `TokenBatch`: the text that untrained networks are shown
+tokens.py        `TokenBatch`: the text that networks are shown, as bytes or as tokens of a checkpoint
+tokenizer.py     `TextTokenizer`: the tokenizer of a checkpoint
+prose.py         `load_prose`: English text that every Python installation has
+checkpoints/     pretrained checkpoints that can be obtained as packages
 benchmarks/      `load_benchmark` by name or path; `Benchmark`: architectures with their quality; `BadBenchmark`
 training/        the embedded benchmark: small architectures trained here, and how noisy what they reach is
 """

@@ -22,7 +22,10 @@ from models.benchmarks.benchmark import BadBenchmark, Benchmark
 from models.benchmarks.layouts import read_benchmark
 from storage.locks import held
 
-__all__ = ["ORIGINS", "Origin", "default_benchmark", "fetch", "find", "is_path", "load_benchmark", "locate", "verify"]
+__all__ = [
+    "ORIGINS", "Origin", "default_benchmark", "embedded_path", "fetch", "find", "is_path", "load_benchmark", "locate",
+    "verify",
+]  # fmt: skip
 
 PROJECT = Path(__file__).resolve().parents[2]
 MAX_DOWNLOAD = 16 << 20  # bytes per file
@@ -111,6 +114,11 @@ ORIGINS: dict[str, Origin] = {
         ),
     )
 }
+
+
+def embedded_path(name: str) -> Path:
+    """Where the embedded table of a name lies, or will lie once it is measured."""
+    return PROJECT / "models" / "benchmarks" / "data" / f"{name}.jsonl"
 
 
 def is_path(name_or_path: str) -> bool:

@@ -10,6 +10,8 @@ llama_network.py  the networks of llama, and their initialisation, tensor by ten
 llama_weights.py  trained weights cut to narrower feed-forward layers; those of llama-elastic
 llama_parts.py    the networks of llama in pieces, one block at a time
 llama_checkpoint.py  which checkpoints have weights for a network of llama
+unit_order.py     the order by which the units of a checkpoint are kept where it is cut
+llama_subnets.py  subnets of a checkpoint: blocks, units and heads that are kept
 abilities.py      what some spaces can: networks in pieces, networks with the weights of a checkpoint
 checkpoint.py     safetensors checkpoints of Hugging Face, checked and read tensor by tensor
 flexibert.py      BERT-like encoders in two builds: what was trained, what was scored

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from models.spaces.abilities import NetworkParts
     from models.spaces.checkpoint import Checkpoint
 
-__all__ = ["RATIOS", "LlamaSpace", "full_ffn", "head_widths"]
+__all__ = ["ORDERS", "RATIOS", "LlamaSpace", "full_ffn", "head_widths"]
 
+ORDERS = ("first", "magnitude", "activation")  # by which units are kept
 RATIOS = (1.0, 0.875, 0.75, 0.625, 0.5)  # LoNAS's widths of a feed-forward layer, as shares of the full one
 
 
@@ -29,7 +31,12 @@ class LlamaSpace:
     the output map is the table of tokens; `norm`, "rms" or "layer" (means subtracted; gains and no biases in both);
     norm_eps and rope_theta. The last four have LLaMA's values if they are left out.
 
-    A head is floor(D / n_head) wide, an even number, because rotary positions turn pairs of features.
+    A head is floor(D / n_head) wide, or `head_dim` if that is given, an even number, because rotary positions turn
+    pairs of features.
+
+    A subnet of a checkpoint also has `keep`, the indices (L,) of the checkpoint's blocks that it keeps, in order, and
+    `order`, by which the units of narrower layers are kept (`models/spaces/unit_order.py`): the first ones (LoNAS; what
+    a configuration without it means), those of the largest weights, or those of the largest weights times activations.
     """
 
     name = "llama"
@@ -46,7 +53,8 @@ class LlamaSpace:
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The normalised configuration; BadArchitecture names the first bad field."""
-        check_fields(config, "n_layer", "d_model", "n_head", "n_kv_head", "d_ffn", "n_token", "tgt_len", *self.DEFAULTS)
+        known = ("n_layer", "d_model", "n_head", "n_kv_head", "d_ffn", "n_token", "tgt_len", *self.DEFAULTS)
+        check_fields(config, *known, "head_dim", "keep", "order")
         config = {**self.DEFAULTS, **config}
         n_layer = check_int(config, "n_layer", 1, 128)
         checked = {
@@ -62,6 +70,7 @@ class LlamaSpace:
             "norm_eps": check_choice(config, "norm_eps", (1e-5, 1e-6)),
             "rope_theta": check_int(config, "rope_theta", 1, 10**9),
         }
+        checked |= _cut(config, n_layer) | _head_dim(config, checked)
         _check_heads(checked)
         return checked
 
@@ -137,7 +146,7 @@ class LlamaSpace:
         """The same network, or that of `loaded`, in pieces."""
         from models.spaces.llama_parts import LlamaParts
 
-        fill = self._fill(architecture, init_seed, build) if weights is None else weights.fill
+        fill = self._fill(architecture, init_seed, build) if weights is None else _loading(architecture, weights)
         return LlamaParts(architecture.config, fill)
 
     def largest_part(self, architecture: Architecture) -> int:
@@ -149,15 +158,16 @@ class LlamaSpace:
     def check_weights(self, architecture: Architecture, weights: Checkpoint) -> None:
         """Refuse a checkpoint of another family, of other sizes, or without some of the tensors."""
         from models.spaces.llama_checkpoint import check_checkpoint
+        from models.spaces.llama_subnets import check_subnet, is_cut
 
-        check_checkpoint(architecture, weights)
+        (check_subnet if is_cut(architecture.config) else check_checkpoint)(architecture, weights)
 
     def loaded(self, architecture: Architecture, weights: Checkpoint) -> nn.Module:
-        """A `LlamaNetwork` with the weights of a checkpoint, its feed-forward layers cut to the architecture's."""
+        """A `LlamaNetwork` with the weights of a checkpoint, cut to the blocks and units of the architecture."""
         from models.spaces.llama_network import LlamaNetwork
 
         network = LlamaNetwork(architecture.config)
-        weights.fill(network)
+        _loading(architecture, weights)(network, "")
         return network
 
     def _fill(self, architecture: Architecture, init_seed: int, build: str | None) -> Fill:
@@ -171,6 +181,13 @@ class LlamaSpace:
         return lambda module, prefix: draw(module, architecture.seed(init_seed), prefix)
 
 
+def _loading(architecture: Architecture, weights: Checkpoint) -> Fill:
+    """What gives a network, or a part of one, the weights of a checkpoint."""
+    from models.spaces.llama_subnets import is_cut, subnet_fill
+
+    return subnet_fill(architecture, weights) if is_cut(architecture.config) else weights.fill
+
+
 def full_ffn(d_model: int) -> int:
     """LLaMA's width of a gated feed-forward layer: two thirds of 4 d_model, the next multiple of 64."""
     return 64 * math.ceil(8 * d_model / 3 / 64)
@@ -178,7 +195,7 @@ def full_ffn(d_model: int) -> int:
 
 def head_widths(config: Mapping[str, Any]) -> list[int]:
     """The width of a head, block by block."""
-    return [config["d_model"] // heads for heads in config["n_head"]]
+    return [config.get("head_dim", config["d_model"] // heads) for heads in config["n_head"]]
 
 
 def _attention_maps(config: Mapping[str, Any]) -> list[int]:
@@ -187,13 +204,36 @@ def _attention_maps(config: Mapping[str, Any]) -> list[int]:
     return [2 * config["d_model"] * (heads + shared) * width for heads, shared, width in sizes]
 
 
+def _head_dim(config: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, int]:
+    """The field `head_dim`, where heads are not D / n_head wide anyway: one network has one description."""
+    if config.get("head_dim") is None:
+        return {}
+    width = check_int(config, "head_dim", 2, 16384)
+    usual = all(checked["d_model"] // heads == width for heads in checked["n_head"])
+    return {} if usual else {"head_dim": width}
+
+
+def _cut(config: Mapping[str, Any], n_layer: int) -> dict[str, Any]:
+    """The fields of a subnet, those that a configuration has."""
+    found: dict[str, Any] = {}
+    if config.get("keep") is not None:
+        found["keep"] = keep = check_list(config, "keep", n_layer, 0, 1023)
+        for left, right in pairwise(keep):
+            if left >= right:
+                said = "block {0} twice" if left == right else "block {1} after block {0}"
+                raise BadArchitecture(f"keep: got {said.format(left, right)}, wanted each block once, in rising order")
+    if config.get("order") is not None and check_choice(config, "order", ORDERS) != ORDERS[0]:
+        found["order"] = config["order"]
+    return found
+
+
 def _check_heads(config: Mapping[str, Any]) -> None:
     """Refuse heads that rotary positions cannot turn, and groups of heads that do not divide."""
-    D = config["d_model"]
+    D, widths = config["d_model"], head_widths(config)
     for i, (heads, shared) in enumerate(zip(config["n_head"], config["n_kv_head"], strict=True)):
-        if not D // heads or D // heads % 2:
+        if not widths[i] or widths[i] % 2:
             raise BadArchitecture(
-                f"n_head[{i}]: got {heads}, so heads of {D // heads} features at d_model = {D}, wanted an even number"
+                f"n_head[{i}]: got {heads}, so heads of {widths[i]} features at d_model = {D}, wanted an even number"
             )
         if heads % shared:
             raise BadArchitecture(f"n_kv_head[{i}]: got {shared}, wanted a divisor of n_head[{i}] = {heads}")

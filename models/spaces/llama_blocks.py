@@ -27,16 +27,15 @@ class BlockSizes:
     norm: str
     eps: float
     theta: int
+    head_width: int
 
     @classmethod
     def of(cls, config: Mapping[str, Any], block: int) -> BlockSizes:
-        """Those of a block of a configuration of the space `llama`."""
+        """The sizes of a block of a configuration of the space `llama`; heads are D / n_head wide unless it says
+        `head_dim`."""
         heads, shared, ffn = (config[field][block] for field in ("n_head", "n_kv_head", "d_ffn"))
-        return cls(config["d_model"], heads, shared, ffn, config["norm"], config["norm_eps"], config["rope_theta"])
-
-    @property
-    def head_width(self) -> int:
-        return self.width // self.heads
+        kind = config["norm"], config["norm_eps"], config["rope_theta"]
+        return cls(config["d_model"], heads, shared, ffn, *kind, config.get("head_dim", config["d_model"] // heads))
 
 
 class Projection(nn.Module):

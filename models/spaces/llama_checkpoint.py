@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
-from models.architecture import Architecture
+from models.architecture import Architecture, BadArchitecture
 from models.spaces.checkpoint import BadWeights, Checkpoint
+from models.spaces.llama import LlamaSpace
 from models.spaces.llama_network import LlamaNetwork
+from storage.datum import is_whole
 
-__all__ = ["check_checkpoint"]
+__all__ = ["check_checkpoint", "whole_architecture"]
 
 # What is the same in every network of the space, by Hugging Face's names; a field that is left out is so.
 FIXED: Mapping[str, tuple[Any, ...]] = {
@@ -25,10 +27,7 @@ DEFAULTS: Mapping[str, Any] = {"rms_norm_eps": 1e-6, "tie_word_embeddings": Fals
 def check_checkpoint(architecture: Architecture, weights: Checkpoint) -> None:
     """Refuse a checkpoint that is not one of the architecture; BadWeights names the field or the tensor."""
     where, config = f"{weights.folder / 'config.json'}", {**DEFAULTS, **weights.config}
-    for field, known in FIXED.items():
-        if config.get(field) not in known:
-            wanted = known[-1] if known[-1] is not None else "none"
-            raise BadWeights(f"{where}: {field}: got {config.get(field)!r}, wanted {wanted} for the space llama")
+    _check_kind(config, where)
     for field, wanted in _wanted(architecture.config).items():
         got = _stated(config, field)
         if isinstance(got, bool) != isinstance(wanted, bool) or got != wanted:
@@ -36,6 +35,38 @@ def check_checkpoint(architecture: Architecture, weights: Checkpoint) -> None:
     with torch.device("meta"):
         network = LlamaNetwork(architecture.config)
     weights.check(network.named_parameters(), architecture.id)
+
+
+def whole_architecture(weights: Checkpoint) -> Architecture:
+    """The network of a checkpoint as it is, in the space `llama`; BadWeights names the field that it cannot have."""
+    config = {**DEFAULTS, **weights.config}
+    _check_kind(config, f"{weights.folder / 'config.json'}")
+    depth = _stated(config, "num_hidden_layers")
+    depth = depth if is_whole(depth) and 0 < depth <= 1024 else 1
+    heads, shared, ffn = (
+        _stated(config, f) for f in ("num_attention_heads", "num_key_value_heads", "intermediate_size")
+    )
+    theta = _stated(config, "rope_theta")
+    found = {
+        "n_layer": _stated(config, "num_hidden_layers"), "d_model": _stated(config, "hidden_size"),
+        "n_head": [heads] * depth, "n_kv_head": [shared] * depth, "d_ffn": [ffn] * depth,
+        "head_dim": _stated(config, "head_dim"), "n_token": _stated(config, "vocab_size"),
+        "tgt_len": _stated(config, "max_position_embeddings") or 2048, "tied": _stated(config, "tie_word_embeddings"),
+        "norm": "rms", "norm_eps": _stated(config, "rms_norm_eps"),
+        "rope_theta": int(theta) if isinstance(theta, float) and theta.is_integer() else theta,
+    }  # fmt: skip
+    try:
+        return LlamaSpace().architecture(weights.folder.name or "whole", found)
+    except BadArchitecture as error:
+        raise BadWeights(f"{weights.folder / 'config.json'}: {error}") from None
+
+
+def _check_kind(config: Mapping[str, Any], where: str) -> None:
+    """Refuse a checkpoint of another family, or with operations that the space has not."""
+    for field, known in FIXED.items():
+        if config.get(field) not in known:
+            wanted = known[-1] if known[-1] is not None else "none"
+            raise BadWeights(f"{where}: {field}: got {config.get(field)!r}, wanted {wanted} for the space llama")
 
 
 def _wanted(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class LlamaParts:
     @torch.no_grad()
     def loss(self, x: torch.Tensor, tokens: torch.Tensor) -> float:
         """The loss of tokens (B, T), given the output of the last block (B, T, D)."""
-        loss = self._head()
+        loss = self.head()
         return sum(float(loss(part, seen, len(tokens))) for part, seen in self._portions(x, tokens))
 
     def ending(self, x: torch.Tensor, tokens: torch.Tensor) -> tuple[float, torch.Tensor]:
@@ -53,7 +53,7 @@ class LlamaParts:
         Logits are made for some sequences at a time, each weighed by its share of the mean; where all fit at once, the
         numbers are those of the whole network to the last bit.
         """
-        head, losses, gradients = self._head(), list[float](), list[torch.Tensor]()
+        head, losses, gradients = self.head(), list[float](), list[torch.Tensor]()
         for part, seen in self._portions(x, tokens):
             wanted = part.detach().requires_grad_()
             with torch.enable_grad():
@@ -67,8 +67,9 @@ class LlamaParts:
         share = max(1, LOGITS // (tokens.shape[1] * self.config["n_token"]))
         return zip(x.split(share), tokens.split(share), strict=True)
 
-    def _head(self) -> Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]:
-        """What sequences, of `among`, add to the loss, given the output of the last block for them."""
+    def head(self) -> Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]:
+        """A function of the output of the last block (B, T, D), the tokens (B, T) and the number of sequences of the
+        whole batch: the loss of these sequences, times their share of the batch."""
         config = self.config
         norm = Gain(config["d_model"], config["norm"], config["norm_eps"])
         head = Projection(config["d_model"], config["n_token"])

@@ -6,6 +6,7 @@ recipes.py       `RECIPES`: what is trained for which benchmark
 elastic.py       `train_elastic`: one supernet trained with random widths, its subnets measured
 learning.py      `train_one`: one run on a `Budget`; `DivergedError` when its loss is no number
 sampling.py      `sample_architectures`: those of an embedded benchmark
+cuts/            subnets of a pretrained checkpoint, measured as they are cut
 corpus.py        `load_corpus`: the text, the source of Python's standard library
 noise.py         `noise_ceiling`: how well a perfect oracle could rank, from replicated runs
 """

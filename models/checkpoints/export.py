@@ -1,0 +1,89 @@
+"""A subnet of a checkpoint as a folder that Hugging Face's library loads, with logits equal to those of the subnet.
+
+The library has one feed-forward width and one number of heads for all blocks. Where blocks of a subnet differ, narrower
+ones are padded with zeros to the widest: a unit without weights gives nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from models.architecture import Architecture
+from models.checkpoints.packages import BadPackage
+from models.spaces.checkpoint import Checkpoint
+from models.spaces.llama import LlamaSpace, head_widths
+from storage.files import write_atomic
+
+__all__ = ["export_subnet"]
+
+BESIDE = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "LICENSE",
+    "LICENSE.txt",
+)  # fmt: skip
+ROWS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
+FEEDING = ("gate_proj", "up_proj", "down_proj")
+KINDS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def export_subnet(architecture: Architecture, weights: Checkpoint, folder: Path) -> list[str]:
+    """Write the subnet to a folder, which appears whole or not at all, in the precision of the checkpoint; returns a
+    line for each field of the library that cannot say what the subnet is. BadPackage if the folder exists."""
+    if folder.exists():
+        raise BadPackage(f"{folder}: exists and is never overwritten; choose another --export, or move it away")
+    space = LlamaSpace()
+    space.check_weights(architecture, weights)
+    config, notes = _config(architecture.config, weights.config)
+    network: Any = space.loaded(architecture, weights)
+    kind = KINDS.get(str(config.get("dtype", config.get("torch_dtype"))), torch.float32)
+    tensors = {name: _padded(name, p.detach(), config).to(kind) for name, p in network.named_parameters()}
+    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix=f".{folder.name}.", suffix=".part") as place:
+        made = Path(place) / "made"
+        made.mkdir()
+        save_file(tensors, made / "model.safetensors", {"format": "pt"})
+        write_atomic(made / "config.json", (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
+        write_atomic(made / "subnet.json", (json.dumps(dict(architecture.config), sort_keys=True) + "\n").encode())
+        for name in BESIDE:
+            if (source := weights.folder / name).is_file():
+                shutil.copyfile(source, made / name)
+        made.rename(folder)
+    return notes
+
+
+def _config(config: Mapping[str, Any], stated: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The config.json of a subnet: that of the checkpoint with other sizes; and what it cannot say."""
+    sizes = {
+        "num_hidden_layers": config["n_layer"], "intermediate_size": max(config["d_ffn"]),
+        "num_attention_heads": max(config["n_head"]), "num_key_value_heads": max(config["n_kv_head"]),
+        "head_dim": head_widths(config)[0],
+    }  # fmt: skip
+    lists = {"intermediate_size": config["d_ffn"], "num_key_value_heads": config["n_kv_head"]}
+    notes = [
+        f"{field}: the library has one for all blocks, which have {min(values)} to {max(values)}; narrower ones are "
+        f"padded with zeros to {max(values)}, so the folder has more parameters than the subnet and the same logits"
+        for field, values in lists.items()
+        if min(values) < max(values)
+    ]
+    kept = {name: value for name, value in stated.items() if not name.startswith("_")}
+    return {**kept, **sizes}, notes
+
+
+def _padded(name: str, weight: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:
+    """A map of a block with zeros for the units and heads that only wider blocks have."""
+    kind = name.split(".")[-2]
+    if kind not in (*ROWS, "o_proj", "down_proj"):
+        return weight.clone()
+    heads = "num_key_value_heads" if kind in ("k_proj", "v_proj") else "num_attention_heads"
+    size = config["intermediate_size"] if kind in FEEDING else config[heads] * config["head_dim"]
+    shape = (size, weight.shape[1]) if kind in ROWS else (weight.shape[0], size)
+    found = torch.zeros(shape, dtype=weight.dtype)
+    found[: weight.shape[0], : weight.shape[1]] = weight
+    return found

@@ -1,0 +1,281 @@
+"""Subnets of a checkpoint: measured as the library's networks are, with whatever they share computed once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_checkpoint
+import torch
+from transformers import LlamaForCausalLM
+
+from models.spaces import SPACES
+from models.spaces.checkpoint import Checkpoint
+from models.spaces.llama import ORDERS, LlamaSpace
+from models.spaces.llama_checkpoint import whole_architecture
+from models.spaces.unit_order import unit_order
+from models.tokenizer import BadTokenizer, TextTokenizer
+from models.training.cuts import measuring
+from models.training.cuts.campaign import BadCampaign, CutPlan, measure_cuts, windows_of
+from models.training.cuts.measuring import Cut, CutNetwork, cut_of
+from models.training.cuts.sample import CutSample, block_sizes, cut_config, subnets
+
+TOKENS = torch.arange(34).view(2, 17) * 7 % 262
+SAMPLE = CutSample(cost=(9.0, 0.1, 0.2, 0.1), levels=(0.9, 0.7), borders=(0, 2), branches=(3, 2), steps=4)
+PLAN = CutPlan(SAMPLE, length=12, parts=2, rounds=2, calibration=3, few=1)
+CUTS: list[Cut] = [
+    ((40, 3),) * 4,
+    ((40, 3), None, (20, 2), (40, 3)),
+    ((40, 3), None, (20, 2), (10, 1)),
+    ((30, 1), (40, 3), (40, 3), None),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint.write(tmp_path_factory.mktemp("cuts") / "tiny")
+
+
+def energies(model: Any, tokens: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Of every unit of the library's network, the squared activations times the squared weights that read them."""
+    seen: dict[str, list[torch.Tensor]] = {"ffn": [], "attn": []}
+    for layer in model.model.layers:
+        layer.mlp.down_proj.register_forward_pre_hook(lambda m, given: seen["ffn"].append(given[0]))
+        layer.self_attn.o_proj.register_forward_pre_hook(lambda m, given: seen["attn"].append(given[0]))
+    with torch.no_grad():
+        model(input_ids=tokens)
+    found: dict[str, list[torch.Tensor]] = {}
+    for kind, name in (("ffn", "mlp.down_proj"), ("attn", "self_attn.o_proj")):
+        weights = [layer.get_submodule(name).weight for layer in model.model.layers]
+        found[kind] = [
+            (x.double() ** 2).sum((0, 1)) * (w.detach().double() ** 2).sum(0)
+            for x, w in zip(seen[kind], weights, strict=True)
+        ]
+    return found["ffn"], [x.view(3, -1).sum(1) for x in found["attn"]]
+
+
+@torch.no_grad()
+def cut_by_hand(folder: Path, cut: Cut) -> Any:
+    """The library's network with blocks removed and units chosen one by one, without our code."""
+    model: Any = LlamaForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    ffn, groups = energies(LlamaForCausalLM.from_pretrained(folder, attn_implementation="eager"), TOKENS)
+    for index, kept in enumerate(cut):
+        if kept is None:
+            continue
+        layer = model.model.layers[index]
+        units = sorted(range(40), key=lambda u: -float(ffn[index][u]))[: kept[0]]
+        chosen = sorted(range(3), key=lambda g: -float(groups[index][g]))[: kept[1]]
+        queries = [8 * g + i for g in chosen for i in range(8)]
+        keys = [4 * g + i for g in chosen for i in range(4)]
+        rows = {"self_attn.q_proj": queries, "self_attn.k_proj": keys, "self_attn.v_proj": keys}
+        for name, picked in {**rows, "mlp.gate_proj": units, "mlp.up_proj": units}.items():
+            linear = layer.get_submodule(name)
+            linear.weight = torch.nn.Parameter(linear.weight.detach()[picked])
+        for name, picked in {"self_attn.o_proj": queries, "mlp.down_proj": units}.items():
+            linear = layer.get_submodule(name)
+            linear.weight = torch.nn.Parameter(linear.weight.detach()[:, picked])
+    kept_layers = [layer for layer, kept in zip(model.model.layers, cut, strict=True) if kept is not None]
+    for index, layer in enumerate(kept_layers):
+        layer.self_attn.layer_idx = index
+    model.model.layers = torch.nn.ModuleList(kept_layers)
+    return model
+
+
+def loss_of(model: Any, tokens: torch.Tensor) -> float:
+    with torch.no_grad():
+        logits = model(input_ids=tokens, use_cache=False).logits[:, :-1]
+    return float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()))
+
+
+def cut_network(folder: Path) -> CutNetwork:
+    weights = Checkpoint.open(folder)
+    parts = LlamaSpace().parts(whole_architecture(weights), 0, weights=weights)
+    return CutNetwork(parts, unit_order("activation", parts, TOKENS))
+
+
+def test_losses_are_those_of_the_librarys_networks_cut_by_hand(folder: Path) -> None:
+    found = cut_network(folder).losses(CUTS, TOKENS)
+    for cut, losses in zip(CUTS, found, strict=True):
+        model = cut_by_hand(folder, cut)
+        assert losses == pytest.approx([loss_of(model, TOKENS[:1]), loss_of(model, TOKENS[1:])], abs=2e-6)
+    assert len({round(row[0], 4) for row in found}) == len(CUTS)
+
+
+def test_blocks_that_subnets_begin_with_are_computed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    block = measuring.LlamaBlock
+
+    def counted(self: Any, x: torch.Tensor) -> torch.Tensor:
+        passes.append(1)
+        return forward(self, x)
+
+    network, forward = cut_network(folder), block.forward
+    monkeypatch.setattr(block, "forward", counted)
+    network.losses(CUTS, TOKENS)
+    # Whole: 4 blocks. Of the second and third the first block is its, the next one is shared, one each remains; the
+    # last shares nothing: 3.
+    assert len(passes) == 4 + 1 + 2 + 3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ORDERS)
+def test_units_are_ordered_as_stated(folder: Path, kind: str) -> None:
+    weights = Checkpoint.open(folder)
+    parts = LlamaSpace().parts(whole_architecture(weights), 0, weights=weights)
+    order = unit_order(kind, parts, TOKENS)
+    library: Any = LlamaForCausalLM.from_pretrained(folder, attn_implementation="eager")
+    for index, layer in enumerate(library.model.layers):
+        maps = (layer.mlp.gate_proj.weight, layer.mlp.up_proj.weight, layer.mlp.down_proj.weight.T)
+        if kind == "first":
+            wanted, groups = list(range(40)), list(range(3))
+        elif kind == "magnitude":
+            sizes = [sum(float((m[u] ** 2).sum()) for m in maps) for u in range(40)]
+            wanted = sorted(range(40), key=lambda u: -sizes[u])
+            attention = layer.self_attn
+            heads = (
+                attention.q_proj.weight,
+                attention.k_proj.weight,
+                attention.v_proj.weight,
+                attention.o_proj.weight.T,
+            )
+            shares = [sum(float((m.reshape(3, -1)[g] ** 2).sum()) for m in heads) for g in range(3)]
+            groups = sorted(range(3), key=lambda g: -shares[g])
+        else:
+            ffn, attn = energies(LlamaForCausalLM.from_pretrained(folder, attn_implementation="eager"), TOKENS)
+            wanted = sorted(range(40), key=lambda u: -float(ffn[index][u]))
+            groups = sorted(range(3), key=lambda g: -float(attn[index][g]))
+        assert order.ffn[index].tolist() == wanted
+        assert order.groups[index].tolist() == groups
+
+
+def test_the_sample_is_distinct_shares_prefixes_and_meets_its_levels() -> None:
+    config = {"n_layer": 12, "d_model": 48, "n_head": [6] * 12, "n_kv_head": [3] * 12, "d_ffn": [128] * 12}
+    sample = CutSample((9.0, *(0.1 * i for i in range(1, 12))), (0.95, 0.8, 0.65), (0, 5, 9), (6, 2, 3))
+    found = subnets(sample, config)
+    cuts = [subnet.cut for subnet in found]
+    assert len(set(cuts)) == len(cuts) == 36
+    assert len({cut[:5] for cut in cuts}) <= 6 and len({cut[:9] for cut in cuts}) <= 12
+    whole, (unit, group) = block_sizes(config)
+    full = 12 * (whole[0] * unit + whole[1] * group)
+    for subnet in found:
+        share = sum(0 if kept is None else kept[0] * unit + kept[1] * group for kept in subnet.cut) / full
+        assert abs(share - subnet.level) < 0.04
+        assert subnet.cut[0] is not None, "a dear block was dropped"
+    assert any(None in cut for cut in cuts)
+    assert subnets(sample, config) == found and subnets(replace(sample, seed=1), config) != found
+
+
+def test_configurations_of_cuts_lead_back_to_them() -> None:
+    whole = {"n_layer": 4, "d_model": 24, "n_head": [6] * 4, "n_kv_head": [3] * 4, "d_ffn": [40] * 4, "head_dim": 4}
+    whole |= {"n_token": 300, "tgt_len": 64}
+    for cut in CUTS[1:]:
+        config = SPACES["llama"].check(cut_config(whole, cut, "activation"))
+        assert cut_of(config, 4) == cut
+        assert config["keep"] == tuple(i for i, kept in enumerate(cut) if kept is not None)
+
+
+def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    header, *records = map(json.loads, path.read_text().splitlines())
+    return header, records
+
+
+def test_a_stopped_measuring_goes_on_to_the_same_table(folder: Path, tmp_path: Path) -> None:
+    weights, asked = Checkpoint.open(folder), []
+
+    def stop_sometimes() -> bool:
+        asked.append(1)
+        return len(asked) in (2, 5)
+
+    whole = measure_cuts(tmp_path / "whole.jsonl", weights, tmp_path, PLAN)
+    path = tmp_path / "again" / "whole.jsonl"
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            measure_cuts(path, weights, tmp_path / "again", PLAN, should_stop=stop_sometimes)
+    measure_cuts(path, weights, tmp_path / "again", PLAN, stages=3)
+    assert read(path)[0]["stages"] == {"done": 3, "of": 4}
+    for log in (tmp_path / "again").glob("*.partial.jsonl"):
+        log.unlink()  # only the table travels to another machine
+    measure_cuts(path, weights, tmp_path / "again", PLAN)
+    ours, theirs = read(path), read(whole)
+    assert ours[0] == theirs[0] | {"noise_ceiling": ours[0]["noise_ceiling"]}
+    for a, b in zip(ours[1], theirs[1], strict=True):
+        assert a["config"] == b["config"] and a["loss"] == pytest.approx(b["loss"], abs=3e-6)
+
+
+def test_the_table_holds_the_losses_of_both_texts(folder: Path, tmp_path: Path) -> None:
+    path = measure_cuts(tmp_path / "t.jsonl", Checkpoint.open(folder), tmp_path, PLAN)
+    header, records = read(path)
+    assert header["stages"] == {"done": 4, "of": 4} and header["measured_tokens"] == 2 * 2 * 11
+    tokenizer = TextTokenizer.of(folder)
+    assert tokenizer is not None
+    windows = windows_of(tokenizer, PLAN)
+    assert records[0]["id"] == "whole" and "keep" not in records[0]["config"]
+    model = LlamaForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    for part in range(2):
+        wanted = np.mean([loss_of(model, windows.measured[r, part][None]) for r in range(2)])
+        assert records[0]["replicates"][part] == pytest.approx(wanted, abs=3e-6)
+    assert records[0]["calibration_few"] == pytest.approx(loss_of(model, windows.calibration[:1]), abs=3e-6)
+    assert records[0]["calibration_all"] == pytest.approx(loss_of(model, windows.calibration), abs=3e-6)
+
+
+def test_a_table_of_another_plan_is_refused(folder: Path, tmp_path: Path) -> None:
+    path, weights = tmp_path / "t.jsonl", Checkpoint.open(folder)
+    measure_cuts(path, weights, tmp_path, PLAN, stages=1)
+    with pytest.raises(ValueError, match=r"measured with other values of plan; restore them"):
+        measure_cuts(path, weights, tmp_path, replace(PLAN, length=13))
+
+
+def test_a_checkpoint_without_a_tokenizer_is_refused(folder: Path, tmp_path: Path) -> None:
+    tiny_checkpoint.network().save_pretrained(tmp_path / "bare")
+    with pytest.raises(BadCampaign, match=r"bare: has no tokenizer\.json, wanted"):
+        measure_cuts(tmp_path / "t.jsonl", Checkpoint.open(tmp_path / "bare"), tmp_path, PLAN)
+
+
+def test_token_ids_are_the_tokenizers(folder: Path) -> None:
+    found, text = TextTokenizer.of(folder), "the other thing in a letter: 17 €"
+    assert found is not None
+    assert found.encode(text) == tiny_checkpoint.tokenizer().encode(text).ids
+    with pytest.raises(BadTokenizer, match=r"got 262 tokens, wanted at most 261, the vocabulary of the network"):
+        found.check(261)
+
+
+def test_a_file_that_is_no_tokenizer_is_refused_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text('{"model": 3}')
+    with pytest.raises(BadTokenizer, match=r"tokenizer\.json: cannot be read \(.*\); copy it again"):
+        TextTokenizer.read(path)
+
+
+BASE: dict[str, Any] = {
+    "n_layer": 3, "d_model": 24, "n_head": [6] * 3, "n_kv_head": [3] * 3, "d_ffn": [40] * 3, "n_token": 300,
+    "tgt_len": 64,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"keep": [0, 1, 1]}, r"keep: got block 1 twice, wanted each block once, in rising order"),
+        ({"keep": [0, 2, 1]}, r"keep: got block 1 after block 2, wanted each block once"),
+        ({"keep": [0, 1]}, r"keep: got 2 entries, wanted a list of 3, one per block"),
+        ({"keep": [0, 1, -2]}, r"keep\[2\]: got -2, wanted a whole number from 0"),
+        ({"order": "best"}, r"order: got 'best', wanted one of first, magnitude, activation"),
+        ({"head_dim": 3}, r"n_head\[0\]: got 6, so heads of 3 features at d_model = 24, wanted an even number"),
+        ({"d_ffn": [40, 0, 40]}, r"d_ffn\[1\]: got 0, wanted a whole number from 1"),
+    ],
+)
+def test_a_subnet_that_cannot_be_is_refused_in_a_line(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        SPACES["llama"].check(BASE | more)
+
+
+def test_what_a_configuration_leaves_out_keeps_its_digest() -> None:
+    plain = SPACES["llama"].architecture("a", BASE)
+    said: Sequence[dict[str, Any]] = ({"head_dim": 4}, {"order": "first"}, {"keep": None})
+    assert all(SPACES["llama"].architecture("a", BASE | more).digest == plain.digest for more in said)
+    assert SPACES["llama"].architecture("a", BASE | {"keep": [0, 1, 2]}).digest != plain.digest
