@@ -171,7 +171,7 @@ def _settings(
         name, benchmark.metric, benchmark.digest, search, tokens[0], search_size, features.init_seed, features.batch,
         features.seq_len, corpus, features.build, on_invalid, workshops[0].bank.key.device,
         tuple(RunCase(place, b.metric, b.digest, t) for (place, b), t in zip(others, tokens[1:], strict=True)),
-        workshops[0].bank.key.weights or None,
+        workshops[0].bank.key.weights or None, workshops[0].bank.key.price or None,
     )  # fmt: skip
 
 

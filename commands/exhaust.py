@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.feature_options import FeatureOptions, feature_options
+from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.loading import draw_split, load_named, split_of
 from commands.options import BENCHMARK, FORMAT, METRIC, SPLIT_SEED, Name, examples
 from commands.output import columns_of, direction, emit, flat, say, say_ceiling, say_intervals
 from commands.tables import Formula, Row
+from commands.weights import source_options
 
 if TYPE_CHECKING:
     from fitness.evaluation import Split
@@ -46,7 +47,7 @@ SHARES = (0.5, 0.9, 0.99, 0.999, 0.9999)
 @click.option("--compare", type=click.Path(path_type=Path), help="A hall of fame: rank, percentile and regret.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads of the count.")
 @FORMAT
-@feature_options
+@source_options
 def exhaust(
     name: str, metric: str | None, n_unary: int, aggregate: str, inputs: str, seed: int, search_size: int, top: int,
     compare: Path | None, jobs: int, form: str, features: FeatureOptions,

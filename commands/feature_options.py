@@ -45,6 +45,7 @@ class FeatureOptions:
     bank: Path = Path(".cache/bank")
     weights: Path | None = None
     stream: bool | None = None
+    price: str = "own"
     trained: str | None = None  # the digest of the weights that a run had whose features these are to be
 
     def open(self, space: str) -> Workshop:
@@ -54,8 +55,13 @@ class FeatureOptions:
         workshop = Workshop.open(
             space, build=self.build, batch=self.batch, length=self.seq_len, corpus=self.corpus,
             init_seed=self.init_seed, devices=self.devices, mix_devices=self.mix_devices, cluster=self._cluster(),
-            bank=self.bank, weights=self.weights, stream=self.stream,
+            bank=self.bank, weights=self.weights, stream=self.stream, price=self.price,
         )  # fmt: skip
+        if workshop.weights is not None and workshop.batch.unit == "bytes":
+            say(
+                f"{self.weights}: has no tokenizer.json, so its networks see bytes as token ids, on which none was "
+                "trained; copy the tokenizer into the folder"
+            )
         if self.trained not in (None, workshop.bank.key.weights):
             got, wanted = (digest[:12] or "none" for digest in (workshop.bank.key.weights, self.trained or ""))
             say(f"--weights: {got} here, {wanted} in the run, so these are other features")
@@ -85,6 +91,11 @@ class FeatureOptions:
         recorded = _recorded_features(hall, space)
         other = {name: value for name, value in recorded.items() if value != getattr(self, name)}
         overruled = {name for name in other if was_given(name)}
+        if "price" in overruled:
+            raise click.UsageError(
+                f"--price: got {self.price}, wanted {other['price']}, by whose features the formulas were evolved; "
+                "leave it out"
+            )
         for name in sorted(overruled):
             say(f"{_flag(name)}: {getattr(self, name)} here, {other[name]} in the run, so these are other features")
         taken = {name: value for name, value in other.items() if name not in overruled}
@@ -107,11 +118,27 @@ def _recorded_features(hall: HallDocument | Provenance, space: str) -> dict[str,
     for name, low, high in (("batch", 1, 4096), ("seq_len", 2, 4096), ("init_seed", 0, 2**63 - 2)):
         if name in hall.config:
             found[name] = config[name].integer(low, high)
+    if hall.space == space:  # a formula of one price ranks by features of that price
+        found["price"] = _recorded_price(hall)
     if hall.config.get("corpus") is not None:
         found["corpus"] = Path(config["corpus"].text(4096))
     if hall.build is not None and hall.space == space and hall.config.get("build") is not None:
         found["build"] = hall.build
     return found
+
+
+def _recorded_price(hall: HallDocument | Provenance) -> str:
+    """The price of the features that a file is of."""
+    from fitness.features.whole import PRICES
+    from gp.hall_file import BadHall
+    from storage.datum import Datum
+
+    if "price" not in hall.config:
+        return PRICES[0]
+    price = Datum("hall of fame: config", dict(hall.config), BadHall)["price"]
+    if price.value not in PRICES:
+        raise price.refuse(f"one of {', '.join(PRICES)}")
+    return price.text()
 
 
 def _recorded_weights(hall: HallDocument | Provenance, space: str) -> str | None:
@@ -130,7 +157,7 @@ FEATURES = (
         "--batch", type=click.IntRange(1, 4096), default=4, show_default=True, help="Number of sequences of text."
     ),
     click.option(
-        "--seq-len", type=click.IntRange(2, 4096), default=64, show_default=True, help="Length of a sequence in bytes."
+        "--seq-len", type=click.IntRange(2, 4096), default=64, show_default=True, help="Length of a sequence in tokens."
     ),
     click.option("--corpus", type=click.Path(path_type=Path), help="Text file instead of the built-in passage."),
     click.option(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.feature_options import WHERE, FeatureOptions, feature_options
+from commands.feature_options import WHERE, FeatureOptions
 from commands.live import live
 from commands.loading import load_for, split_of
 from commands.options import FORMAT, Name, examples, table_of
 from commands.output import emit, say, say_next
 from commands.tables import Row
+from commands.weights import source_options
 
 if TYPE_CHECKING:
     from fitness.predictors.predictor import Predictor
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write (default: HALL-predictor.json).")
 @FORMAT
-@feature_options
+@source_options
 def fit(hall: Path, name: str | None, kind: str, out: Path | None, form: str, features: FeatureOptions) -> None:
     """Fit a predictor of quality to the labels that the search behind HALL saw.
 

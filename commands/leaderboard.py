@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.feature_options import FeatureOptions, feature_options
+from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.loading import draw_split, load_named, split_of
 from commands.options import BENCHMARK, METRIC, SPLIT_SEED, Name, examples
 from commands.output import STATISTICS, ceiling_of, direction, rendered, say
 from commands.tables import Interval, Row
+from commands.weights import source_options
 
 if TYPE_CHECKING:
     from fitness.evaluation import Split
@@ -41,7 +42,7 @@ REGRET = "regret in standard deviations: the first choice, and the best of the f
     "--format", "form", type=Name("table", "json", "csv", "markdown"), default="table", show_default=True,
     help="How results are printed; json has the scores of every architecture as well.",
 )  # fmt: skip
-@feature_options
+@source_options
 def leaderboard(
     name: str, metric: str | None, halls: tuple[Path, ...], seed: int, search_size: int, out: Path | None, form: str,
     features: FeatureOptions,

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from commands.feature_options import FeatureOptions, feature_options
+from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.loading import load_for
 from commands.options import examples
 from commands.output import say
+from commands.weights import source_options
 
 
 @click.command(
@@ -20,7 +21,7 @@ from commands.output import say
 @click.option("--benchmark", "name", metavar="NAME|PATH", help="Of a hall: on which one (default: that of its run).")
 @click.option("--metric", help="Of a hall: which measured value is the target (default: that of its run).")
 @click.option("--out", type=click.Path(path_type=Path), help="FILE.png or .svg (default: beside the source, .png).")
-@feature_options
+@source_options
 def plot(source: Path, name: str | None, metric: str | None, out: Path | None, features: FeatureOptions) -> None:
     """Draw a hall of fame, a leaderboard or a study.
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.feature_options import FeatureOptions, feature_options
+from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.loading import load_for
 from commands.options import examples
 from commands.output import program_name, say
+from commands.weights import source_options
 
 if TYPE_CHECKING:
     from gp.hall_file import HallDocument
@@ -26,7 +27,7 @@ HALL, JOURNAL, ENVIRONMENT = "hall_of_fame.json", "generations.jsonl", "environm
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="FILE.html (default: beside the source).")
 @click.option("--benchmark", "name", metavar="NAME|PATH", help="Of a hall: where the one of its run lies now.")
-@feature_options
+@source_options
 def report(
     source: Path, out: Path | None, name: str | None, features: FeatureOptions
 ) -> None:  # fmt: skip

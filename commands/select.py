@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.feature_options import FeatureOptions, feature_options
+from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.options import Bound, Name, examples, table_of
 from commands.output import emit, say
 from commands.ranking import Ranked, columns
 from commands.source import Source
+from commands.weights import source_options
 
 if TYPE_CHECKING:
     from fitness.costs import Costs, Latency
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     "--format", "form", type=Name("table", "json", "csv"), default="table", show_default=True,
     help="How results are printed; rank reads json.",
 )  # fmt: skip
-@feature_options
+@source_options
 def select(
     space: str, hall: Path | None, size: int | None, bounds: Sequence[tuple[str, float]], networks: int,
     population: int, seed: int, figure: Path | None, top: int | None, form: str, features: FeatureOptions,

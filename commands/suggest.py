@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.feature_options import FeatureOptions, feature_options
+from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.loading import load_named
 from commands.options import BENCHMARK, FORMAT, METRIC, Name, examples, table_of
 from commands.output import emit, say
 from commands.tables import Row
+from commands.weights import source_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--hall", type=click.Path(path_type=Path), help="Formulas that the predictions read as well.")
 @FORMAT
-@feature_options
+@source_options
 def suggest(
     name: str, metric: str | None, count: int, candidates: Path | None, pool: int, seed: int, goal: str,
     hall: Path | None, form: str, features: FeatureOptions,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from commands.feature_options import FEATURES, FeatureOptions
-from commands.options import gathered
+from commands.options import Name, gathered, table_of
 
 __all__ = ["source_options"]
 
@@ -23,5 +23,9 @@ source_options = gathered(
         "--stream/--whole", default=None,
         help="Hold one block in memory at a time, for the space llama (default: if memory is short).",
     ),
+    click.option(
+        "--price", type=Name(table=table_of("fitness.features.whole", "PRICES")), default="own", show_default=True,
+        help="Features of subnets: visit each (own), or the whole network once (whole).",
+    ),
 )  # fmt: skip
-"""The feature options, --weights and --stream."""
+"""The feature options, --weights, --stream and --price."""

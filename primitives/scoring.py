@@ -121,8 +121,16 @@ class PassingScorer(Scorer):
 
     def see(self, index: int, block: Mapping[str, Sequence[torch.Tensor]]) -> None:
         """Keep the numbers of block `index`."""
-        for part, numbers in self._seen.items():
-            numbers[index] = _numbers(part, block)
+        self.add(index, self.read(block))
+
+    def read(self, block: Mapping[str, Sequence[torch.Tensor]]) -> list[list[float]]:
+        """What the formulas read of one block: the numbers of its tensors, part by part."""
+        return [_numbers(part, block) for part in self._seen]
+
+    def add(self, index: int, numbers: Sequence[list[float]]) -> None:
+        """Keep what was read of block `index`."""
+        for seen, found in zip(self._seen.values(), numbers, strict=True):
+            seen[index] = found
 
     def _found(self, part: Part) -> list[list[float]]:
         return [numbers for _, numbers in sorted(self._seen[part].items())]

@@ -55,21 +55,22 @@ class FeatureKey:
     sketch_version: int = SKETCH_VERSION
     device: str = "cpu"
     weights: str = ""  # the digest of the checkpoint that they are from; none where they are drawn
+    price: str = ""  # "whole" where they are those of the parts of a whole network, none where each is visited
 
     @classmethod
     def create(
         cls, space: str, tokens: str, init_seed: int = 0, build: str | None = None, device: str = "cpu",
-        weights: str = "",
+        weights: str = "", price: str = "",
     ) -> FeatureKey:  # fmt: skip
         """The key of a space's default (or the named) build; BadFeatures if there is no such space or build."""
         found = SPACES[_known("space", space, tuple(SPACES))]
         chosen = _known("build", build or found.builds[0], found.builds)
-        return cls(space, chosen, tokens, init_seed, found.version, device=device, weights=weights)
+        return cls(space, chosen, tokens, init_seed, found.version, device=device, weights=weights, price=price)
 
     @property
     def digest(self) -> str:
         """Name of this key in results. That of drawn weights on a CPU is the one it had before there were others."""
-        parts = {name: value for name, value in asdict(self).items() if name != "weights" or value}
+        parts = {name: value for name, value in asdict(self).items() if name not in ("weights", "price") or value}
         if self.device == "cpu":
             del parts["device"]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

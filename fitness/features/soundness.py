@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from fitness.evaluation import Split
+from fitness.features.whole import PRICES
 from fitness.features.workshop import Progress, Workshop
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
@@ -48,6 +49,9 @@ def overflowing(
 ) -> tuple[str, ...]:
     """Ids of the architectures whose network produces NaN or infinities; sketches are made where they are missing."""
     bank = workshop.bank
+    if workshop.price != PRICES[0]:
+        workshop.extract(architectures, progress)  # refuses a whole network that overflows
+        return ()
     finite = {a.digest: entry.finite for a in architectures if (entry := bank.load_sketch(a)) is not None}
     lacking = [a for a in architectures if a.digest not in finite]
     workshop.extract(lacking, progress)

@@ -17,11 +17,13 @@ from engine.devices import MIXED, BadDevice, check_devices, kind_of
 from engine.memory import free_on
 from engine.protocol import Engine
 from engine.workers import Need
-from fitness.features.bank import BadFeatures, FeatureBank, FeatureKey
+from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
 from fitness.features.figures import formula_scores
 from fitness.features.gathering import Gathering, Progress
+from fitness.features.trained import check_whole, opened_weights, token_batch
 from fitness.features.visit import SketchTaker, Taker, Visit
+from fitness.features.whole import PRICES, visit_whole
 from models.architecture import Architecture
 from models.spaces import PARTED, SPACES, WEIGHTED
 from models.spaces.checkpoint import Checkpoint
@@ -45,7 +47,8 @@ NEEDS = (
 
 @dataclass(frozen=True)
 class Workshop:
-    """A bank, a token batch, and the devices that networks are visited on, by workers of an `engine` if it has one.
+    """A bank, a token batch, and the devices that networks are visited on, by workers of an `engine` if it has one;
+    `price` says whether each network is visited, or the whole one of which all are subnets.
 
     Networks have fresh weights, or those of a checkpoint. They `stream` block by block or are held as a whole; where
     nothing is said, the first if they would not fit in a third of the free memory.
@@ -57,6 +60,7 @@ class Workshop:
     engine: Engine | None = field(default=None, compare=False, repr=False)
     weights: Checkpoint | None = None
     stream: bool | None = None
+    price: str = PRICES[0]
 
     @classmethod
     def open(
@@ -74,18 +78,23 @@ class Workshop:
         bank: Path = Path(".cache/bank"),
         weights: Path | None = None,
         stream: bool | None = None,
+        price: str = "own",
     ) -> Workshop:
-        """A workshop for a space: `batch` sequences of `length` bytes of the built-in passage (or of `corpus`), the
+        """A workshop for a space: `batch` sequences of `length` tokens of the built-in passage (or of `corpus`), the
         first build of the space or the named one, or the weights of the checkpoint in a folder, visited by the workers
-        of a `cluster` or on `devices` of this machine. Raises BadFeatures, BadCorpus, BadWeights or BadDevice; devices
-        whose numbers differ share nothing in the bank, unless they are to be mixed."""
-        tokens = TokenBatch.from_file(corpus, batch, length) if corpus else TokenBatch.from_passage(batch, length)
-        checkpoint = None if weights is None else _opened(weights, space, build)
+        of a `cluster` or on `devices` of this machine. Tokens are bytes, or those of the checkpoint's tokenizer if it
+        has one. Raises BadFeatures, BadCorpus, BadWeights, BadTokenizer or BadDevice; devices whose numbers differ
+        share nothing in the bank, unless they are to be mixed."""
+        checkpoint = None if weights is None else opened_weights(weights, space, build)
+        tokens = token_batch(checkpoint, corpus, batch, length)
         names = check_devices(devices) if cluster is None else ()
         kind = kind_of(names, mix_devices) if cluster is None else cluster.kind
         digest = "" if checkpoint is None else checkpoint.digest
-        key = FeatureKey.create(space, tokens.digest, init_seed, build, kind, digest)
-        return cls(FeatureBank(bank, key), tokens, names, cluster, checkpoint, stream)
+        own = price == PRICES[0]
+        if not own:
+            check_whole(space, build, checkpoint)
+        key = FeatureKey.create(space, tokens.digest, init_seed, build, kind, digest, "" if own else price)
+        return cls(FeatureBank(bank, key), tokens, names, cluster, checkpoint, stream, price)
 
     @contextmanager
     def staffed(self) -> Iterator[Workshop]:
@@ -96,6 +105,10 @@ class Workshop:
             return
         with Crew(self.devices) as crew:
             yield replace(self, engine=crew if len(self.devices) > 1 else None)
+
+    def at_own_price(self) -> Workshop:
+        """The same workshop, which visits every network that it is asked for."""
+        return replace(self, price=PRICES[0])
 
     def alone(self) -> Workshop:
         """The same workshop for a process of its own that finds in the bank what it needs."""
@@ -144,6 +157,8 @@ class Workshop:
     ) -> int:
         """Visit each network that some taker lacks something of, once; returns how many this process visited. Those in
         `also` take what they lack from a network that is visited anyway."""
+        if self.price != PRICES[0]:
+            return visit_whole(self, takers, architectures, progress)
         bank, chosen, damaged = self.bank, dict[Architecture, bool](), list[Path | None]()
         for architecture in {a.digest: a for a in architectures}.values():
             if lacking := [taker for taker in takers if taker.lacking(bank, architecture)]:
@@ -228,15 +243,6 @@ class Workshop:
 
     def _free(self) -> int | None:
         return free_on(self.devices) if self.engine is None else self.engine.free_memory()
-
-
-def _opened(folder: Path, space: str, build: str | None) -> Checkpoint:
-    """The checkpoint, for a space and a build that can have its weights."""
-    if space not in WEIGHTED:
-        raise BadFeatures(f"--weights: got the space {space}, wanted {' or '.join(WEIGHTED)}; leave it out")
-    if build not in (None, SPACES[space].builds[0]):
-        raise BadFeatures(f"--weights: got the build {build} as well, which has weights of its own; give one of them")
-    return Checkpoint.open(folder)
 
 
 def _bytes(architecture: Architecture) -> int:

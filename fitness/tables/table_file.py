@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from fitness.features.bank import FeatureBank, SketchEntry
+from fitness.features.whole import PRICES, parts_for
 from fitness.features.workshop import Progress, Workshop
 from fitness.tables.branches import BranchTable
+from fitness.tables.cuts import CutTable
 from models.architecture import Architecture
 from primitives.operators import UNARY
 from primitives.proxy import Branch
@@ -36,6 +38,9 @@ def sketches(
     architectures: Sequence[Architecture], workshop: Workshop, progress: Progress | None = None
 ) -> list[SketchEntry]:
     """The sketches of these architectures, after extracting what the bank lacks."""
+    if workshop.price != PRICES[0]:
+        parts = parts_for(workshop, architectures, progress)
+        return [parts.joined(a.config) for a in architectures]
     held = [workshop.bank.load_sketch(a) for a in architectures]
     workshop.extract([a for a, entry in zip(architectures, held, strict=True) if entry is None], progress)
     return [entry or workshop.bank.sketch(a) for a, entry in zip(architectures, held, strict=True)]
@@ -46,6 +51,8 @@ def branch_table(
 ) -> BranchTable:
     """The branch table of these architectures, after extracting what the bank lacks; with the branches that an
     earlier table of them has saved."""
+    if workshop.price != PRICES[0]:
+        return CutTable(parts_for(workshop, architectures, progress), [a.config for a in architectures])
     table = BranchTable(sketches(architectures, workshop, progress))
     load_branches(table, workshop.bank, architectures)
     return table

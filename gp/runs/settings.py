@@ -41,7 +41,8 @@ class RunSettings:
 
     `benchmark` is a name, or a path that is kept absolute, `others` are further ones of the same search; `tokens` the
     digest of the token batch; `device` the kind of device that features are computed on; `weights` the digest of the
-    checkpoint that the networks have their weights of, if there is one. `on_invalid` says what becomes
+    checkpoint that the networks have their weights of, if there is one; `price` is `whole` where features are those of
+    the parts of one whole network. `on_invalid` says what becomes
     of an architecture whose network overflows: `fail` ends the run with its id, `drop` leaves it out of everything.
     BadRun if a number could not be read back.
     """
@@ -61,6 +62,7 @@ class RunSettings:
     device: str = "cpu"
     others: tuple[RunCase, ...] = ()
     weights: str | None = None
+    price: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "benchmark", _whole(self.benchmark))
@@ -92,6 +94,9 @@ class RunSettings:
                 f"--weights: got {got}, wanted {wanted}, with which the run began (sha256 of a checkpoint); "
                 "give the folder of that one or start a new run"
             )
+        if (found := workshop.bank.key.price) != (self.price or ""):
+            got, wanted = (price or "own" for price in (found, self.price))
+            raise BadRun(f"--price: got {got}, wanted {wanted}, with which the run began; or start a new run")
 
     def recorded(self) -> dict[str, Any]:
         """What a hall of fame keeps of it: the tokens are in its feature key."""
@@ -104,6 +109,8 @@ class RunSettings:
             del plain["device"]
         if self.weights is None:
             del plain["weights"]
+        if self.price is None:
+            del plain["price"]
         others = {"others": [dict(vars(other)) for other in self.others]} if self.others else {}
         return {**plain, "search": self.search.to_dict(), **others}
 
@@ -123,7 +130,7 @@ class RunSettings:
         values |= {name: whole[name].text(_MAX_PATH) for name in ("benchmark", "metric", "benchmark_digest", "tokens")}
         values |= {name: whole[name].optional_text(_MAX_PATH) for name in ("corpus", "build")}
         values["device"] = whole["device"].text(16) if "device" in data else "cpu"
-        values["weights"] = whole["weights"].text(64) if "weights" in data else None
+        values |= {name: whole[name].text(64) if name in data else None for name in ("weights", "price")}
         others = whole["others"].items(_MOST_OTHERS) if "others" in whole.mapping() else ()
         return cls(search=search, on_invalid=on_invalid.value, others=tuple(map(_run_case, others)), **values)
 

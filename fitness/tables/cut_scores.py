@@ -1,0 +1,92 @@
+"""CutScores: one formula on very many subnets of a whole network, a million in a minute. Each block that can be kept is
+valued once; a subnet is then a sum of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fitness.features.cuts import Part, Parts, parts_of
+from fitness.tables.branches import joined
+from fitness.tables.cuts import CutTable
+from primitives.operators import AGGREGATION, BINARY, constant_of
+from primitives.proxy import Proxy
+from primitives.scoring import resolved
+
+__all__ = ["CutScores", "codes_of"]
+
+CHUNK = 1 << 15  # subnets that are summed at a time
+Pair = tuple[Part, Part]
+
+
+class CutScores:
+    """`blocks` are the different blocks that subnets may keep: pairs of an attention part and a feed-forward part."""
+
+    def __init__(self, parts: Parts, blocks: Sequence[Pair]) -> None:
+        self.blocks = list(blocks)
+        alone = [
+            {"n_layer": 1, "keep": (attention[0],), "n_kv_head": (attention[2],), "d_ffn": (feeding[2],)}
+            for attention, feeding in self.blocks
+        ]
+        self.table = CutTable(parts, alone)
+
+    def scores(self, proxy: Proxy, codes: np.ndarray) -> np.ndarray:
+        """(N,) float64: the formula on subnets, given by the numbers (N, L) of their blocks in `blocks`, -1 where a
+        block is dropped. They are the scores of `CutTable`, up to the rounding of sums."""
+        found = [self._values(proxy.pruned(), codes[at : at + CHUNK]) for at in range(0, len(codes), CHUNK)]
+        return resolved(np.concatenate(found)) if found else np.zeros(0)
+
+    def _values(self, proxy: Proxy, codes: np.ndarray) -> np.ndarray:
+        kept = codes >= 0
+        places = (np.cumsum(kept, axis=1) - 1, kept.sum(axis=1))
+        with np.errstate(all="ignore"):
+            terms = list(self._terms(proxy, codes, places))
+            worth = terms[0]
+            for binary, term in zip(_joins(proxy), terms[1:], strict=True):
+                worth = joined(BINARY[binary], worth, term)
+        return worth
+
+    def _terms(self, proxy: Proxy, codes: np.ndarray, places: tuple[np.ndarray, np.ndarray]) -> Iterator[np.ndarray]:
+        """The numbers of subnets that the formula joins."""
+        base = proxy.base
+        if base.joins_blocks:
+            values = self.table._joined_by_block(base, *base.branches)
+            yield _summed(values, base.aggregate, codes, places)
+        else:
+            branches = [(base.aggregate, base.left)]
+            if base.right is not None:
+                branches.append((base.right_aggregate or base.aggregate, base.right))
+            for aggregate, branch in branches:
+                yield _summed(self.table.row(aggregate, branch), aggregate, codes, places)
+        if proxy.extension is not None:
+            values = self.table.row(proxy.extension.aggregate, proxy.extension.branch)
+            yield _summed(values, proxy.extension.aggregate, codes, places)
+
+
+def _joins(proxy: Proxy) -> list[str]:
+    """The operators between the terms of a formula."""
+    inner = [] if proxy.base.joins_blocks or proxy.base.right is None else [str(proxy.base.binary)]
+    return inner + ([proxy.extension.binary] if proxy.extension is not None else [])
+
+
+def _summed(values: np.ndarray, aggregate: str, codes: np.ndarray, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Values (P,) of blocks alone to values (n,) of subnets, weighted by the place of a block among those kept."""
+    place, depth = places
+    aggregation = AGGREGATION[constant_of(aggregate)[1]]
+    weights = np.zeros((codes.shape[1] + 1, codes.shape[1]))
+    for count in range(1, codes.shape[1] + 1):
+        weights[count, :count] = aggregation.weights(count)
+    found = weights[depth[:, None], np.maximum(place, 0)] * (codes >= 0)
+    return np.where(codes >= 0, found * values[codes], 0.0).sum(axis=1)
+
+
+def codes_of(configs: Sequence[Mapping[str, Any]], blocks: Sequence[Pair], depth: int) -> np.ndarray:
+    """The numbers (N, L) of the blocks that configurations keep of a network of `depth` blocks."""
+    place = {pair: i for i, pair in enumerate(blocks)}
+    codes = np.full((len(configs), depth), -1, dtype=np.int32)
+    for row, config in zip(codes, configs, strict=True):
+        for pair in parts_of(config):
+            row[pair[0][0]] = place[pair]
+    return codes
