@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commands.cut_select import CutOrder, select_cut
 from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.options import Bound, Name, examples, table_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "select --space gpt2 --budget params=200K",
         "select --space gpt2 --hall proxies/gpt2-mini.json --budget params=400K --budget flops=50M --format json",
+        "select --space llama --weights checkpoints/smollm2 --budget params=100M --networks 100000 --export cut",
     )
 )
 @click.option(
@@ -44,6 +46,18 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--networks", type=click.IntRange(2, 1_000_000), default=1000, show_default=True, help="To score.")
 @click.option("--population", type=click.IntRange(2, 10_000), default=50, show_default=True, help="Of a generation.")
+@click.option(
+    "--look", type=click.IntRange(1, 10_000), default=50, show_default=True,
+    help="With --weights: subnets whose loss on calibration text is computed.",
+)  # fmt: skip
+@click.option(
+    "--order", type=Name(table=table_of("models.spaces.llama", "ORDERS")), default="activation", show_default=True,
+    help="With --weights: by which order units are kept.",
+)  # fmt: skip
+@click.option(
+    "--export", type=click.Path(path_type=Path), metavar="DIR", help="With --weights: write the choice as a checkpoint."
+)
+@click.option("--measure", is_flag=True, help="With --weights: loss of the choice and its rivals on unseen text.")
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the search.")
 @click.option("--plot", "figure", type=click.Path(path_type=Path), help="Draw all of them there, FILE.png or .svg.")
 @click.option("--top", type=click.IntRange(1), help="Show that many of the front, the best.")
@@ -54,12 +68,16 @@ if TYPE_CHECKING:
 @source_options
 def select(
     space: str, hall: Path | None, size: int | None, bounds: Sequence[tuple[str, float]], networks: int,
-    population: int, seed: int, figure: Path | None, top: int | None, form: str, features: FeatureOptions,
+    population: int, look: int, order: str, export: Path | None, measure: bool, seed: int, figure: Path | None,
+    top: int | None, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
     """Search architectures for the best score at every cost, none of them beyond a budget.
 
     The values of every field are those that the hall's benchmark has. Interrupted, the same command goes on where it
     stopped: what was scored is in the bank. One seed is one result, unless a latency is measured.
+
+    With --weights DIR it chooses a subnet of that checkpoint: a formula scores --networks random cuts within the
+    budget from one visit of the whole network, and the --look best of them are compared on calibration text.
     """
     from fitness.candidates import in_order
     from gp.selection import SelectionConfig
@@ -67,6 +85,12 @@ def select(
     if figure is not None and figure.suffix.lower() not in (".png", ".svg"):
         raise click.UsageError(f"--plot: got {figure.name!r}, wanted a name that ends in .png or .svg")
     source = Source.of(hall, None, size)
+    if features.weights is not None and space == "llama":
+        source.introduce()
+        select_cut(source, features, CutOrder(dict(bounds), networks, look, seed, order, export, measure, top, form))
+        return
+    if export is not None or measure:
+        raise click.UsageError("--export and --measure: wanted --space llama and --weights DIR, whose subnets are cut")
     region = _region(source, space)
     source.introduce()
     cost = next((name for name, _ in bounds if name != "latency"), "params")

@@ -35,7 +35,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Activations are those on the tokens of these tests."""
     monkeypatch.setattr(llama_subnets, "calibration_tokens", lambda weights: TOKENS)
-    llama_subnets._ordered.cache_clear()
 
 
 def subnet(folder: Path, cut: Cut, order: str = "activation", **more: Any) -> Architecture:

@@ -110,11 +110,11 @@ class Parts:
 
 
 def _entry(letters: Mapping[str, Mapping[str, np.ndarray]], loss: float) -> SketchEntry:
-    any_samples = next(iter(letters.values()))["samples"]
-    none = {"samples": np.zeros((0, any_samples.shape[1]), np.float32), "layout": np.zeros((0, 4), np.int64)}
-    samples, layout = (
-        {letter: letters.get(letter, none)[what] for letter in LETTERS} for what in ("samples", "layout")
-    )
+    width = next(iter(letters.values()))["samples"].shape[1]
+    samples = {letter: np.zeros((0, width), np.float32) for letter in LETTERS}
+    layout = {letter: np.zeros((0, 4), np.int64) for letter in LETTERS}
+    samples |= {letter: np.asarray(found["samples"]) for letter, found in letters.items()}
+    layout |= {letter: np.asarray(found["layout"]) for letter, found in letters.items()}
     return SketchEntry(samples, layout, 1, loss)
 
 

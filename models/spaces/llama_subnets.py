@@ -65,7 +65,8 @@ def _plain(architecture: Architecture) -> dict[str, object]:
 
 def order_of(weights: Checkpoint, kind: str) -> UnitOrder:
     """The order of the units of a checkpoint; activations are those on its calibration tokens."""
-    return _ordered(_Known(weights), kind)
+    tokens = calibration_tokens(weights) if kind == "activation" else torch.zeros(1, 1, dtype=torch.int64)
+    return _ordered(_Known(weights), kind, tuple(map(tuple, tokens.tolist())))
 
 
 class _Known:
@@ -82,10 +83,9 @@ class _Known:
 
 
 @lru_cache(maxsize=4)
-def _ordered(known: _Known, kind: str) -> UnitOrder:
-    weights = known.weights
-    parts = LlamaSpace().parts(whole_architecture(weights), 0, weights=weights)
-    return unit_order(kind, parts, calibration_tokens(weights) if kind == "activation" else torch.zeros(1, 1).long())
+def _ordered(known: _Known, kind: str, tokens: tuple[tuple[int, ...], ...]) -> UnitOrder:
+    parts = LlamaSpace().parts(whole_architecture(known.weights), 0, weights=known.weights)
+    return unit_order(kind, parts, torch.tensor(tokens))
 
 
 def calibration_tokens(weights: Checkpoint) -> torch.Tensor:

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import torch
 
-from models.spaces.abilities import NetworkParts
 from models.spaces.llama_blocks import LlamaBlock
+from models.spaces.llama_parts import LlamaParts
 from models.spaces.unit_order import UnitOrder, ordered
 
 __all__ = ["Cut", "CutNetwork", "Kept", "cut_of", "keys_of"]
@@ -38,8 +38,8 @@ def keys_of(cut: Cut) -> tuple[Kept, ...]:
 class CutNetwork:
     """A whole network with its units in order, float32, whose cuts share their weights."""
 
-    def __init__(self, parts: NetworkParts, order: UnitOrder) -> None:
-        self.parts: Any = parts
+    def __init__(self, parts: Any, order: UnitOrder) -> None:
+        self.parts: LlamaParts = parts
         self._whole = [self._ordered(index, order) for index in range(parts.blocks)]
         self._cut = dict[tuple[int, Kept], LlamaBlock]()
         self._head = self.parts.head()

@@ -1,0 +1,132 @@
+"""select --weights: a subnet of a checkpoint within a budget, chosen by a formula and a few looks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from commands.feature_options import FeatureOptions
+from commands.output import emit, say
+from commands.source import Source
+from commands.tables import Row
+
+if TYPE_CHECKING:
+    import torch
+
+    from fitness.features.workshop import Workshop
+    from gp.cut_selection import CutChoice, CutLooks
+    from models.architecture import Architecture
+
+__all__ = ["CutOrder", "select_cut"]
+
+MEASURED = (32, 128)  # windows, and tokens of each, of the text that nothing was chosen by
+
+
+@dataclass(frozen=True)
+class CutOrder:
+    """What the user asks for: parameters at most, candidates, looks, the order of units, a folder to export to, and
+    whether the choice and its rivals are measured."""
+
+    bounds: Mapping[str, float]
+    networks: int
+    look: int
+    seed: int
+    order: str
+    export: Path | None
+    measure: bool
+    top: int | None
+    form: str
+
+
+def select_cut(source: Source, features: FeatureOptions, asked: CutOrder) -> None:
+    """Choose a subnet, say what it is, and do with it what is asked for."""
+    from gp.cut_selection import CutLooks, choose_cut, draw_cuts
+    from models.spaces.llama_checkpoint import whole_architecture
+    from models.spaces.llama_subnets import Whole, calibration_tokens
+
+    if set(asked.bounds) != {"params"}:
+        raise click.UsageError("--budget: wanted params=N alone for subnets of a checkpoint")
+    if source.predictor is not None or source.size is not None:
+        raise click.UsageError("--weights: wanted one formula that chooses, a --hall without --committee")
+    workshop = replace(features, price="whole").open("llama")
+    checkpoint = workshop.weights
+    if checkpoint is None:
+        raise click.UsageError("--weights: wanted the folder of a checkpoint")
+    whole = whole_architecture(checkpoint)
+    workshop.check(whole)
+    candidates = draw_cuts(whole, int(asked.bounds["params"]), asked.networks, asked.seed, asked.order)
+    tokens = calibration_tokens(checkpoint)
+    looks = CutLooks(Whole.of(candidates, checkpoint))
+    choice = choose_cut(source.formulas[0], candidates, workshop, tokens, asked.look, looks, say)
+    _show(choice, source, asked)
+    if asked.measure:
+        _measure(choice, candidates, looks, workshop, tokens, asked)
+    if asked.export is not None:
+        _export(choice.chosen, workshop, asked.export)
+
+
+def _show(choice: CutChoice, source: Source, asked: CutOrder) -> None:
+    from models.spaces import SPACES
+
+    for stage, seconds in choice.seconds.items():
+        say(f"{stage}: {seconds:.1f} s")
+    rows: list[Row] = []
+    for place, (architecture, loss) in enumerate(choice.looked[: asked.top], start=1):
+        size, depth = SPACES["llama"].parameters(architecture).total, architecture.config["n_layer"]
+        rows.append(
+            {"place": place, "id": architecture.id, "calibration loss": loss, "params": size, "depth": depth}
+        )  # fmt: skip
+    if asked.form == "json":
+        header = {"scorer": source.name, "scored": choice.candidates, "seed": asked.seed, "budget": dict(asked.bounds)}
+        described = [{"space": "llama", "config": dict(architecture.config)} for architecture, _ in choice.looked]
+        plain = [{**row, **more} for row, more in zip(rows, described, strict=False)]
+        print(json.dumps({**header, "rows": plain}, indent=2, sort_keys=True, allow_nan=False))
+        return
+    title = f"{choice.candidates:,} subnets, {len(choice.looked)} looked at; chosen by calibration loss among them"
+    emit(rows, asked.form, title)
+
+
+def _measure(
+    choice: CutChoice, candidates: Sequence[Architecture], looks: CutLooks, workshop: Workshop, tokens: torch.Tensor,
+    asked: CutOrder,
+) -> None:  # fmt: skip
+    """The losses of the choice, of the whole network and of what rivals choose with as many looks."""
+    from gp.cut_selection import rival_choices
+    from models.spaces.llama_checkpoint import whole_architecture
+
+    if (checkpoint := workshop.weights) is None:
+        return
+    whole = whole_architecture(checkpoint)
+    named: dict[str, Any] = {"chosen": choice.chosen, "whole network": whole}
+    named |= rival_choices(candidates, looks, tokens, asked.look, asked.seed)
+    losses = looks.losses(list(named.values()), _unseen(workshop))
+    for (name, _), loss in zip(named.items(), losses, strict=True):
+        say(f"{name}: {loss:.4f} nats per token on text that nothing was chosen by")
+
+
+def _unseen(workshop: Workshop) -> torch.Tensor:
+    import torch
+
+    from models.prose import load_prose
+    from models.spaces.checkpoint import BadWeights
+    from models.tokenizer import TextTokenizer
+    from models.tokens import spread
+
+    tokenizer = None if workshop.weights is None else TextTokenizer.of(workshop.weights.folder)
+    if tokenizer is None:
+        raise BadWeights("--measure: wanted a checkpoint with its tokenizer.json")
+    return torch.tensor(spread(tokenizer.encode(load_prose().measured), *MEASURED, "measured text"))
+
+
+def _export(chosen: Architecture, workshop: Workshop, folder: Path) -> None:
+    from models.checkpoints.export import export_subnet
+
+    if workshop.weights is not None:
+        for note in export_subnet(chosen, workshop.weights, folder):
+            say(note)
+        say(f"written: {folder}")

@@ -1,0 +1,96 @@
+"""select --weights: a subnet within a budget, chosen by a formula and by looking at a few, and written as a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_checkpoint
+import torch
+from test_cuts import loss_of
+from transformers import LlamaForCausalLM
+
+import cli
+from gp.cut_selection import BadBudget, block_influence, draw_cuts
+from models.spaces import SPACES, WEIGHTED
+from models.spaces.checkpoint import Checkpoint
+from models.spaces.llama_checkpoint import whole_architecture
+from models.spaces.llama_subnets import Whole, calibration_tokens
+
+BUDGET = 18_000
+SELECT = ("select", "--space", "llama", "--devices", "cpu", "--batch", "2", "--seq-len", "12", "--networks", "40",
+          "--look", "3", "--seed", "100")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint.write(tmp_path_factory.mktemp("select") / "tiny")
+
+
+def test_the_choice_is_the_best_of_the_looks_and_leaves_as_a_checkpoint(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [*SELECT, "--bank", str(tmp_path / "bank"), "--weights", str(folder), "--budget", f"params={BUDGET}",
+             "--format", "json", "--measure", "--export", str(tmp_path / "out")]  # fmt: skip
+    assert cli.main(asked) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    losses = [row["calibration loss"] for row in found["rows"]]
+    assert len(losses) == 3 and losses == sorted(losses) and found["scored"] >= 3
+    tokens = calibration_tokens(Checkpoint.open(folder))
+    library: Any = LlamaForCausalLM.from_pretrained(tmp_path / "out", attn_implementation="eager").eval()
+    assert loss_of(library, tokens) == pytest.approx(losses[0], abs=1e-5)
+    for row in found["rows"]:
+        architecture = SPACES["llama"].architecture("a", row["config"])
+        network: Any = WEIGHTED["llama"].loaded(architecture, Checkpoint.open(folder))
+        assert float(network.loss(tokens).detach()) == pytest.approx(row["calibration loss"], abs=1e-5)
+        assert 0.97 * BUDGET <= row["params"] == SPACES["llama"].parameters(architecture).total <= BUDGET
+    named = [line.split(":")[0] for line in said.err.splitlines() if "nats per token" in line]
+    assert named == ["chosen", "whole network", "block influence, 3 looks", "random, 3 looks"]
+
+
+def test_block_influence_is_the_librarys(folder: Path) -> None:
+    weights, tokens = Checkpoint.open(folder), torch.arange(24).view(2, 12)
+    found = block_influence(Whole(whole_architecture(weights), "first", weights), tokens)
+    model: Any = LlamaForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    with torch.no_grad():
+        states = model.model(input_ids=tokens, output_hidden_states=True, use_cache=False).hidden_states
+    for block in range(3):  # the library gives the last state behind the final norm
+        x, y = states[block].numpy(), states[block + 1].numpy()
+        cosine = (x * y).sum(-1) / np.linalg.norm(x, axis=-1) / np.linalg.norm(y, axis=-1)
+        assert found[block] == pytest.approx(1 - cosine.mean(), abs=1e-6)
+
+
+def test_candidates_differ_and_keep_to_the_budget(folder: Path) -> None:
+    whole = whole_architecture(Checkpoint.open(folder))
+    found = draw_cuts(whole, BUDGET, 60, 100, "activation")
+    sizes = [SPACES["llama"].parameters(a).total for a in found]
+    assert len({a.digest for a in found}) == len(found) >= 20
+    assert all(0.97 * BUDGET <= size <= BUDGET for size in sizes)
+    assert [a.digest for a in draw_cuts(whole, BUDGET, 60, 100, "activation")] == [a.digest for a in found]
+    with pytest.raises(
+        BadBudget, match=r"--budget params: got 99,000, wanted more than .* and less than 25,848, a quarter"
+    ):
+        draw_cuts(whole, 99_000, 10, 100, "activation")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--budget", "flops=1M"), "--budget: wanted params=N alone for subnets of a checkpoint"),
+        (("--budget", "params=18K", "--committee", "2"), "--weights: wanted one formula that chooses"),
+    ],
+)
+def test_what_cannot_be_asked_of_subnets_is_a_usage_error(
+    folder: Path, more: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*SELECT, "--weights", str(folder), *more]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_only_subnets_of_a_checkpoint_are_exported(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*SELECT, "--budget", "params=18K", "--export", "out"]) == 2
+    assert "wanted --space llama and --weights DIR" in capsys.readouterr().err.splitlines()[-1]
