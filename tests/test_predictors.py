@@ -11,15 +11,16 @@ from scipy.stats import norm
 
 from fitness.evaluation import Evaluation, Split, split_groups
 from fitness.positions import place_among
+from fitness.predictors import ensemble as ensembles
 from fitness.predictors.ensemble import Ensemble, fit_ensemble
 from fitness.predictors.figures import predictor_record
 from fitness.predictors.members import GaussianMember, RidgeMember, rank_targets, standardised
 from fitness.predictors.numbers import COUNTS, BadNumbers, NumberTable, number_table
 from fitness.predictors.positions import placed, quality_at
-from fitness.predictors.predictor import BadPrediction, Predictor, Provenance
+from fitness.predictors.predictor import BadPrediction, Predictor, Provenance, _beyond
 from fitness.predictors.rivals import RIVALS, rival_scores, rivals
 from fitness.predictors.suggestion import GOALS, drawn, suggested
-from fitness.predictors.tuning import FAMILIES, folds, left_out, tuned
+from fitness.predictors.tuning import FAMILIES, calm, columns_of_family, folds, left_out, tuned
 from fitness.ranking import kendall
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
@@ -242,6 +243,99 @@ def test_members_that_miss_left_out_labels_count_little() -> None:
     ensemble, out = fit_ensemble(table, rank_targets(values[:, -1] + 0.5 * values[:, -2]))
     weights = {(type(m).__name__, m.counts): w for m, w in ensemble.members}
     assert sum(weights.values()) > 0.5 and weights[("GaussianMember", True)] < 0.1 and out.mean.shape == (2, 40)
+
+
+QUICK = ("ridge", "process on counts")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ensemble of two members, because what is checked depends on no member."""
+    monkeypatch.setattr(ensembles, "ENSEMBLE", QUICK)
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_ensemble_weighs_members_by_the_square_of_their_inverse_error() -> None:
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=(16, len(COUNTS) + 1))
+    table = NumberTable((*COUNTS, "a"), values)
+    targets = rank_targets(values @ rng.normal(size=values.shape[1]) + rng.normal(size=16))
+    ensemble, out = fit_ensemble(table, targets)
+    # (member, repeat) -> (mean, deviation), each (n,)
+    with calm():
+        parts = [[left_out(n, columns_of_family(n, table), targets, seed) for seed in (0, 1)] for n in QUICK]
+    worth = [np.mean([(mean - targets) ** 2 for mean, _ in part]) ** -2 for part in parts]
+    weights = [one / sum(worth) for one in worth]
+    assert [weight for _, weight in ensemble.members] == pytest.approx(weights, abs=1e-6)
+    for repeat in (0, 1):
+        mean = sum(w * part[repeat][0] for w, part in zip(weights, parts, strict=True))
+        variance = sum(w * part[repeat][1] ** 2 for w, part in zip(weights, parts, strict=True))
+        assert out.mean[repeat] == pytest.approx(mean, abs=1e-4)
+        assert out.deviation[repeat] == pytest.approx(np.sqrt(variance), abs=1e-4)
+
+
+def test_an_ensemble_predicts_weighted_means_and_the_root_of_weighted_variances() -> None:
+    rng = np.random.default_rng(7)
+    seen, asked, y = rng.normal(size=(9, 1)), rng.normal(size=(4, 1)), rng.normal(size=9)
+    members = GaussianMember(1.0, (1.0,), 0.5), GaussianMember(4.0, (3.0,), 0.1)
+    tables = NumberTable(("x",), seen), NumberTable(("x",), asked)
+    mean, deviation = Ensemble(tuple(zip(members, (0.25, 0.75), strict=True))).predict(tables[0], y, tables[1])
+    (m1, d1), (m2, d2) = (member.predict(*_two(seen, y, asked)) for member in members)
+    assert mean == pytest.approx(0.25 * m1 + 0.75 * m2)
+    assert deviation == pytest.approx(np.sqrt(0.25 * d1 * d1 + 0.75 * d2 * d2))
+
+
+def _two(seen: np.ndarray, y: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a member is asked with: both tables in deviations of the seen one."""
+    middle, spread = seen.mean(), seen.std()
+    return (seen - middle) / spread, y, (asked - middle) / spread
+
+
+def standing(values: np.ndarray) -> np.ndarray:
+    """Standardised ranks of values that all differ."""
+    ranks = np.argsort(np.argsort(values)).astype(float)
+    return (ranks - ranks.mean()) / ranks.std()
+
+
+def least(left: np.ndarray, share: float) -> float:
+    """The value below which this share of the residuals lies, between two of them in a straight line."""
+    ordered, place = np.sort(left.ravel()), share * (left.size - 1)
+    below = int(place)
+    above = min(below + 1, left.size - 1)
+    return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
+
+
+@pytest.mark.usefixtures("quick")
+def test_half_an_interval_holds_nine_tenths_of_n_plus_1_left_out_labels(benchmark: Benchmark, split: Split) -> None:
+    """20 labels: the 19th of 20, because 0.9 x 21 is 18.9; left-out errors are made with four fifths of the labels."""
+    noisy = benchmark.quality + np.random.default_rng(8).normal(0, 1, len(benchmark))
+    seen = list(split.search)
+    targets = standing(benchmark.quality[seen])
+    champion = fitted(benchmark, split, noisy[None], "champion")
+    assert champion.factor == pytest.approx(least(np.abs(standing(noisy[seen]) - targets), 19 / 20), abs=1e-6)
+    numbers = fitted(benchmark, split, kind="numbers")
+    _, out = fit_ensemble(numbers.numbers, targets)
+    errors = np.abs(out.mean - targets) / out.deviation
+    assert numbers.factor == pytest.approx(0.8**0.5 * least(errors, 19 / 20), abs=1e-6)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_committee_has_a_tenth_of_the_say(benchmark: Benchmark, split: Split) -> None:
+    rng, seen = np.random.default_rng(9), list(split.search)
+    scores = benchmark.quality + rng.normal(0, 1, (2, len(benchmark)))
+    known = [benchmark.architectures[i] for i in seen]
+    together = fitted(benchmark, split, scores, "numbers and committee").predict(known, scores[:, seen])
+    alone = fitted(benchmark, split, kind="numbers").predict(known)
+    mean = np.mean([np.argsort(np.argsort(row)) for row in scores[:, seen]], axis=0)
+    committee = (mean - mean.mean()) / mean.std()
+    assert together.positions == pytest.approx(0.9 * alone.positions + 0.1 * committee)
+
+
+def test_a_number_is_beyond_from_a_tenth_of_the_range_on() -> None:
+    seen = NumberTable(("x", "same"), np.array([[0.0, 3.0], [10.0, 3.0]]))
+    asked = [[-1.0, 3.0], [-1.01, 3.0], [11.0, 3.0], [11.01, 3.0], [5.0, 3.0001], [5.0, 2.9999], [5.0, 3.0]]
+    found = _beyond(seen, NumberTable(("x", "same"), np.array(asked)))
+    assert found == ((), ("x",), (), ("x",), ("same",), ("same",), ())
 
 
 @pytest.mark.parametrize("goal", GOALS)

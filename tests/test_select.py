@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from test_rank import FAST, TEXTS, bank, hall, ranked  # noqa: F401  (fixtures)
 import cli
 from fitness.costs import Costs, costs_of
 from gp.evolution.fronts import first_front, survivors
-from gp.selection import NoCandidate, Selection, SelectionConfig, select
+from gp.selection import NoCandidate, Selection, SelectionConfig, _winner, select
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import DRAWABLE, SPACES
 from models.spaces.variation import Region, crossed, drawn, mutated, region_of, valid
@@ -158,6 +159,30 @@ def test_the_front_is_what_nothing_scored_beats() -> None:
 def test_searching_finds_more_than_drawing() -> None:
     searched, drawn_only = search(networks=300), search(networks=300, population=300)
     assert searched.front[0].score > drawn_only.front[0].score  # type: ignore[operator]
+
+
+def test_no_architecture_is_scored_twice() -> None:
+    """A region of few architectures, where children repeat what was drawn; the search ends when it has them all."""
+    config, space = tiny_config(random.Random(1)), SPACES["gpt2"]
+    assert space.fields is not None
+    few = [space.architecture(str(d), config | {"n_layer": 1, "n_head": [2], "d_inner": [d]}) for d in (24, 32, 40, 48)]
+    asked: list[Architecture] = []
+
+    def score(batch: Sequence[Architecture]) -> list[tuple[float | None, str]]:
+        asked.extend(batch)
+        assert len(asked) == len(set(asked))
+        return heads(batch)
+
+    asked_for = SelectionConfig(networks=12, population=3, seed=3)
+    found = select("gpt2", region_of(few, space.fields), asked_for, count=count, score=score, allowed=lambda a, c: True)
+    assert len(asked) == len(found.scored) == len(few) < 12
+    assert len({a.id for a in asked}) == len(few)
+
+
+def test_a_tournament_prefers_the_front_of_the_order() -> None:
+    ordered, rng = example("gpt2", 3, 4), random.Random(0)
+    wins = Counter(_winner(ordered, rng).id for _ in range(4000))
+    assert [wins[a.id] / 4000 for a in ordered] == pytest.approx([7 / 16, 5 / 16, 3 / 16, 1 / 16], abs=0.03)
 
 
 def test_a_budget_that_nothing_meets_is_one_sentence() -> None:
