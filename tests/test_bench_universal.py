@@ -1,4 +1,4 @@
-"""What bench.universal says of a formula: pairs of a size with their error, and repetition, on small networks."""
+"""What bench.science.universal says of a formula: pairs of a size with their error, and repetition, on small networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_rank import hall  # noqa: F401  (a fixture)
 
-from bench import universal
+from bench.science import universal
 from fitness.protocol import near_pairs
 from fitness.zoo.naive import naive_scores
 from models.benchmarks.origins import load_benchmark

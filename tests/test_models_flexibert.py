@@ -520,7 +520,7 @@ def test_published_parameter_counts_are_met_500_times_of_500():
 @data
 def test_the_figures_in_the_document_are_what_the_script_prints(capsys):
     root = Path(__file__).parent.parent
-    spec = importlib.util.spec_from_file_location("as_trained", root / "bench" / "flexibert_as_trained.py")
+    spec = importlib.util.spec_from_file_location("as_trained", root / "bench" / "science" / "flexibert_as_trained.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     assert script.main([str(folder())]) == 0

@@ -1,6 +1,6 @@
 """What a search costs once features are in the bank: evolution, enumeration, formulas per second, memory.
 
-    python -m bench.search [--benchmark gpt2-wt103] [--jobs 2] [--json]
+    python -m bench.speed.search [--benchmark gpt2-wt103] [--jobs 2] [--json]
 
 Everything is timed in one process, branches included unless a line says otherwise; saved branch tables are not used.
 """
@@ -18,8 +18,8 @@ from unittest import mock
 
 import numpy as np
 
-from bench.extraction import high_water
-from bench.seeds import SETTINGS
+from bench.science.seeds import SETTINGS
+from bench.speed.extraction import high_water
 from engine.threads import one_thread
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop

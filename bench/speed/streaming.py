@@ -1,12 +1,12 @@
 """Networks in the memory of one block: peak memory against depth, one wide block, and LLaMA-7B through `rank` itself.
 
-    python -m bench.streaming depth [--plot docs/streaming.png]
-    python -m bench.streaming block [--proxy TEXT] [--seq-len 64]
-    python -m bench.streaming large [--bank DIR] [--only LLaMA-7B] [--proxy TEXT] [--seq-len 64]
+    python -m bench.speed.streaming depth [--plot docs/streaming.png]
+    python -m bench.speed.streaming block [--proxy TEXT] [--seq-len 64]
+    python -m bench.speed.streaming large [--bank DIR] [--only LLaMA-7B] [--proxy TEXT] [--seq-len 64]
 
 `depth` visits networks of one width, whole and block by block, each in a process of its own. `block` makes, passes and
 reads one block of LLaMA-7B and says what all 32 would take. `large` ranks LLaMA-7B, nine subnets of LoNAS and a network
-of the sizes of LLaMA-13B (`bench/large.py`). Rates of the passes stand beside that of a matrix product of the same
+of the sizes of LLaMA-13B (`large.py`). Rates of the passes stand beside that of a matrix product of the same
 sizes, in the same run. Where fresh memory is slow, as in a virtual machine, keep what a block leaves for the next one:
 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8000000000 in the environment (glibc), which halves the making of blocks.
 """
@@ -22,9 +22,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.extraction import high_water
-from bench.large import candidates, large
-from bench.passes import clocked, flops_of, matmul_rate, uniform
+from bench.speed.extraction import high_water
+from bench.speed.large import candidates, large
+from bench.speed.passes import clocked, flops_of, matmul_rate, uniform
 from commands.tables import table
 from fitness.features.workshop import Workshop
 from models.tokens import TokenBatch
@@ -50,7 +50,7 @@ def depth(plot: Path | None) -> None:
     for blocks in DEPTHS:
         row: dict[str, Any] = {"blocks": blocks}
         for way in ("whole", "stream"):
-            command = [sys.executable, "-m", "bench.streaming", "one", "--blocks", str(blocks), "--way", way]
+            command = [sys.executable, "-m", "bench.speed.streaming", "one", "--blocks", str(blocks), "--way", way]
             found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
             row |= {f"{way}, MiB": round(found["peak"]), f"{way}, s": round(found["seconds"], 1)}
         rows.append(row)

@@ -1,7 +1,7 @@
 """Halls of fame that measurements share: one search per benchmark, seed and number of labels, kept so that the next
 measurement does not search again.
 
-    python -m bench.halls --benchmark gpt2-mini [--seeds 42 43 44 45 46] [--sizes 20 30 50 100] [--sketch]
+    python -m bench.science.halls --benchmark gpt2-mini [--seeds 42 43 44 45 46] [--sizes 20 30 50 100] [--sketch]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a cluster costs: two dask workers against two local ones on the same networks, and the overhead of a task.
 
-    python -m bench.engine [--benchmark gpt2-mini] [--count 200] [--tasks 10000] [--json]
+    python -m bench.speed.engine [--benchmark gpt2-mini] [--count 200] [--tasks 10000] [--json]
 
 A scheduler and two workers run on loopback, started by their own commands. The networks go in parts, each to both
 engines into empty banks, one right after the other, and the first of the two changes; workers of both have been warmed
@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from bench.extraction import content
+from bench.speed.extraction import content
 from engine.cluster import Cluster
 from engine.crew import Crew
 from engine.protocol import Engine

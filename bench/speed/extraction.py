@@ -1,6 +1,6 @@
 """What extraction costs: time and memory against a bare forward and backward pass, one device against two.
 
-    python -m bench.extraction [--benchmark gpt2-wt103] [--count 20] [--device-count 200] [--json]
+    python -m bench.speed.extraction [--benchmark gpt2-wt103] [--count 20] [--device-count 200] [--json]
 
 Bare and full visits of a network alternate in one process with one thread, so their ratio does not depend on the
 machine's speed; memory is the peak of one process per kind of visit. For the devices, more networks are extracted into
@@ -63,7 +63,7 @@ def visits(architectures: list[Architecture], kinds: tuple[str, ...], folder: Pa
 
 def peak(kind: str, options: argparse.Namespace) -> float:
     """MiB that the visits of one kind add to a process that has loaded everything and one small network."""
-    command = [sys.executable, "-m", "bench.extraction", "--benchmark", options.benchmark, "--count",
+    command = [sys.executable, "-m", "bench.speed.extraction", "--benchmark", options.benchmark, "--count",
                str(options.count), "--peak", kind]  # fmt: skip
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 

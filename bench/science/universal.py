@@ -1,6 +1,6 @@
 """What a formula that was evolved on several benchmarks is worth on each: all pairs, pairs of a size, and repetition.
 
-    python -m bench.universal HALL [--benchmark NAME ...] [--sample 100] [--out FILE.json]
+    python -m bench.science.universal HALL [--benchmark NAME ...] [--sample 100] [--out FILE.json]
 
 Per benchmark, by exact scores of the first formula, of the committee of the first ten and of four counts: tau-b on all
 architectures; tau over pairs whose #params differ by at most 10% of the larger, all that are not tied in quality, ties

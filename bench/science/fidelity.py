@@ -1,6 +1,6 @@
 """How true the sketch is: Spearman's rho between sketch and exact scores of random formulas that PPS accepts.
 
-    python -m bench.fidelity --benchmark gpt2-wt103 [--networks 200] [--formulas 200] [--json]
+    python -m bench.science.fidelity --benchmark gpt2-wt103 [--networks 200] [--formulas 200] [--json]
 
 A sketch cannot be truer to a score than the score is to itself, so the exact scores of a second initialisation are
 computed too: `reproducible` are the formulas whose exact scores rank two initialisations alike (rho >= 0.99).

@@ -1,6 +1,6 @@
 """Where the seconds go: of the first command from an empty bank, and of one small and one large network.
 
-    python -m bench.profile [--large gpt2-wt103] [--networks 8] [--json]
+    python -m bench.speed.profile [--large gpt2-wt103] [--networks 8] [--json]
 
 The first table is of README's first command as a process of its own: its stages as it tells them, and the rest (Python
 and packages loaded, the table printed) as the difference to its wall-clock time. The other tables are of visits in this
@@ -34,7 +34,7 @@ from models.benchmarks.origins import load_benchmark
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 
 

@@ -1,7 +1,7 @@
 """Several seeds of one search, reported as the protocol demands: the champion of each on architectures it never saw.
 
-    python -m bench.seeds --benchmark flexibert-glue [--settings default] [--seeds 42 43 44 45 46]
-    python -m bench.seeds --predictors      all benchmarks, with bench.predictors
+    python -m bench.science.seeds --benchmark flexibert-glue [--settings default] [--seeds 42 43 44 45 46]
+    python -m bench.science.seeds --predictors      all benchmarks, with bench.science.predictors
 
 Every seed draws its own search split. All formulas are scored exactly in one visit per network; the champion is the
 best of its hall of fame on the split, the committee the mean rank of the whole hall. p is of a paired bootstrap
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import predictors
+from bench.science import predictors
 from fitness.evaluation import Evaluation, Split, split_groups
 from fitness.features.workshop import Workshop
 from fitness.predictors.rivals import rival_scores

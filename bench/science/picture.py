@@ -1,6 +1,6 @@
 """The README's picture: what counting and what an evolved formula say of architectures never seen.
 
-python -m bench.picture HALL.json OUT.png
+python -m bench.science.picture HALL.json OUT.png
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Predictors, regressions and formulas on the same labels: held-out figures over seeds, and curves over label counts.
 
-    python -m bench.predictors [--benchmark gpt2-wt103 gpt2-mini flexibert-glue] [--seeds 42 43 44 45 46] [--sketch]
-    python -m bench.predictors --labels 20 30 50 100 --sketch --out docs
+    python -m bench.science.predictors [--benchmark NAME ...] [--seeds 42 43 44 45 46] [--sketch]
+    python -m bench.science.predictors --labels 20 30 50 100 --sketch --out docs
 
-Every seed draws its own search split; its hall is searched once and kept (`bench.halls`). `numbers` is the predictor
-without formulas, the ablation; `wins` counts the seeds on which the predictor has the larger tau. One figure per
-benchmark is drawn where several label counts are asked for.
+Every seed draws its own search split; its hall is searched once and kept (`bench.science.halls`). `numbers` is
+the predictor without formulas, the ablation; `wins` counts the seeds on which the predictor has the larger tau. One
+figure per benchmark is drawn where several label counts are asked for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.halls import KeptHalls
+from bench.science.halls import KeptHalls
 from fitness.evaluation import Split
 from fitness.features.workshop import Workshop
 from fitness.predictors.figures import predictor_record

@@ -1,7 +1,7 @@
 """A formula that met other benchmarks only, tested on one that was left out.
 
-    python -m bench.transfer --out FILE.jsonl [--benchmark NAME ...] [--seeds 42 ... 46] [--settings NAME ...]
-    python -m bench.transfer --out FILE.jsonl --table
+    python -m bench.science.transfer --out FILE.jsonl [--benchmark NAME ...] [--seeds 42 ... 46] [--settings NAME ...]
+    python -m bench.science.transfer --out FILE.jsonl --table
 
 For every benchmark and seed: evolve on the search splits of the others, test on all architectures of the one left out
 (sketch scores; tau-b). Rows beside the formula and the committee: the count and the hand-made proxy that are best on
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--benchmark", nargs="+", default=list(BENCHMARKS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44, 45, 46])
-    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=["mean"])
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=["universal"])
     parser.add_argument("--size", type=int, default=50, help="architectures of each benchmark that a search sees")
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--table", action="store_true")

@@ -1,6 +1,6 @@
 """How cost grows: branches and formulas against architectures and tensors, and a stream of many architectures.
 
-    python -m bench.scaling [--stream 100000] [--plot docs/scaling.png] [--json]
+    python -m bench.speed.scaling [--stream 100000] [--plot docs/scaling.png] [--json]
 
 The time to fill a table and to score 300 formulas is measured for growing numbers of architectures (of one shape) and
 for growing depths (of one number of architectures), and a power law is fitted. Then a saved formula scores a stream of
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.extraction import high_water
+from bench.speed.extraction import high_water
 from engine.threads import one_thread
 from fitness.features.bank import SketchEntry, sketch_features
 from fitness.features.visit import Visited

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import cli
-from bench.extraction import high_water
-from bench.passes import clocked, flops_of, matmul_rate, uniform
+from bench.speed.extraction import high_water
+from bench.speed.passes import clocked, flops_of, matmul_rate, uniform
 from models.architecture import Architecture
 from models.spaces.llama import RATIOS
 

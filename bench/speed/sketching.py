@@ -1,6 +1,6 @@
 """What a sketch costs against the size of its tensor: nanoseconds per entry from 10^4 to 10^8 entries, beside a sort.
 
-    python -m bench.sketching [--largest 100000000] [--plot docs/sketching.png] [--json]
+    python -m bench.speed.sketching [--largest 100000000] [--plot docs/sketching.png] [--json]
 
 Processor time of one thread, the least of several repeats. The sort is numpy's, which on processors with AVX2 is
 vectorised; NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL" shows what it costs on the others.

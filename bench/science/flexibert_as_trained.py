@@ -1,6 +1,6 @@
 """Which networks were trained for the 500 FlexiBERT scores? The evidence in the data, recomputed:
 
-    ZCP_DATA=... python bench/flexibert_as_trained.py [FOLDER OR BERT_benchmark.json]
+    ZCP_DATA=... python bench/science/flexibert_as_trained.py [FOLDER OR BERT_benchmark.json]
 
 docs/flexibert.md explains what is tested and why. Needs numpy and scipy only.
 """

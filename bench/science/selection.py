@@ -1,10 +1,10 @@
 """What formulas choose: the regret of their first architectures under budgets, and architectures that nobody measured,
 chosen and trained.
 
-    python -m bench.selection [--benchmark gpt2-wt103 gpt2-mini flexibert-glue] [--seeds 42 43 44 45 46]
-    python -m bench.selection --propose chosen.jsonl [--networks 1000]
+    python -m bench.science.selection [--benchmark gpt2-wt103 gpt2-mini flexibert-glue] [--seeds 42 43 44 45 46]
+    python -m bench.science.selection --propose chosen.jsonl [--networks 1000]
     python cli.py benchmarks train gpt2-mini --configs chosen.jsonl --seeds 3 --out trained.jsonl
-    python -m bench.selection --compare trained.jsonl
+    python -m bench.science.selection --compare trained.jsonl
 
 Regret is how much worse the best of the first 1 or 10 of a scorer is than the best held-out architecture in the budget,
 in standard deviations of the quality there. Budgets are the terciles of #params. All scorers know the same 50 labels.
@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.halls import KeptHalls
-from bench.predictors import BENCHMARKS, Judged, fitted, judged
+from bench.science.halls import KeptHalls
+from bench.science.predictors import BENCHMARKS, Judged, fitted, judged
 from fitness.costs import Costs, costs_of
 from fitness.features.workshop import Workshop
 from fitness.predictors.rivals import rival_scores

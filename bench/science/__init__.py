@@ -1,0 +1,1 @@
+"""Claims on what formulas, predictors and searches are worth, a command each."""

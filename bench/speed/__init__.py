@@ -1,0 +1,1 @@
+"""Claims on speed and memory, a command each."""
