@@ -13,8 +13,8 @@ import click
 
 from commands.feature_options import WHERE, FeatureOptions, feature_options
 from commands.live import live
-from commands.loading import load_different, load_named
-from commands.options import FORMAT, METRIC, Name, examples
+from commands.loading import check_enough, load_different, load_named
+from commands.options import FORMAT, METRIC, Name, examples, search_size
 from commands.output import direction, say, say_next
 from commands.study_tables import show
 
@@ -46,7 +46,7 @@ def _studies() -> Iterable[str]:
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="The first one.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=5, show_default=True, help="How many, one split each.")
 @click.option("--iterations", type=click.IntRange(0), help="Of each search (default: the study's own, 1000 or 6000).")
-@click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Architectures it may see.")
+@search_size("Architectures it may see.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder (default: runs/STUDY-BENCHMARK-TIME).")
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes.")
 @FORMAT
@@ -124,6 +124,7 @@ def _planned(
     study, (first, *_) = STUDIES[name], benchmarks
     workshops = [features.of_space(b.space, first.space).open(b.space) for b in benchmarks]
     if name != "transfer":
+        check_enough(first)
         trials = plan(study, first, workshops[0], seeds, iterations, search_size)
         return _Task(trials, partial(study_document, study, first, workshops[0], trials))
     cases = [unseen(benchmark, workshop) for benchmark, workshop in zip(benchmarks, workshops, strict=True)]

@@ -15,7 +15,7 @@ import click
 from commands.feature_options import WHERE, FeatureOptions
 from commands.live import live
 from commands.loading import check_search_size, draw_split, load_different, load_named
-from commands.options import FORMAT, METRIC, ON_INVALID, Name, Sectioned, examples, table_of
+from commands.options import FORMAT, METRIC, ON_INVALID, Name, Sectioned, examples, search_size, table_of
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals, say_next, was_given
 from commands.search_options import limit_options, search_options
 from commands.tables import Formula, Row
@@ -60,13 +60,7 @@ SECTIONS = {
     help="Benchmark to search on (default: the space's first); repeat it for one formula over several.",
 )
 @METRIC
-@click.option(
-    "--search-size",
-    type=click.IntRange(10),
-    default=50,
-    show_default=True,
-    help="Number of architectures in the search split.",
-)
+@search_size("Number of architectures in the search split.")
 @search_options
 @limit_options
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Number of search threads.")

@@ -13,7 +13,7 @@ import click
 from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.loading import draw_split, load_named, split_of
-from commands.options import BENCHMARK, FORMAT, METRIC, SPLIT_SEED, Name, examples
+from commands.options import BENCHMARK, FORMAT, METRIC, SPLIT_SEED, Name, examples, search_size
 from commands.output import columns_of, direction, emit, flat, say, say_ceiling, say_intervals
 from commands.tables import Formula, Row
 from commands.weights import source_options
@@ -42,7 +42,7 @@ SHARES = (0.5, 0.9, 0.99, 0.999, 0.9999)
     "--inputs", type=Name("paper", "extended", "all"), default="paper", show_default=True, help="What is read.",
 )  # fmt: skip
 @SPLIT_SEED
-@click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Architectures it may see.")
+@search_size("Architectures it may see.")
 @click.option("--top", type=click.IntRange(1, 1000), default=20, show_default=True, help="Formulas to show.")
 @click.option("--compare", type=click.Path(path_type=Path), help="A hall of fame: rank, percentile and regret.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads of the count.")

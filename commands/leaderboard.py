@@ -12,7 +12,7 @@ import click
 from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.loading import draw_split, load_named, split_of
-from commands.options import BENCHMARK, METRIC, SPLIT_SEED, Name, examples
+from commands.options import BENCHMARK, METRIC, SPLIT_SEED, Name, examples, search_size
 from commands.output import STATISTICS, ceiling_of, direction, rendered, say
 from commands.tables import Interval, Row
 from commands.weights import source_options
@@ -36,7 +36,7 @@ REGRET = "regret in standard deviations: the first choice, and the best of the f
 @METRIC
 @click.option("--hall", "halls", type=click.Path(path_type=Path), multiple=True, help="Add its champion; repeatable.")
 @SPLIT_SEED
-@click.option("--search-size", type=click.IntRange(10), default=50, show_default=True, help="Where signs are fixed.")
+@search_size("Where signs are fixed.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write there instead of to stdout.")
 @click.option(
     "--format", "form", type=Name("table", "json", "csv", "markdown"), default="table", show_default=True,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commands.options import LEAST
 from commands.output import say
 
 if TYPE_CHECKING:
@@ -57,20 +58,30 @@ def split_of(hall: HallDocument, benchmark: Benchmark) -> Split | None:
 
 
 def draw_split(benchmark: Benchmark, search_size: int, seed: int) -> Split:
-    """A search split that leaves 10 architectures held out."""
+    """A search split that leaves LEAST architectures held out."""
     from fitness.evaluation import split_groups
     from fitness.protocol import check_rankable
 
     check_search_size(benchmark, search_size)
     split = split_groups(benchmark.groups, search_size, seed)
-    check_rankable(benchmark, split)
+    check_rankable(benchmark, split, LEAST)
     return split
 
 
 def check_search_size(benchmark: Benchmark, search_size: int) -> None:
-    """Refuse a search split that leaves too few architectures."""
-    if search_size > len(benchmark) - 10:
+    """Refuse a benchmark that is too small for a search, and a search split that leaves too few architectures."""
+    check_enough(benchmark)
+    if search_size > len(benchmark) - LEAST:
         raise click.UsageError(
-            f"--search-size: got {search_size}, wanted at most {len(benchmark) - 10}, "
-            "so that 10 architectures are held out"
+            f"--search-size: got {search_size}, wanted {LEAST} to {len(benchmark) - LEAST}, "
+            f"so that {LEAST} architectures are held out"
+        )
+
+
+def check_enough(benchmark: Benchmark) -> None:
+    """Refuse a benchmark that no --search-size splits."""
+    if len(benchmark) < 2 * LEAST:
+        raise click.UsageError(
+            f"{benchmark.name}: got {len(benchmark)} architectures, wanted at least {2 * LEAST} in all, {LEAST} that a "
+            f"search sees and {LEAST} that are held out; measure {2 * LEAST - len(benchmark)} more"
         )

@@ -182,6 +182,15 @@ BENCHMARK = click.option(
     "--benchmark", "name", required=True, metavar="NAME|PATH", help="Benchmark whose architectures are used."
 )
 METRIC = click.option("--metric", help="Measured value to predict (default: the benchmark's own).")
+LEAST = 10
+"""The fewest architectures that a search may see, and the fewest that may be held out."""
+
+
+def search_size(what: str) -> Callable[[Command], Command]:
+    """The option --search-size, whose help says what the architectures are for."""
+    return click.option("--search-size", type=click.IntRange(LEAST), default=50, show_default=True, help=what)
+
+
 SPLIT_SEED = click.option(
     "--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed of the split."
 )

@@ -28,18 +28,19 @@ class Unrankable(ZcpError, ValueError):
     """Architectures that nothing can be ranked on; the message says what would do."""
 
 
-def check_rankable(benchmark: Benchmark, split: Split) -> None:
+def check_rankable(benchmark: Benchmark, split: Split, least: int = 0) -> None:
     """Refuse, before any network is built, too few different architectures or equal labels on either side of the
-    split; the benchmark itself was checked when it was read."""
+    split; the benchmark itself was checked when it was read. A size of the split that would do is named if it leaves
+    `least` architectures on both sides."""
     sizes = np.sort(np.unique(benchmark.groups, return_counts=True)[1])
-    enough = int(sizes[-FEWEST:].sum())  # of any groups, this many architectures hold three
+    enough = max(int(sizes[-FEWEST:].sum()), least)  # of any groups, this many architectures hold three
     common = int(np.unique(benchmark.quality, return_counts=True)[1].max())
     most = len(benchmark) - enough
     for what, bad, would_do in (
         (f"fewer than {FEWEST} different architectures to search on", _kinds(benchmark, split.search) < FEWEST, enough),
         (f"fewer than {FEWEST} different architectures held out", _kinds(benchmark, split.holdout) < FEWEST, most),
         (f"the same {benchmark.metric} everywhere", len(set(benchmark.quality[list(split.search)])) < 2,
-         common + int(sizes[-1])),
+         max(common + int(sizes[-1]), enough)),
     ):  # fmt: skip
         if bad:
             hint = f"--search-size {would_do} would do" if enough <= would_do <= most else "add more different ones"

@@ -4,6 +4,7 @@ tokens of a checkpoint's own tokenizer."""
 from __future__ import annotations
 
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,9 +93,9 @@ class TokenBatch:
 
     @classmethod
     def from_file(cls, path: Path, batch: int = 4, length: int = 64) -> TokenBatch:
-        """A user's own text file, read as bytes; BadFile if it is none."""
+        """A user's own text file, read as bytes without a byte order mark; BadFile if it is none."""
         with opened(path, "a text file") as file:
-            return cls.from_text(file.read(MAX_TEXT), batch, length, str(path))
+            return cls.from_text(file.read(MAX_TEXT).removeprefix(BOM_UTF8), batch, length, str(path))
 
 
 def spread(text: Sequence[int], count: int, length: int, name: str, unit: str = "tokens") -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import json
@@ -16,8 +17,8 @@ from storage.errors import ZcpError
 from storage.locks import temporary
 
 __all__ = [
-    "BadFile", "digest_of", "dump_json", "load_json", "opened", "parse_json", "read_limited", "sealed", "unsealed",
-    "write_atomic",
+    "BadFile", "decoded", "digest_of", "dump_json", "load_json", "opened", "parse_json", "read_limited", "sealed",
+    "unsealed", "write_atomic",
 ]  # fmt: skip
 
 
@@ -67,7 +68,6 @@ def _replace(path: Path, content: bytes, previous: Path | None) -> None:
         with os.fdopen(os.dup(handle), "wb") as file:
             file.write(content)
         os.fsync(handle)
-        os.fchmod(handle, 0o644)
         if previous is not None and path.exists():
             os.replace(path, previous)
         os.replace(place, path)
@@ -134,6 +134,17 @@ def read_limited(path: Path, limit: int, what: str) -> bytes:
     return content
 
 
+def decoded(content: bytes, where: str, what: str) -> str:
+    """UTF-8 text without the byte order mark that some editors put before it; BadFile names another encoding."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise BadFile(f"{where}: got UTF-16, wanted {what} in UTF-8; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = f"the byte 0x{content[error.start]:02x} at {error.start:,}"
+        raise BadFile(f"{where}: got {byte}, which is no UTF-8, wanted {what}; save it as UTF-8") from None
+
+
 def load_json(path: Path, limit: int, what: str, nodes: int = MAX_NODES) -> Any:
     """Parsed JSON of a file; never evaluates anything. NaN and Infinity are refused."""
     return parse_json(read_limited(path, limit, what), str(path), what, nodes)
@@ -145,6 +156,8 @@ def parse_json(content: bytes, where: str, what: str, nodes: int = MAX_NODES) ->
     if content.count(b"[") + content.count(b"{") > nodes:
         raise BadFile(f"{where}: more than {nodes:,} lists and objects, which {what} never holds; give the right file")
 
+    text = decoded(content, where, what)
+
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is not a JSON number")
 
@@ -155,7 +168,7 @@ def parse_json(content: bytes, where: str, what: str, nodes: int = MAX_NODES) ->
         return found
 
     try:
-        return json.loads(content.decode("utf-8"), parse_constant=refuse, object_pairs_hook=distinct)
+        return json.loads(text, parse_constant=refuse, object_pairs_hook=distinct)
     except RecursionError:
         raise BadFile(f"{where}: nested too deeply, wanted {what}") from None
     except ValueError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +38,7 @@ def held(path: Path, wait: bool = False) -> Iterator[bool]:
 
 def _lock(path: Path, wait: bool) -> int | None:
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         if not _flock(handle, wait):
             os.close(handle)
             return None
@@ -53,8 +53,7 @@ def temporary(folder: Path, name: str) -> Iterator[tuple[int, Path]]:
     handle, path = -1, folder
     try:
         while handle < 0:
-            handle, text = tempfile.mkstemp(dir=folder, prefix=f".{name}.", suffix=".tmp")
-            path = Path(text)
+            handle, path = _made(folder, name)
             _flock(handle, wait=True)
             if not _is_at(handle, path):  # a sweep came between the two lines above
                 os.close(handle)
@@ -66,6 +65,14 @@ def temporary(folder: Path, name: str) -> Iterator[tuple[int, Path]]:
                 if _is_at(handle, path):
                     path.unlink()
             os.close(handle)
+
+
+def _made(folder: Path, name: str) -> tuple[int, Path]:
+    """A new, open file under a name that nobody has; its mode is what the umask leaves, as that of any new file."""
+    while True:
+        path = folder / f".{name}.{secrets.token_hex(4)}.tmp"
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), path
 
 
 def sweep(folder: Path) -> None:

@@ -7,10 +7,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
 import cli
+from commands.loading import draw_split
 from fitness.evaluation import Evaluation, Split, split_groups
 from fitness.protocol import (
     Unrankable,
@@ -178,6 +180,38 @@ def test_equal_labels_are_refused_before_any_network_is_built(
         "flat: loss: got 2.5 for each of the 30 architectures, which ranks nothing; wanted" in capsys.readouterr().err
     )
     assert not (tmp_path / "bank").exists() and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "message"),
+    [
+        (14, 10, "got 14 architectures, wanted at least 20 in all, 10 that a search sees and 10 that are held out; "
+                 "measure 6 more"),
+        (19, 50, "got 19 architectures, wanted at least 20 in all"),
+        (20, 11, "--search-size: got 11, wanted 10 to 10"),
+        (25, 50, "--search-size: got 50, wanted 10 to 15, so that 10 architectures are held out"),
+        (20, 10, None),
+    ],
+)  # fmt: skip
+def test_a_search_needs_twenty_architectures_in_all(
+    tiny_benchmark: Path, count: int, size: int, message: str | None
+) -> None:
+    data = _benchmark(tiny_benchmark, range(count), range(count))
+    if message is None:
+        assert len(draw_split(data, size, 1).search) == size
+        return
+    with pytest.raises(click.UsageError, match=message):
+        draw_split(data, size, 1)
+
+
+@pytest.mark.parametrize("kinds", [(0,) * 11 + tuple(range(1, 10)), (0,) * 9 + tuple(range(1, 12)), (0, 1) * 10])
+def test_advice_on_the_size_of_a_split_can_be_followed(tiny_benchmark: Path, kinds: tuple[int, ...]) -> None:
+    data = _benchmark(tiny_benchmark, range(20), kinds)
+    for seed in range(20):
+        try:
+            draw_split(data, 10, seed)
+        except Unrankable as error:
+            assert "--search-size" not in str(error) or int(str(error).split("--search-size ")[1].split()[0]) >= 10
 
 
 @pytest.mark.parametrize(("count", "wide"), [(3, True), (29, True), (30, False), (450, False)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,74 @@ def test_csv_of_encoders_is_read(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+SHEET = [["# space: gpt2"], ["# metric: loss"], ["# higher_is_better: false"],
+         ["id", "n_layer", "d_model", "n_head", "d_inner", "loss", "lr"]]  # fmt: skip
+SHEET += [[f"m{i}", "2", "64", "[4, 4]" if i % 2 else "4", f"{128 + i} 256", f"{3 + i / 8}", "0.5"] for i in range(12)]
+
+
+def written(separator: str, rows: list[list[str]], newline: str = "\r\n") -> bytes:
+    """A table as a spreadsheet saves it: every line as wide as the widest, quotes where a cell needs them."""
+    sink = io.StringIO(newline="")
+    width = max(map(len, rows))
+    csv.writer(sink, delimiter=separator, lineterminator=newline).writerows(
+        [*row, *[""] * (width - len(row))] for row in rows
+    )
+    return sink.getvalue().encode()
+
+
+def commas(rows: list[list[str]]) -> list[list[str]]:
+    """The same with decimal commas."""
+    return [row if row[0].startswith("#") else [cell.replace(".", ",") for cell in row] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(written(",", SHEET), id="padded comments"),
+        pytest.param(b"\xef\xbb\xbf" + written(",", SHEET), id="and a byte order mark"),
+        pytest.param(written(";", SHEET), id="semicolons"),
+        pytest.param(written(";", commas(SHEET)), id="decimal commas"),
+        pytest.param(written("\t", commas(SHEET)), id="tabs and decimal commas"),
+        pytest.param(b"sep=;\r\n" + written(";", SHEET), id="a line that names the separator"),
+        pytest.param(written(",", [*SHEET, [""], ["", ""]]), id="empty rows"),
+        pytest.param(written(",", [[*row, "", ""] for row in SHEET]), id="empty columns"),
+        pytest.param(written(",", [["# a, quoted, comment"], *SHEET]), id="a quoted comment"),
+        pytest.param(written(",", [["# space:", "gpt2"], *SHEET[1:]]), id="a value in a cell of its own"),
+        pytest.param(
+            written(",", [[cell.replace("[4, 4]", "4,4") for cell in row] for row in SHEET]), id="no brackets"
+        ),
+        pytest.param(written(",", [[cell.replace("[4, 4]", "(4 4)") for cell in row] for row in SHEET]), id="a tuple"),
+        pytest.param(written(",", [[f" {cell} " for cell in row] for row in SHEET], "\n"), id="blanks around cells"),
+        pytest.param(written(",", [[c.replace("d_inner", "n_inner") for c in r] for r in SHEET]), id="another name"),
+    ],
+)
+def test_a_table_is_read_as_spreadsheets_save_it(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mine.csv").write_bytes(content)
+    found = read_benchmark(tmp_path / "mine.csv")
+    assert found.ground_truth.tolist() == [3 + i / 8 for i in range(12)]
+    wanted = [SPACES["gpt2"].architecture("x", PLAIN | {"d_inner": [128 + i, 256]}) for i in range(12)]
+    assert list(found.architectures) == wanted and found.architectures[3].id == "m3"
+
+
+RECORDS = [{"id": i, "config": PLAIN | {"d_inner": [128 + i, 256]}, "loss": 3 + i / 9} for i in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (RECORDS, "line 1: got a record, wanted the header before the records; add a first line {.schema.: 1, "),
+        ([{"id": "a", "n_layer": 2, "loss": 1}, *RECORDS], "line 1: got a record, wanted the header"),
+        ([RECORDS[0], HEADER, *RECORDS[1:]], "line 1: got a record, wanted the header"),
+        ([{k: v for k, v in HEADER.items() if k != "schema"}, *RECORDS], "the header has no schema, wanted {"),
+        ([HEADER | {"schema": 2}, *RECORDS], "schema 2, this version reads schema 1; update the toolkit"),
+    ],
+)
+def test_json_lines_without_a_header_are_told_what_it_is(tmp_path: Path, lines: list[Any], message: str) -> None:
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(BadBenchmark, match=message):
+        read_benchmark(tmp_path / "mine.jsonl")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -105,7 +175,17 @@ def test_csv_of_encoders_is_read(tmp_path: Path) -> None:
         (COLUMNS + "id,n_layer,d_model,n_head,loss\na,2.0,64,4,1\n", "n_layer: got 2.0, wanted a whole number"),
         (COLUMNS + "id,n_layer,d_model,n_head,loss\n,2,64,4,1\n", "id: wanted 1 to 200 printable"),
         (COLUMNS + "id,n_layer,d_model,n_head,loss\na,2,64,4,1\n", "1 of them distinct, wanted at least 10"),
-        (b"\xff\xfe", "no UTF-8 at 0"),
+        (COLUMNS + "id,n_layer,,loss\na,2,7,1\n", "column 3 has no name; name it or remove it"),
+        (COLUMNS + "id,n_layer,loss\na,2,1,,5\n", "line 6: got 5 cells, wanted 3 as in the first row"),
+        (COLUMNS + "id;n_layer;d_model;n_head;loss;lr\na;2;64;4;3,5;0.1\n", "loss: got '3,5', wanted a finite number"),
+        (COLUMNS + 'id,n_layer,d_model,n_head,loss\na,2,64,4,"3,5"\n', "loss: got '3,5', wanted a finite number"),
+        (
+            COLUMNS + 'id,n_layer,d_model,n_head,loss\na,2,64,"[4, 4, 8]",1\n',
+            "n_head: got 3 entries, wanted a list of 2",
+        ),
+        (COLUMNS + "id,n_layer,d_model,n_head,loss\na,2,64,[4],1\n", "n_head: got 1 entries, wanted a list of 2"),
+        (b"\xff\xfei\x00d\x00", "got UTF-16, wanted a benchmark in CSV in UTF-8; save it as UTF-8"),
+        ("id,loss\nb\u00e4r,1\n".encode("latin1"), "byte 0xe4 at 9, which is no UTF-8, .* save it as UTF-8"),
     ],
 )
 def test_a_bad_table_is_one_sentence(tmp_path: Path, content: str | bytes, message: str) -> None:

@@ -13,7 +13,8 @@ import pytest
 from models.benchmarks import load_benchmark
 from models.tokens import TokenBatch
 from storage.errors import ZcpError
-from storage.files import BadFile, dump_json, load_json, read_limited, sealed, unsealed, write_atomic
+from storage.files import BadFile, dump_json, load_json, parse_json, read_limited, sealed, unsealed, write_atomic
+from storage.locks import held
 
 
 def test_a_device_is_written_to_and_stays_one(tmp_path: Path) -> None:
@@ -93,3 +94,57 @@ def test_what_is_written_is_read_back_equal_with_halves_of_characters_too(
     write_atomic(tmp_path / "x.json", dump_json(data, indent))
     found = load_json(tmp_path / "x.json", 1000, "a file")
     assert found == data and unsealed(found, "x") == {"name": name, name: [name, 1]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"a": 1}', None),
+        (b'\xef\xbb\xbf{"a": 1}', None),
+        ('\ufeff{"a": 1}'.encode("utf-16-le"), "x: got UTF-16, wanted a file in UTF-8; save it as UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "x: got UTF-16"),
+        (b'{"\xe4": 1}', "x: got the byte 0xe4 at 2, which is no UTF-8, wanted a file; save it as UTF-8"),
+    ],
+)
+def test_json_is_utf8_with_or_without_a_byte_order_mark(content: bytes, message: str | None) -> None:
+    if message is None:
+        assert parse_json(content, "x", "a file") == {"a": 1}
+        return
+    with pytest.raises(BadFile, match=message):
+        parse_json(content, "x", "a file")
+
+
+def test_a_corpus_is_read_without_its_byte_order_mark(tmp_path: Path) -> None:
+    for name, start in (("plain.txt", b""), ("marked.txt", b"\xef\xbb\xbf")):
+        (tmp_path / name).write_bytes(start + bytes(range(40, 100)))
+    plain, marked = (TokenBatch.from_file(tmp_path / name, 2, 24) for name in ("plain.txt", "marked.txt"))
+    assert plain.digest == marked.digest
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix"),
+    [
+        pytest.param(b'\xef\xbb\xbf{"schema": 1, "space": "gpt2", "metric": "loss", "higher_is_better": false}\n',
+                     ".jsonl", id="json lines"),
+        pytest.param(b"\xef\xbb\xbf[]", ".json", id="a published list"),
+        pytest.param(b"\xef\xbb\xbf# space: gpt2\n# metric: loss\n# higher_is_better: false\nid,loss\n", ".csv",
+                     id="a table"),
+    ],
+)  # fmt: skip
+def test_a_benchmark_is_read_without_its_byte_order_mark(tmp_path: Path, content: bytes, suffix: str) -> None:
+    (tmp_path / f"x{suffix}").write_bytes(content)
+    with pytest.raises(ZcpError, match="got 0 architectures, 0 of them distinct"):
+        load_benchmark(str(tmp_path / f"x{suffix}"))
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664), (0o027, 0o640)])
+def test_files_have_the_mode_that_the_umask_leaves(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomic(tmp_path / "new.json", b"{}")
+        write_atomic(tmp_path / "new.json", b"{}", tmp_path / "old.json")
+        with held(tmp_path / ".x.lock"):
+            found = [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()]
+    finally:
+        os.umask(before)
+    assert found == [mode] * 3

@@ -9,7 +9,6 @@ import http.client
 import os
 import re
 import shutil
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -203,7 +202,8 @@ def fetch(name: str, progress: Callable[[int, int], None] | None = None) -> Path
                 raise BadBenchmark(f"{name}: another process fetches it; wait for that one")
             for leftover in target.parent.glob(f".{name}.*.part"):  # of a process that was killed
                 shutil.rmtree(leftover, ignore_errors=True)
-            staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{name}.", suffix=".part"))
+            staging = target.parent / f".{name}.{os.getpid()}.part"  # the only one: its maker holds the lock
+            staging.mkdir()
             try:
                 _fill(staging, origin, progress)
                 if target.exists():

@@ -10,7 +10,9 @@ from models.benchmarks.benchmark import BadBenchmark, Benchmark, as_mapping
 from models.benchmarks.layouts.table import Table, read_lines
 from storage.files import parse_json
 
-__all__ = ["check_schema", "load_jsonl", "read_objects"]
+__all__ = ["check_schema", "is_record", "load_jsonl", "read_objects"]
+
+HEADER = '{"schema": 1, "space": "gpt2", "metric": "loss", "higher_is_better": false} (its own values)'
 
 
 def load_jsonl(path: Path, name: str, metric: str | None) -> Benchmark:
@@ -20,14 +22,23 @@ def load_jsonl(path: Path, name: str, metric: str | None) -> Benchmark:
     if not objects:
         raise BadBenchmark(f"{path}: holds no record, wanted one JSON object a line, the header first")
     (where, header), *rest = objects
+    if is_record(header):
+        raise BadBenchmark(f"{where}: got a record, wanted the header before the records; add a first line {HEADER}")
     check_schema(path, header)
     return Table(path, content, header, where).benchmark([record for _, record in rest], name, metric)
 
 
 def check_schema(path: Path, header: Mapping[str, Any]) -> None:
-    """Refuse a header of another version."""
-    if header.get("schema") != 1:
-        raise BadBenchmark(f"{path}: schema {header.get('schema')!r}, this version reads schema 1; update the toolkit")
+    """Refuse a header without a version, or of another one."""
+    if "schema" not in header:
+        raise BadBenchmark(f"{path}: the header has no schema, wanted {HEADER}")
+    if header["schema"] != 1:
+        raise BadBenchmark(f"{path}: schema {header['schema']!r}, this version reads schema 1; update the toolkit")
+
+
+def is_record(found: Mapping[str, Any]) -> bool:
+    """Whether a line describes an architecture, so that it is no header."""
+    return "schema" not in found and ("config" in found or "id" in found)
 
 
 def read_objects(path: Path, what: str) -> tuple[bytes, list[tuple[str, dict[str, Any]]]]:

@@ -11,7 +11,7 @@ from models.benchmarks.benchmark import MAX_FILE, BadBenchmark, Benchmark, choos
 from models.benchmarks.layouts.fields import written_out
 from models.spaces import SPACES
 from storage.datum import Datum, is_number
-from storage.files import digest_of, read_limited
+from storage.files import BadFile, decoded, digest_of, read_limited
 
 __all__ = ["MAX_RECORDS", "Table", "read_lines"]
 
@@ -22,9 +22,9 @@ def read_lines(path: Path, what: str) -> tuple[bytes, list[tuple[int, str]]]:
     """The bytes of a file, and its lines with their numbers, without empty ones."""
     content = read_limited(path, MAX_FILE, what)
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadBenchmark(f"{path}: got bytes that are no UTF-8 at {error.start:,}, wanted {what}") from None
+        text = decoded(content, str(path), what)
+    except BadFile as error:
+        raise BadBenchmark(str(error)) from None
     if (breaks := content.count(b"\n")) > MAX_RECORDS:  # counted before a list of them takes memory
         raise BadBenchmark(f"{path}: got {breaks:,} lines, wanted at most {MAX_RECORDS:,}; give the right file")
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
