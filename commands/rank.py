@@ -12,12 +12,13 @@ from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.options import COUNT, SECONDS, Name, examples, table_of
 from commands.output import emit, say
-from commands.ranking import columns, ranked
+from commands.ranking import ranked
 from commands.source import Source
 from commands.weights import source_options
 
 if TYPE_CHECKING:
     from models.architecture import Architecture
+    from models.candidates import Refusal
 
 
 @click.command(
@@ -58,7 +59,8 @@ def rank(
 
     CANDIDATES are JSON lines with id and config, folders of a published layout, or config.json files of Hugging Face
     models or folders that hold them; nothing is downloaded. Without --hall, --proxy and --predictor a formula ranks
-    that was evolved on several benchmarks; it is said which one. A score depends on the candidate alone. FLOPs are
+    that was evolved on several benchmarks; it is said which one. A score depends on the candidate alone. A candidate
+    that cannot be ranked stands last with the reason; exit code 1 if there is no other one. FLOPs are
     those of the blocks for one sequence of --seq-len tokens; a forward pass is timed over such a sequence, with one
     thread.
     """
@@ -66,25 +68,29 @@ def rank(
 
     source = Source.of(hall, text, size, fitted)
     budget, device = CostLimits(max_params, max_flops, max_latency), device or ("cpu" if max_latency else None)
-    candidates = _candidates(paths, count, space, seed)
+    refused: list[Refusal] = []
+    candidates = _candidates(paths, count, space, seed, refused)
     source.introduce()
     with live(0) as reporter:
-        ranking = ranked(candidates, source, budget, device, features, reporter.networks)
+        ranking = ranked(candidates, source, budget, device, features, reporter.networks, refused)
     for line in ranking.notes:
         say(line)
-    shown = ranking.rows[:top]
     if form == "json":
-        document = {**ranking.header, "rows": [row.plain() for row in shown]}
+        document = {**ranking.header, "rows": ranking.plain(top)}
         print(json.dumps(document, indent=2, sort_keys=True, allow_nan=False))
     elif form == "jsonl":
-        for row in shown:
-            print(json.dumps(row.plain(), sort_keys=True, allow_nan=False))
-    else:
-        emit(columns(shown, form), form, ranking.title)
+        for row in ranking.plain(top):
+            print(json.dumps(row, sort_keys=True, allow_nan=False))
+    elif ranking.rows or form != "table":
+        emit(ranking.columns(form, top), form, ranking.title)
+    ranking.check()
 
 
-def _candidates(paths: tuple[Path, ...], count: int | None, space: str | None, seed: int) -> list[Architecture]:
-    """What is ranked; a usage error where nothing or half of a pair is given."""
+def _candidates(
+    paths: tuple[Path, ...], count: int | None, space: str | None, seed: int, refused: list[Refusal]
+) -> list[Architecture]:
+    """What is ranked, and those `refused` that cannot be read; a usage error where nothing or half of a pair is
+    given."""
     from models.candidates import drawn_candidates, read_candidates
     from models.spaces import DRAWABLE
 
@@ -94,4 +100,4 @@ def _candidates(paths: tuple[Path, ...], count: int | None, space: str | None, s
         got = "nothing" if space is None else space
         raise click.UsageError(f"--space: got {got}, wanted one of {', '.join(DRAWABLE)} to draw --sample from")
     drawn = drawn_candidates(space, count, seed) if count is not None and space is not None else []
-    return [*read_candidates(paths, space), *drawn]
+    return [*read_candidates(paths, space, refused), *drawn]

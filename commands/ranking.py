@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from commands.feature_options import FeatureOptions
 from commands.source import Source, Workshops
 from commands.tables import Interval, Row
+from storage.errors import ZcpError
 
 if TYPE_CHECKING:
     from fitness.candidates import Candidate
     from fitness.costs import CostLimits, Costs, Latency
     from fitness.features.workshop import Progress
     from models.architecture import Architecture
+    from models.candidates import Refusal
+
+T = TypeVar("T")
+NAMED = 20  # candidates that could not be ranked and are named on stderr
+
+
+class NoneRanked(ZcpError, ValueError):
+    """Candidates of which none has a score; the message says why the first one has none."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +53,70 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The candidates in order, and what is said about them."""
+    """The candidates in order, those that could not be ranked, and what is said about them."""
 
     rows: tuple[Ranked, ...]
+    refused: tuple[Refusal, ...]
     title: str
     header: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
+    def plain(self, top: int | None) -> list[dict[str, Any]]:
+        """Plain data of the first ones, for JSON."""
+        return [*(row.plain() for row in self.rows), *map(_refusal, self.refused)][:top]
+
+    def columns(self, form: str, top: int | None) -> list[Row]:
+        """The rows of a table."""
+        last: list[Row] = [{"place": None, "id": r.id, "score": None, "note": r.reason} for r in self.refused]
+        return [*columns(self.rows, form, bool(last)), *last][:top]
+
+    def check(self) -> None:
+        """NoneRanked if nobody has a score."""
+        if not any(row.candidate.score is not None for row in self.rows):
+            lost = [(row.candidate.architecture.id, row.candidate.reason) for row in self.rows]
+            lost += [(refusal.id, refusal.reason) for refusal in self.refused]
+            (id, reason), count = lost[0], len(lost)
+            raise NoneRanked(f"none of {count} candidates could be ranked; {id}: {reason}")
+
+
+def _refusal(refusal: Refusal) -> dict[str, Any]:
+    """Plain data for JSON: `rank` reads it again, and refuses it again."""
+    costs = dict.fromkeys(("params", "decoder_params", "flops", "depth", "width"))
+    config = None if refusal.config is None else dict(refusal.config)
+    row = {"place": None, "id": refusal.id, "score": None, **costs, "space": refusal.space, "config": config}
+    return row | {"notes": [refusal.reason], "reason": refusal.reason}
+
+
+class _Refusals:
+    """The candidates that cannot be ranked, in the order in which that was found."""
+
+    def __init__(self, read: Sequence[Refusal]) -> None:
+        self.all = list(read)
+
+    def add(self, architecture: Architecture, reason: str) -> None:
+        """One that was read."""
+        from models.candidates import Refusal
+
+        own = reason.removeprefix(f"{architecture.id}: ")
+        self.all.append(Refusal(architecture.id, own, architecture.space, architecture.config))
+
+    def kept(self, architectures: Sequence[Architecture], make: Callable[[Architecture], T]) -> dict[Architecture, T]:
+        """What is made of each; one that an error of ours is raised for is refused with its message."""
+        found: dict[Architecture, T] = {}
+        for architecture in architectures:
+            try:
+                found[architecture] = make(architecture)
+            except ZcpError as error:
+                self.add(architecture, str(error))
+        return found
+
 
 def ranked(
     architectures: Sequence[Architecture], source: Source, budget: CostLimits, device: str | None,
-    features: FeatureOptions, progress: Progress | None,
+    features: FeatureOptions, progress: Progress | None, read: Sequence[Refusal] = (),
 ) -> Ranking:  # fmt: skip
     """Cheapest first: what is counted leaves out candidates before any network is built, what is timed before any is
-    scored."""
-    from fitness.candidates import Candidate, beyond, in_order, ranges, score_candidates
+    scored. One that cannot be ranked, such as those that could not be `read`, does not stop the others."""
     from fitness.costs import costs_of
     from models.spaces import WEIGHTED
 
@@ -66,39 +124,67 @@ def ranked(
         raise click.UsageError(
             f"--weights: got {other[0].id} of the space {other[0].space}, wanted candidates of {' or '.join(WEIGHTED)}"
         )
-    workshops, known = source.workshops(features), source.known()
+    refused, workshops, known = _Refusals(read), source.workshops(features), source.known()
+    for space in dict.fromkeys(architecture.space for architecture in architectures):
+        workshops(space)  # a wrong option is nobody's fault of the candidates
 
     def costs(architecture: Architecture) -> Costs:
+        source.check(architecture)
         workshop = workshops(architecture.space)
         return costs_of(architecture, workshop.batch.tokens.shape[1], workshop.bank.key.build)
 
-    counted = {architecture: costs(architecture) for architecture in architectures}
-    fitting = [a for a in architectures if budget.allows(counted[a])]
-    times = _times(fitting, workshops, device, progress)
-    fitting = [a for a in fitting if budget.allows_time(times.get(a))]
-    if not fitting:
+    counted = refused.kept(architectures, costs)
+    readable = [a for a in architectures if a in counted]
+    fitting = [a for a in readable if budget.allows(counted[a])]
+    times = _times(fitting, workshops, device, progress, refused)
+    fitting = [a for a in fitting if budget.allows_time(times.get(a)) and (device is None or a in times)]
+    if counted and not fitting and len(refused.all) < len(read) + len(architectures):
         raise click.UsageError(f"none of {len(architectures)} candidates meets the bounds: {_least(counted, times)}")
-    scorer = source.scorer(workshops, progress)
-    scores = score_candidates(fitting, scorer, workshops, progress)
-    usual = ranges([costs(architecture) for architecture in known])
-    candidates = [
-        Candidate(a, counted[a], score, reason, beyond(counted[a], usual), source.home_of(a))
-        for a, (score, reason) in zip(fitting, scores, strict=True)
-    ]
-    said = source.predictions(fitting, workshops)
-    rows = tuple(
-        Ranked(place, c, times.get(c.architecture), said.get(c.architecture)) for place, c in in_order(candidates)
-    )
+    usual = ranges_of(known, costs)
+    rows = _scored(fitting, source, workshops, counted, usual, times, progress, refused) if fitting else ()
+    left_out = len(architectures) + len(read) - len(rows) - len(refused.all)
     title = f"{len(rows)} candidates; {source.direction}; score: {source.name}"
     header = {"scorer": source.name, "formulas": [f.proxy.text for f in source.formulas],
               "signs": [f.sign for f in source.formulas], "direction": source.direction,
-              "left_out": len(architectures) - len(fitting)}  # fmt: skip
-    return Ranking(rows, title, header, _notes(rows, len(architectures) - len(fitting), source, usual))
+              "left_out": left_out, "refused": len(refused.all)}  # fmt: skip
+    return Ranking(rows, tuple(refused.all), title, header, _notes(rows, refused.all, left_out, source, usual))
+
+
+def _scored(
+    fitting: Sequence[Architecture], source: Source, workshops: Workshops, counted: Mapping[Architecture, Costs],
+    usual: Mapping[str, tuple[int, int]], times: Mapping[Architecture, Latency], progress: Progress | None,
+    refused: _Refusals,
+) -> tuple[Ranked, ...]:  # fmt: skip
+    """The candidates in order; those whose network cannot be visited are refused."""
+    from fitness.candidates import Candidate, beyond, in_order, score_candidates
+
+    unvisited: dict[Architecture, str] = {}
+    scores = score_candidates(fitting, source.scorer(workshops, progress), workshops, progress, unvisited)
+    for architecture in fitting:
+        if architecture in unvisited:
+            refused.add(architecture, unvisited[architecture])
+    candidates = [
+        Candidate(a, counted[a], score, reason, beyond(counted[a], usual), source.home_of(a))
+        for a, (score, reason) in zip(fitting, scores, strict=True)
+        if a not in unvisited
+    ]
+    said = source.predictions([c.architecture for c in candidates if c.score is not None], workshops)
+    return tuple(
+        Ranked(place, c, times.get(c.architecture), said.get(c.architecture)) for place, c in in_order(candidates)
+    )
+
+
+def ranges_of(known: Sequence[Architecture], costs: Callable[[Architecture], Costs]) -> dict[str, tuple[int, int]]:
+    """The least and the most of each size, of the architectures that the formulas were evolved on."""
+    from fitness.candidates import ranges
+
+    return ranges([costs(architecture) for architecture in known])
 
 
 def _times(
-    architectures: Sequence[Architecture], workshops: Workshops, device: str | None, progress: Progress | None
-) -> dict[Architecture, Latency]:
+    architectures: Sequence[Architecture], workshops: Workshops, device: str | None, progress: Progress | None,
+    refused: _Refusals,
+) -> dict[Architecture, Latency]:  # fmt: skip
     """One network after the other, so that none disturbs another."""
     from engine.devices import check_devices
     from fitness.costs import latency_of
@@ -108,15 +194,18 @@ def _times(
     names = check_devices(device)
     if len(names) != 1:
         raise click.UsageError(f"--latency: got {device}, wanted one device, such as cpu")
-    found: dict[Architecture, Latency] = {}
-    for architecture in architectures:
-        if architecture not in found:
-            workshop = workshops(architecture.space)
-            workshop.check(architecture)
-            found[architecture] = latency_of(architecture, workshop.batch, workshop.bank.key.build, names[0])
-            if progress:
-                progress(len(found), len(set(architectures)))
-    return found
+    several, done = list(dict.fromkeys(architectures)), 0
+
+    def timed(architecture: Architecture) -> Latency:
+        nonlocal done
+        workshop = workshops(architecture.space)
+        workshop.check(architecture, gradients=False)
+        found, done = latency_of(architecture, workshop.batch, workshop.bank.key.build, names[0]), done + 1
+        if progress:
+            progress(done, len(several))
+        return found
+
+    return refused.kept(several, timed)
 
 
 def _least(counted: Mapping[Architecture, Costs], times: Mapping[Architecture, Latency]) -> str:
@@ -127,7 +216,8 @@ def _least(counted: Mapping[Architecture, Costs], times: Mapping[Architecture, L
 
 
 def _notes(
-    rows: Sequence[Ranked], left_out: int, source: Source, usual: Mapping[str, tuple[int, int]]
+    rows: Sequence[Ranked], refused: Sequence[Refusal], left_out: int, source: Source,
+    usual: Mapping[str, tuple[int, int]],
 ) -> list[str]:  # fmt: skip
     """What a reader should know of the whole list."""
     found = [row.candidate for row in rows]
@@ -137,12 +227,17 @@ def _notes(
     if outside := sum(bool(candidate.outside) for candidate in found):
         known = ", ".join(f"{label} {low:,}..{high:,}" for label, (low, high) in usual.items())
         notes.append(f"{outside} of {len(rows)} candidates lie outside what the formula was evolved on: {known}")
-    return notes + [f"{c.architecture.id}: no score ({c.reason}); last" for c in found if c.score is None]
+    notes += [f"{c.architecture.id}: no score ({c.reason}); last" for c in found if c.score is None]
+    if refused and rows:
+        notes.append(f"{len(refused)} of {len(rows) + len(refused)} candidates could not be ranked; they stand last:")
+        notes += [f"  {refusal.id}: {refusal.reason}" for refusal in refused[:NAMED]]
+        notes += [f"  and {len(refused) - NAMED} more"] if len(refused) > NAMED else []
+    return notes
 
 
-def columns(rows: Sequence[Ranked], form: str) -> list[Row]:
-    """The rows of a table; whole numbers and notes of all rows, columns of nothing left out."""
-    noted = any(row.candidate.notes for row in rows)
+def columns(rows: Sequence[Ranked], form: str, noted: bool = False) -> list[Row]:
+    """The rows of a table; whole numbers and notes of all rows, columns of nothing left out unless they are `noted`."""
+    noted = noted or any(row.candidate.notes for row in rows)
     return [_columns(row, form, noted) for row in rows]
 
 

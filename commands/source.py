@@ -121,6 +121,11 @@ class Source:
             return f"committee of {self.size}"
         return ("-" if self.formulas[0].sign < 0 else "") + self.formulas[0].proxy.text
 
+    def check(self, architecture: Architecture) -> None:
+        """BadPrediction for an architecture that a predictor has no numbers of."""
+        if self.predictor is not None:
+            self.predictor.check(architecture)
+
     def home_of(self, architecture: Architecture) -> str | None:
         """The spaces that the formulas were evolved on, if the architecture is of another one."""
         spaces = list(dict.fromkeys(home.space for home in self.homes))
@@ -170,7 +175,7 @@ class Source:
 
     def predictions(self, architectures: Sequence[Architecture], workshops: Workshops) -> dict[Architecture, Interval]:
         """The 90% interval that a predictor gives, in the metric's unit; none of a formula."""
-        if self.predictor is None:
+        if self.predictor is None or not architectures:
             return {}
         proxies = [formula.proxy for formula in self.formulas]
         scores = workshops(self.predictor.provenance.space).exact_scores(proxies, architectures)

@@ -15,7 +15,7 @@ import numpy as np
 from fitness.costs import Costs
 from fitness.evaluation import Evaluation
 from fitness.features.figures import Figure, formula_scores
-from fitness.features.workshop import Progress, Workshop
+from fitness.features.workshop import Progress, Refused, Workshop
 from fitness.positions import place_among
 from fitness.predictors.predictor import Predictor
 from models.architecture import Architecture
@@ -119,17 +119,23 @@ def score_candidates(
     scorer: CandidateScorer,
     workshops: Callable[[str], Workshop],
     progress: Progress | None = None,
+    refused: Refused | None = None,
 ) -> list[tuple[float | None, str]]:
-    """(score, reason) of each; networks are visited in the workshop of their space, and each only once."""
+    """(score, reason) of each; networks are visited in the workshop of their space, and each only once. A network that
+    cannot be visited is an error, unless there are those `refused` to add it to."""
     found: dict[Architecture, tuple[float | None, str]] = {}
     for space in dict.fromkeys(architecture.space for architecture in architectures):
         mine = list(dict.fromkeys(a for a in architectures if a.space == space))
         workshop = workshops(space)
-        exact = workshop.exact_scores(scorer.proxies, mine, progress)
+        exact = workshop.exact_scores(scorer.proxies, mine, progress, refused)
         values = scorer.scores(mine, exact)
         for architecture, value in zip(mine, values, strict=True):
-            finite = bool(np.isfinite(value))
-            found[architecture] = (float(value), "") if finite else (None, _reason(workshop, scorer, architecture))
+            if refused and architecture in refused:
+                found[architecture] = None, refused[architecture]
+            elif np.isfinite(value):
+                found[architecture] = float(value), ""
+            else:
+                found[architecture] = None, _reason(workshop, scorer, architecture)
     return [found[architecture] for architecture in architectures]
 
 

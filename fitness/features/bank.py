@@ -102,6 +102,20 @@ class SketchEntry:
         """Whether the network ran without overflow. Every entry of every tensor has a share in a sample."""
         return math.isfinite(self.loss) and all(bool(np.isfinite(x).all()) for x in self.samples.values())
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of a file."""
+        arrays = {f"samples.{name}": self.samples[name] for name in LETTERS}
+        arrays |= {f"layout.{name}": self.layout[name] for name in LETTERS}
+        return arrays | {"blocks": np.array([self.blocks]), "loss": np.array([self.loss])}
+
+    def is_sound(self) -> bool:
+        """Whether it has the arrays of a sketch, in their shapes."""
+        try:
+            _checked(self.arrays())
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # what made it may be anything
+            return False
+        return True
+
 
 ROLES = {"attn": 0, "ffn": 1}
 
@@ -163,10 +177,7 @@ class FeatureBank:
 
     def save_sketch(self, architecture: Architecture, entry: SketchEntry) -> None:
         """Write the sketch behind its own checksum, atomically."""
-        arrays = {f"samples.{name}": entry.samples[name] for name in LETTERS}
-        arrays |= {f"layout.{name}": entry.layout[name] for name in LETTERS}
-        arrays |= {"blocks": np.array([entry.blocks]), "loss": np.array([entry.loss])}
-        self.sketches.save(self.entry(architecture), arrays)
+        self.sketches.save(self.entry(architecture), entry.arrays())
 
     def tell_damaged(self, paths: Sequence[Path]) -> None:
         """One warning about files that are not to be trusted."""

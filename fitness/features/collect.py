@@ -46,8 +46,9 @@ def _finite(x: torch.Tensor) -> bool:
     return math.isfinite(float(x.sum())) or math.isfinite(float(x.sum(dtype=torch.float64)))
 
 
-def collect(model: nn.Module, batch: TokenBatch) -> Features:
-    """One forward and one backward pass in eval mode; the model is left bit-identical and without hooks.
+def collect(model: nn.Module, batch: TokenBatch, gradients: bool = True) -> Features:
+    """One forward and one backward pass in eval mode, or the forward pass alone, which shows no J and G; the model is
+    left bit-identical and without hooks.
 
     Raises FeatureError when a tap yields nothing (such as attention weights under an implementation that has none).
     """
@@ -56,20 +57,30 @@ def collect(model: nn.Module, batch: TokenBatch) -> Features:
     try:
         taps: tuple[BlockTaps, ...] = model.taps()  # type: ignore[operator]
         tokens = batch.tokens.to(next(model.parameters()).device)
-        with recording(taps) as record, torch.enable_grad():
+        with recording(taps) as record, torch.set_grad_enabled(gradients):
             loss = model.loss(tokens)  # type: ignore[operator]
         check_taps(taps, record)
-        wanted = [record.inputs[i] for i in range(len(taps))]
-        weights = [tap.parameter for block in taps for tap in block.weights]
-        gradients = filled(wanted + weights, torch.autograd.grad(loss, wanted + weights, allow_unused=True))
-        blocks, at = [], len(taps)
-        for index, block in enumerate(taps):
-            own = gradients[at : at + len(block.weights)]
-            at += len(block.weights)
-            blocks.append(block_inputs(block, record, index, gradients[index], own))
+        shown = _gradients(taps, record, loss) if gradients else [(None, None)] * len(taps)
+        blocks = [block_inputs(tap, record, i, *shown[i]) for i, tap in enumerate(taps)]
         return Features(tuple(blocks), float(loss.detach()))
     finally:
         model.train(was_training)
+
+
+Gradients = tuple[torch.Tensor | None, Sequence[torch.Tensor] | None]
+"""That of a block's input, and those of its weights."""
+
+
+def _gradients(taps: Sequence[BlockTaps], record: Recording, loss: torch.Tensor) -> list[Gradients]:
+    """The gradients of each block, from one backward pass."""
+    wanted = [record.inputs[i] for i in range(len(taps))]
+    weights = [tap.parameter for block in taps for tap in block.weights]
+    found = filled(wanted + weights, torch.autograd.grad(loss, wanted + weights, allow_unused=True))
+    shown, at = list[Gradients](), len(taps)
+    for index, block in enumerate(taps):
+        shown.append((found[index], found[at : at + len(block.weights)]))
+        at += len(block.weights)
+    return shown
 
 
 def filled(tensors: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:

@@ -160,6 +160,12 @@ class PartTaker:
             sketches[part] = sketch_features(Features((shown,), 0.0))
         return Parts(sketches, visited.features.loss)
 
+    def fits(self, taken: Any) -> bool:
+        if not isinstance(taken, Parts) or not isinstance(taken.loss, float):
+            return False
+        entries = [taken.sketches.get(part) for part in self.parts] if isinstance(taken.sketches, dict) else [None]
+        return all(isinstance(entry, SketchEntry) and entry.is_sound() for entry in entries)
+
     def keep(self, bank: FeatureBank, architecture: Architecture, taken: Parts) -> None:
         known = self.load(bank, architecture)
         both = Parts({**(known.sketches if known else {}), **taken.sketches}, taken.loss)

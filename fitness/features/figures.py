@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fitness.features.bank import FeatureBank
 from fitness.features.streaming import Block
@@ -84,6 +85,13 @@ class Figures:
 
     def take(self, visited: Visited) -> Mapping[str, Figure]:
         return self.measure(visited, self.names)
+
+    def fits(self, taken: Any) -> bool:
+        try:
+            sound = all(Figure.read(Datum("", figure.plain(), BadFile)) == figure for figure in taken.values())
+        except (AttributeError, TypeError, ValueError):  # a worker elsewhere may answer anything
+            return False
+        return sound and isinstance(taken, Mapping) and taken.keys() == set(self.names)
 
     def keep(self, bank: FeatureBank, architecture: Architecture, taken: Mapping[str, Figure]) -> None:
         self.shelf(bank).save(bank.entry(architecture), taken)

@@ -12,32 +12,44 @@ from contextlib import ExitStack
 from typing import Any
 
 from fitness.features.bank import FeatureBank
-from fitness.features.visit import Taker, Visit, visit
+from fitness.features.visit import Failure, Taker, Visit, tried, visit
 from models.architecture import Architecture
 from models.spaces.checkpoint import Checkpoint
 from models.tokens import TokenBatch
+from storage.errors import ZcpError
 
-__all__ = ["Gathering", "Progress"]
+__all__ = ["BadAnswer", "Gathering", "Progress", "Refused"]
+
+MAX_REASON = 1000  # characters
 
 Progress = Callable[[int, int], None]
 """Called with (networks done, networks in all)."""
 
-Run = Callable[[Callable[[Visit, str], list[Any]], Iterable[Visit]], Iterator[tuple[Visit, list[Any]]]]
+Run = Callable[[Callable[[Visit, str], Any], Iterable[Visit]], Iterator[tuple[Visit, Any]]]
 """The `run` of an engine."""
+
+Refused = dict[Architecture, str]
+"""Why networks could not be visited. Who gives one to fill wants the others visited all the same."""
+
+
+class BadAnswer(ZcpError, RuntimeError):
+    """What a worker has answered and no visit gives; the message names the network."""
 
 
 class Gathering:
     """What the `takers`, and `also` those that take only from a network that is visited anyway, want of networks. These
     have the `weights` of a checkpoint if there is one; those with the digests `streamed` are visited block by block,
-    in no more passes than the `takers` need, so that there is nothing to take beside them."""
+    in no more passes than the `takers` need, so that there is nothing to take beside them, and the `light` ones without
+    gradients. A network that cannot be visited is an error, unless there are those `refused` to add it to."""
 
     def __init__(
         self, bank: FeatureBank, batch: TokenBatch, takers: Sequence[Taker], also: Sequence[Taker], total: int,
         progress: Progress | None, weights: Checkpoint | None = None, streamed: Collection[str] = (),
+        light: Collection[str] = (), refused: Refused | None = None,
     ) -> None:  # fmt: skip
         self.bank, self.batch, self.takers, self.also = bank, batch, takers, also
         self.total, self.made, self.done = total, 0, 0
-        self.weights, self.streamed = weights, streamed
+        self.weights, self.streamed, self.light, self.refused = weights, streamed, light, refused
         self._progress, self._told, self._asked = progress, 0, list[KeyboardInterrupt]()
         self._claims: dict[str, ExitStack] = {}
         self._busy: list[Architecture] = []
@@ -55,9 +67,8 @@ class Gathering:
     def _round(self, architectures: Sequence[Architecture], run: Run) -> None:
         """Visit those that no other process is at."""
         try:
-            for task, taken in run(visit, self._visits(architectures)):
-                for taker, part in zip(task.takers, taken, strict=True):
-                    taker.keep(self.bank, task.architecture, part)
+            for task, taken in run(visit if self.refused is None else tried, self._visits(architectures)):
+                self._keep(task, taken)
                 self._claims.pop(task.architecture.digest).close()
                 self.made, self.done = self.made + 1, self.done + 1
                 self._tell()
@@ -65,6 +76,20 @@ class Gathering:
         finally:
             for claim in self._claims.values():
                 claim.close()
+
+    def _keep(self, task: Visit, taken: Any) -> None:
+        """Write an answer to the bank, once it is known to be one: a worker of a cluster may send anything."""
+        if isinstance(taken, Failure) and self.refused is not None:
+            self.refused[task.architecture] = str(taken.reason)[:MAX_REASON]
+            return
+        whole = isinstance(taken, list) and len(taken) == len(task.takers)
+        if not whole or not all(taker.fits(part) for taker, part in zip(task.takers, taken, strict=True)):
+            raise BadAnswer(
+                f"{task.architecture.id}: got an answer of another shape from a worker, wanted what its visit takes; "
+                "stop the workers that run something else, then run this again: what is finished is kept"
+            )
+        for taker, part in zip(task.takers, taken, strict=True):
+            taker.keep(self.bank, task.architecture, part)
 
     def _visits(self, architectures: Sequence[Architecture]) -> Iterator[Visit]:
         """A visit whenever a worker is free, claimed."""
@@ -76,11 +101,11 @@ class Gathering:
                 if not claim.enter_context(self.bank.claim(architecture)):
                     self._busy.append(architecture)
                 elif lacking := self._lacking(self.takers, architecture):
-                    streamed = architecture.digest in self.streamed
-                    lacking += [] if streamed else self._lacking(self.also, architecture)
+                    streamed, light = (architecture.digest in digests for digests in (self.streamed, self.light))
+                    lacking += [] if streamed or light else self._lacking(self.also, architecture)
                     self._claims[architecture.digest] = claim.pop_all()
                     made = architecture, self.batch, key.init_seed, key.build
-                    yield Visit(*made, lacking, self.weights, streamed)
+                    yield Visit(*made, lacking, self.weights, streamed, not light)
                 else:  # another process has been there
                     self.done += 1
 

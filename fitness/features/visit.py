@@ -22,8 +22,9 @@ from models.spaces import PARTED, SPACES, WEIGHTED
 from models.spaces.checkpoint import Checkpoint
 from models.tokens import TokenBatch
 from primitives.inputs import LETTERS
+from storage.errors import ZcpError
 
-__all__ = ["Reader", "SketchTaker", "Taker", "Visit", "Visited", "visit"]
+__all__ = ["Failure", "Reader", "SketchTaker", "Taker", "Visit", "Visited", "reads_gradients", "tried", "visit"]
 
 LOUD = 2.0**20  # below that no sum of squares in a forward pass overflows
 
@@ -41,9 +42,10 @@ class Visited:
     @classmethod
     def run(
         cls, architecture: Architecture, batch: TokenBatch, init_seed: int = 0, build: str | None = None,
-        device: str = "cpu", weights: Checkpoint | None = None,
+        device: str = "cpu", weights: Checkpoint | None = None, gradients: bool = True,
     ) -> Visited:  # fmt: skip
-        """Build the network, or load its weights, and collect its features; the time for that is not counted."""
+        """Build the network, or load its weights, and collect its features, those of a backward pass if `gradients`
+        are asked for; the time of building is not counted."""
         model: Any = (
             SPACES[architecture.space].build(architecture, init_seed, build)
             if weights is None
@@ -51,7 +53,7 @@ class Visited:
         )
         model.to(device).eval()
         start = time.perf_counter()
-        features = collect(model, batch)
+        features = collect(model, batch, gradients)
         return cls(model, batch.tokens.to(device), features, time.perf_counter() - start)
 
     @property
@@ -93,6 +95,10 @@ class Taker(Protocol):
         """What there is to keep of a network: plain data and arrays."""
         ...
 
+    def fits(self, taken: Any) -> bool:
+        """Whether an answer is one that `take` gives; it may be from a worker elsewhere, which runs anything."""
+        ...
+
     def keep(self, bank: FeatureBank, architecture: Architecture, taken: Any) -> None:
         """Write what was taken."""
         ...
@@ -106,6 +112,12 @@ class Taker(Protocol):
         ...
 
 
+def reads_gradients(takers: Sequence[Taker]) -> bool:
+    """Whether some taker reads J or G, or runs passes of its own."""
+    readers = [taker.reader() for taker in takers]
+    return any(reader is None or {"J", "G"} & set(reader.letters) for reader in readers)
+
+
 class SketchTaker:
     """The sketch of a network."""
 
@@ -114,6 +126,9 @@ class SketchTaker:
 
     def take(self, visited: Visited) -> SketchEntry:
         return sketch_features(visited.features)
+
+    def fits(self, taken: Any) -> bool:
+        return isinstance(taken, SketchEntry) and taken.is_sound()
 
     def keep(self, bank: FeatureBank, architecture: Architecture, taken: SketchEntry) -> None:
         bank.save_sketch(architecture, taken)
@@ -144,7 +159,8 @@ class SketchReader:
 @dataclass(frozen=True)
 class Visit:
     """What a worker does with one network, as plain data: it can be sent anywhere, and needs no file there but the
-    weights of a checkpoint, if there is one. The network is `streamed` block by block if told so."""
+    weights of a checkpoint, if there is one. The network is `streamed` block by block if told so, or held as a whole
+    without `gradients`, where no taker reads any."""
 
     architecture: Architecture
     batch: TokenBatch
@@ -153,6 +169,7 @@ class Visit:
     takers: Sequence[Taker]
     weights: Checkpoint | None = None
     streamed: bool = False
+    gradients: bool = True
 
     def __str__(self) -> str:
         return self.architecture.id
@@ -165,13 +182,37 @@ def visit(task: Visit, device: str) -> list[Any]:
             if task.streamed:
                 return _pass_by(task, device)
             made = task.architecture, task.batch, task.init_seed, task.build
-            visited = Visited.run(*made, device, task.weights)
+            visited = Visited.run(*made, device, task.weights, task.gradients)
+            if not (task.gradients or all(_quiet(block) for block in visited.features.blocks)):
+                raise FeatureError(
+                    f"{task.architecture.id}: has entries of {LOUD:,.0f} and more, so that its gradients have to be "
+                    "seen as well, which takes more memory than is free; use a machine with more, or leave it out"
+                )
             return [taker.take(visited) for taker in task.takers]
     except torch.OutOfMemoryError:
         raise FeatureError(
             f"{task.architecture.id}: takes more memory than {device} has; use a larger device or the CPU, lower "
             "--batch or --seq-len, or leave it out"
         ) from None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a network could not be visited."""
+
+    reason: str
+
+
+def tried(task: Visit, device: str) -> list[Any] | Failure:
+    """The same as `visit`, where a network that cannot be visited is an answer like any other."""
+    try:
+        return visit(task, device)
+    except ZcpError as error:
+        return Failure(str(error))
+    except (RuntimeError, MemoryError) as error:  # of torch, on the CPU
+        if "alloc" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        return Failure(f"takes more memory than there is ({' '.join(str(error).split())[:200]})")
 
 
 def _pass_by(task: Visit, device: str) -> list[Any]:

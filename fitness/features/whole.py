@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fitness.features.bank import FeatureBank
 from fitness.features.collect import FeatureError
@@ -76,6 +76,10 @@ class CutScoreTaker:
                 own.scorer.add(place, [[*of_attention, *of_feeding] for of_attention, of_feeding in pairs])
             found.append(own.taken(visited.features.loss, not visited.overflows))
         return found
+
+    def fits(self, taken: Any) -> bool:
+        whole = isinstance(taken, list) and len(taken) == len(self.subnets)
+        return whole and all(self.scores.fits(figures) for figures in taken)
 
     def keep(self, bank: FeatureBank, architecture: Architecture, taken: list[dict[str, Figure]]) -> None:
         for subnet, figures in zip(self.subnets, taken, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,21 +19,19 @@ from engine.protocol import Engine
 from engine.workers import Need
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
-from fitness.features.figures import formula_scores
-from fitness.features.gathering import Gathering, Progress
+from fitness.features.figures import Figure, formula_scores
+from fitness.features.fitting import bytes_of, check_batch, check_size, size_of
+from fitness.features.gathering import Gathering, Progress, Refused
 from fitness.features.trained import check_whole, opened_weights, token_batch
-from fitness.features.visit import SketchTaker, Taker, Visit
+from fitness.features.visit import SketchTaker, Taker, Visit, reads_gradients
 from fitness.features.whole import PRICES, visit_whole
 from models.architecture import Architecture
-from models.spaces import PARTED, SPACES, WEIGHTED
-from models.spaces.checkpoint import Checkpoint
+from models.spaces import PARTED, WEIGHTED
+from models.spaces.checkpoint import BadWeights, Checkpoint
 from models.tokens import TokenBatch
 from primitives.proxy import Proxy
 
-__all__ = ["NEEDS", "Progress", "Workshop"]
-
-MAX_PARAMETERS = 4_000_000_000  # 16 GB of weights: beyond that a description is a mistake or an attack
-MAX_STREAMED = 100_000_000_000
+__all__ = ["NEEDS", "Progress", "Refused", "Workshop"]
 
 NEEDS = (
     Need("torch", "torch", "__version__"),
@@ -136,15 +134,18 @@ class Workshop:
         return self.visit([SketchTaker(), scores], architectures, progress)
 
     def exact_scores(
-        self, proxies: Sequence[Proxy], architectures: Sequence[Architecture], progress: Progress | None = None
-    ) -> np.ndarray:
+        self, proxies: Sequence[Proxy], architectures: Sequence[Architecture], progress: Progress | None = None,
+        refused: Refused | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Scores (P, N) over all entries, nan where a proxy has no finite score; cached in the bank.
 
-        A network that has to be visited as a whole leaves its sketch in the bank as well.
+        A network that has to be visited as a whole leaves its sketch in the bank as well. One that cannot be visited
+        is an error, unless there are those `refused` to add it to; then its scores are nan.
         """
         scores = formula_scores([proxy.text for proxy in proxies])
-        self.visit([scores], architectures, progress, also=[SketchTaker()])
-        found = [scores.needed(self.bank, architecture) for architecture in architectures]
+        self.visit([scores], architectures, progress, also=[SketchTaker()], refused=refused)
+        lost = dict.fromkeys(scores.names, Figure())
+        found = [lost if refused and a in refused else scores.needed(self.bank, a) for a in architectures]
         values = [[figures[text].value for figures in found] for text in scores.names]
         return np.array([[math.nan if value is None else value for value in row] for row in values])
 
@@ -154,28 +155,51 @@ class Workshop:
         architectures: Sequence[Architecture],
         progress: Progress | None = None,
         also: Sequence[Taker] = (),
+        refused: Refused | None = None,
     ) -> int:
         """Visit each network that some taker lacks something of, once; returns how many this process visited. Those in
-        `also` take what they lack from a network that is visited anyway."""
+        `also` take what they lack from a network that is visited anyway. A network that cannot be visited is an error,
+        unless there are those `refused` to add it to."""
         if self.price != PRICES[0]:
             return visit_whole(self, takers, architectures, progress)
-        bank, chosen, damaged = self.bank, dict[Architecture, bool](), list[Path | None]()
+        bank, chosen, damaged = self.bank, dict[Architecture, list[Taker]](), list[Path | None]()
         for architecture in {a.digest: a for a in architectures}.values():
             if lacking := [taker for taker in takers if taker.lacking(bank, architecture)]:
                 damaged += [taker.damaged(bank, architecture) for taker in lacking]
-                chosen[architecture] = self.streams(architecture, lacking)
+                chosen[architecture] = lacking
         bank.tell_damaged([path for path in damaged if path is not None])
-        for architecture, streamed in chosen.items():
-            self.check(architecture, streamed)
+        streamed, light = self._ways(chosen, refused)
+        left = [architecture for architecture in chosen if refused is None or architecture not in refused]
         bank.sweep()
         # The largest networks first, so that no device is left alone with one at the end.
-        order = sorted(chosen, key=lambda architecture: -_size(architecture))
-        passing = frozenset(a.digest for a in order if chosen[a])
+        order = sorted(left, key=lambda architecture: -size_of(architecture))
         gathering = Gathering(
-            bank, self.batch, takers, also, len(chosen), progress, weights=self.weights, streamed=passing
+            bank, self.batch, takers, also, len(left), progress, self.weights, streamed, light, refused
         )
         gathering.gather(order, self._run)
         return gathering.made
+
+    def _ways(
+        self, chosen: Mapping[Architecture, Sequence[Taker]], refused: Refused | None
+    ) -> tuple[set[str], set[str]]:
+        """The digests of networks that are visited block by block, and of those that are visited without gradients:
+        where no taker reads any and the memory is too short for them."""
+        streamed, light = set[str](), set[str]()
+        for architecture, takers in chosen.items():
+            try:
+                passes = self.streams(architecture, takers)
+                gradients = reads_gradients(takers)
+                self.check(architecture, passes, gradients)
+            except (FeatureError, BadWeights) as error:
+                if refused is None:
+                    raise
+                refused[architecture] = str(error)
+                continue
+            if passes:
+                streamed.add(architecture.digest)
+            elif not gradients and (free := self._free()) is not None and bytes_of(architecture) > free:
+                light.add(architecture.digest)
+        return streamed, light
 
     def _run(
         self, function: Callable[[Visit, str], list[Any]], tasks: Iterable[Visit]
@@ -201,55 +225,19 @@ class Workshop:
             return self.stream
         free = self._free()
         needs_whole = any(taker.reader() is None for taker in takers)
-        return free is not None and not needs_whole and 3 * _bytes(architecture) > free
+        return free is not None and not needs_whole and 3 * bytes_of(architecture) > free
 
-    def check(self, architecture: Architecture, streamed: bool = False) -> None:
+    def check(self, architecture: Architecture, streamed: bool = False, gradients: bool = True) -> None:
         """Refuse an architecture that is too large, a batch that it cannot read and a checkpoint that is not one of
-        it; FeatureError or BadWeights says why."""
-        most = MAX_STREAMED if streamed else MAX_PARAMETERS
-        if (size := _size(architecture)) > most:
-            raise FeatureError(
-                f"{architecture.id}: got {size:,} parameters, wanted at most {most:,}; remove the record"
-            )
-        self._check_memory(architecture, streamed)
+        it; FeatureError or BadWeights says why. `gradients` tells whether somebody reads any."""
+        check_size(architecture, streamed, gradients, self._free())
         self.check_weights(architecture)
-        length, vocabulary = SPACES[architecture.space].limits(architecture)
-        if self.batch.tokens.shape[1] > length:
-            got = self.batch.tokens.shape[1]
-            raise FeatureError(
-                f"{architecture.id}: got sequences of {got} tokens, wanted at most {length}; lower --seq-len"
-            )
-        if int(self.batch.tokens.max()) >= vocabulary:
-            raise FeatureError(
-                f"{architecture.id}: got token {int(self.batch.tokens.max())}, but its vocabulary has {vocabulary}; "
-                "use another --corpus"
-            )
+        check_batch(architecture, self.batch)
 
     def check_weights(self, architecture: Architecture) -> None:
         """Refuse a checkpoint, if there is one, that has no weights for an architecture; BadWeights says why."""
         if self.weights is not None:
             WEIGHTED[architecture.space].check_weights(architecture, self.weights)
 
-    def _check_memory(self, architecture: Architecture, streamed: bool) -> None:
-        """Refuse a network that takes more memory than a worker has: its weights, with the gradients of its blocks, or
-        its largest piece with its gradients and what is computed of them."""
-        free = self._free()
-        need = 12 * PARTED[architecture.space].largest_part(architecture) if streamed else _bytes(architecture)
-        if free is not None and need > free:
-            raise FeatureError(
-                f"{architecture.id}: needs {need / 2**30:.1f} GiB for weights and gradients, but only "
-                f"{free / 2**30:.1f} are free; use a machine with more memory, or leave it out"
-            )
-
     def _free(self) -> int | None:
         return free_on(self.devices) if self.engine is None else self.engine.free_memory()
-
-
-def _bytes(architecture: Architecture) -> int:
-    """Of the weights of a network with the gradients of its blocks."""
-    count = SPACES[architecture.space].parameters(architecture)
-    return 4 * (count.total + count.decoder)
-
-
-def _size(architecture: Architecture) -> int:
-    return SPACES[architecture.space].parameters(architecture).total

@@ -137,9 +137,7 @@ class Predictor:
         if not architectures:
             raise BadPrediction("architectures: got none, wanted at least one")
         for architecture in architectures:
-            if architecture.space != self.provenance.space:
-                wanted = self.provenance.space
-                raise BadPrediction(f"{architecture.id}: got the space {architecture.space}, wanted {wanted}")
+            self.check(architecture)
         asked = number_table(architectures, self.provenance.build)
         scores = _signed(self.formulas, formula_scores, len(architectures))
         middle, deviation = self._standardised(asked, scores)
@@ -147,6 +145,13 @@ class Predictor:
         quality = [quality_at(self.quality, self._positions(middle + shift)) for shift in (0.0, -half, half)]
         values, low, high = quality if self.provenance.higher_is_better else (-quality[0], -quality[2], -quality[1])
         return Prediction(values, low, high, middle, _beyond(self.numbers, asked))
+
+    def check(self, architecture: Architecture) -> None:
+        """BadPrediction for an architecture of another space than the labels."""
+        if architecture.space != (wanted := self.provenance.space):
+            raise BadPrediction(
+                f"{architecture.id}: got the space {architecture.space}, wanted {wanted}, which the labels are of"
+            )
 
     def _standardised(self, asked: NumberTable, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(mean (M,), deviation (M,)) in units of the standardised ranks of the labels."""

@@ -15,7 +15,10 @@ from models.spaces import SPACES
 from storage.datum import is_number, is_whole
 from storage.errors import ZcpError
 
-__all__ = ["MAX_FILE", "BadBenchmark", "Benchmark", "as_mapping", "choose_metric", "described", "finish", "place"]
+__all__ = [
+    "MAX_FILE", "MAX_ID", "BadBenchmark", "Benchmark", "as_mapping", "choose_metric", "described", "finish",
+    "one_described", "place",
+]  # fmt: skip
 
 MAX_FILE = 8 << 20  # bytes; the published files are below 2 MiB, and JSON may take 20 times its size in memory
 MAX_ID = 200  # characters
@@ -77,18 +80,22 @@ def finish(
 
 def described(name: str, rows: Sequence[tuple[str, Any, Mapping[str, Any]]]) -> list[Architecture]:
     """The checked architectures of (space, id, config) rows; BadBenchmark names a bad one by its index and id."""
-    architectures, seen = list[Architecture](), set[str]()
-    for index, (space, written, config) in enumerate(rows):
-        where = place(name, index, written)
-        id = _id(written, where)
-        if id in seen:
-            raise BadBenchmark(f"{where}: id occurs twice, wanted distinct ids; remove one of the records")
-        seen.add(id)
-        try:
-            architectures.append(SPACES[space].architecture(id, config))
-        except BadArchitecture as error:
-            raise BadBenchmark(f"{where}: {error}; correct or remove the record") from error
-    return architectures
+    seen = set[str]()
+    return [one_described(name, index, row, seen) for index, row in enumerate(rows)]
+
+
+def one_described(name: str, index: int, row: tuple[str, Any, Mapping[str, Any]], seen: set[str]) -> Architecture:
+    """The checked architecture of one row, whose id is added to those `seen`."""
+    space, written, config = row
+    where = place(name, index, written)
+    id = _id(written, where)
+    if id in seen:
+        raise BadBenchmark(f"{where}: id occurs twice, wanted distinct ids; remove one of the records")
+    seen.add(id)
+    try:
+        return SPACES[space].architecture(id, config)
+    except BadArchitecture as error:
+        raise BadBenchmark(f"{where}: {error}; correct or remove the record") from error
 
 
 def place(name: str, index: int, id: Any) -> str:

@@ -10,7 +10,7 @@ from models.benchmarks.benchmark import BadBenchmark, Benchmark, as_mapping
 from models.benchmarks.layouts.table import Table, read_lines
 from storage.files import parse_json
 
-__all__ = ["check_schema", "is_record", "load_jsonl", "read_objects"]
+__all__ = ["check_schema", "is_record", "load_jsonl", "one_object"]
 
 HEADER = '{"schema": 1, "space": "gpt2", "metric": "loss", "higher_is_better": false} (its own values)'
 
@@ -18,7 +18,7 @@ HEADER = '{"schema": 1, "space": "gpt2", "metric": "loss", "higher_is_better": f
 def load_jsonl(path: Path, name: str, metric: str | None) -> Benchmark:
     """Our own layout: a header line {schema, space, metric, higher_is_better, ...}, then one record a line
     {id, config, <metric>: number, ...}."""
-    content, objects = read_objects(path, "a benchmark in JSON lines")
+    content, objects = _read_objects(path, "a benchmark in JSON lines")
     if not objects:
         raise BadBenchmark(f"{path}: holds no record, wanted one JSON object a line, the header first")
     (where, header), *rest = objects
@@ -41,12 +41,13 @@ def is_record(found: Mapping[str, Any]) -> bool:
     return "schema" not in found and ("config" in found or "id" in found)
 
 
-def read_objects(path: Path, what: str) -> tuple[bytes, list[tuple[str, dict[str, Any]]]]:
+def _read_objects(path: Path, what: str) -> tuple[bytes, list[tuple[str, dict[str, Any]]]]:
     """The bytes of a file, and the object of every line that is no comment, with its place."""
     content, lines = read_lines(path, what)
     found = [(f"{path}, line {number}", line) for number, line in lines if not line.startswith("#")]
-    return content, [(where, _object(where, line)) for where, line in found]
+    return content, [(where, one_object(where, line)) for where, line in found]
 
 
-def _object(where: str, line: str) -> dict[str, Any]:
+def one_object(where: str, line: str) -> dict[str, Any]:
+    """The object of a line."""
     return dict(as_mapping(parse_json(line.encode(), where, "one JSON object a line"), where))
