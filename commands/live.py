@@ -24,24 +24,36 @@ if TYPE_CHECKING:
     from gp.evolution.evolve import Step
 
 EVERY = 50  # networks or iterations between two plain lines
+GRACE, AGAIN = 4.0, 5.0  # seconds from SIGTERM until the current step is given up, and until that is tried again
 
 
 @contextmanager
 def live(iterations: int) -> Iterator[Reporter]:
     """A reporter: a live display on a terminal, plain lines elsewhere. Ctrl-C and SIGTERM ask it to stop: a search
-    after the current evaluation, anything else after the current network, whose features are kept."""
+    after the current evaluation, anything else after the current network, whose features are kept. Who sends SIGTERM
+    waits a few seconds only: after GRACE the current step is given up, even inside the visit of a deep network."""
     stop: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stop:
             raise KeyboardInterrupt
         stop.append(number)
-        say("stopping after the current step; press Ctrl-C again to leave at once")
+        if number == signal.SIGTERM:
+            signal.setitimer(signal.ITIMER_REAL, GRACE, AGAIN)
+            say(f"stopping after the current step, or in {GRACE:.0f} seconds without its end")
+        else:
+            say("stopping after the current step; press Ctrl-C again to leave at once")
+
+    def asked() -> bool:
+        if stop:  # the step has heard it, and ends by itself
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return bool(stop)
 
     warnings = Warnings()
     log = logging.getLogger("zcp")
     log.addHandler(warnings)
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _give_up)
     try:
         from gp.benchmark_search import Reporter  # takes a second, in which Ctrl-C is heard already
 
@@ -50,14 +62,20 @@ def live(iterations: int) -> Iterator[Reporter]:
 
             def networks(done: int, total: int) -> None:
                 display.networks(done, total)
-                if stop and done < total:
+                if done < total and asked():
                     raise KeyboardInterrupt
 
-            yield Reporter(display.stage, networks, display.iteration, lambda: bool(stop), say_early)
+            yield Reporter(display.stage, networks, display.iteration, asked, say_early)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
         log.removeHandler(warnings)
+
+
+def _give_up(number: int, frame: FrameType | None) -> None:
+    """Leave the current step; what was finished before it is on the disk."""
+    raise KeyboardInterrupt
 
 
 def say_early(champions: Sequence[Evaluation]) -> None:

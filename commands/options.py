@@ -143,6 +143,14 @@ class Bound(click.ParamType):
         return name, self.costs[name].convert(amount, param, ctx)
 
 
+def tightest(bounds: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The least bound on each cost, in the order of their first appearance."""
+    found: dict[str, float] = {}
+    for name, amount in bounds:
+        found[name] = min(amount, found.get(name, amount))
+    return found
+
+
 def examples(*lines: str) -> str:
     """The end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {program_name()} {line}" for line in lines)

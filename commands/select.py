@@ -12,7 +12,7 @@ import click
 from commands.cut_select import CutOrder, select_cut
 from commands.feature_options import FeatureOptions
 from commands.live import live
-from commands.options import Bound, Name, examples, table_of
+from commands.options import Bound, Name, examples, table_of, tightest
 from commands.output import emit, say
 from commands.ranking import Ranked, columns
 from commands.source import Source
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--committee", "size", type=click.IntRange(2), help="Its first K formulas judge together.")
 @click.option(
     "--budget", "bounds", type=Bound(), multiple=True, required=True, metavar="COST=N",
-    help="params=10M, flops=2G or latency=5ms; repeatable. The first one is the cost of the front.",
+    help="params=10M, flops=2G or latency=5ms; repeatable, the tightest holds. The first is the cost of the front.",
 )  # fmt: skip
 @click.option("--networks", type=click.IntRange(2, 1_000_000), default=1000, show_default=True, help="To score.")
 @click.option("--population", type=click.IntRange(2, 10_000), default=50, show_default=True, help="Of a generation.")
@@ -94,16 +94,17 @@ def select(
     region = _region(source, space)
     source.introduce()
     cost = next((name for name, _ in bounds if name != "latency"), "params")
+    budget = tightest(bounds)
     config = SelectionConfig(networks, population, cost, seed=seed)
     with live(0) as reporter:
-        found, times = _searched(source, space, region, config, dict(bounds), features, reporter)
+        found, times = _searched(source, space, region, config, budget, features, reporter)
     if figure is not None:
         _draw(found, cost, source, figure)
     front = [Ranked(place, c, times.get(c.architecture)) for place, c in in_order(found.front)][:top]
     title = f"{len(found.front)} of {len(found.scored)} architectures; {source.direction}; score: {source.name}"
     if form == "json":
         header = {"scorer": source.name, "direction": source.direction, "scored": len(found.scored), "seed": seed}
-        document = {**header, "budget": dict(bounds), "rows": [row.plain() for row in front]}
+        document = {**header, "budget": budget, "rows": [row.plain() for row in front]}
         print(json.dumps(document, indent=2, sort_keys=True, allow_nan=False))
         return
     emit(columns(front, form), form, title)

@@ -59,14 +59,15 @@ def suggest(
     """
     from fitness.predictors.numbers import number_table
     from fitness.predictors.suggestion import drawn, suggested
-    from models.candidates import read_candidates
 
     benchmark = load_named(name, metric)
-    found = read_candidates([candidates], benchmark.space) if candidates else drawn(benchmark.architectures, pool, seed)
+    found = _read(candidates, benchmark) if candidates else drawn(benchmark.architectures, pool, seed)
     known = {architecture.digest for architecture in benchmark.architectures}
     found = [architecture for architecture in found if architecture.digest not in known]
     if not found:
-        raise click.UsageError(f"{candidates or name}: no architecture left that is not measured; give --candidates")
+        raise click.UsageError(
+            f"{candidates or name}: no architecture left that is not measured; give others with --candidates"
+        )
     predictor = _fitted(benchmark, hall, features)
     asked = number_table(found, predictor.provenance.build)
     places = suggested(predictor.ensemble, predictor.numbers, predictor.quality, asked, count, goal)
@@ -74,6 +75,22 @@ def suggest(
     guess = predictor.predict(chosen, _scores(predictor.formulas, chosen, features))
     _show(chosen, guess, benchmark, form)
     say(f"{len(benchmark)} measured, {len(found):,} candidates, goal: {goal}; after measuring them, suggest again")
+
+
+def _read(path: Path, benchmark: Benchmark) -> list[Architecture]:
+    """The candidates of a file; a mistake where labels of the benchmark tell nothing of one."""
+    from models.candidates import read_candidates
+    from models.spaces import SPACES
+
+    found = read_candidates([path], benchmark.space)
+    for architecture in found:
+        if architecture.space != benchmark.space:
+            raise click.UsageError(
+                f"--candidates: {architecture.id}: got the space {architecture.space}, wanted {benchmark.space}, which "
+                f"{benchmark.name} is of; leave it out"
+            )
+        SPACES[architecture.space].parameters(architecture)  # refuses what cannot be built
+    return found
 
 
 def _fitted(benchmark: Benchmark, hall: Path | None, features: FeatureOptions) -> Predictor:

@@ -148,6 +148,24 @@ def _work(function: Callable[[Task, str], Result], task: Task, device: str, id: 
         return answer(function, task, device)
 
 
+def checked_reply(said: Any, task: object, address: str) -> tuple[bool, Any] | None:
+    """The reply of a worker if it is one that `answer` makes; ClusterError names the worker of another one."""
+    if said is None:
+        return None
+    if not isinstance(said, tuple) or len(said) != 2 or not isinstance(said[0], bool):
+        raise _foreign(task, address, f"a {type(said).__name__}")
+    if not said[0] and not isinstance(said[1], Exception):
+        raise _foreign(task, address, f"a failure that is a {type(said[1]).__name__}")
+    return said[0], said[1]
+
+
+def _foreign(task: object, address: str, got: str) -> ClusterError:
+    return ClusterError(
+        f"{task}: worker {address}: got {got}, wanted the reply to a task; it runs something else: stop it, then run "
+        "this again: what is finished is kept"
+    )
+
+
 @dataclass(eq=False)
 class _Assignment(Generic[Task]):
     """A submitted task, its worker, and the workers that were lost on it."""
@@ -232,11 +250,15 @@ class _Dispatch(Generic[Task, Result]):
             try:
                 if (said := future.result(timeout=GATHER)) is None:
                     self.cluster.workers.pop(job.worker.address, None)  # it was started again, and is asked again
-                return said
+                return checked_reply(said, job.task, job.worker.address)
             except (TimeoutError, CancelledError):
                 self._look()
                 if self._is_gone(job.worker):
                     break
+            except ClusterError:
+                raise
+            except Exception as fault:  # noqa: BLE001 - a reply that cannot be read raises anything
+                raise _foreign(job.task, job.worker.address, f"{type(fault).__name__}: {fault}") from None
         self.cluster.check()
         if future.status == "error" and not isinstance(fault := future.exception(timeout=GATHER), KilledWorker):
             raise ClusterError(f"{job.task}: worker {job.worker.address}: {type(fault).__name__}: {fault}")

@@ -49,14 +49,21 @@ def connected(address: str) -> Iterator[Client]:
 def address_of(scheduler: str) -> str:
     """The address in the file that a scheduler writes with --scheduler-file, or the address itself."""
     if not scheduler.endswith(".json"):
-        if re.fullmatch(r"(\w+://)?[\w.\-\[\]:]+:\d{1,5}", scheduler, re.ASCII) is None:
-            raise ClusterError(f"--scheduler: got {scheduler!r}, wanted HOST:PORT or the FILE.json of a scheduler")
-        return scheduler
+        return _address(scheduler, "HOST:PORT or the FILE.json of a scheduler")
     try:
         found = load_json(Path(scheduler), MAX_FILE, "the file of a scheduler")
-        return address_of(Datum(scheduler, found, BadFile)["address"].text(200))
+        return _address(
+            Datum(scheduler, found, BadFile)["address"].text(200), f"HOST:PORT as the address in {scheduler}"
+        )
     except BadFile as error:
         raise ClusterError(f"--scheduler: {error}") from None
+
+
+def _address(text: str, wanted: str) -> str:
+    """The text if it is an address; a file may not name another file, let alone itself."""
+    if text.endswith(".json") or re.fullmatch(r"(\w+://)?[\w.\-\[\]:]+:\d{1,5}", text, re.ASCII) is None:
+        raise ClusterError(f"--scheduler: got {text!r}, wanted {wanted}")
+    return text
 
 
 def _silence() -> None:

@@ -79,6 +79,48 @@ def test_a_second_interrupt_leaves_at_once() -> None:
     assert signal.getsignal(signal.SIGINT) == before
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_only_sigterm_gives_up_a_step_that_does_not_end(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("commands.live.GRACE", 0.1)
+    rounds = 0
+    with contextlib.suppress(KeyboardInterrupt), live(0):
+        os.kill(os.getpid(), number)
+        while rounds < 20:
+            time.sleep(0.1)
+            rounds += 1
+    assert (rounds < 20) == (number == signal.SIGTERM)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_step_that_hears_sigterm_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("commands.live.GRACE", 0.1)
+    with live(0) as reporter:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert reporter.should_stop()
+        time.sleep(0.5)
+
+
+ENDLESS = """
+import commands.live, torch
+import fitness.features.visit as visit
+def deep(*given):
+    sys.stderr.write("inside a network\\n")
+    x = torch.ones(64, 64)
+    while True:
+        x = torch.tanh(x @ x)
+commands.live.GRACE = 0.5
+visit.collect = deep
+"""
+
+
+@pytest.mark.parametrize("command", ["extract", "evolve"])
+def test_sigterm_ends_inside_the_visit_of_a_network(command: str, quiet: Study, tmp_path: Path) -> None:
+    words = {"extract": quiet.extract(tmp_path / "bank"), "evolve": quiet.evolve(tmp_path / "bank", tmp_path / "run")}
+    process, _ = held("inside a network", *words[command], before=ENDLESS)
+    assert "next: python cli.py" in stopped(process, signal.SIGTERM)
+    assert not [path for path in tmp_path.rglob("*.safetensors")]
+
+
 def test_a_full_disk_is_one_line_and_nothing_is_lost(quiet: Study, tmp_path: Path) -> None:
     run, bank = tmp_path / "run", quiet.folder / "bank"
     assert cli.main([*quiet.evolve(bank, run), "--time-budget", "0.001s"]) == 0

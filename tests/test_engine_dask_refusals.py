@@ -14,6 +14,7 @@ import pytest
 
 import cli
 from engine import BadDevice, Cluster, ClusterError, Need
+from engine.cluster import checked_reply
 from engine.connection import address_of
 from engine.devices import MIXED, check_devices, kind_of
 from engine.workers import greeted
@@ -182,6 +183,35 @@ def test_the_file_of_a_scheduler_is_read_as_data(tmp_path: Path) -> None:
     path.write_text(json.dumps({"address": "evil()"}))
     with pytest.raises(ClusterError, match="wanted HOST:PORT"):
         address_of(str(path))
+
+
+@pytest.mark.parametrize("named", ["s.json", "other.json", "./s.json", "x://host:1.json"])
+def test_the_file_of_a_scheduler_names_an_address_and_no_file(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, address in (("s.json", named), ("other.json", "s.json")):
+        Path(name).write_text(json.dumps({"address": address}))
+    with pytest.raises(ClusterError, match=f"got '{re.escape(named)}', wanted HOST:PORT as the address in s.json"):
+        address_of("s.json")
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("ok", "got a str, wanted the reply to a task"),
+        ([True, 1], "got a list"),
+        ((True,), "got a tuple"),
+        ((1, 2), "got a tuple"),
+        ((False, "an error"), "got a failure that is a str"),
+        ((False, KeyboardInterrupt()), "got a failure that is a KeyboardInterrupt"),
+    ],
+)
+def test_a_reply_of_another_shape_names_its_worker(said: object, message: str) -> None:
+    with pytest.raises(ClusterError, match=f"net1: worker tcp://h:1: {message}.*stop it, then run this again"):
+        checked_reply(said, "net1", "tcp://h:1")
+    assert checked_reply(None, "net1", "tcp://h:1") is None
+    assert checked_reply((True, said), "net1", "tcp://h:1") == (True, said)
 
 
 @pytest.mark.parametrize("options", [["--engine", "dask"], ["--scheduler", "h:1"]])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 import cli
 from fitness.evaluation import Evaluation, split_groups
+from fitness.predictors.numbers import number_table
 from fitness.predictors.predictor import KINDS, Predictor, Provenance
 from fitness.predictors.predictor_file import (
     BadPredictor,
@@ -21,6 +23,7 @@ from fitness.predictors.predictor_file import (
     predictor_to_dict,
     save_predictor,
 )
+from fitness.predictors.suggestion import drawn
 from gp.hall_file import BenchmarkRef, HallDocument, HallProxy, SplitIds, save_hall
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
@@ -95,6 +98,11 @@ HOSTILE: list[tuple[Sequence[Any], Any, str]] = [
     (("kind",), "magic", r"kind: got 'magic', wanted one of numbers, "),
     (("schema",), 2, r"schema: got 2, wanted 1, the schema this version reads"),
     (("extra",), 1, r"got the field 'extra', wanted schema, "),
+    (("provenance", "build"), "as_drawn", r"build: got 'as_drawn', wanted one of .*, the builds of gpt2, or null$"),
+    (("provenance", "build"), "", r"build: got '', wanted one of "),
+    (("provenance", "build"), 3, r"build: got 3, wanted a text"),
+    (("provenance", "space"), "gtp2", r"space: got 'gtp2', wanted one of gpt2, flexibert, llama, hf$"),
+    (("provenance", "space"), "", r"space: got '', wanted one of gpt2"),
     (("provenance", "higher_is_better"), 1, r"higher_is_better: got 1, wanted true or false$"),
 ]
 
@@ -185,6 +193,64 @@ def test_suggest_names_architectures_that_nobody_measured(
     known = [dict(a.config) for a in benchmark.architectures]
     assert all(row["config"] not in known and row["low"] <= row["loss"] <= row["high"] for row in rows)
     assert run(capsys, *asked)[1].startswith("tiny: measure these next")
+
+
+def _records(*kinds: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"id": f"{k}-{i}", "config": kind(i), "loss": 4 - i / 9 + k / 7}
+        for k, kind in enumerate(kinds)
+        for i in range(6)
+    ]
+
+
+SIZES = {"vocab_size": 256, "max_position_embeddings": 64}
+FAMILIES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "llama": lambda i: {"model_type": "llama", "hidden_size": 16 + 16 * (i % 2), "num_hidden_layers": 1 + i % 3,
+                        "num_attention_heads": 2, "intermediate_size": 32 + 16 * i, **SIZES},
+    "gpt2": lambda i: {"model_type": "gpt2", "n_embd": 16 + 16 * (i % 2), "n_layer": 1 + i % 3, "n_head": 2,
+                       "n_inner": 32 + 16 * i, "vocab_size": 256, "n_positions": 64},
+    "qwen3": lambda i: {"model_type": "qwen3", "hidden_size": 16, "num_hidden_layers": 1 + i % 3, "head_dim": 8,
+                        "num_attention_heads": 2, "num_key_value_heads": 1 + i % 2, "intermediate_size": 32 + 16 * i,
+                        **SIZES},
+    "scaled": lambda i: {**FAMILIES["llama"](i), "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kinds", [("llama", "gpt2"), ("qwen3", "llama"), ("gpt2", "qwen3", "scaled"), ("llama", "scaled")]
+)
+def test_suggestions_of_mixed_families_are_of_one_family_each(kinds: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "mixed.jsonl"
+    header = {"schema": 1, "space": "hf", "metric": "loss", "higher_is_better": False}
+    path.write_text("".join(json.dumps(x) + "\n" for x in (header, *_records(*(FAMILIES[kind] for kind in kinds)))))
+    measured = load_benchmark(str(path)).architectures
+    found = drawn(measured, 6, 1)
+    fields = {a.config["model_type"]: set(a.config) for a in measured}
+    assert found and all(set(a.config) == fields[a.config["model_type"]] for a in found)
+    assert number_table(found).values.shape[0] == len(found)
+
+
+def test_an_id_of_a_suggestion_names_one_configuration_for_ever(benchmark: Benchmark) -> None:
+    first = drawn(benchmark.architectures, 8, 1)
+    again = drawn([*benchmark.architectures, *first[:4]], 30, 2)
+    names: dict[str, str] = {}
+    for architecture in (*benchmark.architectures, *first, *again):
+        assert names.setdefault(architecture.id, architecture.digest) == architecture.digest
+    squatter = dataclasses.replace(benchmark.architectures[0], id=first[0].id)
+    moved = drawn([squatter, *benchmark.architectures[1:]], 8, 1)
+    assert len({a.id for a in (squatter, *moved)}) == len(moved) + 1
+
+
+@pytest.mark.parametrize(
+    "config", [FAMILIES["llama"](1), {"model_type": "bloom", "n_layer": 2, "n_head": 2, "hidden_size": 8}]
+)
+def test_candidates_that_labels_tell_nothing_of_are_one_line(
+    config: dict[str, Any], tiny_benchmark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_text(json.dumps({"id": "other", "space": "hf", "config": config}) + "\n")
+    code, shown, said = run(capsys, "suggest", "--benchmark", tiny_benchmark, "--candidates", path)
+    assert code == 2 and shown == "" and "other: got the space hf, wanted gpt2, which tiny is of" in said
 
 
 def test_candidates_come_from_a_file(

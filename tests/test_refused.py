@@ -7,15 +7,21 @@ import io
 import json
 import random
 import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import tiny_config
 
 import cli
-from conftest import tiny_config
+from fitness.features.bank import SketchEntry
 from fitness.features.collect import FeatureError
+from fitness.features.figures import Figure
+from fitness.features.gathering import BadAnswer
+from fitness.features.visit import Failure
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.candidates import Refusal, read_candidates
@@ -168,3 +174,50 @@ def test_a_bad_candidate_stands_last_in_every_form(
     code, out, err = _rank(tmp_path, capfd, *words, "--format", "json")
     assert code == 1 and reason in json.loads(out)["rows"][0]["reason"]
     assert "error: none of 1 candidates could be ranked; bad: " in err and reason in err
+
+
+class Liar:
+    """An engine whose workers run something else."""
+
+    def __init__(self, change: Callable[[Any], Any]) -> None:
+        self.change = change
+
+    def run(self, function: Callable[[Any, str], Any], tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        for task in tasks:
+            yield task, self.change(function(task, "cpu"))
+
+    def free_memory(self) -> None:
+        return None
+
+
+def _narrow(entry: SketchEntry) -> SketchEntry:
+    return replace(entry, samples={name: x[:, :5] for name, x in entry.samples.items()})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda taken: None, id="nothing"),
+        pytest.param(lambda taken: taken[:1], id="one part"),
+        pytest.param(lambda taken: [*taken, 1], id="a part more"),
+        pytest.param(lambda taken: tuple(taken), id="a tuple"),
+        pytest.param(lambda taken: [taken[1], taken[0]], id="another order"),
+        pytest.param(lambda taken: [{}, taken[1]], id="no figures"),
+        pytest.param(lambda taken: [{FORMULAS[0]: 3.0}, taken[1]], id="a number for a figure"),
+        pytest.param(lambda taken: [{FORMULAS[0]: Figure(float("nan"))}, taken[1]], id="nan"),
+        pytest.param(lambda taken: [{FORMULAS[0]: Figure("3")}, taken[1]], id="a text for a number"),
+        pytest.param(lambda taken: [{FORMULAS[1]: Figure(3.0)}, taken[1]], id="another formula"),
+        pytest.param(lambda taken: [taken[0], _narrow(taken[1])], id="a narrow sketch"),
+        pytest.param(lambda taken: [taken[0], replace(taken[1], blocks="2")], id="a text for blocks"),
+        pytest.param(lambda taken: [taken[0], replace(taken[1], layout={})], id="no layout"),
+        pytest.param(lambda taken: Failure("asked for nothing that may fail"), id="a failure"),
+    ],
+)
+def test_an_answer_of_another_shape_never_reaches_the_bank(
+    change: Callable[[Any], Any], tmp_path: Path, tiny_architectures: list[Architecture]
+) -> None:
+    workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path)
+    with pytest.raises(BadAnswer, match="tiny0: got an answer of another shape from a worker"):
+        replace(workshop, engine=Liar(change)).exact_scores([parse(FORMULAS[0])], tiny_architectures[:1])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert np.isfinite(workshop.exact_scores([parse(FORMULAS[0])], tiny_architectures[:1])).all()

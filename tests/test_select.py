@@ -14,6 +14,7 @@ from conftest import tiny_config
 from test_rank import FAST, TEXTS, bank, hall, ranked  # noqa: F401  (fixtures)
 
 import cli
+from commands.options import tightest
 from fitness.costs import Costs, costs_of
 from gp.evolution.fronts import first_front, survivors
 from gp.selection import NoCandidate, Selection, SelectionConfig, _winner, select
@@ -229,6 +230,30 @@ def test_the_command_has_the_same_bytes_on_any_devices_and_after_an_interruption
     (tmp_path / "front.json").write_text(whole)
     again, _ = ranked(capfd, tmp_path / "front.json", "--hall", hall, "--bank", tmp_path / "one", "--devices", "cpu")
     assert {r["id"]: r["score"] for r in again["rows"]} == {r["id"]: r["score"] for r in rows}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "holds"),
+    [
+        ([("params", 5.0), ("params", 3.0)], {"params": 3.0}),
+        ([("params", 3.0), ("params", 5.0)], {"params": 3.0}),
+        ([("flops", 9.0), ("params", 3.0), ("flops", 7.0), ("flops", 8.0)], {"flops": 7.0, "params": 3.0}),
+        ([("latency", 0.5), ("latency", 0.5)], {"latency": 0.5}),
+    ],
+)
+def test_the_tightest_of_several_bounds_on_a_cost_holds(
+    bounds: list[tuple[str, float]], holds: dict[str, float]
+) -> None:
+    assert list(tightest(bounds).items()) == list(holds.items())
+
+
+def test_a_tighter_budget_before_a_wider_one_holds(
+    hall: Path, bank: Path, capfd: pytest.CaptureFixture[str]  # noqa: F811
+) -> None:  # fmt: skip
+    words = ["--space", "gpt2", "--hall", hall, "--budget", "params=60K", "--budget", "params=10M", "--networks", 6]
+    out, _ = run(capfd, *words, "--population", 6, "--bank", bank, "--devices", "cpu", "--format", "json")
+    found = json.loads(out)
+    assert found["budget"] == {"params": 60_000} and all(row["params"] <= 60_000 for row in found["rows"])
 
 
 def test_a_measured_budget_holds_too(

@@ -17,6 +17,7 @@ from fitness.predictors.ensemble import Ensemble
 from fitness.predictors.members import GaussianMember, Member, RidgeMember
 from fitness.predictors.numbers import COUNTS, NumberTable
 from fitness.predictors.predictor import KINDS, Predictor, Provenance
+from models.spaces import SPACES
 from primitives.grammar import read_proxy
 from storage.datum import Datum, is_whole
 from storage.files import BadFile, dump_json, load_json, sealed, unsealed, write_atomic
@@ -100,7 +101,12 @@ def _provenance(item: Datum) -> Provenance:
         item[field].text() for field in ("space", "name", "digest", "metric", "feature_key")
     )
     higher, config = item["higher_is_better"].flag(), item["config"].plain()
-    return Provenance(space, item["build"].optional_text(), name, digest, metric, higher, key, config)
+    build = item["build"].optional_text()
+    if space not in SPACES:
+        raise item["space"].refuse(f"one of {', '.join(SPACES)}")
+    if build not in (None, *SPACES[space].builds):
+        raise item["build"].refuse(f"one of {', '.join(SPACES[space].builds)}, the builds of {space}, or null")
+    return Provenance(space, build, name, digest, metric, higher, key, config)
 
 
 def _labels(item: Datum) -> tuple[tuple[str, ...], np.ndarray, NumberTable]:

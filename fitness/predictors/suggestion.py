@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import norm
@@ -22,6 +23,7 @@ from models.spaces import SPACES
 __all__ = ["GOALS", "drawn", "suggested"]
 
 TRIES = 100  # draws for one new architecture
+FAMILY = "model_type"  # the field of a configuration that says which other fields it has
 
 Goal = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 """(mean (M,), deviation (M,), best so far) -> how much each label is worth, (M,)."""
@@ -61,28 +63,48 @@ def suggested(
 
 def drawn(measured: Sequence[Architecture], count: int, seed: int) -> list[Architecture]:
     """At most `count` architectures that nobody measured, mixed from the fields of those that were: each has the depth
-    of one, and every other value from some of them."""
+    of one, and every other value from some of its kind. An id tells the configuration, so that it never names
+    another one."""
     rng, space = random.Random(f"suggest:{seed}"), SPACES[measured[0].space]
-    known = {architecture.digest for architecture in measured}
+    peers = {architecture: _peers(architecture, measured) for architecture in measured}
+    known, ids = {architecture.digest for architecture in measured}, {architecture.id for architecture in measured}
     found = list[Architecture]()
     for _ in range(count):
         for _ in range(TRIES):
+            base = rng.choice(measured)
             try:
-                new = space.architecture(f"new-{len(found) + 1}", _mixed(measured, rng))
+                new = space.architecture("new", _mixed(base, peers[base], rng))
+                if new.digest not in known:
+                    space.parameters(new)
             except BadArchitecture:
                 continue
             if new.digest not in known:
                 known.add(new.digest)
-                found.append(new)
+                found.append(replace(new, id=_named(new.digest, ids)))
                 break
+        else:  # what is left to find is rare
+            break
     return found
 
 
-def _mixed(measured: Sequence[Architecture], rng: random.Random) -> dict[str, object]:
-    """A configuration whose lists have the length they have in one architecture; it may be one that cannot be built."""
+def _named(digest: str, taken: set[str]) -> str:
+    """An id made of a digest, as much of it as no other id has; it is taken from then on."""
+    id = next(id for n in range(10, 65) if (id := f"new-{digest[:n]}") not in taken)
+    taken.add(id)
+    return id
+
+
+def _peers(architecture: Architecture, measured: Sequence[Architecture]) -> list[Architecture]:
+    """Those of the same kind: of one family where the space has several, and with the same fields."""
+    own = architecture.config
+    return [a for a in measured if a.config.get(FAMILY) == own.get(FAMILY) and a.config.keys() == own.keys()]
+
+
+def _mixed(base: Architecture, peers: Sequence[Architecture], rng: random.Random) -> dict[str, object]:
+    """A configuration whose lists have the length they have in `base`; it may be one that cannot be built."""
     config: dict[str, object] = {}
-    for name, value in rng.choice(measured).config.items():
-        other = rng.choice(measured).config[name]
+    for name, value in base.config.items():
+        other = rng.choice(peers).config[name]
         if not isinstance(value, tuple):
             config[name] = other if rng.random() < 0.5 else value
         elif isinstance(other, tuple) and other:
