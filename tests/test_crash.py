@@ -118,7 +118,7 @@ def test_sigterm_ends_inside_the_visit_of_a_network(command: str, quiet: Study, 
     words = {"extract": quiet.extract(tmp_path / "bank"), "evolve": quiet.evolve(tmp_path / "bank", tmp_path / "run")}
     process, _ = held("inside a network", *words[command], before=ENDLESS)
     assert "next: python cli.py" in stopped(process, signal.SIGTERM)
-    assert not [path for path in tmp_path.rglob("*.safetensors")]
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_a_full_disk_is_one_line_and_nothing_is_lost(quiet: Study, tmp_path: Path) -> None:
