@@ -34,6 +34,7 @@ def connected(address: str) -> Iterator[Client]:
     except ImportError as error:
         raise ClusterError(f"--engine dask: {error.name} is not installed; {INSTALL}") from None
     _silence()
+    _check_certificates(address)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of versions: we check those that matter
         try:
@@ -44,6 +45,23 @@ def connected(address: str) -> Iterator[Client]:
         yield client
     finally:
         client.close(timeout=CLOSE)
+
+
+def _check_certificates(address: str) -> None:
+    """Refuse TLS without certificates before there is a client, which would wait for an end that never comes."""
+    from distributed.security import Security
+
+    if not address.startswith("tls://"):
+        return
+    try:
+        context = Security().get_connection_args("client").get("ssl_context")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ClusterError(f"scheduler {address}: the certificates of TLS cannot be read ({error})") from None
+    if context is None:
+        raise ClusterError(
+            f"scheduler {address}: got no certificates, wanted those of TLS; set DASK_DISTRIBUTED__COMM__TLS__CA_FILE "
+            "and __CLIENT__CERT and __CLIENT__KEY as docs/cluster.md says"
+        )
 
 
 def address_of(scheduler: str) -> str:

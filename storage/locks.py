@@ -17,6 +17,7 @@ from pathlib import Path
 __all__ = ["LEFTOVERS", "held", "sweep", "temporary"]
 
 LEFTOVERS = (".*.tmp", ".*.lock")
+LONGEST = 200  # bytes of a name that a temporary file begins with
 
 
 @contextmanager
@@ -69,8 +70,9 @@ def temporary(folder: Path, name: str) -> Iterator[tuple[int, Path]]:
 
 def _made(folder: Path, name: str) -> tuple[int, Path]:
     """A new, open file under a name that nobody has; its mode is what the umask leaves, as that of any new file."""
+    start = os.fsdecode(os.fsencode(name)[:LONGEST])  # the end tells names apart, and leaves room below 255 bytes
     while True:
-        path = folder / f".{name}.{secrets.token_hex(4)}.tmp"
+        path = folder / f".{start}.{secrets.token_hex(4)}.tmp"
         with contextlib.suppress(FileExistsError):
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), path
 

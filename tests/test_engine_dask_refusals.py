@@ -15,7 +15,7 @@ import pytest
 import cli
 from engine import BadDevice, Cluster, ClusterError, Need
 from engine.cluster import checked_reply
-from engine.connection import address_of
+from engine.connection import address_of, connected
 from engine.devices import MIXED, check_devices, kind_of
 from engine.workers import greeted
 from fitness.features.bank import FeatureKey
@@ -194,6 +194,26 @@ def test_the_file_of_a_scheduler_names_an_address_and_no_file(
         Path(name).write_text(json.dumps({"address": address}))
     with pytest.raises(ClusterError, match=f"got '{re.escape(named)}', wanted HOST:PORT as the address in s.json"):
         address_of("s.json")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "got no certificates, wanted those of TLS; set DASK_DISTRIBUTED__COMM__TLS__CA_FILE"),
+        ({"ca-file": "missing.pem", "client.cert": "x.pem", "client.key": "x.key"}, "cannot be read"),
+    ],
+)
+def test_tls_without_certificates_is_refused_before_it_connects(settings: dict[str, object], message: str) -> None:
+    pytest.importorskip("distributed")
+    import dask
+
+    names = ("ca-file", "client.cert", "client.key")
+    with (
+        dask.config.set({f"distributed.comm.tls.{name}": settings.get(name) for name in names}),
+        pytest.raises(ClusterError, match=message),
+        connected("tls://127.0.0.1:1"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(

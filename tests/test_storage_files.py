@@ -137,6 +137,15 @@ def test_a_benchmark_is_read_without_its_byte_order_mark(tmp_path: Path, content
         load_benchmark(str(tmp_path / f"x{suffix}"))
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "ä" * 127, "x" * 199 + "ä" * 28])
+def test_a_file_of_the_longest_name_is_written_and_a_longer_one_refused(tmp_path: Path, name: str) -> None:
+    write_atomic(tmp_path / name, b"1")
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_bytes() == b"1"
+    with pytest.raises(BadFile, match="cannot be written"):
+        write_atomic(tmp_path / f"{name}xx", b"1")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664), (0o027, 0o640)])
 def test_files_have_the_mode_that_the_umask_leaves(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
