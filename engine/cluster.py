@@ -257,8 +257,8 @@ class _Dispatch(Generic[Task, Result]):
                     break
             except ClusterError:
                 raise
-            except Exception as fault:  # noqa: BLE001 - a reply that cannot be read raises anything
-                raise _foreign(job.task, job.worker.address, f"{type(fault).__name__}: {fault}") from None
+            except Exception as unread:  # noqa: BLE001 - a reply that cannot be read raises anything
+                raise _foreign(job.task, job.worker.address, f"{type(unread).__name__}: {unread}") from None
         self.cluster.check()
         if future.status == "error" and not isinstance(fault := future.exception(timeout=GATHER), KilledWorker):
             raise ClusterError(f"{job.task}: worker {job.worker.address}: {type(fault).__name__}: {fault}")
