@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,8 @@ import click
 
 from commands.feature_options import WHERE, FeatureOptions
 from commands.live import live
-from commands.loading import check_search_size, draw_split, load_different, load_named
+from commands.loading import check_search_size, draw_split, load_different, load_named, load_recorded
+from commands.moved import places_now
 from commands.options import FORMAT, METRIC, ON_INVALID, Name, Sectioned, examples, search_size, table_of
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals, say_next, was_given
 from commands.search_options import limit_options, search_options
@@ -65,7 +66,11 @@ SECTIONS = {
 @limit_options
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Number of search threads.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory (default: runs/BENCHMARK-SEED-TIME).")
-@click.option("--resume", type=click.Path(path_type=Path), help="Run directory to continue.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    help="Run directory to continue; --benchmark says where its benchmark lies now.",
+)
 @ON_INVALID
 @FORMAT
 @source_options
@@ -88,14 +93,14 @@ def evolve(
         opened = Run.create(out or Path("runs") / f"{Path(settings.benchmark).stem}-{search.seed}-{stamp}", settings)
     with opened as run:
         try:
-            outcome, benchmark = _execute(run, features, limits, jobs)
+            outcome, benchmark = _execute(run, features, limits, jobs, names)
         except KeyboardInterrupt:
             say_next("evolve", "--resume", run.folder, keep=(*WHERE, "jobs"))
             raise click.Abort from None
         return _show_outcome(outcome, run, benchmark, form)
 
 
-RESUMED = ("resume", "jobs", *WHERE, "stream", "form", "time_budget", "patience", "target", "on_invalid")
+RESUMED = ("resume", "names", "jobs", *WHERE, "stream", "form", "time_budget", "patience", "target", "on_invalid")
 
 
 def _only_with_new_run(ctx: click.Context) -> None:
@@ -169,10 +174,15 @@ def _settings(
     )  # fmt: skip
 
 
-def _execute(run: Run, features: FeatureOptions, limits: Limits, jobs: int) -> tuple[Outcome, Benchmark]:
-    """The run with the features of its settings, made where the options say."""
+def _execute(
+    run: Run, features: FeatureOptions, limits: Limits, jobs: int, places: Sequence[str]
+) -> tuple[Outcome, Benchmark]:
+    """The run with the features of its settings, made where the options say; its benchmarks are read where they lie
+    now, if that is one of the `places`."""
     chosen = run.settings
-    benchmark = load_named(chosen.benchmark, chosen.metric)
+    known = {chosen.benchmark_digest: chosen.benchmark} | {other.digest: other.benchmark for other in chosen.others}
+    place = known | places_now(places, known)
+    benchmark = load_recorded(place[chosen.benchmark_digest], chosen.metric)
     corpus = Path(chosen.corpus) if chosen.corpus else None
     kept = replace(
         features, build=chosen.build, batch=chosen.batch, seq_len=chosen.seq_len, corpus=corpus,
@@ -183,7 +193,7 @@ def _execute(run: Run, features: FeatureOptions, limits: Limits, jobs: int) -> t
         workshop = open_ones.enter_context(kept.open(benchmark.space).staffed())
         others = []
         for other in chosen.others:
-            content = load_named(other.benchmark, other.metric)
+            content = load_recorded(place[other.digest], other.metric)
             own = kept.of_space(content.space, benchmark.space).open(content.space)
             others.append((content, open_ones.enter_context(own.staffed())))
         return run.execute(benchmark, workshop, reporter, jobs, limits, others), benchmark

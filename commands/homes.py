@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,10 @@ class Home:
     labels: BenchmarkRef | Provenance
     seen: frozenset[str]
     load: Callable[[], Benchmark]
+
+    def at(self, place: str | None) -> Home:
+        """The same benchmark, read where it lies now."""
+        return self if place is None else replace(self, load=partial(load_named, place, self.labels.metric))
 
     @property
     def wanted(self) -> str:

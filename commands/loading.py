@@ -23,6 +23,16 @@ def load_named(name: str, metric: str | None = None) -> Benchmark:
     return load_benchmark(name, metric)
 
 
+def load_recorded(place: str, metric: str | None) -> Benchmark:
+    """The benchmark where a file says that it lies; the error says what to give if it has moved."""
+    from models.benchmarks.benchmark import BadBenchmark
+
+    try:
+        return load_named(place, metric)
+    except BadBenchmark as error:
+        raise BadBenchmark(f"{error}; if it lies elsewhere now, say where with --benchmark") from None
+
+
 def load_different(names: Sequence[str], metric: str | None) -> list[Benchmark]:
     """Several benchmarks, each once and with its own metric."""
     if metric is not None:
@@ -37,7 +47,8 @@ def load_different(names: Sequence[str], metric: str | None) -> list[Benchmark]:
 def load_for(hall: HallDocument, name: str | None, metric: str | None) -> Benchmark:
     """The benchmark a hall was evolved on, or the named one; of the same benchmark the run's metric is the default."""
     place = str(hall.config.get("benchmark", hall.benchmark.name)) if name is None else name
-    benchmark, wanted = load_named(place, metric), hall.benchmark.metric
+    benchmark = load_recorded(place, metric) if name is None else load_named(place, metric)
+    wanted = hall.benchmark.metric
     if benchmark.digest != hall.benchmark.digest or benchmark.metric == wanted:
         return benchmark
     if metric is not None:

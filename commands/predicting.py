@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.loading import load_named
+from commands.loading import load_named, load_recorded
 from commands.output import say
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def opened(path: Path | None) -> Predictor | None:
 def benchmark_of(known: Provenance, name: str | None, metric: str | None) -> Benchmark:
     """The benchmark that a predictor's labels are from, or the named one; of the same one its metric is the default."""
     place = str(known.config.get("benchmark", known.name)) if name is None else name
-    benchmark = load_named(place, metric)
+    benchmark = load_recorded(place, metric) if name is None else load_named(place, metric)
     if metric is None and benchmark.digest == known.digest and benchmark.metric != known.metric:
         say(f"metric as fitted: {known.metric}")
         return load_named(place, known.metric)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 
 from commands.feature_options import FeatureOptions
 from commands.live import live
+from commands.moved import MOVED
 from commands.options import COUNT, SECONDS, Name, examples, table_of
 from commands.output import emit, say
 from commands.ranking import ranked
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--committee", "size", type=click.IntRange(2), help="Its first K formulas rank together.")
 @click.option("--proxy", "text", help="A formula instead of a file; more of it is taken as better.")
 @click.option("--predictor", "fitted", type=click.Path(path_type=Path), help="What `fit` has written.")
+@MOVED
 @click.option("--sample", "count", type=click.IntRange(1, 100_000), help="Draw that many candidates from --space.")
 @click.option("--space", type=Name(table=table_of("models.spaces", "SPACES")), help="Of --sample, or of JSON lines.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --sample.")
@@ -52,8 +55,9 @@ if TYPE_CHECKING:
 @source_options
 def rank(
     paths: tuple[Path, ...], hall: Path | None, size: int | None, text: str | None, fitted: Path | None,
-    count: int | None, space: str | None, seed: int, device: str | None, max_params: float | None,
-    max_flops: float | None, max_latency: float | None, top: int | None, form: str, features: FeatureOptions,
+    places: tuple[str, ...], count: int | None, space: str | None, seed: int, device: str | None,
+    max_params: float | None, max_flops: float | None, max_latency: float | None, top: int | None, form: str,
+    features: FeatureOptions,
 ) -> None:  # fmt: skip
     """Order architectures that nobody measured by the exact score of a formula.
 
@@ -66,7 +70,7 @@ def rank(
     """
     from fitness.costs import CostLimits
 
-    source = Source.of(hall, text, size, fitted)
+    source = replace(Source.of(hall, text, size, fitted), places=places)
     budget, device = CostLimits(max_params, max_flops, max_latency), device or ("cpu" if max_latency else None)
     refused: list[Refusal] = []
     candidates = _candidates(paths, count, space, seed, refused)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import click
 from commands.cut_select import CutOrder, select_cut
 from commands.feature_options import FeatureOptions
 from commands.live import live
+from commands.moved import MOVED
 from commands.options import Bound, Name, examples, table_of, tightest
 from commands.output import emit, say
 from commands.ranking import Ranked, columns
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 )
 @click.option("--measure", is_flag=True, help="With --weights: loss of the choice and its rivals on unseen text.")
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the search.")
+@MOVED
 @click.option("--plot", "figure", type=click.Path(path_type=Path), help="Draw all of them there, FILE.png or .svg.")
 @click.option("--top", type=click.IntRange(1), help="Show that many of the front, the best.")
 @click.option(
@@ -68,8 +71,8 @@ if TYPE_CHECKING:
 @source_options
 def select(
     space: str, hall: Path | None, size: int | None, bounds: Sequence[tuple[str, float]], networks: int,
-    population: int, look: int, order: str, export: Path | None, measure: bool, seed: int, figure: Path | None,
-    top: int | None, form: str, features: FeatureOptions,
+    population: int, look: int, order: str, export: Path | None, measure: bool, seed: int, places: tuple[str, ...],
+    figure: Path | None, top: int | None, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
     """Search architectures for the best score at every cost, none of them beyond a budget.
 
@@ -84,10 +87,11 @@ def select(
 
     if figure is not None and figure.suffix.lower() not in (".png", ".svg"):
         raise click.UsageError(f"--plot: got {figure.name!r}, wanted a name that ends in .png or .svg")
-    source = Source.of(hall, None, size)
+    source = replace(Source.of(hall, None, size), places=places)
     if features.weights is not None and space == "llama":
         source.introduce()
-        select_cut(source, features, CutOrder(dict(bounds), networks, look, seed, order, export, measure, top, form))
+        budget = tightest(bounds)
+        select_cut(source, features, CutOrder(budget, networks, look, seed, order, export, measure, top, form))
         return
     if export is not None or measure:
         raise click.UsageError("--export and --measure: wanted --space llama and --weights DIR, whose subnets are cut")
@@ -128,7 +132,10 @@ def _region(source: Source, space: str) -> Region:
         raise click.UsageError(f"--hall: got formulas that were evolved on {home}, wanted {space}, the space searched")
     if not (architectures := [architecture for home in mine for architecture in home.architectures]):
         names = " or ".join(home.labels.name for home in mine)
-        raise click.UsageError(f"--hall: wanted its benchmark {names}, whose values the search uses; fetch it")
+        raise click.UsageError(
+            f"--hall: wanted its benchmark {names}, whose values the search uses; fetch it, or say with --benchmark "
+            "where it lies now"
+        )
     return region_of(architectures, fields)
 
 

@@ -13,6 +13,7 @@ import click
 
 from commands.feature_options import FeatureOptions
 from commands.homes import Home, homes_of_hall, homes_of_predictor
+from commands.moved import places_now
 from commands.output import say, was_given
 from commands.predicting import opened
 from commands.tables import Interval
@@ -34,13 +35,15 @@ Workshops = Callable[[str], "Workshop"]
 @dataclass(frozen=True)
 class Source:
     """Who ranks: the first formula of a hall of fame, a committee of its first `size`, a formula by its text, or a
-    predictor; `unasked` if the user named none."""
+    predictor; `unasked` if the user named none. Its benchmarks are read where files say, or at the `places` where they
+    lie now."""
 
     formulas: tuple[Evaluation, ...]
     size: int | None = None
     hall: HallDocument | None = None
     predictor: Predictor | None = None
     unasked: bool = False
+    places: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, hall: Path | None, text: str | None, size: int | None, fitted: Path | None = None) -> Source:
@@ -99,8 +102,11 @@ class Source:
     def homes(self) -> tuple[Home, ...]:
         """The benchmarks whose labels decided; none of a formula by its text."""
         if self.predictor is not None:
-            return homes_of_predictor(self.predictor)
-        return homes_of_hall(self.hall) if self.hall else ()
+            found = homes_of_predictor(self.predictor)
+        else:
+            found = homes_of_hall(self.hall) if self.hall else ()
+        now = places_now(self.places, {home.labels.digest: home.labels.name for home in found})
+        return tuple(home.at(now.get(home.labels.digest)) for home in found)
 
     @property
     def direction(self) -> str:
@@ -136,7 +142,8 @@ class Source:
         if missing := [home.labels.name for home in self.homes if not home.architectures]:
             said = "is not here as it was" if len(missing) == 1 else "are not here as they were"
             whom = "it" if len(missing) == 1 else "them"
-            say(f"{', '.join(missing)} {said}: nothing tells which candidates are unlike {whom}")
+            where = "--benchmark says where one lies now"
+            say(f"{', '.join(missing)} {said}: nothing tells which candidates are unlike {whom}; {where}")
         return [architecture for home in self.homes for architecture in home.known]
 
     def workshops(self, features: FeatureOptions) -> Workshops:
@@ -168,7 +175,8 @@ class Source:
         if home is None:
             names = " or ".join(home.labels.name for home in self.homes)
             raise click.UsageError(
-                f"--committee: wanted {names}, among whose architectures it places candidates; fetch it"
+                f"--committee: wanted {names}, among whose architectures it places candidates; fetch it, or say with "
+                "--benchmark where it lies now"
             )
         proxies = [formula.proxy for formula in self.formulas]
         return CommitteeScorer(self.formulas, workshops(home.space).exact_scores(proxies, home.known, progress))
