@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +18,24 @@ from commands.live import live
 from commands.loading import check_search_size, draw_split, load_different, load_named, load_recorded
 from commands.moved import places_now
 from commands.options import FORMAT, METRIC, ON_INVALID, Name, Sectioned, examples, search_size, table_of
-from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals, say_next, was_given
+from commands.output import (
+    columns_of,
+    direction,
+    emit,
+    given_options,
+    say,
+    say_ceiling,
+    say_intervals,
+    say_next,
+    was_given,
+)
 from commands.search_options import limit_options, search_options
 from commands.tables import Formula, Row
 from commands.weights import source_options
 
 if TYPE_CHECKING:
     from gp.config import SearchConfig
-    from gp.hall_entries import HallCase
-    from gp.hall_file import HallDocument
+    from gp.hall_file import HallCase, HallDocument
     from gp.runs.limits import Limits
     from gp.runs.run import Outcome, Run
     from gp.runs.settings import RunSettings
@@ -89,15 +99,15 @@ def evolve(
     else:
         asked = _several(space, names, metric, search_size)
         settings = _settings(asked, search, search_size, on_invalid, features)
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        opened = Run.create(out or Path("runs") / f"{Path(settings.benchmark).stem}-{search.seed}-{stamp}", settings)
+        stamp, first = time.strftime("%Y%m%d-%H%M%S"), Path(settings.cases[0].benchmark).stem
+        opened = Run.create(out or Path("runs") / f"{first}-{search.seed}-{stamp}", settings)
     with opened as run:
         try:
-            outcome, benchmark = _execute(run, features, limits, jobs, names)
+            outcome, benchmarks = _execute(run, features, limits, jobs, names)
         except KeyboardInterrupt:
             say_next("evolve", "--resume", run.folder, keep=(*WHERE, "jobs"))
             raise click.Abort from None
-        return _show_outcome(outcome, run, benchmark, form)
+        return _show_outcome(outcome, run, benchmarks, form)
 
 
 RESUMED = ("resume", "names", "jobs", *WHERE, "stream", "form", "time_budget", "patience", "target", "on_invalid")
@@ -152,7 +162,7 @@ def _settings(
     from gp.runs.settings import RunCase
     from models.nested import NESTED
 
-    (name, benchmark), *others = asked
+    benchmark = asked[0][1]
     if search.nested and not any(each.space in NESTED for _, each in asked):
         wanted = f"wanted one of {', '.join(NESTED)} among them"
         raise click.UsageError(f"--nested: got the space {benchmark.space}, {wanted}")
@@ -161,28 +171,46 @@ def _settings(
     workshops = [features.of_space(each.space, benchmark.space).open(each.space) for _, each in asked]
     for (_, each), workshop in zip(asked, workshops, strict=True):
         workshop.check_weights(each.architectures[0])  # before the run has a folder
-    tokens = [workshop.batch.digest for workshop in workshops]
     corpus = str(features.corpus.resolve()) if features.corpus else None
     for flag, text in (*(("--benchmark", place) for place, _ in asked), ("--corpus", corpus)):
         if text and not text.isprintable():
             raise click.UsageError(f"{flag}: got {text!r}, which a run cannot write down; rename the file")
+    cases = tuple(
+        RunCase(place, b.metric, b.digest, w.batch.digest) for (place, b), w in zip(asked, workshops, strict=True)
+    )
     return RunSettings(
-        name, benchmark.metric, benchmark.digest, search, tokens[0], search_size, features.init_seed, features.batch,
-        features.seq_len, corpus, features.build, on_invalid, workshops[0].bank.key.device,
-        tuple(RunCase(place, b.metric, b.digest, t) for (place, b), t in zip(others, tokens[1:], strict=True)),
-        workshops[0].bank.key.weights or None, workshops[0].bank.key.price or None,
+        cases, search, search_size, features.init_seed, features.batch, features.seq_len, corpus, features.build,
+        on_invalid, workshops[0].bank.key.device, workshops[0].bank.key.weights or None,
+        workshops[0].bank.key.price or None, tuple(_options([case.benchmark for case in cases], search.seed)),
     )  # fmt: skip
+
+
+def _options(places: Sequence[str], seed: int) -> Iterator[str]:
+    """The options that repeat the run: its benchmarks, its seed, and every other one that was given and decides the
+    result."""
+    for place in places:
+        yield from ("--benchmark", place)
+    yield from ("--seed", str(seed))
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if name not in (*RESUMED, "space", "out", "seed") or name == "on_invalid":
+            words = given_options(parameter) if was_given(name) else []
+            if isinstance(parameter.type, click.Path):
+                words[1::2] = map(os.path.abspath, words[1::2])
+            yield from words
 
 
 def _execute(
     run: Run, features: FeatureOptions, limits: Limits, jobs: int, places: Sequence[str]
-) -> tuple[Outcome, Benchmark]:
+) -> tuple[Outcome, list[Benchmark]]:
     """The run with the features of its settings, made where the options say; its benchmarks are read where they lie
     now, if that is one of the `places`."""
     chosen = run.settings
-    known = {chosen.benchmark_digest: chosen.benchmark} | {other.digest: other.benchmark for other in chosen.others}
+    known = {case.digest: case.benchmark for case in chosen.cases}
     place = known | places_now(places, known)
-    benchmark = load_recorded(place[chosen.benchmark_digest], chosen.metric)
+    benchmarks = [load_recorded(place[case.digest], case.metric) for case in chosen.cases]
+    home = benchmarks[0].space
     corpus = Path(chosen.corpus) if chosen.corpus else None
     kept = replace(
         features, build=chosen.build, batch=chosen.batch, seq_len=chosen.seq_len, corpus=corpus,
@@ -190,16 +218,12 @@ def _execute(
     )  # fmt: skip
     with ExitStack() as open_ones:
         reporter = open_ones.enter_context(live(chosen.search.iterations))
-        workshop = open_ones.enter_context(kept.open(benchmark.space).staffed())
-        others = []
-        for other in chosen.others:
-            content = load_recorded(place[other.digest], other.metric)
-            own = kept.of_space(content.space, benchmark.space).open(content.space)
-            others.append((content, open_ones.enter_context(own.staffed())))
-        return run.execute(benchmark, workshop, reporter, jobs, limits, others), benchmark
+        workshops = [kept.of_space(each.space, home).open(each.space) for each in benchmarks]
+        staffed = [open_ones.enter_context(workshop.staffed()) for workshop in workshops]
+        return run.execute(list(zip(benchmarks, staffed, strict=True)), reporter, jobs, limits), benchmarks
 
 
-def _show_outcome(outcome: Outcome, run: Run, benchmark: Benchmark, form: str) -> int:
+def _show_outcome(outcome: Outcome, run: Run, benchmarks: Sequence[Benchmark], form: str) -> int:
     document = outcome.document
     if document is None:
         say(f"stopped at iteration {outcome.result.state.iteration}; nothing is lost")
@@ -207,19 +231,25 @@ def _show_outcome(outcome: Outcome, run: Run, benchmark: Benchmark, form: str) -
         return 130
     if form == "json":
         print(json.dumps(document.to_dict(), indent=2, sort_keys=True, allow_nan=False))
+    elif form == "table":
+        for case, benchmark in zip(document.cases, benchmarks, strict=True):
+            emit(case_rows(document, case), form, f"{benchmark.name}: correlation with {direction(benchmark)}")
     else:
-        emit(hall_rows(document), form, f"{benchmark.name}: correlation with {direction(benchmark)}")
-        for case in document.others if form == "table" else ():
-            emit(case_rows(document, case), form, f"{case.benchmark.name}: correlation with {case.benchmark.metric}")
-    say_ceiling(benchmark)
-    say_intervals(len(document.split.holdout))
+        rows: list[Row] = []
+        for case in document.cases:
+            named: Row = {"benchmark": case.benchmark.name} if len(document.cases) > 1 else {}
+            rows += [named | row for row in case_rows(document, case)]
+        emit(rows, form, "")
+    for benchmark in benchmarks:
+        say_ceiling(benchmark)
+    say_intervals(min(len(case.split.holdout) for case in document.cases))
     for stage, seconds in outcome.seconds.items():
         say(f"{stage}: {seconds:.1f} s")
     say(f"{document.evaluations:,} formulas compared; PPS refused {_by_rule(document.rejections)}")
     if document.ending is not None and document.ending.early:
         say(f"ended early at iteration {document.ending.iteration}: {document.ending.reason}")
         say_next("evolve", "--resume", run.folder, keep=(*WHERE, "jobs"), label="to go on")
-    say_next("replay", run.folder / "hall_of_fame.json", "--benchmark", run.settings.benchmark, keep=WHERE)
+    say_next("replay", run.folder / "hall_of_fame.json", "--benchmark", run.settings.cases[0].benchmark, keep=WHERE)
     return 0
 
 
@@ -227,21 +257,14 @@ def _by_rule(rejections: Mapping[str, int]) -> str:
     return ", ".join(f"{rule} {count}" for rule, count in sorted(rejections.items(), key=lambda i: -i[1])) or "nothing"
 
 
-def hall_rows(document: HallDocument) -> list[Row]:
-    """The formulas, rivals and baselines of a hall of fame as a table."""
-    rows: list[Row] = [
-        {"proxy": Formula(p.proxy.text, p.sign), **columns_of(vars(p)), "fidelity": _number(p.fidelity)}
-        for p in document.proxies
-    ]
-    others = (*document.rivals, *document.baselines)
-    return rows + [{"proxy": Formula(f"({b.name})", 1, False), **columns_of(vars(b))} for b in others]
-
-
 def case_rows(document: HallDocument, case: HallCase) -> list[Row]:
-    """The formulas and baselines of a hall of fame on another benchmark of its search."""
-    pairs = zip(document.proxies, case.figures, strict=True)
-    rows: list[Row] = [{"proxy": Formula(p.proxy.text, p.sign), **columns_of(figures)} for p, figures in pairs]
-    return rows + [{"proxy": Formula(f"({b.name})", 1, False), **columns_of(vars(b))} for b in case.baselines]
+    """The formulas, rivals and baselines of a hall of fame on one of its benchmarks as a table."""
+    rows: list[Row] = [
+        {"proxy": Formula(p.proxy.text, p.sign), **columns_of(vars(found)), "fidelity": _number(found.fidelity)}
+        for p, found in zip(document.proxies, case.figures, strict=True)
+    ]
+    beside = (*case.rivals, *case.baselines)
+    return rows + [{"proxy": Formula(f"({b.name})", 1, False), **columns_of(vars(b))} for b in beside]
 
 
 def _number(fidelity: object) -> float | None:

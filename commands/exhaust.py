@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.feature_options import FeatureOptions
+from commands.feature_options import FeatureOptions, other_features
 from commands.live import live
-from commands.loading import draw_split, load_named, split_of
+from commands.loading import draw_split, load_named, split_ids
 from commands.options import BENCHMARK, FORMAT, METRIC, SPLIT_SEED, Name, examples, search_size
 from commands.output import columns_of, direction, emit, flat, say, say_ceiling, say_intervals
 from commands.tables import Formula, Row
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fitness.ranking import RankTarget
     from fitness.tables.branches import BranchTable
     from gp.exhaustive import Survey
-    from gp.hall_entries import HallProxy
+    from gp.hall_file import HallDocument, HallProxy, Measured
     from models.benchmarks.benchmark import Benchmark
     from primitives.proxy import Proxy
 
@@ -56,12 +56,14 @@ def exhaust(
     from fitness.ranking import RankTarget
     from fitness.tables.table_file import branch_table, save_branches
     from gp.exhaustive import exhaust as enumerate_space
+    from gp.hall_file import load_hall
     from primitives.inputs import INPUT_SETS
 
     benchmark = load_named(name, metric)
-    split = draw_split(benchmark, search_size, seed)
-    workshop = features.open(benchmark.space)
-    records, split = _compared(compare, benchmark, workshop, split)
+    hall = None if compare is None else load_hall(compare)
+    workshop = _workshop(hall, benchmark, features)
+    records = hall.proxies if hall else ()
+    split = (hall and hall.seen.split(benchmark)) or draw_split(benchmark, search_size, seed)
     seen, read = [benchmark.architectures[i] for i in split.search], INPUT_SETS[inputs]
     target = RankTarget.create(benchmark.quality[list(split.search)])
     with live(0) as reporter:
@@ -78,11 +80,15 @@ def exhaust(
     with live(0) as reporter:
         save_branches(table, workshop.bank, seen)
         rows = _top_rows(survey, benchmark, workshop, split, reporter.networks)
-    compared = _compared_rows(records, marks, survey, lambda proxy: _in_space(proxy, n_unary, aggregate, read))
+    case = hall and hall.case_of(benchmark)
+    compared = _compared_rows(
+        records, case.figures if case else (), marks, survey, lambda p: _in_space(p, n_unary, aggregate, read)
+    )
     if form == "json":
         asked = {"n_unary": n_unary, "aggregate": aggregate, "inputs": inputs, "seed": seed}
         found = {"top": flat(rows), "compared": flat(compared), "seconds": round(seconds, 3)}
         plain = {"benchmark": benchmark.name, **asked, "search_size": len(split.search), **_counts(survey), **found}
+        plain["split"] = split_ids(benchmark, split)
         print(json.dumps(plain, indent=2, allow_nan=False))
         return
     title = f"{benchmark.name}: correlation with {direction(benchmark)}, best of {survey.trees:,} trees (sketch scores)"
@@ -94,22 +100,16 @@ def exhaust(
         say_intervals(len(split.holdout))
 
 
-def _compared(
-    path: Path | None, benchmark: Benchmark, workshop: Workshop, split: Split
-) -> tuple[Sequence[HallProxy], Split]:
-    """The formulas of a hall of fame, and the split they were searched on."""
-    from gp.hall_file import load_hall
-
-    if path is None:
-        return [], split
-    document = load_hall(path)
-    if document.benchmark.digest != benchmark.digest:
-        raise click.UsageError(
-            f"--compare: {path} was evolved on {document.benchmark.name}, so it has no rank on {benchmark.name}"
-        )
-    if document.feature_key != workshop.bank.key.digest:
-        say(f"{path} was evolved on other features, so its fitness here differs from the one it records")
-    return document.proxies, split_of(document, benchmark) or split
+def _workshop(hall: HallDocument | None, benchmark: Benchmark, features: FeatureOptions) -> Workshop:
+    """Features of the hall's run, where the user gives no others; a usage error for a hall of other benchmarks."""
+    if hall is None:
+        return features.open(benchmark.space)
+    if (case := hall.case_of(benchmark)) is None:
+        raise click.UsageError(f"--compare: evolved on {hall.names}, so it has no rank on {benchmark.name}")
+    workshop = features.of_run(hall.config, case).open(benchmark.space)
+    if said := other_features(case, workshop):
+        say(f"--compare: evolved {said}, so its fitness here differs from the one it records")
+    return workshop
 
 
 def _fitness(table: BranchTable, proxies: Sequence[Proxy], target: RankTarget) -> list[float]:
@@ -129,14 +129,15 @@ def _in_space(proxy: Proxy, n_unary: int, aggregate: str, inputs: Sequence[str])
 
 
 def _compared_rows(
-    records: Sequence[HallProxy], marks: Sequence[float], survey: Survey, in_space: Callable[[Proxy], bool]
-) -> list[Row]:
+    records: Sequence[HallProxy], figures: Sequence[Measured], marks: Sequence[float], survey: Survey,
+    in_space: Callable[[Proxy], bool],
+) -> list[Row]:  # fmt: skip
     """Each formula beside the space: how many trees are better, and the distance to the best."""
     return [
         {"proxy": Formula(record.proxy.text, record.sign), "in the space": "yes" if in_space(record.proxy) else "no",
          "search rho": mark, "better trees": int(above), "top share %": 100 * int(above) / survey.valid,
-         "regret": survey.top[0].fitness - mark, "held-out rho (exact)": (record.holdout or {}).get("spearman")}
-        for record, mark, above in zip(records, marks, survey.above, strict=True)
+         "regret": survey.top[0].fitness - mark, "held-out rho (exact)": (found.holdout or {}).get("spearman")}
+        for record, found, mark, above in zip(records, figures, marks, survey.above, strict=True)
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from commands.options import Name, gathered
-from commands.output import say, was_given
+from commands.output import say, say_once, was_given
 
 if TYPE_CHECKING:
     from engine.cluster import Cluster
     from fitness.features.workshop import Workshop
     from fitness.predictors.predictor import Provenance
-    from gp.hall_file import HallDocument
+    from gp.hall_file import HallCase
+    from storage.datum import Datum
 
 WHERE = (
     "devices",
@@ -67,6 +69,13 @@ class FeatureOptions:
             say(f"--weights: {got} here, {wanted} in the run, so these are other features")
         return workshop
 
+    def recorded(self, workshop: Workshop) -> dict[str, Any]:
+        """The settings that name the features of a workshop which these options opened, for a file."""
+        settings = {name: getattr(self, name) for name in ("batch", "seq_len", "init_seed", "build")}
+        corpus = str(self.corpus.resolve()) if self.corpus else None
+        own = {"weights": workshop.bank.key.weights, "price": workshop.bank.key.price}
+        return {**settings, "corpus": corpus, **{name: value for name, value in own.items() if value}}
+
     def of_space(self, space: str, home: str) -> FeatureOptions:
         """Those of another space beside its home: the build is that of home, others take their first one."""
         return self if space == home else replace(self, build=None)
@@ -86,9 +95,10 @@ class FeatureOptions:
             context.meta[CONNECTION] = context.with_resource(opened)
         return cast(Cluster, context.meta[CONNECTION])
 
-    def of_run(self, hall: HallDocument | Provenance, space: str) -> FeatureOptions:
-        """Those of the run behind a hall of fame or a predictor, where the user gives none; differences are said."""
-        recorded = _recorded_features(hall, space)
+    def of_run(self, config: Mapping[str, Any], case: HallCase | Provenance | None) -> FeatureOptions:
+        """Those of the run behind a hall of fame or a predictor, where the user gives none; differences are said.
+        `case` is what the run knows of the space that is asked for, None of a space that it did not meet."""
+        recorded = _recorded_features(config, case)
         other = {name: value for name, value in recorded.items() if value != getattr(self, name)}
         overruled = {name for name in other if was_given(name)}
         if "price" in overruled:
@@ -97,58 +107,69 @@ class FeatureOptions:
                 "leave it out"
             )
         for name in sorted(overruled):
-            say(f"{_flag(name)}: {getattr(self, name)} here, {other[name]} in the run, so these are other features")
+            say_once(
+                f"{_flag(name)}: {getattr(self, name)} here, {other[name]} in the run, so these are other features"
+            )
         taken = {name: value for name, value in other.items() if name not in overruled}
         if taken:
-            say("features as in the run: " + " ".join(f"{_flag(name)} {value}" for name, value in taken.items()))
-        return replace(self, **taken, trained=_recorded_weights(hall, space))
+            say_once("features as in the run: " + " ".join(f"{_flag(name)} {value}" for name, value in taken.items()))
+        return replace(self, **taken, trained=_recorded_weights(config, case))
 
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _recorded_features(hall: HallDocument | Provenance, space: str) -> dict[str, Any]:
-    """The feature settings that a file records, checked; the build only for its own space."""
-    from gp.hall_file import BadHall
-    from storage.datum import Datum
+def other_features(case: HallCase | Provenance | None, workshop: Workshop) -> str:
+    """In words, with both feature keys, where a workshop has other features than a hall or a predictor names; that a
+    GPU made them is no difference."""
+    from engine.devices import KINDS
 
-    config = Datum("hall of fame: config", dict(hall.config), BadHall)
-    found: dict[str, Any] = {}
+    key = workshop.bank.key
+    if case is None or case.feature_key in {replace(key, device=kind).digest for kind in KINDS}:
+        return ""
+    return f"with the features {case.feature_key[:12]}, got {key.digest[:12]}"
+
+
+def _recorded_features(config: Mapping[str, Any], case: HallCase | Provenance | None) -> dict[str, Any]:
+    """The feature settings that a file records, checked; the build only of a space that it knows."""
+    known, found = _checked(config), dict[str, Any]()
     for name, low, high in (("batch", 1, 4096), ("seq_len", 2, 4096), ("init_seed", 0, 2**63 - 2)):
-        if name in hall.config:
-            found[name] = config[name].integer(low, high)
-    if hall.space == space:  # a formula of one price ranks by features of that price
-        found["price"] = _recorded_price(hall)
-    if hall.config.get("corpus") is not None:
-        found["corpus"] = Path(config["corpus"].text(4096))
-    if hall.build is not None and hall.space == space and hall.config.get("build") is not None:
-        found["build"] = hall.build
+        if name in config:
+            found[name] = known[name].integer(low, high)
+    if case is not None:  # a formula of one price ranks by features of that price
+        found["price"] = _recorded_price(config)
+    if config.get("corpus") is not None:
+        found["corpus"] = Path(known["corpus"].text(4096))
+    if case is not None and case.build is not None and config.get("build") is not None:
+        found["build"] = case.build
     return found
 
 
-def _recorded_price(hall: HallDocument | Provenance) -> str:
+def _recorded_price(config: Mapping[str, Any]) -> str:
     """The price of the features that a file is of."""
     from fitness.features.whole import PRICES
-    from gp.hall_file import BadHall
-    from storage.datum import Datum
 
-    if "price" not in hall.config:
+    if "price" not in config:
         return PRICES[0]
-    price = Datum("hall of fame: config", dict(hall.config), BadHall)["price"]
+    price = _checked(config)["price"]
     if price.value not in PRICES:
         raise price.refuse(f"one of {', '.join(PRICES)}")
     return price.text()
 
 
-def _recorded_weights(hall: HallDocument | Provenance, space: str) -> str | None:
+def _recorded_weights(config: Mapping[str, Any], case: HallCase | Provenance | None) -> str | None:
     """The digest of the checkpoint whose features a file is of; none where it does not say or is of another space."""
+    if config.get("weights") is None or case is None:
+        return None
+    return _checked(config)["weights"].text(64)
+
+
+def _checked(config: Mapping[str, Any]) -> Datum:
     from gp.hall_file import BadHall
     from storage.datum import Datum
 
-    if hall.config.get("weights") is None or hall.space != space:
-        return None
-    return Datum("hall of fame: config", dict(hall.config), BadHall)["weights"].text(64)
+    return Datum("hall of fame: config", dict(config), BadHall)
 
 
 FEATURES = (

@@ -9,7 +9,7 @@ import click
 
 from commands.feature_options import WHERE, FeatureOptions
 from commands.live import live
-from commands.loading import load_for, split_of
+from commands.loading import load_for
 from commands.options import FORMAT, Name, examples, table_of
 from commands.output import emit, say, say_next
 from commands.tables import Row
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     epilog=examples("fit proxies/gpt2-mini.json", "fit proxies/gpt2-mini.json --kind numbers --out predictor.json")
 )
 @click.argument("hall", type=click.Path(path_type=Path))
-@click.option("--benchmark", "name", metavar="NAME|PATH", help="Where the labels are (default: as the hall says).")
+@click.option("--benchmark", "name", metavar="NAME|PATH", help="Whose labels (default: the hall's first benchmark).")
 @click.option(
     "--kind", type=Name("auto", table=table_of("fitness.predictors.predictor", "KINDS")), default="auto",
     show_default=True, help="What predicts; auto: chosen inside the search split.",
@@ -49,32 +49,27 @@ def fit(hall: Path, name: str | None, kind: str, out: Path | None, form: str, fe
 
 
 def _fitted(path: Path, name: str | None, kind: str | None, features: FeatureOptions) -> Predictor:
-    """The predictor of a hall's formulas and labels."""
+    """The predictor of a hall's formulas and of the labels that its search saw of one benchmark."""
     from fitness.predictors.predictor import Predictor, Provenance
     from gp.hall_file import load_hall
 
     hall = load_hall(path)
-    benchmark = load_for(hall, name, None)
-    split = split_of(hall, benchmark)
-    if split is None:
-        raise click.UsageError(f"{path}: its labels are those of {hall.benchmark.name}; give that with --benchmark")
-    workshop = features.of_run(hall, benchmark.space).open(benchmark.space)
+    benchmark = load_for(hall.seen, name, None)
+    case, split = hall.case_of(benchmark), hall.seen.split(benchmark)
+    if case is None or split is None:
+        raise click.UsageError(f"{path}: its labels are those of {hall.names}; give one of these with --benchmark")
+    taken = features.of_run(hall.config, case)
+    workshop = taken.open(benchmark.space)
     formulas = [entry.formula for entry in hall.proxies]
     seen = [benchmark.architectures[i] for i in split.search]
     with live(0) as reporter:
         scores = workshop.exact_scores([f.proxy for f in formulas], seen, reporter.networks)
-    known = hall.benchmark
-    key = workshop.bank.key
+    key, run = workshop.bank.key, {name: v for name, v in hall.config.items() if name not in ("weights", "price")}
+    config = {**run, **taken.recorded(workshop)}
     provenance = Provenance(
-        hall.space,
-        key.build,
-        known.name,
-        known.digest,
-        benchmark.metric,
-        known.higher_is_better,
-        key.digest,
-        hall.config,
-    )
+        case.space, key.build, case.benchmark.name, case.benchmark.digest, benchmark.metric,
+        benchmark.higher_is_better, key.digest, config, name or case.place, hall.seen.cases,
+    )  # fmt: skip
     return Predictor.fit(benchmark, split.search, provenance, formulas, scores, kind)
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.feature_options import FeatureOptions
+from commands.feature_options import FeatureOptions, other_features
 from commands.live import live
-from commands.loading import draw_split, load_named, split_of
+from commands.loading import draw_split, load_named, say_transfer
 from commands.options import BENCHMARK, METRIC, SPLIT_SEED, Name, examples, search_size
 from commands.output import STATISTICS, ceiling_of, direction, rendered, say
 from commands.tables import Interval, Row
@@ -19,7 +19,9 @@ from commands.weights import source_options
 
 if TYPE_CHECKING:
     from fitness.evaluation import Split
+    from fitness.features.workshop import Workshop
     from fitness.leaderboard import Champion
+    from gp.hall_file import HallDocument
     from models.benchmarks.benchmark import Benchmark
 
 
@@ -50,17 +52,21 @@ def leaderboard(
     """Every hand-made proxy, naive baseline and regression in one table, and the champions of halls of fame.
 
     Held-out architectures are those that the halls' search did not see (the first hall's decides), or all but
-    --search-size drawn with --seed. The p-value compares held-out tau with that of the best naive baseline.
+    --search-size drawn with --seed; none that a hall's search saw is ever held out. Features are those of the first
+    hall, unless they are given. The p-value compares held-out tau with that of the best naive baseline.
     """
     from fitness.leaderboard import contenders, rival_contenders
     from fitness.leaderboard import leaderboard as ranked
+    from gp.hall_file import load_hall
     from report import board_document
     from storage.files import write_atomic
 
     benchmark = load_named(name, metric)
-    workshop = features.open(benchmark.space)
-    champions = _champions(halls, benchmark, workshop.bank.key.digest)
-    split = next((split for _, _, split in champions if split), None) or draw_split(benchmark, search_size, seed)
+    found = [load_hall(path) for path in halls]
+    workshop = _workshop(found, features, benchmark.space)
+    own = next((hall.seen.split(benchmark) for hall in found if hall.case_of(benchmark)), None)
+    split = own or draw_split(benchmark, search_size, seed)
+    champions = _champions(found, benchmark, split)
     with live(0) as reporter:
         entries = contenders(benchmark, workshop, champions, reporter.networks)
     entries += rival_contenders(benchmark, split, workshop.bank.key.build)
@@ -77,20 +83,30 @@ def leaderboard(
     say(f"written: {out}")
 
 
-def _champions(halls: Sequence[Path], benchmark: Benchmark, feature_key: str) -> list[Champion]:
-    """The first formula of each hall, with what the reader should know about where it comes from."""
-    from gp.hall_file import load_hall
+def _workshop(halls: Sequence[HallDocument], features: FeatureOptions, space: str) -> Workshop:
+    """Features of the first hall that met the space, where the user gives no others; those of every other hall must be
+    the same."""
+    cases = [(f"evolved {n}", hall, case) for n, hall in enumerate(halls, 1) if (case := hall.case_in(space))]
+    if not cases:
+        return features.open(space)
+    workshop = features.of_run(cases[0][1].config, cases[0][2]).open(space)
+    for name, _, case in cases:
+        if said := other_features(case, workshop):
+            if case.feature_key != cases[0][2].feature_key:
+                raise click.UsageError(f"--hall: {name} was evolved {said}, those of {cases[0][0]}; leave one out")
+            say(f"{name}: evolved {said}, so this is not quite what its run saw")
+    return workshop
 
-    champions = []
-    for number, path in enumerate(halls, start=1):
-        document = load_hall(path)
+
+def _champions(halls: Sequence[HallDocument], benchmark: Benchmark, split: Split) -> list[Champion]:
+    """The first formula of each hall, with the split on which nothing that its search saw is held out."""
+    champions: list[Champion] = []
+    for number, hall in enumerate(halls, start=1):
         name = "evolved" if len(halls) == 1 else f"evolved {number}"
-        same = document.benchmark.digest == benchmark.digest and document.benchmark.metric == benchmark.metric
-        if not same:
-            say(f"{name}: transfer, evolved on {document.benchmark.name} ({document.space})")
-        elif document.feature_key != feature_key:
-            say(f"{name}: evolved with other features; give the options of its run to compare like with like")
-        champions.append((name, document.proxies[0].formula, split_of(document, benchmark) if same else None))
+        say_transfer(f"{name}: transfer, evolved", hall.seen, benchmark)
+        champions.append(
+            (name, hall.proxies[0].formula, hall.seen.split(benchmark) or hall.seen.apart(split, benchmark))
+        )
     return champions
 
 

@@ -12,7 +12,7 @@ from commands.output import say
 
 if TYPE_CHECKING:
     from fitness.evaluation import Split
-    from gp.hall_file import HallDocument
+    from fitness.seen import Seen
     from models.benchmarks.benchmark import Benchmark
 
 
@@ -44,28 +44,36 @@ def load_different(names: Sequence[str], metric: str | None) -> list[Benchmark]:
     return found
 
 
-def load_for(hall: HallDocument, name: str | None, metric: str | None) -> Benchmark:
-    """The benchmark a hall was evolved on, or the named one; of the same benchmark the run's metric is the default."""
-    place = str(hall.config.get("benchmark", hall.benchmark.name)) if name is None else name
+def load_for(seen: Seen, name: str | None, metric: str | None) -> Benchmark:
+    """The first benchmark that a hall or a predictor has seen, or the named one; of one that it has seen, the run's
+    metric is the default."""
+    place = seen.cases[0].place if name is None else name
     benchmark = load_recorded(place, metric) if name is None else load_named(place, metric)
-    wanted = hall.benchmark.metric
-    if benchmark.digest != hall.benchmark.digest or benchmark.metric == wanted:
+    case = seen.case_of(benchmark)
+    if case is None or benchmark.metric == case.metric:
         return benchmark
     if metric is not None:
-        say(f"--metric: {metric} here, {wanted} in the run, so this is another target")
+        say(f"--metric: {metric} here, {case.metric} in the run, so this is another target")
         return benchmark
-    say(f"metric as in the run: {wanted}")
-    return load_named(place, wanted)
+    say(f"metric as in the run: {case.metric}")
+    return load_named(place, case.metric)
 
 
-def split_of(hall: HallDocument, benchmark: Benchmark) -> Split | None:
-    """The split a hall was evolved on, as indices into its benchmark or one of several; None on another one."""
-    from fitness.replay import recorded_split
+def say_transfer(who: str, seen: Seen, benchmark: Benchmark) -> None:
+    """A line where formulas meet a benchmark that their search did not, and how many of its architectures it met in
+    another one."""
+    if seen.case_of(benchmark) is None:
+        met = len(seen.places(benchmark))
+        but = f"; {met} of its architectures were seen elsewhere and are not held-out" if met else ""
+        say(f"{who} on {', '.join(f'{case.name} ({case.space})' for case in seen.cases)}; here {benchmark.name}{but}")
 
-    splits = {case.benchmark.digest: case.split for case in hall.others} | {hall.benchmark.digest: hall.split}
-    if (ids := splits.get(benchmark.digest)) is None:
+
+def split_ids(benchmark: Benchmark, split: Split | None) -> dict[str, list[str]] | None:
+    """The ids of a split, for machines."""
+    if split is None:
         return None
-    return recorded_split(ids.search, ids.holdout, benchmark)
+    parts = {"search": split.search, "holdout": split.holdout}
+    return {name: [benchmark.architectures[place].id for place in part] for name, part in parts.items()}
 
 
 def draw_split(benchmark: Benchmark, search_size: int, seed: int) -> Split:

@@ -32,6 +32,14 @@ def say(text: str) -> None:
     talk.print(Text(literal(text)), soft_wrap=True)
 
 
+def say_once(text: str) -> None:
+    """Talk to the user unless the running command has said the same already."""
+    said = click.get_current_context().meta.setdefault("zcp.said", set())
+    if text not in said:
+        said.add(text)
+        say(text)
+
+
 def program_name() -> str:
     """How the user calls this program."""
     return "zcp" if Path(sys.argv[0]).name == "zcp" else "python cli.py"
@@ -43,11 +51,16 @@ def say_next(*words: object, keep: Sequence[str] = (), label: str = "next") -> N
     context = click.get_current_context()
     for parameter in context.command.params:
         if parameter.name in keep and was_given(str(parameter.name)):
-            is_flag = isinstance(parameter, click.Option) and parameter.is_flag
-            given = context.params[str(parameter.name)]
-            values = given if isinstance(given, tuple) else (given,)
-            parts += [parameter.opts[0]] if is_flag else [p for v in values for p in (parameter.opts[0], str(v))]
+            parts += given_options(parameter)
     say(f"{label}: {program_name()} {shlex.join(parts)}")
+
+
+def given_options(parameter: click.Parameter) -> list[str]:
+    """An option of the running command as words, as often as it was given."""
+    value = click.get_current_context().params[str(parameter.name)]
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        return [parameter.opts[0]] if value else list(parameter.secondary_opts[:1])
+    return [word for one in (value if isinstance(value, tuple) else (value,)) for word in (parameter.opts[0], str(one))]
 
 
 def was_given(name: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from commands.feature_options import FeatureOptions
+from commands.feature_options import FeatureOptions, other_features
 from commands.live import live
 from commands.loading import load_for
 from commands.options import examples
@@ -41,10 +41,11 @@ def plot(source: Path, name: str | None, metric: str | None, out: Path | None, f
         print(path)
         return
     hall = load_hall(source)
-    benchmark = load_for(hall, name, metric)
-    workshop = features.of_run(hall, benchmark.space).open(benchmark.space)
-    if hall.benchmark.digest == benchmark.digest and hall.feature_key != workshop.bank.key.digest:
-        say("evolved with other features than these, so this is not quite what its run saw")
+    benchmark = load_for(hall.seen, name, metric)
+    case = hall.case_in(benchmark.space)
+    workshop = features.of_run(hall.config, case).open(benchmark.space)
+    if said := other_features(case, workshop):
+        say(f"evolved {said}, so this is not quite what its run saw")
     with live(0) as reporter:
         landscape = landscape_of(hall, benchmark, workshop, source.parent / "generations.jsonl", reporter.networks)
     save_figure(draw_hall(landscape), path)

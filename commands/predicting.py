@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.loading import load_named, load_recorded
+import click
+
+from commands.feature_options import other_features
 from commands.output import say
 
 if TYPE_CHECKING:
     from fitness.evaluation import Split
     from fitness.features.workshop import Progress, Workshop
-    from fitness.predictors.predictor import Predictor, Provenance
+    from fitness.predictors.predictor import Predictor
     from fitness.replay import ReplayRow
     from models.benchmarks.benchmark import Benchmark
 
@@ -25,26 +27,6 @@ def opened(path: Path | None) -> Predictor | None:
     from fitness.predictors.predictor_file import load_predictor
 
     return None if path is None else load_predictor(path)
-
-
-def benchmark_of(known: Provenance, name: str | None, metric: str | None) -> Benchmark:
-    """The benchmark that a predictor's labels are from, or the named one; of the same one its metric is the default."""
-    place = str(known.config.get("benchmark", known.name)) if name is None else name
-    benchmark = load_recorded(place, metric) if name is None else load_named(place, metric)
-    if metric is None and benchmark.digest == known.digest and benchmark.metric != known.metric:
-        say(f"metric as fitted: {known.metric}")
-        return load_named(place, known.metric)
-    return benchmark
-
-
-def split_around(predictor: Predictor, benchmark: Benchmark) -> Split | None:
-    """The labels that it was fitted to, and all other architectures; None on another benchmark."""
-    from fitness.replay import recorded_split
-
-    if benchmark.digest != predictor.provenance.digest:
-        return None
-    others = [a.id for a in benchmark.architectures if a.id not in set(predictor.ids)]
-    return recorded_split(predictor.ids, others, benchmark)
 
 
 def records(
@@ -59,24 +41,32 @@ def records(
 
     if predictor is None:
         return []
+    check_features(predictor, workshop)
     proxies = [formula.proxy for formula in predictor.formulas]
-    if proxies and predictor.provenance.feature_key != workshop.bank.key.digest:
-        say("predictor: fitted with other features; give the options of its run to compare like with like")
     scores = workshop.exact_scores(proxies, benchmark.architectures, progress)
-    return [predictor_record(predictor, benchmark, split, scores.reshape(len(proxies), len(benchmark)))]
+    return [predictor_record(predictor, benchmark, split, scores)]
+
+
+def check_features(predictor: Predictor, workshop: Workshop) -> None:
+    """Refuse to score the formulas of a predictor with other features than it was fitted with."""
+    known = predictor.provenance
+    if predictor.formulas and (said := other_features(known, workshop)):
+        raise click.UsageError(f"--predictor: fitted {said}; leave out the options of features, or fit again with them")
 
 
 def beside(
-    rows: Sequence[ReplayRow], size: int | None, benchmark: Benchmark, split: Split | None, build: str | None
-) -> dict[str, list[dict[str, Any]]]:
-    """What stands beside the formulas: their committee, regressions on the same labels, and counts."""
+    rows: Sequence[ReplayRow], size: int | None, benchmark: Benchmark, split: Split | None, build: str | None,
+    fitted: bool = True,
+) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
+    """What stands beside the formulas: their committee, regressions on the same labels where these are to be `fitted`,
+    and counts."""
     from fitness.predictors.rivals import rivals
     from fitness.protocol import baselines
     from fitness.replay import committee
 
     return {
         "committee": [committee(rows, size, benchmark, split)] if size else [],
-        "rivals": rivals(benchmark, split, build, detail=True),
+        "rivals": rivals(benchmark, split if fitted else None, build, detail=True),
         "baselines": baselines(benchmark, split, build, detail=True),
     }
 

@@ -164,7 +164,7 @@ def _scored(
         if architecture in unvisited:
             refused.add(architecture, unvisited[architecture])
     candidates = [
-        Candidate(a, counted[a], score, reason, beyond(counted[a], usual), source.home_of(a))
+        Candidate(a, counted[a], score, reason, beyond(counted[a], usual), source.home_of(a), source.seen.by(a))
         for a, (score, reason) in zip(fitting, scores, strict=True)
         if a not in unvisited
     ]
@@ -227,6 +227,8 @@ def _notes(
     if outside := sum(bool(candidate.outside) for candidate in found):
         known = ", ".join(f"{label} {low:,}..{high:,}" for label, (low, high) in usual.items())
         notes.append(f"{outside} of {len(rows)} candidates lie outside what the formula was evolved on: {known}")
+    if seen := sum(candidate.seen is not None for candidate in found):
+        notes.append(f"{seen} of {len(rows)} candidates were seen when the formula was chosen: no test of it")
     notes += [f"{c.architecture.id}: no score ({c.reason}); last" for c in found if c.score is None]
     if refused and rows:
         notes.append(f"{len(refused)} of {len(rows) + len(refused)} candidates could not be ranked; they stand last:")

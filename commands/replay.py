@@ -12,10 +12,10 @@ import click
 
 from commands.feature_options import FeatureOptions
 from commands.live import live
-from commands.loading import load_for, load_named, split_of
+from commands.loading import load_for, load_named, say_transfer, split_ids
 from commands.options import FORMAT, ON_INVALID, examples
 from commands.output import columns_of, direction, emit, say, say_ceiling, say_intervals
-from commands.predicting import benchmark_of, beside, opened, records, say_records, split_around
+from commands.predicting import beside, opened, records, say_records
 from commands.tables import Formula, Row
 from commands.weights import source_options
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fitness.features.workshop import Workshop
     from fitness.predictors.predictor import Predictor
     from fitness.replay import ReplayRow
+    from fitness.seen import Seen
     from gp.hall_file import HallDocument
     from models.benchmarks.benchmark import Benchmark
 
@@ -79,9 +80,10 @@ def replay(
         guess = records(predictor, benchmark, split, workshop, reporter.networks)
     if screened.report:
         say(screened.report)
-    others = beside(rows, size, benchmark, split, workshop.bank.key.build)
+    others = beside(rows, size, benchmark, split, workshop.bank.key.build, not source.transfer)
     if form == "json":
         plain = {"benchmark": benchmark.name, "exact": not sketch, "transfer": source.transfer,
+                 "split": split_ids(benchmark, split),
                  "dropped": list(screened.dropped), "proxies": [row.to_dict() for row in rows], **others,
                  "committee": next(iter(others["committee"]), None), "predictor": next(iter(guess), None)}  # fmt: skip
         print(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
@@ -104,7 +106,7 @@ class _Source:
     benchmark: Benchmark
     features: FeatureOptions
     hall: HallDocument | None = None
-    split: Split | None = None
+    seen: Seen | None = None
 
     @classmethod
     def of(
@@ -125,12 +127,11 @@ class _Source:
         cls, predictor: Predictor, name: str | None, metric: str | None, features: FeatureOptions
     ) -> _Source:
         """The formulas that a predictor reads, on the benchmark of its labels if no other is given."""
-        known = predictor.provenance
-        benchmark = benchmark_of(known, name, metric)
-        if known.digest != benchmark.digest:
-            say(f"transfer: fitted to {known.name} ({known.space}), replayed on {benchmark.name}")
-        split = split_around(predictor, benchmark)
-        return cls(predictor.formulas, benchmark, features.of_run(known, benchmark.space), None, split)
+        known, seen = predictor.provenance, predictor.seen
+        benchmark = load_for(seen, name, metric)
+        say_transfer("transfer: fitted to labels, with formulas evolved,", seen, benchmark)
+        taken = features.of_run(known.config, known if known.space == benchmark.space else None)
+        return cls(predictor.formulas, benchmark, taken, None, seen)
 
     @classmethod
     def of_text(cls, text: str, name: str | None, metric: str | None, features: FeatureOptions) -> _Source:
@@ -150,28 +151,33 @@ class _Source:
         from gp.hall_file import load_hall
 
         hall = load_hall(path)
-        benchmark = load_for(hall, name, metric)
-        split = split_of(hall, benchmark)
-        if hall.benchmark.digest != benchmark.digest:
-            say(f"transfer: evolved on {hall.benchmark.name} ({hall.space}), replayed on {benchmark.name}")
+        benchmark = load_for(hall.seen, name, metric)
+        say_transfer("transfer: evolved", hall.seen, benchmark)
         formulas = [record.formula for record in hall.proxies]
-        return cls(formulas, benchmark, features.of_run(hall, benchmark.space), hall, split)
+        taken = features.of_run(hall.config, hall.case_in(benchmark.space))
+        return cls(formulas, benchmark, taken, hall, hall.seen)
+
+    @property
+    def split(self) -> Split | None:
+        """What was seen of the benchmark, and what is held out; None where nothing was seen."""
+        return self.seen.parted(self.benchmark) if self.seen else None
 
     @property
     def transfer(self) -> bool:
-        """Whether the formulas were evolved on another benchmark."""
-        return self.hall is not None and self.hall.benchmark.digest != self.benchmark.digest
+        """Whether the formulas were evolved, or the predictor fitted, on other benchmarks."""
+        return self.seen is not None and self.seen.case_of(self.benchmark) is None
 
     def recorded(self, feature_key: str) -> list[Mapping[str, Any]]:
         """The figures that the hall of fame has of its formulas; none where other features or labels were used."""
-        if self.hall is None or self.transfer or self.hall.benchmark.metric != self.benchmark.metric:
+        case = self.hall and self.hall.case_of(self.benchmark)
+        if not case or case.benchmark.metric != self.benchmark.metric or case.feature_key != feature_key:
             return []
-        return [vars(record) for record in self.hall.proxies] if self.hall.feature_key == feature_key else []
+        return [vars(figures) for figures in case.figures]
 
     def title(self, benchmark: Benchmark) -> str:
         title = f"{benchmark.name}: correlation with {direction(benchmark)}, n = {len(benchmark)}"
         if self.hall is not None and self.transfer:
-            title += f"; transfer of formulas that were evolved on {self.hall.benchmark.name}"
+            title += f"; transfer of formulas that were evolved on {self.hall.names}"
         return title
 
 

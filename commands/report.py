@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.feature_options import FeatureOptions
+from commands.feature_options import FeatureOptions, other_features
 from commands.live import live
 from commands.loading import load_for
 from commands.options import examples
@@ -26,7 +26,9 @@ HALL, JOURNAL, ENVIRONMENT = "hall_of_fame.json", "generations.jsonl", "environm
 @click.command(epilog=examples("report proxies/gpt2-mini.json --out report.html", "report runs/RUN"))
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="FILE.html (default: beside the source).")
-@click.option("--benchmark", "name", metavar="NAME|PATH", help="Of a hall: where the one of its run lies now.")
+@click.option(
+    "--benchmark", "name", metavar="NAME|PATH", help="Of a hall: which of its benchmarks (default: the first)."
+)
 @source_options
 def report(
     source: Path, out: Path | None, name: str | None, features: FeatureOptions
@@ -69,26 +71,27 @@ def _hall_of(source: Path) -> Path:
 
 
 def _page(path: Path, name: str | None, features: FeatureOptions) -> ReportPage:
-    """The report of a hall of fame on its own benchmark."""
+    """The report of a hall of fame on one of its benchmarks."""
     from gp.hall_file import load_hall
     from report import landscape_of
     from report.pages.evidence import evidence_of
     from report.pages.hall_page import hall_page
 
     hall = load_hall(path)
-    benchmark = load_for(hall, name, None)
-    if hall.benchmark.digest != benchmark.digest:
+    benchmark = load_for(hall.seen, name, None)
+    case = hall.case_of(benchmark)
+    if case is None:
         raise click.UsageError(
-            f"{benchmark.name}: its content is not that of the run; a report shows a hall on its own benchmark, "
-            "replay --benchmark on another"
+            f"{benchmark.name}: its content is not that of the run; a report shows a hall on a benchmark of its own "
+            f"({hall.names}), replay --benchmark on another"
         )
-    workshop = features.of_run(hall, benchmark.space).open(benchmark.space)
-    if hall.feature_key != workshop.bank.key.digest:
-        say("evolved with other features than these, so this is not quite what its run saw")
+    workshop = features.of_run(hall.config, case).open(benchmark.space)
+    if said := other_features(case, workshop):
+        say(f"evolved {said}, so this is not quite what its run saw")
     with live(0) as reporter:
         landscape = landscape_of(hall, benchmark, workshop, path.parent / JOURNAL, reporter.networks)
         evidence = evidence_of(hall, landscape, workshop)
-    return hall_page(hall, evidence, list(_commands(hall, path)), _environment(path.parent))
+    return hall_page(hall, case, evidence, list(_commands(hall, path)), _environment(path.parent))
 
 
 def _environment(folder: Path) -> Mapping[str, Any]:
@@ -104,50 +107,17 @@ def _environment(folder: Path) -> Mapping[str, Any]:
 
 
 def _commands(hall: HallDocument, path: Path) -> Iterator[str]:
-    """What repeats the run, checks its figures, and uses its formula."""
+    """What repeats the run, checks its figures, and uses its formula; a file without the options of its run says
+    nothing of repeating it."""
     start, file = program_name(), shlex.quote(path.name)
-    yield f"{start} evolve {shlex.join(_options(hall))}"
+    asked = hall.config.get("options")
+    if isinstance(asked, list):
+        yield f"{start} evolve {shlex.join(map(str, (*asked, *_weights(hall))))}"
     yield " ".join((start, "replay", file, *_weights(hall)))
     yield f"{start} rank config.json --hall {file}"
     yield f"{start} show {file} --format torch > proxy.py"
 
 
-def _options(hall: HallDocument) -> Iterator[str]:
-    """The options of evolve that differ from their defaults, as far as there are options for them."""
-    from commands.evolve import evolve
-
-    config = dict(hall.config)
-    search = config.pop("search", None)
-    known = {**config, **(_searched(search) if isinstance(search, dict) else {})}
-    yield from ("--benchmark", str(config.get("benchmark", hall.benchmark.name)), "--seed", str(hall.seed))
-    for option in evolve.params:
-        value = known.get(str(option.name))
-        if option.name not in known or option.name in ("seed", "out", "weights") or value in (None, option.default):
-            continue
-        if isinstance(option, click.Option) and option.is_flag:
-            yield from (option.opts[0],) if value else ()
-        else:
-            yield from (option.opts[0], str(value))
-    yield from _weights(hall)
-
-
 def _weights(hall: HallDocument) -> tuple[str, ...]:
     """The option that names the checkpoint of a run, whose folder a hall does not record."""
     return ("--weights", "DIR") if hall.config.get("weights") else ()
-
-
-def _searched(search: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a search under the names and values of the options."""
-    from primitives.inputs import INPUT_SETS
-    from primitives.operators import AGGREGATION
-
-    found = {key: value for key, value in search.items() if not isinstance(value, list)}
-    found["no_pps"] = search.get("pps") is False
-    aggregates, inputs = tuple(search.get("aggregates", ())), tuple(search.get("inputs", ()))
-    sets = {tuple(AGGREGATION): "all", ("mean", "sum"): "both"}
-    if aggregates:
-        found["aggregate"] = sets.get(aggregates, aggregates[0])
-    found["inputs"] = next((name for name, names in INPUT_SETS.items() if set(names) == set(inputs)), None)
-    joins = search.get("joins", ())
-    found["joins"] = "both" if len(joins) == 2 else next(iter(joins), None)
-    return found | ({"mutations": ",".join(search["mutations"])} if search.get("mutations") else {})

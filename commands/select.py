@@ -104,7 +104,8 @@ def select(
         found, times = _searched(source, space, region, config, budget, features, reporter)
     if figure is not None:
         _draw(found, cost, source, figure)
-    front = [Ranked(place, c, times.get(c.architecture)) for place, c in in_order(found.front)][:top]
+    met = [replace(candidate, seen=source.seen.by(candidate.architecture)) for candidate in found.front]
+    front = [Ranked(place, c, times.get(c.architecture)) for place, c in in_order(met)][:top]
     title = f"{len(found.front)} of {len(found.scored)} architectures; {source.direction}; score: {source.name}"
     if form == "json":
         header = {"scorer": source.name, "direction": source.direction, "scored": len(found.scored), "seed": seed}
@@ -131,7 +132,7 @@ def _region(source: Source, space: str) -> Region:
         home = ", ".join(dict.fromkeys(home.space for home in source.homes))
         raise click.UsageError(f"--hall: got formulas that were evolved on {home}, wanted {space}, the space searched")
     if not (architectures := [architecture for home in mine for architecture in home.architectures]):
-        names = " or ".join(home.labels.name for home in mine)
+        names = " or ".join(home.name for home in mine)
         raise click.UsageError(
             f"--hall: wanted its benchmark {names}, whose values the search uses; fetch it, or say with --benchmark "
             "where it lies now"

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.feature_options import FeatureOptions
-from commands.homes import Home, homes_of_hall, homes_of_predictor
+from commands.feature_options import FeatureOptions, other_features
 from commands.moved import places_now
-from commands.output import say, was_given
-from commands.predicting import opened
+from commands.output import say
+from commands.predicting import check_features, opened
 from commands.tables import Interval
 
 if TYPE_CHECKING:
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
     from fitness.evaluation import Evaluation
     from fitness.features.workshop import Progress, Workshop
     from fitness.predictors.predictor import Predictor, Provenance
-    from gp.hall_file import HallDocument
+    from fitness.seen import Seen, SeenCase
+    from gp.hall_file import HallCase, HallDocument
     from models.architecture import Architecture
 
 UNIVERSAL = Path(__file__).resolve().parent.parent / "proxies" / "universal.json"
@@ -93,20 +93,19 @@ class Source:
             )
         return cls(tuple(record.formula for record in document.proxies[: size or 1]), size, document)
 
-    @property
-    def run(self) -> HallDocument | Provenance | None:
-        """Where space, build and features are from."""
-        return self.predictor.provenance if self.predictor else self.hall
-
     @cached_property
-    def homes(self) -> tuple[Home, ...]:
-        """The benchmarks whose labels decided; none of a formula by its text."""
-        if self.predictor is not None:
-            found = homes_of_predictor(self.predictor)
-        else:
-            found = homes_of_hall(self.hall) if self.hall else ()
-        now = places_now(self.places, {home.labels.digest: home.labels.name for home in found})
-        return tuple(home.at(now.get(home.labels.digest)) for home in found)
+    def seen(self) -> Seen:
+        """The architectures whose labels decided, with benchmarks where they lie now; none of a formula by its text."""
+        from fitness.seen import Seen
+
+        source = self.predictor or self.hall
+        found = source.seen if source else Seen()
+        return found.at(places_now(self.places, {case.digest: case.name for case in found.cases}))
+
+    @property
+    def homes(self) -> tuple[SeenCase, ...]:
+        """The benchmarks whose labels decided: of a predictor, the one that it was fitted to."""
+        return self.seen.cases[:1] if self.predictor else self.seen.cases
 
     @property
     def direction(self) -> str:
@@ -114,8 +113,8 @@ class Source:
         if not self.homes:
             return "higher is better, if more of this formula is: nobody measured its direction"
         if len(self.homes) == 1:
-            return f"higher is better: {self.homes[0].wanted} is expected, as on {self.homes[0].labels.name}"
-        asked = ", ".join(f"{home.labels.name} ({home.wanted})" for home in self.homes)
+            return f"higher is better: {self.homes[0].wanted} is expected, as on {self.homes[0].name}"
+        asked = ", ".join(f"{home.name} ({home.wanted})" for home in self.homes)
         return f"higher is better, as on {asked}"
 
     @property
@@ -139,7 +138,7 @@ class Source:
 
     def known(self) -> list[Architecture]:
         """The architectures that the formulas were evolved on; says where it must be silent about them."""
-        if missing := [home.labels.name for home in self.homes if not home.architectures]:
+        if missing := [home.name for home in self.homes if not home.architectures]:
             said = "is not here as it was" if len(missing) == 1 else "are not here as they were"
             whom = "it" if len(missing) == 1 else "them"
             where = "--benchmark says where one lies now"
@@ -150,17 +149,27 @@ class Source:
         """The workshop of each space, with the features of the hall's run where the user gives no others."""
         from models.spaces import WEIGHTED
 
-        taken = features if self.run is None else features.of_run(self.run, self.run.space)
-        home = None if self.run is None else self.run.space
+        config = self.predictor.provenance.config if self.predictor else self.hall.config if self.hall else {}
 
         @cache
         def opened(space: str) -> Workshop:
-            own = taken if space == home or was_given("build") else replace(taken, build=None)
-            own = own if space == home else replace(own, trained=None)
+            case = self._recorded(space)
+            own = features.of_run(config, case)
             own = own if space in WEIGHTED else replace(own, weights=None)  # only counted: who ranks is refused before
-            return own.open(space)
+            workshop = own.open(space)
+            if self.predictor is not None:
+                check_features(self.predictor, workshop)
+            elif said := other_features(case, workshop):
+                say(f"evolved {said}, so these are not quite the scores of its run")
+            return workshop
 
         return opened
+
+    def _recorded(self, space: str) -> HallCase | Provenance | None:
+        """What the file of who ranks knows of the features of a space."""
+        if self.predictor is not None:
+            return self.predictor.provenance if self.predictor.provenance.space == space else None
+        return self.hall.case_in(space) if self.hall else None
 
     def scorer(self, workshops: Workshops, progress: Progress | None) -> CandidateScorer:
         """The scorer; a committee needs architectures that its formulas were evolved on, those of the first benchmark
@@ -173,7 +182,7 @@ class Source:
             return FormulaScorer(self.formulas[0])
         home = next((home for home in self.homes if home.known), None)
         if home is None:
-            names = " or ".join(home.labels.name for home in self.homes)
+            names = " or ".join(home.name for home in self.homes)
             raise click.UsageError(
                 f"--committee: wanted {names}, among whose architectures it places candidates; fetch it, or say with "
                 "--benchmark where it lies now"
@@ -187,15 +196,13 @@ class Source:
             return {}
         proxies = [formula.proxy for formula in self.formulas]
         scores = workshops(self.predictor.provenance.space).exact_scores(proxies, architectures)
-        said = self.predictor.predict(architectures, scores.reshape(len(proxies), len(architectures)))
+        said = self.predictor.predict(architectures, scores)
         return {a: Interval(*ends) for a, *ends in zip(architectures, said.low, said.high, strict=True)}
 
 
 def _record(hall: HallDocument) -> str:
     """On which benchmarks a hall was evolved, and what its first formula has on each."""
-    first = [(hall.benchmark.name, hall.proxies[0].holdout)]
-    found = first + [(case.benchmark.name, case.figures[0]["holdout"]) for case in hall.others]
-    tau = [None if figures is None else figures.get("kendall") for _, figures in found]
-    said = [f"{name} {'-' if t is None else f'{t:.3f}'}" for (name, _), t in zip(found, tau, strict=True)]
+    tau = {case.benchmark.name: (case.figures[0].holdout or {}).get("kendall") for case in hall.cases}
+    said = [f"{name} {'-' if t is None else f'{t:.3f}'}" for name, t in tau.items()]
     whose = "its" if len(hall.proxies) == 1 else "its first formula's"
-    return f"evolved on {len(found)} benchmarks, {whose} held-out tau-b there: {', '.join(said)}"
+    return f"evolved on {len(hall.cases)} benchmarks, {whose} held-out tau-b there: {', '.join(said)}"

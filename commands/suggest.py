@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fitness.evaluation import Evaluation
     from fitness.predictors.predictor import Prediction, Predictor
+    from gp.hall_file import HallDocument
     from models.architecture import Architecture
     from models.benchmarks.benchmark import Benchmark
 
@@ -46,12 +47,12 @@ if TYPE_CHECKING:
     "--goal", type=Name(table=table_of("fitness.predictors.suggestion", "GOALS")), default="interval",
     show_default=True, help="To know the space, or to find the best architecture.",
 )  # fmt: skip
-@click.option("--hall", type=click.Path(path_type=Path), help="Formulas that the predictions read as well.")
+@click.option("--hall", "path", type=click.Path(path_type=Path), help="Formulas that the predictions read as well.")
 @FORMAT
 @source_options
 def suggest(
     name: str, metric: str | None, count: int, candidates: Path | None, pool: int, seed: int, goal: str,
-    hall: Path | None, form: str, features: FeatureOptions,
+    path: Path | None, form: str, features: FeatureOptions,
 ) -> None:  # fmt: skip
     """The architectures whose labels would tell most, beside those that a benchmark has measured.
 
@@ -59,6 +60,7 @@ def suggest(
     """
     from fitness.predictors.numbers import number_table
     from fitness.predictors.suggestion import drawn, suggested
+    from gp.hall_file import load_hall
 
     benchmark = load_named(name, metric)
     found = _read(candidates, benchmark) if candidates else drawn(benchmark.architectures, pool, seed)
@@ -68,12 +70,15 @@ def suggest(
         raise click.UsageError(
             f"{candidates or name}: no architecture left that is not measured; give others with --candidates"
         )
-    predictor = _fitted(benchmark, hall, features)
+    hall = None if path is None else load_hall(path)
+    taken = features if hall is None else features.of_run(hall.config, hall.case_in(benchmark.space))
+    predictor = _fitted(benchmark, hall, taken)
     asked = number_table(found, predictor.provenance.build)
     places = suggested(predictor.ensemble, predictor.numbers, predictor.quality, asked, count, goal)
     chosen = [found[place] for place in places]
-    guess = predictor.predict(chosen, _scores(predictor.formulas, chosen, features))
-    _show(chosen, guess, benchmark, form)
+    guess = predictor.predict(chosen, _scores(predictor.formulas, chosen, taken))
+    met = [hall.seen.by(architecture) if hall else None for architecture in chosen]
+    _show(chosen, guess, met, benchmark, form)
     say(f"{len(benchmark)} measured, {len(found):,} candidates, goal: {goal}; after measuring them, suggest again")
 
 
@@ -93,13 +98,12 @@ def _read(path: Path, benchmark: Benchmark) -> list[Architecture]:
     return found
 
 
-def _fitted(benchmark: Benchmark, hall: Path | None, features: FeatureOptions) -> Predictor:
+def _fitted(benchmark: Benchmark, hall: HallDocument | None, features: FeatureOptions) -> Predictor:
     """A predictor of all labels of the benchmark."""
     from fitness.predictors.predictor import Predictor, Provenance
-    from gp.hall_file import load_hall
     from models.spaces import SPACES
 
-    formulas = [entry.formula for entry in load_hall(hall).proxies] if hall else []
+    formulas = [entry.formula for entry in hall.proxies] if hall else []
     build = features.build or SPACES[benchmark.space].builds[0]
     provenance = Provenance(
         benchmark.space, build, benchmark.name, benchmark.digest, benchmark.metric, benchmark.higher_is_better, ""
@@ -120,7 +124,10 @@ def _scores(
         return workshop.exact_scores([f.proxy for f in formulas], architectures, reporter.networks)
 
 
-def _show(chosen: Sequence[Architecture], guess: Prediction, benchmark: Benchmark, form: str) -> None:
+def _show(
+    chosen: Sequence[Architecture], guess: Prediction, met: Sequence[str | None], benchmark: Benchmark, form: str
+) -> None:
+    """The suggestions; a note says what is extrapolated, and what the search behind the formulas has seen (`met`)."""
     from models.spaces import SPACES
 
     rows: list[dict[str, Any]] = []
@@ -131,7 +138,8 @@ def _show(chosen: Sequence[Architecture], guess: Prediction, benchmark: Benchmar
         rows.append(
             {"id": architecture.id, "depth": depth, "width": width, "params": space.parameters(architecture).total,
              benchmark.metric: float(guess.values[place]), "low": low, "high": high,
-             "note": f"extrapolates: {', '.join(guess.beyond[place])}" if guess.beyond[place] else ""}
+             "note": "; ".join([*([f"extrapolates: {', '.join(beyond)}"] if (beyond := guess.beyond[place]) else []),
+                                *([f"seen in {met[place]}"] if met[place] else [])])}
         )  # fmt: skip
     if form == "json":
         plain = [row | {"config": dict(a.config)} for row, a in zip(rows, chosen, strict=True)]

@@ -10,9 +10,10 @@ import torch
 
 from storage.errors import ZcpError
 
-__all__ = ["MIXED", "BadDevice", "check_devices", "kind_of"]
+__all__ = ["KINDS", "MIXED", "BadDevice", "check_devices", "kind_of"]
 
 MIXED = "mixed"  # kinds of devices, where the user has said that this is well
+KINDS = ("cpu", "cuda", MIXED)
 
 
 class BadDevice(ZcpError, ValueError):

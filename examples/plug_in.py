@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from fitness import Workshop, objective, split_groups
-from gp import SearchConfig, algorithm, search
+from gp import Case, SearchConfig, algorithm, search
 from gp.evolution.algorithms import Newborn
 from models import load_benchmark
 
@@ -35,5 +35,5 @@ if __name__ == "__main__":
     benchmark = load_benchmark(sys.argv[1] if len(sys.argv) > 1 else "gpt2-mini")
     split = split_groups(benchmark.groups, min(50, len(benchmark) // 2), seed=42)
     config = SearchConfig(algorithm="hill-climber", objective="upper-half", iterations=300, population=100)
-    found = search(benchmark, Workshop.open(benchmark.space), split, config)
+    found = search([Case(benchmark, Workshop.open(benchmark.space), split)], config)
     print(f"{found.hall.best.fitness:.3f}  {found.hall.best.proxy}")

@@ -3,7 +3,7 @@
 import sys
 
 from fitness import Workshop, split_groups
-from gp import SearchConfig, measure, save_hall, search
+from gp import Case, SearchConfig, measure, save_hall, search
 from models import load_benchmark
 
 
@@ -12,8 +12,8 @@ def main(name="gpt2-mini", iterations=600):
     benchmark = load_benchmark(name)
     workshop = Workshop.open(benchmark.space)
     split = split_groups(benchmark.groups, min(50, len(benchmark) // 2), seed=42)
-    hall = measure(search(benchmark, workshop, split, SearchConfig(iterations=iterations, sweeps=5)), workshop)
-    champion, fitted = hall.proxies[0], max(hall.rivals, key=lambda rival: rival.holdout["kendall"])
+    hall = measure(search([Case(benchmark, workshop, split)], SearchConfig(iterations=iterations, sweeps=5)))
+    champion, fitted = hall.proxies[0], max(hall.cases[0].rivals, key=lambda rival: rival.holdout["kendall"])
     print(f"tau-b {champion.holdout['kendall']:.3f}  {champion.proxy}")
     print(f"tau-b {fitted.holdout['kendall']:.3f}  {fitted.name}, a regression on the same labels")
     return hall

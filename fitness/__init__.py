@@ -5,6 +5,7 @@ objectives.py   what a search maximises
 ranking.py      rank statistics
 across.py       several benchmarks at once: the mean or the worst of the agreements
 growth.py       whether scores grow when one size of a network grows alone
+seen.py         the architectures that a search or a fit saw, which no held-out figure has
 protocol.py     what is reported of scores on search split, held-out and all architectures
 replay.py       formulas scored on a benchmark; committees
 candidates.py   scores of architectures that nobody measured; positions.py: where a value stands among others

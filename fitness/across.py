@@ -14,7 +14,7 @@ from fitness.growth import GrowthTarget
 from fitness.ranking import RankTarget
 from storage.errors import ZcpError
 
-__all__ = ["WAYS", "AcrossTarget", "BadAcross"]
+__all__ = ["WAYS", "AcrossTarget", "BadAcross", "Target"]
 
 WAYS = ("mean", "worst")
 
@@ -60,7 +60,7 @@ class AcrossTarget:
         return AcrossTarget(tuple(kept), self.how, growth)
 
     def enough(self, places: np.ndarray) -> np.ndarray:
-        """Those of `places`, which rise, that are left without the parts that have fewer than three of them."""
+        """Drop the parts that have fewer than three of the sorted `places`; returns the places that remain."""
         inside = [places[(places >= s.start) & (places < s.stop)] for s in self.slices]
         few = np.concatenate([own for own in inside if len(own) < 3] or [places[:0]])
         return places[~np.isin(places, few)]
@@ -83,6 +83,10 @@ class AcrossTarget:
 
     def _each(self) -> Sequence[tuple[RankTarget, slice]]:
         return list(zip(self.parts, self.slices, strict=True))
+
+
+Target = RankTarget | AcrossTarget
+"""What scores are compared with: the labels of one benchmark or of several."""
 
 
 def _or_zero(

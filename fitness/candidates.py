@@ -97,7 +97,8 @@ class PredictorScorer:
 @dataclass(frozen=True)
 class Candidate:
     """An architecture with its score, or the reason why it has none; what it costs; the sizes of it that are outside
-    what the formula was evolved on, and the space that was, if it is another one."""
+    what the formula was evolved on, and the space that was, if it is another one; and the benchmark in which whoever
+    scores has seen it."""
 
     architecture: Architecture
     costs: Costs
@@ -105,13 +106,15 @@ class Candidate:
     reason: str = ""
     outside: tuple[str, ...] = ()
     home: str | None = None
+    seen: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know, in words."""
         notes = [self.reason] if self.reason else []
         notes += [f"space {self.architecture.space}, not {self.home}"] if self.home else []
-        return (*notes, *([f"outside in {', '.join(self.outside)}"] if self.outside else []))
+        notes += [f"outside in {', '.join(self.outside)}"] if self.outside else []
+        return (*notes, *([f"seen in {self.seen}"] if self.seen else []))
 
 
 def score_candidates(

@@ -149,7 +149,7 @@ def _row(ranked: _Ranked, rival: _Ranked | None, benchmark: Benchmark, shared_sp
         "name": entry.name, "kind": entry.kind, "formula": entry.formula, "source": entry.source,
         "sign": None if reason else ranked.sign, "seconds": round(entry.seconds, 6), "reason": reason or None,
         "shared_split": shared_split, "scores": None if reason else [float(x) for x in entry.scores],
-        "rival": None, "p_value": None,
+        "split": None if shared_split else vars(ranked.split), "rival": None, "p_value": None,
     }  # fmt: skip
     if reason:
         return row

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fitness.across import AcrossTarget
+from fitness.across import Target
 from fitness.evaluation import Evaluation, ranking_keys
 from fitness.ranking import RankTarget
 from primitives.invalid import Invalid
@@ -62,21 +62,19 @@ LIKE_RHO = ("spearman", "kendall", "both")
 """The objectives that put formulas nearly in the order of rho."""
 
 
-def agreement(name: str, target: RankTarget | AcrossTarget, scores: np.ndarray) -> np.ndarray:
+def agreement(name: str, target: Target, scores: np.ndarray) -> np.ndarray:
     """The objective of that name, signed, of finite scores (P, N) that are not constant -> (P,); rounded, because the
     last bit of a dot product may depend on how many rows there are."""
-    measure = OBJECTIVES[name]
-    found = target.agreement(measure, scores) if isinstance(target, AcrossTarget) else measure(target, scores)
-    return found.round(12)
+    return target.agreement(OBJECTIVES[name], scores).round(12)
 
 
-def ranking_identities(target: RankTarget | AcrossTarget, scores: np.ndarray) -> list[str]:
+def ranking_identities(target: Target, scores: np.ndarray) -> list[str]:
     """The identity of each ranking (P, N); of several benchmarks, of the rankings inside each."""
-    return ranking_keys(target.within(scores) if isinstance(target, AcrossTarget) else scores)
+    return ranking_keys(target.within(scores))
 
 
 def evaluate_scores(
-    proxies: Sequence[Proxy], scores: np.ndarray, target: RankTarget | AcrossTarget, objective: str = "spearman"
+    proxies: Sequence[Proxy], scores: np.ndarray, target: Target, objective: str = "spearman"
 ) -> list[Evaluation]:
     """Evaluations of score vectors (P, N); the sign is chosen here, on these architectures only."""
     finite = np.isfinite(scores).all(-1)

@@ -5,6 +5,7 @@ Everything is signed; nothing here takes an absolute value.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,6 +59,23 @@ class RankTarget:
     def only(self, places: np.ndarray) -> RankTarget:
         """The ground truth of some of the architectures."""
         return RankTarget.create(self.values[places], self.given[places])
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Where the architectures of each benchmark stand: of the only one, everywhere."""
+        return (slice(0, len(self.values)),)
+
+    def enough(self, places: np.ndarray) -> np.ndarray:
+        """The places that `only` takes: all of them."""
+        return places
+
+    def agreement(self, measure: Callable[[RankTarget, np.ndarray], np.ndarray], scores: np.ndarray) -> np.ndarray:
+        """(P,) signed: `measure` of the scores (P, N)."""
+        return measure(self, scores)
+
+    def within(self, scores: np.ndarray) -> np.ndarray:
+        """(P, N): numbers in the order of the scores inside each benchmark: the scores themselves."""
+        return scores
 
     def spearman(self, scores: np.ndarray) -> np.ndarray:
         """rho of each row of `scores` (P, N) -> (P,), equal to scipy's; a constant row gives nan.

@@ -16,7 +16,7 @@ from fitness.tables.table_file import branch_table
 from models.benchmarks.benchmark import Benchmark
 from primitives.pps import violations
 
-__all__ = ["ReplayRow", "committee", "mean_ranks", "recorded_split", "replay"]
+__all__ = ["ReplayRow", "committee", "mean_ranks", "replay"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +42,6 @@ class ReplayRow:
             "pps": list(self.rules),
             "deviation": self.deviation,
         }
-
-
-def recorded_split(search: Sequence[str], holdout: Sequence[str], benchmark: Benchmark) -> Split | None:
-    """The split of these ids, as indices into the benchmark; None if that lacks an architecture."""
-    place = {a.id: i for i, a in enumerate(benchmark.architectures)}
-    if not place.keys() >= {*search, *holdout}:
-        return None
-    return Split(tuple(place[id] for id in search), tuple(place[id] for id in holdout))
 
 
 def replay(

@@ -1,6 +1,6 @@
 """The search for formulas; inside it only `gp.evolution` knows DEAP.
 
-benchmark_search.py  search(benchmark, workshop, split, config): choice of kind, evolution, exact scores
+benchmark_search.py  search(cases, config): choice of kind, evolution, exact scores
 figures.py           what a search found, measured on every architecture
 config.py            SearchConfig, the settings of a search
 evolution/           typed trees, variation, algorithms (one file each), ask and tell
@@ -8,7 +8,7 @@ problem.py           what a search is about; case.py: a benchmark in it; constan
 sweeps.py            neighbourhoods of a formula; choice.py: the kind that pays
 runs/                a search in a directory that survives kills
 studies/             the same search under many settings
-hall_of_fame.py      the best formulas, in memory; hall_file.py: as a file, of hall_entries.py
+hall_of_fame.py      the best formulas, in memory; hall_file.py: as a file, of hall_cases.py and hall_entries.py
 lineage.py           where formulas come from
 selection.py         a search over architectures under budgets; cut_selection.py: over subnets of a checkpoint
 exhaustive.py        every formula of the published space

@@ -1,4 +1,5 @@
 from .benchmark_search import search as search
+from .case import Case as Case
 from .config import BadConfig as BadConfig
 from .config import SearchConfig as SearchConfig
 from .evolution.algorithms import algorithm as algorithm

@@ -1,7 +1,7 @@
-"""The search on a benchmark: features of the search split, the kind of formula, evolution, and exact scores, which
-have the last word.
+"""The search on one or several benchmarks: features of the search splits, the kind of formula, evolution, and exact
+scores, which have the last word.
 
-search(benchmark, workshop, split, config) -> Found
+search([Case(benchmark, workshop, split)], config) -> Found
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.threads import one_thread
-from fitness.evaluation import Evaluation, Split
-from fitness.features.soundness import Screened, screen
-from fitness.features.workshop import Progress, Workshop
+from fitness.evaluation import Evaluation
+from fitness.features.workshop import Progress
 from fitness.protocol import check_rankable
 from gp.case import Case, Nested, nested_of
 from gp.choice import coarse_pays, led_by_consensus
@@ -28,9 +26,6 @@ from gp.evolution.state import SearchState
 from gp.hall_of_fame import HallOfFame
 from gp.problem import SearchProblem
 from gp.sweeps import Interrupted, Sweeper
-
-if TYPE_CHECKING:
-    from models.benchmarks.benchmark import Benchmark
 
 __all__ = ["Found", "PreparedSearch", "Reporter", "search"]
 
@@ -48,11 +43,12 @@ class Reporter:
     should_stop: Callable[[], bool] = field(default=lambda: False)
     early: Callable[[Sequence[Evaluation]], None] = field(default=lambda champions: None)  # by sketch scores
 
-    def screened(self, screened: Screened) -> Screened:
-        """What is left of a benchmark, after a word on what was dropped."""
-        if screened.report:
-            self.stage(screened.report)
-        return screened
+    def sound(self, case: Case, on_invalid: str, part: Sequence[int] | None = None) -> Case:
+        """The case without networks that overflow, after a word on what was dropped."""
+        left, said = case.sound(on_invalid, self.networks, part)
+        if said:
+            self.stage(said)
+        return left
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,61 +107,57 @@ class Found:
     """What a search found: `hall` by exact scores on the search split; if it was stopped before its end, `complete`
     is False and the hall is that of the evolution, by sketch scores.
 
-    `screened` holds the benchmark and the split without networks that overflow, `others` the further cases;
-    `evaluations` is the number of formulas that were compared; `seconds` are by stage.
+    `cases` are those of the search without networks that overflow; `evaluations` is the number of formulas that were
+    compared; `seconds` are by stage.
     """
 
     config: SearchConfig
     hall: HallOfFame
     result: SearchResult
-    screened: Screened
+    cases: tuple[Case, ...]
     evaluations: int
     seconds: Mapping[str, float]
     complete: bool = True
-    others: tuple[Case, ...] = ()
 
 
 def search(
-    benchmark: Benchmark, workshop: Workshop, split: Split, config: SearchConfig, reporter: Reporter | None = None,
-    jobs: int = 1, on_invalid: str = "fail", evolution: Callable[[PreparedSearch], SearchResult] | None = None,
-    others: Sequence[Case] = (),
+    cases: Sequence[Case], config: SearchConfig, reporter: Reporter | None = None, jobs: int = 1,
+    on_invalid: str = "fail", evolution: Callable[[PreparedSearch], SearchResult] | None = None,
 ) -> Found:  # fmt: skip
-    """Search for formulas that rank the architectures of `split.search`, and those of the `others` as well; what is
-    held out is not touched.
+    """Search for formulas that rank the architectures of the search split of each case; what is held out is not
+    touched.
 
     `on_invalid` says what becomes of networks that overflow: "fail" raises Unsound with their ids, "drop" leaves them
     out. `evolution` replaces the default, which writes nothing down.
     """
-    for case in (Case(benchmark, workshop, split), *others):
+    for case in cases:
         check_rankable(case.benchmark, case.split)
     reporter = reporter or Reporter()
     stages = _Stages(reporter)
-    count = len(split.search) + sum(len(other.split.search) for other in others)
+    count = sum(len(case.split.search) for case in cases)
     beside = " and of nested networks" if config.nested else ""
     with stages.timed("features", f"features of {count} search architectures{beside}"):
-        left = reporter.screened(screen(benchmark, workshop, split, on_invalid, reporter.networks, split.search))
-        others = [other.sound(on_invalid, reporter.networks) for other in others]
-        cases = [Case(left.benchmark, workshop, left.split or split), *others]
+        cases = tuple(reporter.sound(case, on_invalid, case.split.search) for case in cases)
         problem = SearchProblem.of(cases, config, reporter.networks, jobs)
     try:
         with stages.timed("choice", "every single branch of the space, and the kind of formula that pays"):
             prepared = PreparedSearch.of(problem, config, reporter.should_stop)
     except Interrupted:
         state = SearchState.start(config)
-        return Found(config, state.hall, SearchResult(state, Stop.ASKED), left, 0, stages.seconds, complete=False)
+        return Found(config, state.hall, SearchResult(state, Stop.ASKED), cases, 0, stages.seconds, complete=False)
     if prepared.problem.coarse:
         reporter.stage("cross-validation prefers coarse formulas to fine ones: few levels, clear of each other")
     with stages.timed("search"):
         result = evolution(prepared) if evolution else _evolve(prepared, reporter)
     found, compared = result.hall.champions, result.state.evaluations
     if result.stop is Stop.ASKED:
-        return Found(config, result.hall, result, left, compared, stages.seconds, complete=False)
+        return Found(config, result.hall, result, cases, compared, stages.seconds, complete=False)
     reporter.early(found[: config.hall_size])
     with stages.timed("exact", f"exact scores on the search split, finalists: {len(found)}"):
         every: list[Case | Nested] = [*cases, *(nested_of(cases) if config.nested else [])]
         scores = np.hstack([each.exact_scores([f.proxy for f in found], reporter.networks) for each in every])
     hall = prepared.judged(found, scores)
-    return Found(config, hall, result, left, compared, stages.seconds, others=tuple(others))
+    return Found(config, hall, result, cases, compared, stages.seconds)
 
 
 def _evolve(prepared: PreparedSearch, reporter: Reporter) -> SearchResult:

@@ -4,7 +4,7 @@ labels beside it."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,11 +24,18 @@ __all__ = ["Case", "Nested", "nested_of"]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """The search sees the architectures of `split.search` (indices into the benchmark) and no others."""
+    """A benchmark in a search, which sees the architectures of `split.search` (indices) and no others; a search has a
+    list of them.
+
+    `place` is the name or path that a command reads the benchmark by; `whole` is the benchmark with the networks that
+    overflow, where such were left out.
+    """
 
     benchmark: Benchmark
     workshop: Workshop
     split: Split
+    place: str = ""
+    whole: Benchmark | None = None
 
     @property
     def seen(self) -> list[Architecture]:
@@ -40,10 +47,22 @@ class Case:
         known = number_table(self.seen).of(COUNTS) if objective in CONDITIONAL else None
         return RankTarget.create(self.benchmark.quality[list(self.split.search)], known)
 
-    def sound(self, on_invalid: str, progress: Progress | None = None) -> Case:
-        """Without networks of the search split that overflow, or Unsound (`screen`)."""
-        left = screen(self.benchmark, self.workshop, self.split, on_invalid, progress, self.split.search)
-        return Case(left.benchmark, self.workshop, left.split or self.split)
+    def sound(
+        self, on_invalid: str, progress: Progress | None = None, part: Sequence[int] | None = None
+    ) -> tuple[Case, str]:
+        """Without the networks that overflow, of those of `part` if it is given, and a sentence on what was dropped;
+        Unsound where nothing may be (`screen`)."""
+        left = screen(self.benchmark, self.workshop, self.split, on_invalid, progress, part)
+        case = replace(
+            self, benchmark=left.benchmark, split=left.split or self.split, whole=self.whole or self.benchmark
+        )
+        return case, left.report
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The ids that were left out, in the order of the benchmark."""
+        left = {a.id for a in self.benchmark.architectures}
+        return tuple(a.id for a in (self.whole or self.benchmark).architectures if a.id not in left)
 
     def exact_scores(self, proxies: Sequence[Proxy], progress: Progress | None = None) -> np.ndarray:
         """(P, n) on the architectures of the search split."""

@@ -18,7 +18,6 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
-from fitness.across import AcrossTarget
 from fitness.evaluation import Evaluation
 from fitness.ranking import row_by_row
 from gp.config import SearchConfig
@@ -38,10 +37,9 @@ def led_by_consensus(hall: HallOfFame, problem: SearchProblem, scores: np.ndarra
     over the benchmarks; `scores` (P, n) are those of its formulas."""
     if len(hall.champions) < 2:
         return hall
-    target, signs = problem.target, np.array([[champion.sign] for champion in hall.champions])
-    parts = target.slices if isinstance(target, AcrossTarget) else (slice(None),)
+    signs = np.array([[champion.sign] for champion in hall.champions])
     near = np.zeros(len(signs))
-    for own in parts:
+    for own in problem.target.slices:
         ranks = stats.rankdata(signs * scores[:, own], axis=-1)
         varies = np.ptp(ranks, axis=-1) > 0
         if varies.any() and np.ptp(ranks.mean(0)) > 0:
@@ -78,7 +76,7 @@ def _folds(problem: SearchProblem, config: SearchConfig) -> list[np.ndarray]:
     order = list(range(problem.table.count))
     random.Random(f"folds:{config.seed}").shuffle(order)
     chosen: list[list[int]] = [order[fold :: config.folds] for fold in range(config.folds)]
-    if isinstance(problem.target, AcrossTarget) and len(problem.target.parts) > 1:
+    if len(problem.target.slices) > 1:
         chosen += [list(range(own.start, own.stop)) for own in problem.target.slices]
     return [np.isin(np.arange(len(order)), places) for places in chosen]
 
@@ -106,8 +104,7 @@ def _worth(found: Sequence[Evaluation], problem: SearchProblem, left_out: np.nda
         return -1.0
     scores = problem.scores([e.proxy for e in found]) * [[e.sign] for e in found]
     target = problem.target
-    parts = target.slices if isinstance(target, AcrossTarget) else (slice(None),)
-    asked = [own for own in parts if left_out[own].any()]
+    asked = [own for own in target.slices if left_out[own].any()]
     return float(np.mean([_agreement(row[own], target.values[own], left_out[own]) for row in scores for own in asked]))
 
 

@@ -1,23 +1,22 @@
-"""The entries of a hall of fame: formulas with their figures, the benchmark, the split, baselines and the ending; and
-how each is read back from plain data, with the error of the file that it comes from."""
+"""The entries of a hall of fame: formulas, figures, baselines and the ending; and how each is read back from plain
+data, with the error of the file that it comes from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fitness.evaluation import Evaluation
 from primitives.grammar import read_proxy
 from primitives.proxy import Proxy
-from storage.datum import Datum
+from storage.datum import Datum, is_number
 
 __all__ = [
-    "Baseline", "BenchmarkRef", "Ending", "Figures", "HallCase", "HallProxy", "SplitIds", "proxy_to_dict",
-    "read_baseline", "read_benchmark", "read_case", "read_ending", "read_entry", "read_ids", "read_split",
+    "Baseline", "Ending", "Figures", "HallProxy", "Measured", "averaged", "proxy_to_dict", "read_baselines",
+    "read_ending", "read_figures", "read_formula", "read_measured",
 ]  # fmt: skip
 
-_MAX_IDS = 100_000
 _MAX_BASELINES = 1000
 
 Figures = Mapping[str, Any]
@@ -25,33 +24,60 @@ Figures = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class BenchmarkRef:
-    """Which benchmark the search saw: its name, the digest of its content, its metric and direction."""
+class Measured:
+    """How a formula did on one benchmark, None where nothing was measured; `fidelity` compares sketch and exact
+    scores."""
 
-    name: str
-    digest: str
-    metric: str
-    higher_is_better: bool
+    search: Figures | None = None
+    holdout: Figures | None = None
+    all: Figures | None = None
+    fidelity: float | Figures | None = None
 
 
-@dataclass(frozen=True)
-class SplitIds:
-    """The ids of the architectures that evolution saw, and of all others; they share none."""
+def averaged(found: Sequence[Measured]) -> Measured:
+    """The mean over benchmarks, of which every one counts alike; of one benchmark, its own figures."""
+    if len(found) == 1:
+        return found[0]
+    parts = {part: _mean([getattr(each, part) for each in found]) for part in ("search", "holdout", "all")}
+    close = [each.fidelity for each in found]
+    known = all(is_number(each) for each in close) and bool(close)
+    return Measured(**parts, fidelity=_rounded_mean(close) if known else None)
 
-    search: tuple[str, ...]
-    holdout: tuple[str, ...]
+
+def _mean(parts: Sequence[Figures | None]) -> Figures | None:
+    """Counts are added up, correlations averaged; an interval of a mean is not known."""
+    figures = [part for part in parts if part is not None]
+    if not figures or len(figures) < len(parts):
+        return None
+    found: dict[str, Any] = {}
+    for name in figures[0]:
+        values = [part.get(name) for part in figures]
+        if name in ("n", "invalid") and all(is_number(value) for value in values):
+            found[name] = sum(values)
+        elif name in ("spearman", "kendall", "kendall_a"):
+            found[name] = _rounded_mean(values) if all(is_number(value) for value in values) else None
+    return found
+
+
+def _rounded_mean(values: Sequence[Any]) -> float:
+    return round(sum(values) / len(values), 6)
 
 
 @dataclass(frozen=True)
 class HallProxy:
-    """One formula and what its search says of it, fitness by exact scores on the search split; and what was measured
-    afterwards, None where nothing was; `fidelity` compares sketch and exact scores."""
+    """One formula and what its search says of it, fitness by exact scores on the search splits; and what was measured
+    afterwards, in the mean over the cases."""
 
     formula: Evaluation
     search: Figures | None = None
     holdout: Figures | None = None
     all: Figures | None = None
     fidelity: float | Figures | None = None
+
+    @classmethod
+    def of(cls, formula: Evaluation, found: Sequence[Measured]) -> HallProxy:
+        """A formula with its figures on each case."""
+        return cls(formula, **vars(averaged(found)))
 
     @property
     def proxy(self) -> Proxy:
@@ -75,30 +101,6 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class HallCase:
-    """A further benchmark of a search on several: what the search saw of it, and how the formulas did there, `figures`
-    in their order, each {"search", "holdout", "all"}."""
-
-    space: str
-    build: str | None
-    benchmark: BenchmarkRef
-    split: SplitIds
-    feature_key: str
-    figures: tuple[Mapping[str, Figures | None], ...]
-    baselines: tuple[Baseline, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        plain = {name: value for name, value in vars(self).items() if name in ("space", "build", "feature_key")}
-        return plain | {
-            "benchmark": dict(vars(self.benchmark)),
-            "split": {"search": list(self.split.search), "holdout": list(self.split.holdout)},
-            "figures": [dict(figures) for figures in self.figures],
-            "baselines": [dict(vars(baseline)) for baseline in self.baselines],
-        }
-
-
-@dataclass(frozen=True)
 class Ending:
     """Why the search ended, and after how many iterations; `early` if fewer than it was asked for."""
 
@@ -110,30 +112,6 @@ class Ending:
 _PROXY_FIELDS = (
     "text", "genotype", "complexity", "sign", "fitness", "found_at", "search", "holdout", "all", "fidelity",
 )  # fmt: skip
-
-
-def read_benchmark(item: Datum) -> BenchmarkRef:
-    """Which benchmark, as a file says."""
-    item.only("name", "digest", "metric", "higher_is_better")
-    name, digest, metric = (item[key].text() for key in ("name", "digest", "metric"))
-    return BenchmarkRef(name, digest, metric, item["higher_is_better"].flag())
-
-
-def read_split(item: Datum) -> SplitIds:
-    """The ids of the search split and of all others, none of them in both."""
-    item.only("search", "holdout")
-    search, holdout = read_ids(item["search"]), read_ids(item["holdout"])
-    for name in ("search", "holdout"):
-        if not item[name].value:
-            raise item[name].refuse("the ids of the architectures; restore the file, or run evolve again")
-    if len({*search, *holdout}) < len(search) + len(holdout):
-        raise item.refuse("each architecture once, either in search or in holdout")
-    return SplitIds(search, holdout)
-
-
-def read_ids(item: Datum) -> tuple[str, ...]:
-    """Ids of architectures."""
-    return tuple(entry.text() for entry in item.items(_MAX_IDS))
 
 
 def read_ending(item: Datum) -> Ending:
@@ -156,48 +134,44 @@ def proxy_to_dict(entry: HallProxy) -> dict[str, Any]:
     } | figures
 
 
-def read_entry(item: Datum) -> HallProxy:
-    """What `proxy_to_dict` wrote."""
+def read_formula(item: Datum) -> Evaluation:
+    """The formula of an entry that `proxy_to_dict` wrote."""
     item.only(*_PROXY_FIELDS)
     proxy = read_proxy(item["text"])
     if item["genotype"].value != proxy.to_genotype():
         raise item["genotype"].refuse(f"that of the text, {proxy}")
     item["complexity"].integer()  # like the genotype, for readers without this code
     sign, fitness, found_at = item["sign"].sign(), item["fitness"].number(), item["found_at"].integer()
-    return HallProxy(
-        Evaluation(proxy, fitness, sign, found_at=found_at),
-        **_measured(item),
-        fidelity=item["fidelity"].figure(),
-    )
+    return Evaluation(proxy, fitness, sign, found_at=found_at)
 
 
-def read_baseline(item: Datum) -> Baseline:
-    """A baseline, as a file says."""
+def read_baselines(item: Datum) -> tuple[Baseline, ...]:
+    """A list of baselines, as a file says."""
+    return tuple(_read_baseline(entry) for entry in item.items(_MAX_BASELINES))
+
+
+def _read_baseline(item: Datum) -> Baseline:
     item.only("name", "search", "holdout", "all")
-    return Baseline(item["name"].text(), **_measured(item))
+    return Baseline(item["name"].text(), **_parts(item))
 
 
-def read_case(item: Datum, formulas: int) -> HallCase:
-    """What `HallCase.to_dict` wrote, with figures for that many formulas."""
-    item.only("space", "build", "benchmark", "split", "feature_key", "figures", "baselines")
-    figures = []
-    for one in item["figures"].items(formulas):
-        one.only("search", "holdout", "all")
-        figures.append(_measured(one))
-    if len(figures) != formulas:
-        raise item["figures"].refuse(f"{formulas} entries, one for each formula")
-    return HallCase(
-        item["space"].text(),
-        item["build"].optional_text(),
-        read_benchmark(item["benchmark"]),
-        read_split(item["split"]),
-        item["feature_key"].text(),
-        tuple(figures),
-        tuple(read_baseline(entry) for entry in item["baselines"].items(_MAX_BASELINES)),
-    )
+def read_figures(item: Datum, formulas: int) -> tuple[Measured, ...]:
+    """The figures of that many formulas on one case."""
+    found = []
+    for one in item.items(formulas):
+        one.only("search", "holdout", "all", "fidelity")
+        found.append(read_measured(one))
+    if len(found) != formulas:
+        raise item.refuse(f"{formulas} entries, one for each formula")
+    return tuple(found)
 
 
-def _measured(item: Datum) -> dict[str, Figures | None]:
+def read_measured(item: Datum) -> Measured:
+    """The figures of a formula; those of a further case in a file of schema 1 have no fidelity."""
+    return Measured(**_parts(item), fidelity=item["fidelity"].figure() if "fidelity" in item.mapping() else None)
+
+
+def _parts(item: Datum) -> dict[str, Figures | None]:
     return {part: _figures(item[part]) for part in ("search", "holdout", "all")}
 
 

@@ -8,13 +8,13 @@ from types import EllipsisType
 
 import numpy as np
 
-from fitness.across import AcrossTarget
+from fitness.across import AcrossTarget, Target
 from fitness.evaluation import Evaluation, Split
 from fitness.features.soundness import overflowing
 from fitness.features.workshop import Progress, Workshop
 from fitness.growth import GrowthTarget
 from fitness.objectives import LIKE_RHO, agreement, evaluate_scores
-from fitness.ranking import RankTarget, narrowest, rarest
+from fitness.ranking import narrowest, rarest
 from fitness.tables.branches import BranchTable
 from fitness.tables.probes import Probes, first_broken
 from fitness.tables.table_file import branch_table, sketches
@@ -46,7 +46,7 @@ class SearchProblem:
     """
 
     table: BranchTable
-    target: RankTarget | AcrossTarget
+    target: Target
     objective: str = "both"
     predict: Predict | None = None
     jobs: int = 1
@@ -69,17 +69,14 @@ class SearchProblem:
         cls, cases: Sequence[Case], config: SearchConfig, progress: Progress | None = None, jobs: int = 1
     ) -> SearchProblem:
         """The problem of ranking the architectures of one case, or those of each of several by the same formula."""
-        (first, *others), nested = cases, nested_of(cases) if config.nested else []
+        nested = nested_of(cases) if config.nested else []
         every: list[Case | Nested] = [*cases, *nested]
         seen = [a for each in every for a in each.seen]
-        target: RankTarget | AcrossTarget = first.target(config.objective)
-        if others or nested:
-            table = BranchTable([s for each in every for s in sketches(each.seen, each.workshop, progress)])
-            target = AcrossTarget(tuple(case.target(config.objective) for case in cases), config.across)
-            if families := [family for each in nested for family in each.families]:
-                target = replace(target, growth=GrowthTarget.create(families, target.slices[-1].stop))
+        target = _target(cases, nested, config)
+        if len(every) == 1:
+            table = branch_table(seen, cases[0].workshop, progress)  # which may lie on the disk
         else:
-            table = branch_table(seen, first.workshop, progress)
+            table = BranchTable([s for each in every for s in sketches(each.seen, each.workshop, progress)])
         predict = None
         if config.pps:
             predict = first_broken([_probes(case.seen, case.workshop, progress, config.retest) for case in cases])
@@ -113,8 +110,8 @@ class SearchProblem:
         with np.errstate(invalid="ignore"):
             usable = np.isfinite(scores).all(-1) & (scores.max(-1) > scores.min(-1))
         if self.coarse:
-            parts = self.target.slices if isinstance(self.target, AcrossTarget) else (slice(None),)
-            usable[usable] = np.all([is_coarse(scores[usable][:, own], self.coarse) for own in parts], axis=0)
+            parts = [is_coarse(scores[usable][:, own], self.coarse) for own in self.target.slices]
+            usable[usable] = np.all(parts, axis=0)
         return usable
 
     def agreement(self, scores: np.ndarray) -> np.ndarray:
@@ -127,12 +124,23 @@ class SearchProblem:
 
     def only(self, places: np.ndarray) -> SearchProblem:
         """The problem as if there were no other architectures, and no probes."""
-        places = self.target.enough(places) if isinstance(self.target, AcrossTarget) else places
+        places = self.target.enough(places)
         return replace(self, target=self.target.only(places), predict=None, places=places)
 
     def of_kind(self, coarse: bool, config: SearchConfig) -> SearchProblem:
         """The problem of finding coarse formulas, or any."""
         return replace(self, coarse=config.coarse if coarse else 0.0)
+
+
+def _target(cases: Sequence[Case], nested: Sequence[Nested], config: SearchConfig) -> Target:
+    """The labels of the cases, joined where there are several, with the growth that nested networks ask for."""
+    parts = tuple(case.target(config.objective) for case in cases)
+    if len(parts) == 1 and not nested:
+        return parts[0]
+    target = AcrossTarget(parts, config.across)
+    families = [family for each in nested for family in each.families]
+    growth = GrowthTarget.create(families, target.slices[-1].stop) if families else None
+    return replace(target, growth=growth)
 
 
 def is_coarse(scores: np.ndarray, share: float) -> np.ndarray:

@@ -17,7 +17,6 @@ from scipy.stats import rankdata
 from fitness.evaluation import Split
 from fitness.features.workshop import Progress, Workshop
 from fitness.ranking import kendall, spearman
-from fitness.replay import recorded_split
 from gp.hall_file import HallDocument
 from models.benchmarks.benchmark import Benchmark
 from report.style import SERIES, blank, legend_below, style
@@ -27,8 +26,8 @@ __all__ = ["Landscape", "draw_hall", "landscape_of"]
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
-    """A formula's signed scores (N,) on a benchmark, nan where there are none; `split` is None for a benchmark that it
-    was not evolved on. `generations` are the lines of generations.jsonl, if they are at hand."""
+    """A formula's signed scores (N,) on a benchmark, nan where there are none; `split` is None for a benchmark of
+    which its search saw nothing. `generations` are the lines of generations.jsonl, if they are at hand."""
 
     text: str
     sign: int
@@ -41,13 +40,11 @@ class Landscape:
 def landscape_of(
     hall: HallDocument, benchmark: Benchmark, workshop: Workshop, journal: Path, progress: Progress | None = None
 ) -> Landscape:
-    """Score the champion exactly on its own benchmark, with the fitness curve of `journal`, or on another benchmark."""
+    """Score the champion exactly on a benchmark of its own, with the fitness curve of `journal`, or on another one."""
     champion = hall.proxies[0]
     scores = champion.sign * workshop.exact_scores([champion.proxy], benchmark.architectures, progress)[0]
-    if hall.benchmark.digest != benchmark.digest:
-        return Landscape(champion.proxy.text, champion.sign, scores, benchmark)
-    split = recorded_split(hall.split.search, hall.split.holdout, benchmark)
-    return Landscape(champion.proxy.text, champion.sign, scores, benchmark, split, _generations(journal))
+    generations = _generations(journal) if hall.case_of(benchmark) else ()
+    return Landscape(champion.proxy.text, champion.sign, scores, benchmark, hall.seen.parted(benchmark), generations)
 
 
 def _generations(path: Path) -> list[dict[str, Any]]:

@@ -135,12 +135,19 @@ def hall(tiny_benchmark: Path, other_benchmark: Path, tmp_path_factory: pytest.T
 
 def test_a_hall_of_several_benchmarks_has_figures_on_each_and_one_sign(hall: Path) -> None:
     document = load_hall(hall)
-    (case,) = document.others
-    assert (document.space, case.space) == ("gpt2", "flexibert") and len(case.figures) == len(document.proxies)
-    assert len(case.split.search) == 10 and len(case.split.holdout) == 10
-    for entry, figures in zip(document.proxies, case.figures, strict=True):
-        both = [(f["search"]["spearman"] + f["search"]["kendall"]) / 2 for f in (vars(entry), figures)]
-        assert entry.formula.fitness == pytest.approx(np.mean(both), abs=2e-6)
+    first, second = document.cases
+    assert (first.space, second.space) == ("gpt2", "flexibert")
+    assert len(second.split.search) == 10 and len(second.split.holdout) == 10
+    for case in document.cases:
+        assert len(case.figures) == len(document.proxies) and case.rivals and case.baselines
+    for place, entry in enumerate(document.proxies):
+        both = [case.figures[place] for case in document.cases]
+        found = [(f.search["spearman"] + f.search["kendall"]) / 2 for f in both if f.search]
+        assert entry.formula.fitness == pytest.approx(np.mean(found), abs=2e-6) and len(found) == 2
+        assert entry.holdout == {
+            "n": sum(f.holdout["n"] for f in both), "invalid": 0,
+            **{name: round(sum(f.holdout[name] for f in both) / 2, 6) for name in ("spearman", "kendall", "kendall_a")},
+        }  # fmt: skip
 
 
 def test_the_same_seed_gives_the_same_bytes_and_a_resumed_run_too(
@@ -159,8 +166,9 @@ def test_replay_knows_the_split_of_either_benchmark(hall: Path, other_benchmark:
     bank = hall.parent.parent / "bank"
     done = zcp("replay", hall, "--benchmark", other_benchmark, "--bank", bank, "--devices", "cpu", "--format", "json")
     assert done.returncode == 0, done.stderr
-    champion, (case,) = json.loads(done.stdout)["proxies"][0], load_hall(hall).others
-    assert champion["holdout"]["kendall"] == case.figures[0]["holdout"]["kendall"]
+    replayed, case = json.loads(done.stdout), load_hall(hall).cases[1]
+    assert replayed["proxies"][0]["holdout"] == case.figures[0].holdout and not replayed["transfer"]
+    assert replayed["split"] == {"search": list(case.split.search), "holdout": list(case.split.holdout)}
 
 
 @pytest.mark.parametrize(
@@ -183,6 +191,6 @@ def test_a_mistake_with_several_benchmarks_is_one_line(
 
 def test_a_damaged_case_is_refused_with_the_place(hall: Path) -> None:
     data = json.loads(hall.read_text())
-    data["others"][0]["figures"].pop()
-    with pytest.raises(BadHall, match=r"others\[0\]: figures: got .*, wanted 10 entries|one for each formula"):
+    data["cases"][1]["figures"].pop()
+    with pytest.raises(BadHall, match=r"cases\[1\]: figures: got .*, wanted 10 entries|one for each formula"):
         HallDocument.from_dict({key: value for key, value in data.items() if key != "digest"})

@@ -15,7 +15,7 @@ from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
 from fitness.features.visit import SketchTaker, Visit, Visited, visit
 from fitness.features.workshop import Workshop
-from gp.runs.settings import BadRun, RunSettings
+from gp.runs.settings import BadRun, RunCase, RunSettings
 from models.architecture import Architecture
 from models.tokens import TokenBatch
 from primitives.grammar import parse
@@ -87,14 +87,17 @@ def test_a_network_that_a_device_cannot_hold_is_one_line(
 def test_a_run_goes_on_with_the_kind_of_device_that_it_began_with(tmp_path: Path, batch: TokenBatch) -> None:
     from types import SimpleNamespace
 
+    from fitness.evaluation import Split
+    from gp.case import Case
     from gp.config import SearchConfig
 
-    begun = RunSettings("b", "loss", "d", SearchConfig(), batch.digest, device="cuda")
-    benchmark = SimpleNamespace(digest="d", name="b")
+    asked = RunCase("b", "loss", "d", batch.digest)
+    begun = RunSettings((asked,), SearchConfig(), device="cuda")
     workshop = Workshop(FeatureBank(tmp_path, FeatureKey.create("gpt2", batch.digest)), batch)
+    case = Case(SimpleNamespace(digest="d", name="b"), workshop, Split((), ()))  # type: ignore[arg-type]
     with pytest.raises(BadRun, match="devices: got cpu, wanted cuda, with which the run began"):
-        begun.check(benchmark, workshop)  # type: ignore[arg-type]
+        begun.check(case, asked)
     assert RunSettings.from_dict(begun.to_dict()) == begun
-    plain = RunSettings("b", "loss", "d", SearchConfig(), batch.digest)
+    plain = RunSettings((asked,), SearchConfig())
     assert "device" not in plain.to_dict() and RunSettings.from_dict(plain.to_dict()) == plain
-    plain.check(benchmark, workshop)  # type: ignore[arg-type]
+    plain.check(case, asked)

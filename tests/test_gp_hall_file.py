@@ -8,12 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitness.evaluation import Evaluation
+from gp.hall_entries import averaged
 from gp.hall_file import (
     BadHall,
     Baseline,
     BenchmarkRef,
+    HallCase,
     HallDocument,
     HallProxy,
+    Measured,
     SplitIds,
     load_hall,
     save_hall,
@@ -22,23 +25,30 @@ from primitives.grammar import parse
 
 FIGURES = {"n": 3, "spearman": 0.9, "kendall": None, "ci95_spearman": [0.8, 0.95]}
 PUBLISHED = parse("mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]")
-DOCUMENT = HallDocument(
+MEASURED = (Measured(FIGURES, FIGURES, FIGURES, 0.99), Measured(), Measured(fidelity={"spearman": 0.99}))
+FORMULAS = (
+    Evaluation(PUBLISHED, 0.97, -1, found_at=12),
+    Evaluation(parse("product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )"), 0.9, 1, found_at=700),
+    Evaluation(parse("mean[ exp(abs(J)) ]"), 0.8, 1, found_at=3),
+)
+CASE = HallCase(
+    place="gpt2-wt103",
     space="gpt2",
     build=None,
     benchmark=BenchmarkRef("gpt2-wt103", "ab" * 32, "valid perplexity", False),
     split=SplitIds(("a", "b", "c"), ("d", "e")),
-    seed=42,
     feature_key="cd" * 32,
-    config={"search": {"population": 80}, "corpus": None},
-    proxies=(
-        HallProxy(Evaluation(PUBLISHED, 0.97, -1, found_at=12), FIGURES, FIGURES, FIGURES, 0.99),
-        HallProxy(Evaluation(parse("product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )"), 0.9, 1, found_at=700)),
-        HallProxy(Evaluation(parse("mean[ exp(abs(J)) ]"), 0.8, 1, found_at=3), fidelity={"spearman": 0.99}),
-    ),
+    figures=MEASURED,
     baselines=(Baseline("#params", FIGURES, FIGURES, FIGURES), Baseline("depth")),
+)
+DOCUMENT = HallDocument(
+    seed=42,
+    config={"search": {"population": 80}, "corpus": None},
+    cases=(CASE,),
+    proxies=tuple(HallProxy.of(formula, [found]) for formula, found in zip(FORMULAS, MEASURED, strict=True)),
     evaluations=1080,
     rejections={"twin": 3, "seen": 1},
-)  # fmt: skip
+)
 DATA = json.loads(json.dumps(DOCUMENT.to_dict()))
 
 
@@ -96,26 +106,66 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path):
 @pytest.mark.parametrize("path", [("spearman",), ("ci95_spearman", 1)])
 def test_a_statistic_that_is_no_finite_number_is_refused(path, value):
     with pytest.raises(BadHall, match=r"wanted (a finite number|a number)"):
-        HallDocument.from_dict(changed(("proxies", 0, "search", *path), value))
+        HallDocument.from_dict(changed(("cases", 0, "figures", 0, "search", *path), value))
 
 
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
-        (("schema",), 2, "schema: got 2, wanted 1"),
-        (("schema",), "1", "schema: got '1', wanted 1"),
-        (("schema",), True, "schema: got True, wanted 1"),
-        (("space",), "gpt2\x1b[2J", "printable"),
-        (("space",), "\ud800", "printable"),
-        (("build",), 3, "build: got 3"),
-        (("benchmark",), [], "benchmark: got a list, wanted an object"),
-        (("benchmark", "higher_is_better"), "no", "wanted true or false"),
-        (("benchmark", "mood"), "good", "got the field 'mood'"),
-        (("split", "search"), ["a", "d"], "each architecture once"),
-        (("split", "search"), ["a", "a"], "each architecture once"),
-        (("split", "search", 1), 7, "search[1]: got 7"),
-        (("split", "search"), [], "search: got a list, wanted the ids of the architectures; restore the file"),
-        (("split", "holdout"), [], "holdout: got a list, wanted the ids of the architectures; restore the file"),
+        (("schema",), 3, "schema: got 3, wanted 1 or 2"),
+        (("schema",), "1", "schema: got '1', wanted 1 or 2"),
+        (("schema",), True, "schema: got True, wanted 1 or 2"),
+        (
+            (
+                "cases",
+                0,
+                "space",
+            ),
+            "gpt2\x1b[2J",
+            "printable",
+        ),
+        (
+            (
+                "cases",
+                0,
+                "space",
+            ),
+            "\ud800",
+            "printable",
+        ),
+        (
+            (
+                "cases",
+                0,
+                "build",
+            ),
+            3,
+            "build: got 3",
+        ),
+        (
+            (
+                "cases",
+                0,
+                "benchmark",
+            ),
+            [],
+            "benchmark: got a list, wanted an object",
+        ),
+        (("cases", 0, "benchmark", "higher_is_better"), "no", "wanted true or false"),
+        (("cases", 0, "benchmark", "mood"), "good", "got the field 'mood'"),
+        (("cases", 0, "split", "search"), ["a", "d"], "each architecture once"),
+        (("cases", 0, "split", "search"), ["a", "a"], "each architecture once"),
+        (("cases", 0, "split", "search", 1), 7, "search[1]: got 7"),
+        (
+            ("cases", 0, "split", "search"),
+            [],
+            "search: got a list, wanted the ids of the architectures; restore the file",
+        ),
+        (
+            ("cases", 0, "split", "holdout"),
+            [],
+            "holdout: got a list, wanted the ids of the architectures; restore the file",
+        ),
         (("seed",), 4.5, "seed: got 4.5"),
         (("config",), None, "config: got None, wanted an object"),
         (("proxies",), [], "got no formula, wanted at least one"),
@@ -143,7 +193,7 @@ def test_a_statistic_that_is_no_finite_number_is_refused(path, value):
         (("proxies", 1, "found_at"), -1, "found_at: got -1"),
         (("proxies", 1, "weights"), [], "got the field 'weights'"),
         (("proxies", 1), "mean[ W ]", "proxies[1]: got 'mean[ W ]', wanted an object"),
-        (("baselines", 0, "name"), None, "name: got None"),
+        (("cases", 0, "baselines", 0, "name"), None, "name: got None"),
         (("counts", "evaluations"), "all", "evaluations: got 'all'"),
         (("counts", "rejections", "twin"), 0.5, "twin: got 0.5"),
         (("counts", "cost"), 1, "got the field 'cost'"),
@@ -247,9 +297,77 @@ def test_any_part_replaced_by_anything_is_refused_in_one_line_or_harmless(value,
 
 def test_rivals_are_kept_and_an_older_file_has_none(tmp_path) -> None:
     data = DOCUMENT.to_dict()
-    assert "rivals" not in data and HallDocument.from_dict(data).rivals == ()
-    fitted = dataclasses.replace(DOCUMENT, rivals=(Baseline("Gaussian process", FIGURES, FIGURES, FIGURES),))
-    save_hall(tmp_path / "hall.json", fitted)
-    assert load_hall(tmp_path / "hall.json").rivals == fitted.rivals
+    assert "rivals" not in data["cases"][0] and HallDocument.from_dict(data).cases[0].rivals == ()
+    rivals = (Baseline("Gaussian process", FIGURES, FIGURES, FIGURES),)
+    save_hall(tmp_path / "hall.json", dataclasses.replace(DOCUMENT, cases=(dataclasses.replace(CASE, rivals=rivals),)))
+    assert load_hall(tmp_path / "hall.json").cases[0].rivals == rivals
     with pytest.raises(BadHall, match=r"rivals\[0\]: name is missing"):
-        HallDocument.from_dict({**data, "rivals": [{}]})
+        HallDocument.from_dict(changed(("cases", 0, "rivals"), [{}]))
+
+
+OTHER = dataclasses.replace(
+    CASE, place="/somewhere/b.jsonl", space="llama", build="as_trained",
+    benchmark=BenchmarkRef("b", "ef" * 32, "loss", True), split=SplitIds(("a",), ("x", "y")), baselines=(),
+    figures=tuple(dataclasses.replace(found, fidelity=None) for found in MEASURED),
+)  # fmt: skip
+
+
+def as_first(document: HallDocument) -> dict:
+    """A document as schema 1 wrote it: the first case in fields of its own, the rest in `others`."""
+    data = json.loads(json.dumps(document.to_dict()))
+    first, *rest = data.pop("cases")
+    for entry, figures in zip(data["proxies"], first.pop("figures"), strict=True):
+        entry |= figures
+    for case in rest:
+        case["figures"] = [{part: found[part] for part in ("search", "holdout", "all")} for found in case["figures"]]
+    config = data["config"] | {"benchmark": first.pop("place"), "metric": "loss", "benchmark_digest": "ab"}
+    others = [{"benchmark": case.pop("place"), "metric": "loss", "digest": "d", "tokens": "t"} for case in rest]
+    config |= {"others": others} if rest else {}
+    return {**data, **first, "schema": 1, "config": config} | ({"others": rest} if rest else {})
+
+
+@pytest.mark.parametrize("cases", [(CASE,), (CASE, OTHER), (CASE, OTHER, OTHER)], ids=len)
+def test_schema_1_reads_as_schema_2(tmp_path, cases) -> None:
+    means = [HallProxy.of(f, [case.figures[i] for case in cases]) for i, f in enumerate(FORMULAS)]
+    document = dataclasses.replace(DOCUMENT, cases=cases, proxies=tuple(means))
+    found = load_hall(write(tmp_path, as_first(document)))
+    assert found == document and [case.place for case in found.cases] == [case.place for case in cases]
+    save_hall(tmp_path / "second.json", found)
+    save_hall(tmp_path / "written.json", document)
+    assert (tmp_path / "second.json").read_bytes() == (tmp_path / "written.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        (("split", "search"), ["a", "d"], "split: got an object, wanted each architecture once"),
+        (("cases",), [], "got the field 'cases'"),
+        (("others", 0, "figures"), [], "others[0]: figures: got a list, wanted 3 entries"),
+        (("others", 0, "rivals"), [], "others[0]: got the field 'rivals'"),
+        (("others",), {}, "others: got an object, wanted a list"),
+        (("proxies", 0, "search", "spearman"), "1", "search: spearman: got '1'"),
+    ],
+)
+def test_a_bad_part_of_schema_1_is_refused_with_its_place(tmp_path, path, value, reason) -> None:
+    data = place = as_first(dataclasses.replace(DOCUMENT, cases=(CASE, OTHER)))
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    assert reason in refusal(write(tmp_path, data))
+
+
+def test_the_figures_of_a_formula_are_the_mean_of_its_cases() -> None:
+    one, two = {"n": 3, "spearman": 0.9, "kendall": 0.5}, {"n": 5, "spearman": 0.4, "kendall": None}
+    found = averaged([Measured(one, one, None, 0.9), Measured(two, one, one, 0.8)])
+    assert found == Measured({"n": 8, "spearman": 0.65, "kendall": None}, {"n": 6, "spearman": 0.9, "kendall": 0.5},
+                             None, 0.85)  # fmt: skip
+    assert averaged([Measured(FIGURES)]) == Measured(FIGURES)
+
+
+@pytest.mark.parametrize("part", ["search", "holdout", "all", "fidelity"])
+def test_figures_that_are_not_the_mean_of_the_cases_are_refused(tmp_path, part) -> None:
+    assert "wanted figures that are the mean" in refusal(write(tmp_path, changed(("proxies", 0, part), None)))
+
+
+def test_a_hall_without_a_case_is_refused(tmp_path) -> None:
+    assert "cases: got a list, wanted at least one benchmark" in refusal(write(tmp_path, changed(("cases",), [])))

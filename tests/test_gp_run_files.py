@@ -12,12 +12,12 @@ from landscape import evaluate, short, sweep
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
 from gp.evolution.state import BadState
 from gp.runs.files import RunFiles
-from gp.runs.settings import BadRun, RunSettings
+from gp.runs.settings import BadRun, RunCase, RunSettings
 from storage.files import BadFile, dump_json, sealed
 
 
 def settings(**search: object) -> RunSettings:
-    return RunSettings("b", "loss", "d" * 64, short(**{"population": 12, **search}), "e" * 64)
+    return RunSettings((RunCase("b", "loss", "d" * 64, "e" * 64),), short(**{"population": 12, **search}))
 
 
 def go_on(files: RunFiles, until: int) -> SearchResult:

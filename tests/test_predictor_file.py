@@ -24,7 +24,7 @@ from fitness.predictors.predictor_file import (
     save_predictor,
 )
 from fitness.predictors.suggestion import drawn
-from gp.hall_file import BenchmarkRef, HallDocument, HallProxy, SplitIds, save_hall
+from gp.hall_file import BenchmarkRef, HallCase, HallDocument, HallProxy, Measured, SplitIds, save_hall
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
 from primitives.grammar import parse
@@ -145,9 +145,9 @@ def hall(benchmark: Benchmark, tiny_benchmark: Path, tmp_path_factory: pytest.Te
     ids = SplitIds(*(tuple(benchmark.architectures[i].id for i in part) for part in (split.search, split.holdout)))
     path = tmp_path_factory.mktemp("hall") / "hall.json"
     known = BenchmarkRef("tiny", benchmark.digest, "loss", False)
-    config = {"benchmark": str(tiny_benchmark), "batch": 2, "seq_len": 24}
+    case = HallCase(str(tiny_benchmark), "gpt2", None, known, ids, "key", (Measured(),) * len(TEXTS))
     proxies = tuple(HallProxy(Evaluation(parse(text), 0.9, 1)) for text in TEXTS)
-    save_hall(path, HallDocument("gpt2", None, known, ids, 0, "key", config, proxies))
+    save_hall(path, HallDocument(0, {"batch": 2, "seq_len": 24}, (case,), proxies))
     return path
 
 
@@ -177,7 +177,7 @@ def test_fit_writes_what_replay_reads(hall: Path, tmp_path: Path, capsys: pytest
     code, shown, said = run(capsys, "replay", "--predictor", out, "--format", "json", *where)
     assert code == 0 and json.loads(shown)["proxies"] == [] and json.loads(shown)["predictor"]["kind"] == "numbers"
     code, _, said = run(capsys, "fit", hall, "--benchmark", "gpt2-mini")
-    assert code == 2 and "its labels are those of tiny; give that with --benchmark" in said
+    assert code == 2 and "its labels are those of tiny; give one of these with --benchmark" in said
     code, shown, said = run(capsys, "replay", "--predictor", out, "--benchmark", "gpt2-mini", "--proxy", "mean[ W ]")
     assert code == 2 and shown == ""
 

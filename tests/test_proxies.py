@@ -31,14 +31,14 @@ def test_every_benchmark_has_its_champions_and_all_together_have_some() -> None:
 def test_champions_load_with_their_record(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = load_hall(path)
     assert document.ending is not None and not document.ending.early
-    assert document.benchmark.name == path.stem or path == UNIVERSAL
-    most = 80 if path == UNIVERSAL else 50
-    assert len(document.split.search) <= most and len(document.split.holdout) > 50
-    assert (
-        document.baselines and document.evaluations > 5_000
-    )  # all branches of the space; millions where they are joined
+    names = [case.benchmark.name for case in document.cases]
+    assert names == [path.stem] or (path == UNIVERSAL and len(names) == 6)
+    for case in document.cases:
+        assert len(case.split.search) <= (80 if path == UNIVERSAL else 50) and len(case.split.holdout) > 16
+        assert case.baselines and case.place == case.benchmark.name and len(case.figures) == len(document.proxies)
+    assert document.evaluations > 5_000  # all branches of the space; millions where they are joined
     for record in document.proxies:
-        assert violation(record.proxy) is None and record.holdout is not None and record.fidelity is not None
+        assert violation(record.proxy) is None and record.holdout is not None
     assert cli.main(["show", str(path)]) == 0
     assert document.proxies[0].proxy.text in " ".join(capsys.readouterr().out.split())
 
@@ -46,16 +46,15 @@ def test_champions_load_with_their_record(path: Path, capsys: pytest.CaptureFixt
 def embedded() -> list[str]:
     """The benchmarks of the universal formula that every checkout has."""
     document = load_hall(UNIVERSAL)
-    names = [document.benchmark.name, *(case.benchmark.name for case in document.others)]
+    names = [case.benchmark.name for case in document.cases]
     return [name for name in names if ORIGINS[name].embedded]
 
 
 def few_scores(name: str, bank: Path) -> dict[str, float]:
     """Exact scores of its first formula on the five smallest architectures that the search saw, by id."""
     document = load_hall(UNIVERSAL)
-    splits = {c.benchmark.name: c.split for c in document.others} | {document.benchmark.name: document.split}
     benchmark = load_benchmark(name)
-    seen = [a for a in benchmark.architectures if a.id in splits[name].search]
+    seen = next(case.known for case in document.seen.cases if case.name == name)
     few = sorted(seen, key=lambda a: (SPACES[a.space].parameters(a).total, a.id))[:5]
     workshop = Workshop.open(
         benchmark.space, batch=document.config["batch"], length=document.config["seq_len"], devices="cpu", bank=bank
@@ -66,9 +65,9 @@ def few_scores(name: str, bank: Path) -> dict[str, float]:
 
 def test_the_universal_formula_was_evolved_on_what_is_pinned() -> None:
     document = load_hall(UNIVERSAL)
-    for ref in (document.benchmark, *(case.benchmark for case in document.others)):
-        assert ref.digest == ORIGINS[ref.name].digest
-    assert document.others and embedded() and document.proxies[0].fidelity
+    for case in document.cases:
+        assert case.benchmark.digest == ORIGINS[case.benchmark.name].digest
+    assert len(document.cases) == 6 and embedded() and document.cases[0].figures[0].fidelity
 
 
 @pytest.mark.parametrize("name", embedded())

@@ -24,10 +24,11 @@ import cli
 from fitness.candidates import Candidate, CommitteeScorer, beyond, in_order, ranges
 from fitness.costs import CostLimits, Costs, Latency, costs_of, latency_of
 from fitness.evaluation import Evaluation
+from fitness.features.bank import FeatureKey
 from fitness.features.workshop import Workshop
 from fitness.positions import place_among
 from fitness.predictors.predictor_file import load_predictor
-from gp.hall_file import BenchmarkRef, HallDocument, HallProxy, SplitIds, save_hall
+from gp.hall_file import BenchmarkRef, HallCase, HallDocument, HallProxy, Measured, SplitIds, save_hall
 from models.benchmarks.origins import load_benchmark
 from models.candidates import BadCandidate, drawn_candidates, read_candidates
 from models.spaces import DRAWABLE, SPACES
@@ -35,6 +36,7 @@ from models.tokens import TokenBatch
 from primitives.grammar import parse
 
 TEXTS = ("sum[ frobenius_norm(W) ]", "mean[ frobenius_norm(G) ]", "sum[ l1_norm(H) ]")
+KEY = FeatureKey.create("gpt2", TokenBatch.from_passage(2, 24).digest).digest
 FAST = ("--batch", "2", "--seq-len", "24", "--devices", "cpu")
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,11 +47,11 @@ def hall(tmp_path_factory: pytest.TempPathFactory, tiny_benchmark: Path) -> Path
     benchmark = load_benchmark(str(tiny_benchmark))
     ids = [architecture.id for architecture in benchmark.architectures]
     proxies = [HallProxy(Evaluation(parse(text), 0.9, sign)) for text, sign in zip(TEXTS, (-1, 1, 1), strict=True)]
-    document = HallDocument(
-        space="gpt2", build=None, benchmark=BenchmarkRef("tiny", benchmark.digest, "loss", False),
-        split=SplitIds(tuple(ids[:15]), tuple(ids[15:])), seed=1, feature_key="x",
-        config={"benchmark": str(tiny_benchmark), "batch": 2, "seq_len": 24}, proxies=tuple(proxies),
+    case = HallCase(
+        str(tiny_benchmark), "gpt2", None, BenchmarkRef("tiny", benchmark.digest, "loss", False),
+        SplitIds(tuple(ids[:15]), tuple(ids[15:])), KEY, (Measured(),) * len(TEXTS),
     )  # fmt: skip
+    document = HallDocument(1, {"batch": 2, "seq_len": 24}, (case,), tuple(proxies))
     path = tmp_path_factory.mktemp("hall") / "hall.json"
     save_hall(path, document)
     return path
@@ -157,7 +159,7 @@ def test_where_the_benchmark_of_a_hall_is_missing_it_says_that_it_cannot_compare
 ) -> None:
     document = json.loads(hall.read_text())
     del document["digest"]
-    document["config"]["benchmark"] = str(tmp_path / "gone.jsonl")
+    document["cases"][0]["place"] = str(tmp_path / "gone.jsonl")
     (tmp_path / "hall.json").write_text(json.dumps(document))
     options = ("--hall", tmp_path / "hall.json", "--bank", bank, "--devices", "cpu")
     answer, said = ranked(capfd, lines, *options)

@@ -167,11 +167,11 @@ def test_hover_keys_choices_and_sorting_work(tab: Tab, hostile_run: Path) -> Non
     tab.drawn()
     hall = load_hall(hostile_run / "hall_of_fame.json")
     said = hovered(tab)
-    assert any(shown(id) in said for id in hall.split.holdout) and "depth" in said
+    assert any(shown(id) in said for id in hall.cases[0].split.holdout) and "depth" in said
     tab.run("document.querySelector('#scatter').focus()")
     tab.press("ArrowRight")
     assert tab.run("document.querySelector('.told[data-for=scatter]').textContent").startswith(
-        shown(hall.split.holdout[0])
+        shown(hall.cases[0].split.holdout[0])
     )
     before, after = sorted_column(tab)
     assert before == ["1", "2", "3"][: len(before)] and after == before[::-1]

@@ -19,7 +19,7 @@ from rich.console import Console
 
 import cli
 from commands import output
-from commands.evolve import hall_rows
+from commands.evolve import case_rows
 from commands.exhaust import _in_space
 from commands.leaderboard import _cells
 from commands.live import Bars, _note, progress_bars
@@ -54,7 +54,7 @@ def board() -> list[Row]:
 
 
 PAGES = {
-    **{f"evolve {path.stem}": hall_rows(load_hall(path)) for path in HALLS},
+    **{f"evolve {path.stem}": case_rows(hall := load_hall(path), hall.cases[-1]) for path in HALLS},
     "replay": [_figures(r) for r in replayed()],
     "replay, inside groups": _inside_rows(replayed()),
     "leaderboard": board(),

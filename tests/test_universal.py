@@ -13,7 +13,6 @@ from test_models_hf import FAMILIES
 
 import cli
 from commands import source
-from commands.homes import homes_of_hall
 from gp.hall_file import HallDocument, load_hall
 from models.architecture import Architecture
 from models.benchmarks.origins import load_benchmark
@@ -58,8 +57,8 @@ def test_rank_without_a_hall_says_what_ranks_and_does_it_in_any_folder(
         line for line in said.err.splitlines() if line.startswith("no --hall given: proxies/universal.json ranks")
     )
     assert first.proxy.text in line and first.holdout
-    names = [universal.benchmark.name, *(case.benchmark.name for case in universal.others)]
-    held = [first.holdout, *(case.figures[0]["holdout"] for case in universal.others)]
+    names = [case.benchmark.name for case in universal.cases]
+    held = [case.figures[0].holdout for case in universal.cases]
     assert len(names) > 1 and f"evolved on {len(names)} benchmarks" in line
     for name, figures in zip(names, held, strict=True):
         assert figures and f"{name} {figures['kendall']:.3f}" in line and name in answer["direction"]
@@ -106,11 +105,10 @@ def test_a_candidate_is_foreign_only_where_no_benchmark_has_its_space(space: str
 
 
 def test_every_benchmark_of_the_search_tells_what_is_usual(universal: HallDocument) -> None:
-    homes = homes_of_hall(universal)
-    splits = [universal.split, *(case.split for case in universal.others)]
-    for home, split in zip(homes, splits, strict=True):
+    homes = universal.seen.cases
+    for home, case in zip(homes, universal.cases, strict=True):
         if home.architectures:
-            assert sorted(a.id for a in home.known) == sorted(split.search)
+            assert sorted(a.id for a in home.known) == sorted(case.split.search)
     assert sum(bool(home.architectures) for home in homes) >= 2  # gpt2-mini and the LLaMA ones are embedded
 
 

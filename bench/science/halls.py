@@ -13,11 +13,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitness.evaluation import Split, split_groups
+from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
 from gp.benchmark_search import PreparedSearch, search
+from gp.case import Case
 from gp.config import SearchConfig
-from gp.hall_file import BenchmarkRef, HallDocument, HallProxy, SplitIds, load_hall, save_hall
+from gp.figures import hall_case
+from gp.hall_file import HallDocument, HallProxy, Measured, load_hall, save_hall
 from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
@@ -49,29 +51,22 @@ class KeptHalls:
         return hashlib.sha256(json.dumps([*what, self.sketch]).encode()).hexdigest()[:12]
 
     def _searched(self, config: SearchConfig, size: int) -> HallDocument:
-        benchmark, key = self.benchmark, self.workshop.bank.key
-        split = split_groups(benchmark.groups, size, config.seed)
+        split = split_groups(self.benchmark.groups, size, config.seed)
+        case = Case(self.benchmark, self.workshop, split)
         if self.sketch:
-            problem = SearchProblem.open(benchmark, split.search, self.workshop, config, jobs=1)
+            problem = SearchProblem.of([case], config)
             found = PreparedSearch.of(problem, config).evolve().hall
         else:
-            found = search(benchmark, self.workshop, split, config, jobs=1).hall
+            found = search([case], config, jobs=1).hall
         if found.best is None:
             raise SystemExit(f"seed {config.seed}: no valid formula")
+        proxies = tuple(HallProxy(champion) for champion in found.champions[: config.hall_size])
         return HallDocument(
-            space=benchmark.space,
-            build=key.build,
-            benchmark=BenchmarkRef(benchmark.name, benchmark.digest, benchmark.metric, benchmark.higher_is_better),
-            split=SplitIds(*(tuple(benchmark.architectures[i].id for i in p) for p in _parts(split))),
             seed=config.seed,
-            feature_key=key.digest,
             config={"search": config.to_dict(), "search_size": size},
-            proxies=tuple(HallProxy(champion) for champion in found.champions[: config.hall_size]),
+            cases=(hall_case(case, (Measured(),) * len(proxies)),),
+            proxies=proxies,
         )
-
-
-def _parts(split: Split) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return split.search, split.holdout
 
 
 def main() -> None:

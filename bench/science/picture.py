@@ -17,7 +17,6 @@ from scipy.stats import rankdata
 
 from fitness.features.workshop import Workshop
 from fitness.ranking import kendall, spearman
-from fitness.replay import recorded_split
 from fitness.zoo.naive import NAIVE, naive_scores
 from gp.hall_file import load_hall
 from models.benchmarks.benchmark import Benchmark
@@ -33,8 +32,8 @@ def best_count(benchmark: Benchmark, chosen: list[int]) -> str:
 
 def main(hall: Path, out: Path) -> None:
     document = load_hall(hall)
-    benchmark = load_benchmark(document.benchmark.name)
-    split = recorded_split(document.split.search, document.split.holdout, benchmark)
+    benchmark = load_benchmark(document.cases[0].place)
+    split = document.seen.split(benchmark)
     if split is None:
         raise SystemExit(f"{hall}: evolved on another benchmark of this name")
     unseen = [benchmark.architectures[i] for i in split.holdout]

@@ -26,7 +26,7 @@ from fitness.predictors.figures import predictor_record
 from fitness.predictors.predictor import Predictor, Provenance
 from fitness.predictors.rivals import RIVALS, rival_scores
 from fitness.protocol import correlation
-from fitness.replay import mean_ranks, recorded_split
+from fitness.replay import mean_ranks
 from fitness.tables.table_file import branch_table
 from gp.hall_file import HallDocument
 from models.benchmarks.benchmark import Benchmark
@@ -58,7 +58,7 @@ def judged(kept: KeptHalls, seeds: Sequence[int], sizes: Sequence[int]) -> dict[
     known = dict(zip(proxies, rows, strict=True))
     result = {}
     for key, hall in halls.items():
-        split = recorded_split(hall.split.search, hall.split.holdout, kept.benchmark)
+        split = hall.seen.split(kept.benchmark)
         if split is not None:
             result[key] = Judged(hall, split, np.stack([known[entry.proxy] for entry in hall.proxies]))
     return result

@@ -28,6 +28,7 @@ from fitness.replay import mean_ranks
 from fitness.tables.table_file import branch_table
 from fitness.zoo.naive import NAIVE, naive_scores
 from gp.benchmark_search import PreparedSearch, search
+from gp.case import Case
 from gp.config import PRESETS, SearchConfig
 from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
@@ -70,7 +71,7 @@ def found_with(benchmark: Benchmark, workshop: Workshop, setting: str, o: argpar
         problem = SearchProblem.open(benchmark, split.search, workshop, config, jobs=2)
         hall = PreparedSearch.of(problem, config).evolve().hall
     else:
-        hall = search(benchmark, workshop, split, config, jobs=2).hall
+        hall = search([Case(benchmark, workshop, split)], config, jobs=2).hall
     if hall.best is None:
         raise SystemExit(f"seed {seed}: no valid formula")
     return Found(setting, seed, split, hall.champions[: o.hall_size])

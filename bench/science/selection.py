@@ -74,7 +74,7 @@ def tabular(benchmark: Benchmark, seeds: Sequence[int], bank: Path) -> None:
     halls = judged(kept, seeds, [50])
     rows: dict[str, dict[tuple[str, int], list[float]]] = {}
     for seed in seeds:
-        held = halls[50, seed].split.holdout
+        held = halls[50, seed].cases[0].split.holdout
         for name, scores in scorers(halls[50, seed], kept, seed).items():
             for budget, found in regrets(scores, benchmark, held).items():
                 for first in FIRST:
@@ -142,7 +142,7 @@ def compare(trained: Path, chosen: Path) -> None:
         record = json.loads(line)
         digest = SPACES["gpt2"].architecture("any", record["config"]).digest
         losses[digest] = np.array(record.get("replicates", [record["loss"]]))
-    found = KeptHalls(benchmark, Workshop.open(benchmark.space)).hall(SEED).split.search
+    found = KeptHalls(benchmark, Workshop.open(benchmark.space)).hall(SEED).cases[0].split.search
     seen = np.isin([a.id for a in benchmark.architectures], found)
     sizes, truth = naive_scores("#params", benchmark.architectures), -benchmark.quality
     fronts: dict[tuple[str, str], list[np.ndarray]] = {}

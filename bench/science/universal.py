@@ -30,7 +30,7 @@ from fitness.zoo.naive import naive_scores
 from gp.hall_file import HallDocument, load_hall
 from gp.runs.files import environment
 from models.benchmarks.benchmark import Benchmark
-from models.benchmarks.origins import load_benchmark, locate
+from models.benchmarks.origins import load_benchmark
 from storage.files import dump_json, write_atomic
 
 COUNTS = ("attention params", "FLOPs", "width", "depth")
@@ -82,9 +82,9 @@ class Judged:
         """With the features of the hall's run, another initialisation or another text."""
         config, space = self.hall.config, self.benchmark.space
         corpus = text or (Path(config["corpus"]) if config.get("corpus") else None)
-        builds = {self.hall.space: self.hall.build} | {case.space: case.build for case in self.hall.others}
+        case = self.hall.case_in(space)
         return Workshop.open(
-            space, build=builds.get(space), batch=config.get("batch", 4), length=config.get("seq_len", 64),
+            space, build=case.build if case else None, batch=config.get("batch", 4), length=config.get("seq_len", 64),
             corpus=corpus, init_seed=config.get("init_seed", 0) + seed, devices="cpu", bank=self.bank,
         )  # fmt: skip
 
@@ -155,10 +155,9 @@ def _or_none(value: float) -> float | None:
 
 def at_hand(hall: HallDocument) -> list[str]:
     """The hall's benchmarks that lie on this machine; says which do not."""
-    names = [hall.benchmark.name, *(case.benchmark.name for case in hall.others)]
-    if missing := [name for name in names if locate(name) is None]:
+    if missing := [case.name for case in hall.seen.cases if not case.architectures]:
         say(f"not here, so left out: {', '.join(missing)}")
-    return [name for name in names if name not in missing]
+    return [case.place for case in hall.seen.cases if case.name not in missing]
 
 
 def show(rows: Sequence[Row], title: str) -> None:

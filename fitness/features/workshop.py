@@ -147,7 +147,8 @@ class Workshop:
         lost = dict.fromkeys(scores.names, Figure())
         found = [lost if refused and a in refused else scores.needed(self.bank, a) for a in architectures]
         values = [[figures[text].value for figures in found] for text in scores.names]
-        return np.array([[math.nan if value is None else value for value in row] for row in values])
+        rows = [[math.nan if value is None else value for value in row] for row in values]
+        return np.array(rows, dtype=float).reshape(len(rows), len(architectures))
 
     def visit(
         self,

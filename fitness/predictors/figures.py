@@ -20,8 +20,8 @@ def predictor_record(
     """The record of a predictor, like that of a rival; `scores` (F, N) are those of its formulas, without their sign.
 
     What it was fitted to counts as it was predicted without that label. `coverage` is the share of held-out
-    architectures (of all, without a split) whose value lies in its interval, None where the metric is another one;
-    `beyond` names those that lie outside what was measured.
+    architectures (of all, without a split) whose value lies in its interval, None where there are none or the metric is
+    another one; `beyond` names those that lie outside what was measured.
     """
     if benchmark.space != predictor.provenance.space:
         raise BadPrediction(f"{benchmark.name}: got the space {benchmark.space}, wanted {predictor.provenance.space}")
@@ -37,5 +37,5 @@ def predictor_record(
     return {
         "name": "predictor", "kind": predictor.kind, **report(ranked, benchmark, split),
         "inside": inside_groups(ranked, benchmark), "near_pairs": near_pairs(ranked, benchmark), "level": LEVEL,
-        "coverage": round(float(holds[asked].mean()), 6) if same else None, "beyond": beyond,
+        "coverage": round(float(holds[asked].mean()), 6) if same and asked else None, "beyond": beyond,
     }  # fmt: skip

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from fitness.predictors.numbers import NumberTable, number_table
 from fitness.predictors.positions import BEYOND, placed, quality_at
 from fitness.predictors.tuning import FOLDS
 from fitness.ranking import kendall
+from fitness.seen import Seen, SeenCase
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
 from storage.errors import ZcpError
@@ -45,8 +47,11 @@ class BadPrediction(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class Provenance:
-    """Whose labels a predictor was fitted to, and with which features its formulas are scored; `config` are the
-    settings of the run behind the formulas."""
+    """Whose labels a predictor was fitted to, and with which features its formulas are scored.
+
+    `place` is the name or path that the benchmark was read by; `config` are the settings of the run behind the
+    formulas, with the features that the fit used; `cases` are what that run saw.
+    """
 
     space: str
     build: str | None
@@ -56,6 +61,8 @@ class Provenance:
     higher_is_better: bool
     feature_key: str
     config: Mapping[str, Any] = field(default_factory=dict)
+    place: str = ""
+    cases: tuple[SeenCase, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +131,13 @@ class Predictor:
     def formulas(self) -> tuple[Evaluation, ...]:
         """The formulas whose scores `predict` wants, in this order."""
         return self.all_formulas[: {"numbers": 0, "champion": 1}.get(self.kind, len(self.all_formulas))]
+
+    @cached_property
+    def seen(self) -> Seen:
+        """The architectures whose labels it was fitted to, and those that its formulas were evolved on."""
+        known = self.provenance
+        ref = known.space, known.name, known.digest, known.metric, known.higher_is_better
+        return Seen((SeenCase(known.place or known.name, *ref, self.ids), *known.cases))
 
     @property
     def quality(self) -> np.ndarray:

@@ -7,6 +7,7 @@ evaluated or unpickled, every size is bounded, every number finite. Predictions 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fitness.predictors.ensemble import Ensemble
 from fitness.predictors.members import GaussianMember, Member, RidgeMember
 from fitness.predictors.numbers import COUNTS, NumberTable
 from fitness.predictors.predictor import KINDS, Predictor, Provenance
+from fitness.seen import SeenCase
 from models.spaces import SPACES
 from primitives.grammar import read_proxy
 from storage.datum import Datum, is_whole
@@ -27,6 +29,7 @@ __all__ = ["BadPredictor", "load_predictor", "predictor_from_dict", "predictor_t
 SCHEMA = 1
 MAX_BYTES = 10_000_000
 MAX_LABELS, MAX_NUMBERS, MAX_FORMULAS, MAX_MEMBERS = 2000, 200, 100, 16
+MAX_CASES, MAX_IDS, MAX_PLACE = 100, 100_000, 4096
 LARGEST = 1e100  # of any number, so that no square of it is infinite
 LEAST = 1e-9  # of what something is divided by
 
@@ -40,7 +43,7 @@ def predictor_to_dict(predictor: Predictor) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "kind": predictor.kind,
-        "provenance": dict(vars(predictor.provenance)),
+        "provenance": {**vars(predictor.provenance), "cases": [_seen_to_dict(c) for c in predictor.provenance.cases]},
         "labels": {
             "ids": list(predictor.ids),
             "values": predictor.labels.tolist(),
@@ -58,6 +61,10 @@ def predictor_to_dict(predictor: Predictor) -> dict[str, Any]:
         "factor": predictor.factor,
         "cv": dict(predictor.cv),
     }
+
+
+def _seen_to_dict(case: SeenCase) -> dict[str, Any]:
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(case).items()}
 
 
 def _member_to_dict(member: Member, weight: float) -> dict[str, Any]:
@@ -95,8 +102,9 @@ def predictor_from_dict(data: Any, where: str = "predictor") -> Predictor:
 
 def _provenance(item: Datum) -> Provenance:
     fields = ("space", "build", "name", "digest", "metric", "higher_is_better", "feature_key", "config")
-    item.only(*fields)
+    item.only(*fields, "place", "cases")
     item["config"].mapping()
+    whole = item.mapping()
     space, name, digest, metric, key = (
         item[field].text() for field in ("space", "name", "digest", "metric", "feature_key")
     )
@@ -106,7 +114,19 @@ def _provenance(item: Datum) -> Provenance:
         raise item["space"].refuse(f"one of {', '.join(SPACES)}")
     if build not in (None, *SPACES[space].builds):
         raise item["build"].refuse(f"one of {', '.join(SPACES[space].builds)}, the builds of {space}, or null")
-    return Provenance(space, build, name, digest, metric, higher, key, config)
+    place = item["place"].text(MAX_PLACE) if "place" in whole else str(config.get("benchmark", name))
+    cases = tuple(_seen(case) for case in item["cases"].items(MAX_CASES)) if "cases" in whole else ()
+    return Provenance(space, build, name, digest, metric, higher, key, config, place, cases)
+
+
+def _seen(item: Datum) -> SeenCase:
+    """What the run behind the formulas saw of a benchmark."""
+    item.only("place", "space", "name", "digest", "metric", "higher_is_better", "search", "holdout")
+    place, space, name, digest, metric = (
+        item[field].text(MAX_PLACE) for field in ("place", "space", "name", "digest", "metric")
+    )
+    search, holdout = (tuple(id.text() for id in item[part].items(MAX_IDS)) for part in ("search", "holdout"))
+    return SeenCase(place, space, name, digest, metric, item["higher_is_better"].flag(), search, holdout)
 
 
 def _labels(item: Datum) -> tuple[tuple[str, ...], np.ndarray, NumberTable]:

@@ -1,4 +1,4 @@
-"""Run: one whole search on a benchmark, from features to a hall of fame file, in a directory that describes itself.
+"""Run: one whole search, from features to a hall of fame file, in a directory that describes itself.
 
 config.json          what was asked: enough to repeat the run
 environment.json     versions and machine: what it ran on
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fitness.evaluation import Split, split_groups
+from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
 from gp.benchmark_search import PreparedSearch, Reporter, search
 from gp.case import Case
@@ -69,30 +69,28 @@ class Run:
             yield cls(files)
 
     def execute(
-        self, benchmark: Benchmark, workshop: Workshop, reporter: Reporter, jobs: int = 1, limits: Limits | None = None,
-        others: Sequence[tuple[Benchmark, Workshop]] = (),
+        self, opened: Sequence[tuple[Benchmark, Workshop]], reporter: Reporter, jobs: int = 1,
+        limits: Limits | None = None,
     ) -> Outcome:  # fmt: skip
-        """Search, measure, write. `benchmark`, `workshop` and the `others` must be those of the settings."""
-        settings = self.settings
-        settings.check(benchmark, workshop)
-        settings.check_others(others)
-        split = self._split(benchmark)
+        """Search, measure, write. What is `opened` must be the cases of the settings."""
+        settings, cases = self.settings, []
+        for (benchmark, workshop), began in zip(opened, self.settings.cases, strict=True):
+            split = split_groups(benchmark.groups, settings.search_size, settings.search.seed)
+            cases.append(Case(benchmark, workshop, split, began.benchmark))
+            settings.check(cases[-1], began)
         found = search(
-            benchmark, workshop, split, settings.search, reporter, jobs, settings.on_invalid,
-            lambda prepared: self._evolve(prepared, reporter, limits), [Case(b, w, self._split(b)) for b, w in others],
+            cases, settings.search, reporter, jobs, settings.on_invalid,
+            lambda prepared: self._evolve(prepared, reporter, limits),
         )  # fmt: skip
         if not found.complete:
             return Outcome(None, found.result, found.seconds)
         start = time.perf_counter()
-        document = measure(found, workshop, settings.recorded(), reporter, settings.on_invalid)
+        document = measure(found, settings.recorded(), reporter, settings.on_invalid)
         save_hall(self.folder / "hall_of_fame.json", document)
         if document.ending is not None and not document.ending.early:
             self.files.finish()
         exact = found.seconds["exact"] + time.perf_counter() - start
         return Outcome(document, found.result, {**found.seconds, "exact": exact})
-
-    def _split(self, benchmark: Benchmark) -> Split:
-        return split_groups(benchmark.groups, self.settings.search_size, self.settings.search.seed)
 
     def _evolve(self, prepared: PreparedSearch, reporter: Reporter, limits: Limits | None) -> SearchResult:
         """From the last checkpoint to the end or to a limit, with a checkpoint of where it ended."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
-from fitness.features.workshop import Workshop
+from gp.case import Case
 from gp.config import BadConfig, SearchConfig
-from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import is_path
 from storage.datum import Datum
 from storage.errors import ZcpError
@@ -18,7 +17,8 @@ __all__ = ["ON_INVALID", "BadRun", "RunCase", "RunSettings"]
 
 ON_INVALID = ("fail", "drop")
 _MAX_PATH = 4096
-_MOST_OTHERS = 100
+_MOST_CASES = 100
+_MOST_OPTIONS = 1000
 
 
 class BadRun(ZcpError, ValueError):
@@ -27,31 +27,31 @@ class BadRun(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class RunCase:
-    """A further benchmark of a run: its name or path, metric and digest, and the digest of its token batch."""
+    """A benchmark of a run: its name, or a path that is kept absolute; its metric and digest, and the digest of its
+    token batch."""
 
     benchmark: str
     metric: str
     digest: str
     tokens: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "benchmark", _whole(self.benchmark))
+
 
 @dataclass(frozen=True)
 class RunSettings:
     """What a run depends on besides the search itself; all of it decides the result.
 
-    `benchmark` is a name, or a path that is kept absolute, `others` are further ones of the same search; `tokens` the
-    digest of the token batch; `device` the kind of device that features are computed on; `weights` the digest of the
-    checkpoint that the networks have their weights of, if there is one; `price` is `whole` where features are those of
-    the parts of one whole network. `on_invalid` says what becomes
-    of an architecture whose network overflows: `fail` ends the run with its id, `drop` leaves it out of everything.
+    `cases` are the benchmarks; `device` is the kind of device that features are computed on; `weights` the digest of
+    the checkpoint that the networks have their weights of, if there is one; `price` is `whole` where features are those
+    of the parts of one whole network. `on_invalid` says what becomes of an architecture whose network overflows: `fail`
+    ends the run with its id, `drop` leaves it out of everything. `options` are those of the command that began the run.
     BadRun if a number could not be read back.
     """
 
-    benchmark: str
-    metric: str
-    benchmark_digest: str
+    cases: tuple[RunCase, ...]
     search: SearchConfig
-    tokens: str
     search_size: int = 50
     init_seed: int = 0
     batch: int = 4
@@ -60,30 +60,21 @@ class RunSettings:
     build: str | None = None
     on_invalid: str = "fail"
     device: str = "cpu"
-    others: tuple[RunCase, ...] = ()
     weights: str | None = None
     price: str | None = None
+    options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "benchmark", _whole(self.benchmark))
-        object.__setattr__(self, "others", tuple(replace(o, benchmark=_whole(o.benchmark)) for o in self.others))
         whole = Datum("settings", vars(self), BadRun)
         for name, (low, high) in _RANGES.items():
             whole[name].integer(low, high)
 
-    def check(self, benchmark: Benchmark, workshop: Workshop) -> None:
-        """Refuse another content than the run began with; BadRun says of what."""
-        self._check(benchmark, workshop, self.benchmark_digest, self.tokens)
-
-    def check_others(self, others: Sequence[tuple[Benchmark, Workshop]]) -> None:
-        """The same of the further benchmarks."""
-        for case, (benchmark, workshop) in zip(self.others, others, strict=True):
-            self._check(benchmark, workshop, case.digest, case.tokens)
-
-    def _check(self, benchmark: Benchmark, workshop: Workshop, digest: str, tokens: str) -> None:
-        if benchmark.digest != digest:
+    def check(self, case: Case, began: RunCase) -> None:
+        """Refuse another content of a case than the run began with; BadRun says of what."""
+        benchmark, workshop = case.benchmark, case.workshop
+        if benchmark.digest != began.digest:
             raise BadRun(f"{benchmark.name}: its content changed since the run began; restore it or start a new run")
-        if workshop.batch.digest != tokens:
+        if workshop.batch.digest != began.tokens:
             text = self.corpus or "the built-in passage"
             raise BadRun(f"{text}: the text changed since the run began; restore it or start a new run")
         if (kind := workshop.bank.key.device) != self.device:
@@ -99,25 +90,26 @@ class RunSettings:
             raise BadRun(f"--price: got {got}, wanted {wanted}, with which the run began; or start a new run")
 
     def recorded(self) -> dict[str, Any]:
-        """What a hall of fame keeps of it: the tokens are in its feature key."""
-        return {name: value for name, value in self.to_dict().items() if name != "tokens"}
+        """What a hall of fame keeps of it beside its own cases."""
+        return {name: value for name, value in self.to_dict().items() if name != "cases"}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for config.json."""
-        plain = {name: value for name, value in vars(self).items() if name != "others"}
+        plain = {**vars(self), "options": list(self.options), "cases": [dict(vars(case)) for case in self.cases]}
         if self.device == "cpu":
             del plain["device"]
         if self.weights is None:
             del plain["weights"]
         if self.price is None:
             del plain["price"]
-        others = {"others": [dict(vars(other)) for other in self.others]} if self.others else {}
-        return {**plain, "search": self.search.to_dict(), **others}
+        return {**plain, "search": self.search.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "config.json") -> RunSettings:
         """Inverse of `to_dict`; BadRun names a field that is missing, unknown or impossible."""
         whole = Datum(where, data, BadRun)
+        if "benchmark" in whole.mapping():
+            raise BadRun(f"{where}: got the settings of an older version, wanted a list of cases; start a new run")
         whole.only(*(field.name for field in fields(cls)))
         on_invalid = whole["on_invalid"]
         if on_invalid.value not in ON_INVALID:
@@ -127,12 +119,14 @@ class RunSettings:
         except BadConfig as fault:
             raise BadRun(f"{where}: search: {fault}; restore the file or start a new run") from None
         values: dict[str, Any] = {name: whole[name].integer(low, high) for name, (low, high) in _RANGES.items()}
-        values |= {name: whole[name].text(_MAX_PATH) for name in ("benchmark", "metric", "benchmark_digest", "tokens")}
         values |= {name: whole[name].optional_text(_MAX_PATH) for name in ("corpus", "build")}
         values["device"] = whole["device"].text(16) if "device" in data else "cpu"
         values |= {name: whole[name].text(64) if name in data else None for name in ("weights", "price")}
-        others = whole["others"].items(_MOST_OTHERS) if "others" in whole.mapping() else ()
-        return cls(search=search, on_invalid=on_invalid.value, others=tuple(map(_run_case, others)), **values)
+        values["options"] = tuple(option.text(_MAX_PATH) for option in whole["options"].items(_MOST_OPTIONS))
+        cases = tuple(_run_case(item) for item in whole["cases"].items(_MOST_CASES))
+        if not cases:
+            raise whole["cases"].refuse("at least one benchmark; restore the file or start a new run")
+        return cls(cases=cases, search=search, on_invalid=on_invalid.value, **values)
 
 
 def _run_case(item: Datum) -> RunCase:

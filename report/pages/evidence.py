@@ -75,7 +75,8 @@ def evidence_of(hall: HallDocument, landscape: Landscape, workshop: Workshop) ->
     """Everything; sketches are read from the bank and three networks are visited."""
     benchmark, split, build = landscape.benchmark, landscape.split, workshop.bank.key.build
     table = branch_table(benchmark.architectures, workshop)
-    fitted = hall.rivals
+    case = hall.case_of(benchmark)
+    fitted = case.rivals if case else ()
     if split is not None and not fitted:
         fitted = tuple(Baseline(**row) for row in rivals(benchmark, split, build))
     return HallEvidence(

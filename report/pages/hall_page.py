@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from fitness.tables.probes import PROBE_RULES
 from gp.evolution.variation import SEEN
+from gp.hall_cases import HallCase
 from gp.hall_entries import Baseline, Figures, HallProxy
 from gp.hall_file import HallDocument
 from primitives import RULES
@@ -28,29 +29,36 @@ SENTENCES = PROBE_RULES | {SEEN: "the formula was compared before"}
 
 
 def hall_page(
-    hall: HallDocument, evidence: HallEvidence, commands: Sequence[str], environment: Mapping[str, Any]
-) -> ReportPage:
-    """Build the report; `commands` repeat the run and check its figures, `environment` lists the versions used."""
-    pick = recommended(hall.proxies)
+    hall: HallDocument, case: HallCase, evidence: HallEvidence, commands: Sequence[str],
+    environment: Mapping[str, Any],
+) -> ReportPage:  # fmt: skip
+    """Build the report of a hall on one of its cases; `commands` repeat the run and check its figures, `environment`
+    lists the versions used."""
+    entries = [
+        HallProxy.of(entry.formula, [figures]) for entry, figures in zip(hall.proxies, case.figures, strict=True)
+    ]
+    pick = recommended(entries)
     return ReportPage(
-        f"{shown(hall.benchmark.name)}: an evolved zero-cost proxy",
-        list(_answer(hall, evidence, pick)),
+        f"{shown(case.benchmark.name)}: an evolved zero-cost proxy",
+        list(_answer(case, entries[0], evidence, pick)),
         (
-            _against(hall, evidence),
-            _map(hall, evidence),
-            _formulas(hall, pick),
-            _blocks(hall, evidence),
+            _against(case, entries[0], evidence),
+            _cases(hall),
+            _map(case, evidence),
+            _formulas(entries, pick),
+            _blocks(case, evidence),
             _origin(hall, evidence),
             _refused(hall),
-            _settings(hall, commands, environment),
+            _settings(hall, case, commands, environment),
         ),
     )
 
 
-def _answer(hall: HallDocument, evidence: HallEvidence, pick: Recommendation | None) -> Iterator[str | Markup]:
-    champion, count = hall.proxies[0], _best(hall.baselines)
-    held = len(hall.split.holdout)
-    yield (f"Formula 1, the champion of a search on {len(hall.split.search)} architectures, ranks the {held} that it "
+def _answer(
+    case: HallCase, champion: HallProxy, evidence: HallEvidence, pick: Recommendation | None
+) -> Iterator[str | Markup]:
+    count, held = _best(case.baselines), len(case.split.holdout)
+    yield (f"Formula 1, the champion of a search on {len(case.split.search)} architectures, ranks the {held} that it "
            f"never saw with {_in_words(champion.holdout)}:")  # fmt: skip
     yield mathml(champion.proxy, champion.sign)
     others = (
@@ -99,10 +107,10 @@ def _cells(search: Figures | None, holdout: Figures | None) -> Row:
     return _tau(search), held.get("spearman"), spans[0], held.get("kendall"), spans[1]
 
 
-def _against(hall: HallDocument, evidence: HallEvidence) -> Section:
+def _against(case: HallCase, champion: HallProxy, evidence: HallEvidence) -> Section:
     groups = (
-        ("evolved", [Baseline("formula 1", p.search, p.holdout, p.all) for p in hall.proxies[:1]]),
-        ("fitted", evidence.rivals), ("published", evidence.published), ("count", hall.baselines),
+        ("evolved", [Baseline("formula 1", champion.search, champion.holdout, champion.all)]),
+        ("fitted", evidence.rivals), ("published", evidence.published), ("count", case.baselines),
     )  # fmt: skip
     rows = [(shown(b.name), kind, *_cells(b.search, b.holdout)) for kind, entries in groups for b in entries]
     entries = [(b.name, b.holdout) for _, group in groups for b in group if _tau(b.holdout) is not None]
@@ -123,19 +131,31 @@ def _ends(interval: Sequence[float] | None) -> tuple[float, float] | None:
     return (float(interval[0]), float(interval[1])) if interval else None
 
 
-def _map(hall: HallDocument, evidence: HallEvidence) -> Section:
+def _cases(hall: HallDocument) -> Section:
+    """Formula 1 on every benchmark of the search."""
+    rows = []
+    for case in hall.cases:
+        first, count = case.figures[0], _best(case.baselines)
+        beside = (count.name, _tau(count.holdout)) if count else (None, None)
+        sizes = len(case.split.search), len(case.split.holdout)
+        rows.append((shown(case.benchmark.name), case.space, *sizes, *_cells(first.search, first.holdout), *beside))
+    columns = ("benchmark", "space", "seen", "held-out", *FIGURES, "best count", "its held-out tau-b")
+    return Section("Every benchmark", (), (PageTable("Formula 1 on each benchmark of its search", columns, rows),))
+
+
+def _map(case: HallCase, evidence: HallEvidence) -> Section:
     landscape = evidence.landscape
     lost = int((~np.isfinite(landscape.scores)).sum())
-    what = (f"{shown(hall.benchmark.metric)} as measured against the score of formula 1, circles held-out and "
-            f"triangles of the search split; held-out {_in_words(hall.proxies[0].holdout)}.")  # fmt: skip
+    what = (f"{shown(case.benchmark.metric)} as measured against the score of formula 1, circles held-out and "
+            f"triangles of the search split; held-out {_in_words(case.figures[0].holdout)}.")  # fmt: skip
     notes = [f"{lost} architectures have no score and are left out."] if lost else []
     return Section("Every architecture", notes, (scatter(landscape, what),))
 
 
-def _formulas(hall: HallDocument, pick: Recommendation | None) -> Section:
-    rows = [_formula_row(place, entry, pick) for place, entry in enumerate(hall.proxies)]
-    points = [(entry.proxy.text, entry.proxy.complexity, float(entry.formula.fitness)) for entry in hall.proxies]
-    front = front_of(hall.proxies)
+def _formulas(entries: Sequence[HallProxy], pick: Recommendation | None) -> Section:
+    rows = [_formula_row(place, entry, pick) for place, entry in enumerate(entries)]
+    points = [(entry.proxy.text, entry.proxy.complexity, float(entry.formula.fitness)) for entry in entries]
+    front = front_of(entries)
     columns = ("place", "formula", "complexity", "fitness", *FIGURES, "found at")
     text = f"Fitness on the search split against complexity of {len(rows)} formulas; {len(front)} are on the front."
     return Section(
@@ -167,12 +187,12 @@ def _explained(pick: Recommendation | None) -> list[str]:
     ]
 
 
-def _blocks(hall: HallDocument, evidence: HallEvidence) -> Section:
+def _blocks(case: HallCase, evidence: HallEvidence) -> Section:
     portraits = evidence.portraits
     if not portraits:
         return Section("What each block adds", ("Fewer than three architectures have a score.",))
     named = "; ".join(
-        f"{p.kind}: {shown(p.architecture.id)}, {shown(hall.benchmark.metric)} {p.quality:.4g}" for p in portraits
+        f"{p.kind}: {shown(p.architecture.id)}, {shown(case.benchmark.metric)} {p.quality:.4g}" for p in portraits
     )
     what = f"What every block adds to each part of formula 1, of three architectures ({named})."
     return Section(
@@ -216,17 +236,22 @@ def _refused(hall: HallDocument) -> Section:
     )
 
 
-def _settings(hall: HallDocument, commands: Sequence[str], environment: Mapping[str, Any]) -> Section:
+def _settings(
+    hall: HallDocument, case: HallCase, commands: Sequence[str], environment: Mapping[str, Any]
+) -> Section:  # fmt: skip
     search = hall.config.get("search")
     config = {k: v for k, v in hall.config.items() if k != "search"} | (search if isinstance(search, dict) else {})
     facts = {
-        "space": hall.space, "build": hall.build, "seed": hall.seed, "benchmark": hall.benchmark.name,
-        "benchmark digest": hall.benchmark.digest, "feature key": hall.feature_key,
-        "search split": len(hall.split.search), "held-out": len(hall.split.holdout), "dropped": len(hall.dropped),
+        "space": case.space, "build": case.build, "seed": hall.seed, "benchmark": case.benchmark.name,
+        "benchmark digest": case.benchmark.digest, "feature key": case.feature_key,
+        "search split": len(case.split.search), "held-out": len(case.split.holdout), "dropped": len(case.dropped),
     }  # fmt: skip
+    repeats = "options" in hall.config
     return Section(
         "How to repeat it",
-        ("The first command repeats the run, the others check its figures and use the formula.",),
+        ("The first command repeats the run, the others check its figures and use the formula." if repeats else
+         "The commands check its figures and use the formula; the file does not say with which options it was made, "
+         "its settings are below.",),
         [PageTable(title, ("name", "value"), [(shown(k), _plainly(v)) for k, v in found.items()])
          for title, found in (("Settings", config), ("Identity", facts), ("Versions", environment))],
         commands,
