@@ -60,7 +60,7 @@ def hall(tiny_benchmark: Path, bank: Path, tmp_path_factory: pytest.TempPathFact
     return out / "hall_of_fame.json"
 
 
-def test_a_run_directory_describes_itself(hall: Path) -> None:
+def test_a_run_directory_describes_itself(hall: Path, tiny_benchmark: Path) -> None:
     folder = hall.parent
     names = {p.name for p in folder.iterdir()}
     assert names == {"config.json", "environment.json", "generations.jsonl", "checkpoint.json", "hall_of_fame.json"}
@@ -68,9 +68,9 @@ def test_a_run_directory_describes_itself(hall: Path) -> None:
     iterations = [line["iteration"] for line in lines]
     assert iterations == sorted(set(iterations)) and (iterations[0], iterations[-1]) == (0, 40)
     document = json.loads(hall.read_text())
-    assert (
-        document["schema"] == 1 and len(document["split"]["search"]) == 16 and len(document["split"]["holdout"]) == 14
-    )
+    (case,) = document["cases"]
+    assert document["schema"] == 2 and (len(case["split"]["search"]), len(case["split"]["holdout"])) == (16, 14)
+    assert case["place"] == str(tiny_benchmark) and document["config"]["options"][:2] == ["--benchmark", case["place"]]
     for record in document["proxies"]:
         assert {"search", "holdout", "all", "sign", "text", "genotype", "fidelity"} <= set(record)
         assert (

@@ -129,8 +129,8 @@ class Targets:
         WATCH.allowed = str(self.folder)  # the bank is read, and its entries are claimed
         features = [*FEATURES, "--init-seed", "0", "--bank", self.folder / "bank", "--benchmark", self.table]
         accepted = _unchanged(content, self.command("replay", self._file("hall.json", content), "--sketch", *features))
-        split = json.loads(content)["split"] if accepted else {}
-        if accepted and not (split["search"] and split["holdout"]):
+        splits = [case["split"] for case in json.loads(content)["cases"]] if accepted else []
+        if not all(split["search"] and split["holdout"] for split in splits):
             raise WrongAcceptance("a hall of fame with an empty split")
         return accepted
 
