@@ -175,7 +175,7 @@ def _told(targets: Targets, kind: str) -> bytes | None:
     if kind == "replay":
         hall = json.loads(content)
         del hall["digest"]
-        hall["split"][rng.choice(("search", "holdout"))] = []
+        hall["cases"][0]["split"][rng.choice(("search", "holdout"))] = []
         return json.dumps(hall if rng.random() < 0.5 else sealed(hall)).encode()
     return None
 
