@@ -16,7 +16,7 @@ NUMBER = (int, float)
 NUMBER_OR_NONE = (int, float, type(None))
 FIGURES = {"n": NUMBER, "mean": NUMBER_OR_NONE, "low": NUMBER_OR_NONE, "high": NUMBER_OR_NONE}
 _WORDS = {dict: "an object", list: "a list", str: "text", int: "a number", float: "a number", type(None): "null"}
-_KINDS = {"hall of fame": {"proxies", "split"}, "study": {"study", "trials"}, "leaderboard": {"rows", "split"}}
+_KINDS = {"hall of fame": {"proxies", "counts"}, "study": {"study", "trials"}, "leaderboard": {"rows", "split"}}
 _WANTED = "a hall of fame, the JSON of leaderboard --format json, or that of ablate"
 
 
