@@ -48,6 +48,15 @@ def read_proxy(text: Datum) -> Proxy:
         raise text.error(f"{text.where}: {fault}") from None
 
 
+def _reads(text: str) -> bool:
+    """Whether a text is a formula."""
+    try:
+        _Parser(text)._whole()
+    except BadProxy:
+        return False
+    return True
+
+
 class _Parser:
     """Recursive descent over the tokens; one method per rule of the grammar."""
 
@@ -63,6 +72,16 @@ class _Parser:
         self.next = 0
 
     def proxy(self) -> Proxy:
+        """A whole formula. BadProxy shows one that only lacks its aggregation with one."""
+        try:
+            return self._whole()
+        except BadProxy:
+            around = f"mean[ {self.text.strip()} ]"
+            if not _reads(around):
+                raise
+        raise BadProxy(f"{self._shown()}: got no aggregation over the blocks, wanted one, such as {around[:200]}")
+
+    def _whole(self) -> Proxy:
         """A whole formula. Joins nest to the left, so their operators come first, outermost first."""
         found = self._joins()
         if self.next < len(self.tokens):
@@ -73,6 +92,10 @@ class _Parser:
         joins: list[str] = []
         name = self._name("an aggregation or a binary operator")
         while self._peek() == "(":
+            if name in UNARY:
+                self._fail_at_name(
+                    f"it inside an aggregation, such as mean[ {name}(W) ], or one of {', '.join(BINARY)}"
+                )
             joins.append(self._known("binary operator", name, BINARY))
             self._take("(")
             name = self._name("an aggregation or a binary operator")
@@ -104,6 +127,8 @@ class _Parser:
 
     def _aggregated(self, binary: str) -> tuple[str, Branch]:
         constant = self._constant(binary) if self._peek(1) == "*" else 1.0
+        if self._peek() in UNARY or self._peek() in INPUTS:
+            self._fail_here(f"an aggregation around it, such as mean[ {self._peek()} ... ]")
         aggregate = times(constant, self._known("aggregation", self._name("an aggregation"), AGGREGATION))
         if self._peek() == "(":
             self._fail_here("'[', because what is joined already stands first")
@@ -154,6 +179,10 @@ class _Parser:
             at = self.tokens[self.next - 1][1]
             raise BadProxy(f"{self._shown()}: column {at + 1}: {_unknown(kind, name[:40], table)}")
         return name
+
+    def _fail_at_name(self, wanted: str) -> NoReturn:
+        name, at = self.tokens[self.next - 1]
+        self._fail(at, repr(name[:40]), wanted)
 
     def _take(self, symbol: str) -> None:
         if self._peek() != symbol:

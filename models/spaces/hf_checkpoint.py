@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
 from models.architecture import Architecture, BadArchitecture
-from models.spaces.checkpoint import BadWeights, Checkpoint
+from models.spaces.checkpoint import BadWeights, Checkpoint, wanted_by
 from models.spaces.hf import HfSpace, library_config
 from models.spaces.hf_library import make
 from models.spaces.hf_network import HfNetwork
+from models.spaces.hf_saved import library_tensors
+from models.spaces.tensor_names import placed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 __all__ = ["check_checkpoint", "loaded_network"]
 
@@ -31,11 +39,34 @@ def check_checkpoint(architecture: Architecture, weights: Checkpoint) -> None:
             raise BadWeights(f"{where}: {field}: got {got}, wanted {ours} for {architecture.id}")
     with torch.device("meta"):
         network = make(library_config(wanted))
-    weights.with_base(network.base_model_prefix).check(network.named_parameters(), architecture.id)
+    _named_for(network, weights).check(wanted_by(network), architecture.id)
 
 
 def loaded_network(architecture: Architecture, weights: Checkpoint) -> nn.Module:
     """The network, float32, drawn and then filled."""
     network = HfNetwork(architecture, 0)
-    weights.with_base(network.model.base_model_prefix).fill(network.model)
+    _named_for(network.model, weights).fill(network.model)
     return network
+
+
+def _named_for(model: PreTrainedModel, weights: Checkpoint) -> Checkpoint:
+    """The checkpoint with the names that the network has for its tensors."""
+    table, head = _tied_outside(model, weights)
+    needed = [item.names for item in wanted_by(model) if item.needed and head not in item.names]
+    try:
+        found = placed(weights.tensors, needed, model.base_model_prefix, partial(library_tensors, model))
+    except BadWeights as error:
+        raise BadWeights(f"{weights.folder}: {error}") from None
+    if head is not None and head not in found and table in found:
+        found = {**found, head: found[table]}
+    return weights.named(found)
+
+
+def _tied_outside(model: PreTrainedModel, weights: Checkpoint) -> tuple[str, str | None]:
+    """The names of the table of tokens and of the output map, where the configuration of a model of several parts ties
+    them and that of its text part does not; the second is None elsewhere."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    head, table = model.get_output_embeddings(), model.get_input_embeddings()
+    if weights.config.get("tie_word_embeddings") is not True or head is None or head.weight is table.weight:
+        return "", None
+    return names[id(table.weight)], names[id(head.weight)]

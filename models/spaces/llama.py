@@ -183,9 +183,10 @@ class LlamaSpace:
 
 def _loading(architecture: Architecture, weights: Checkpoint) -> Fill:
     """What gives a network, or a part of one, the weights of a checkpoint."""
+    from models.spaces.llama_checkpoint import library_names
     from models.spaces.llama_subnets import is_cut, subnet_fill
 
-    return subnet_fill(architecture, weights) if is_cut(architecture.config) else weights.fill
+    return subnet_fill(architecture, weights) if is_cut(architecture.config) else library_names(weights).fill
 
 
 def full_ffn(d_model: int) -> int:

@@ -9,17 +9,19 @@ from typing import Any
 import torch
 
 from models.architecture import Architecture, BadArchitecture
-from models.spaces.checkpoint import BadWeights, Checkpoint
+from models.spaces.checkpoint import BadWeights, Checkpoint, wanted_by
 from models.spaces.llama import LlamaSpace
 from models.spaces.llama_network import LlamaNetwork
+from models.spaces.tensor_names import placed
 from storage.datum import is_whole
 
-__all__ = ["check_checkpoint", "whole_architecture"]
+__all__ = ["check_checkpoint", "library_names", "whole_architecture"]
+
+BASE, TABLE = "model", "model.embed_tokens.weight"
 
 # What is the same in every network of the space, by Hugging Face's names; a field that is left out is so.
 FIXED: Mapping[str, tuple[Any, ...]] = {
     "model_type": ("llama",), "attention_bias": (None, False), "mlp_bias": (None, False), "hidden_act": (None, "silu"),
-    "quantization_config": (None,),
 }  # fmt: skip
 DEFAULTS: Mapping[str, Any] = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False}
 
@@ -34,7 +36,16 @@ def check_checkpoint(architecture: Architecture, weights: Checkpoint) -> None:
             raise BadWeights(f"{where}: {field}: got {got!r}, wanted {wanted!r} for {architecture.id}")
     with torch.device("meta"):
         network = LlamaNetwork(architecture.config)
-    weights.check(network.named_parameters(), architecture.id)
+    library_names(weights).check(wanted_by(network), architecture.id)
+
+
+def library_names(weights: Checkpoint) -> Checkpoint:
+    """The checkpoint with the names of `LlamaForCausalLM`: without the prefix of a wrapper, found by the table of
+    tokens, and with that of the base model."""
+    try:
+        return weights.named(placed(weights.tensors, [(TABLE,)], BASE, dict))
+    except BadWeights as error:
+        raise BadWeights(f"{weights.folder}: {error}") from None
 
 
 def whole_architecture(weights: Checkpoint) -> Architecture:
