@@ -10,7 +10,7 @@ import pytest
 
 import cli
 from fitness.evaluation import Evaluation
-from gp.hall_file import BenchmarkRef, HallDocument, HallProxy, SplitIds, save_hall
+from gp.hall_file import BenchmarkRef, HallCase, HallDocument, HallProxy, Measured, SplitIds, save_hall
 from models.benchmarks.origins import load_benchmark
 from primitives.grammar import parse
 
@@ -30,12 +30,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory, tiny_benchmark: Path) -> Path
     benchmark = load_benchmark(str(tiny_benchmark))
     ids = [architecture.id for architecture in benchmark.architectures]
     proxies = tuple(HallProxy(Evaluation(parse(t), 0.9, 1)) for t in ("sum[ l1_norm(W) ]", "sum[ frobenius_norm(W) ]"))
-    document = HallDocument(
-        space="gpt2", build=None, benchmark=BenchmarkRef("tiny", benchmark.digest, "loss", False),
-        split=SplitIds(tuple(ids[:15]), tuple(ids[15:])), seed=1, feature_key="x",
-        config={"benchmark": str(folder / "gone.jsonl"), "batch": 2, "seq_len": 24}, proxies=proxies,
+    case = HallCase(
+        str(folder / "gone.jsonl"), "gpt2", None, BenchmarkRef("tiny", benchmark.digest, "loss", False),
+        SplitIds(tuple(ids[:15]), tuple(ids[15:])), "x", (Measured(),) * len(proxies),
     )  # fmt: skip
-    save_hall(folder / "hall.json", document)
+    save_hall(folder / "hall.json", HallDocument(1, {"batch": 2, "seq_len": 24}, (case,), proxies))
     records = [
         {"id": f"c{i}", "space": "gpt2", "config": dict(a.config)} for i, a in enumerate(benchmark.architectures[:3])
     ]
