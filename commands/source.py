@@ -157,7 +157,7 @@ class Source:
             own = features.of_run(config, case)
             own = own if space in WEIGHTED else replace(own, weights=None)  # only counted: who ranks is refused before
             workshop = own.open(space)
-            if self.predictor is not None:
+            if self.predictor is not None and case is not None:
                 check_features(self.predictor, workshop)
             elif said := other_features(case, workshop):
                 say(f"evolved {said}, so these are not quite the scores of its run")

@@ -89,7 +89,7 @@ def test_nothing_that_the_search_saw_is_held_out(
     held = [{ids[i] if isinstance(i, int) else i for i in split["holdout"]} for split in splits if split]
     mine = held[-1] if command == "leaderboard" else held[0]
     assert len(seen) == (10 if name != "mixed" else len(seen)) and seen
-    assert not mine & seen and len(mine) >= 5
+    assert not mine & seen and len(mine) >= 3
     assert ("transfer" in said) == (name == "mixed")
     if name != "mixed":
         assert all(not part & seen and len(part) == 12 for part in held)
