@@ -9,10 +9,13 @@ import json
 import tempfile
 from pathlib import Path
 
+import click
 import pytest
 
 import cli
+from commands.evolve import evolve
 from fitness.features.workshop import Workshop
+from gp.config import PRESETS
 from gp.hall_file import load_hall
 from models.benchmarks.origins import ORIGINS, load_benchmark
 from models.spaces import SPACES
@@ -41,6 +44,21 @@ def test_champions_load_with_their_record(path: Path, capsys: pytest.CaptureFixt
         assert violation(record.proxy) is None and record.holdout is not None
     assert cli.main(["show", str(path)]) == 0
     assert document.proxies[0].proxy.text in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_recorded_options_are_those_of_the_search(path: Path) -> None:
+    """As the parser of evolve reads them, without a search."""
+    document, asked = load_hall(path), {}
+    command = click.Command("evolve", params=evolve.params, callback=lambda **given: asked.update(given))
+    command.main(list(document.config["options"]), standalone_mode=False)
+    assert list(asked["names"]) == [case.place for case in document.cases]
+    assert asked["search_size"] == document.config["search_size"] and asked["seed"] == document.seed
+    searched = {name: asked[name] for name in document.config["search"] if isinstance(asked.get(name), int | float)}
+    preset = PRESETS[asked["preset"]]
+    for name, value in {**searched, **preset}.items():
+        recorded = document.config["search"].get(name, value)
+        assert recorded == (list(value) if isinstance(value, tuple) else preset.get(name, value)), name
 
 
 def embedded() -> list[str]:
