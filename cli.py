@@ -23,7 +23,7 @@ from commands.extract import extract
 from commands.fit import fit
 from commands.leaderboard import leaderboard
 from commands.options import Commands, examples
-from commands.output import program_name
+from commands.output import program_name, warnings_said
 from commands.plot import plot
 from commands.rank import rank
 from commands.replay import replay
@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here is ever downloaded by Hugging Face code
     asked = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        outcome = program.main(args=asked, prog_name=program_name(), standalone_mode=False)
+        with warnings_said():
+            outcome = program.main(args=asked, prog_name=program_name(), standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code

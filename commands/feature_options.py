@@ -48,14 +48,16 @@ class FeatureOptions:
     weights: Path | None = None
     stream: bool | None = None
     price: str = "own"
+    init: str | None = None  # how weights of the space hf are drawn, which is a build of it
     trained: str | None = None  # the digest of the weights that a run had whose features these are to be
 
     def open(self, space: str) -> Workshop:
         """The workshop that they describe; says where its weights are not those of the run."""
         from fitness.features.workshop import Workshop
 
+        build = self.init if space == "hf" and self.init else self.build
         workshop = Workshop.open(
-            space, build=self.build, batch=self.batch, length=self.seq_len, corpus=self.corpus,
+            space, build=build, batch=self.batch, length=self.seq_len, corpus=self.corpus,
             init_seed=self.init_seed, devices=self.devices, mix_devices=self.mix_devices, cluster=self._cluster(),
             bank=self.bank, weights=self.weights, stream=self.stream, price=self.price,
         )  # fmt: skip

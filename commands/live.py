@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -49,9 +48,6 @@ def live(iterations: int) -> Iterator[Reporter]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         return bool(stop)
 
-    warnings = Warnings()
-    log = logging.getLogger("zcp")
-    log.addHandler(warnings)
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _give_up)
     try:
@@ -70,7 +66,6 @@ def live(iterations: int) -> Iterator[Reporter]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
-        log.removeHandler(warnings)
 
 
 def _give_up(number: int, frame: FrameType | None) -> None:
@@ -83,13 +78,6 @@ def say_early(champions: Sequence[Evaluation]) -> None:
     say("hall of fame by sketch scores on the search split; exact scores, to follow, have the last word:")
     for champion in champions:
         say(f"  {champion.fitness:.3f}  {champion.sign:+d}  {champion.proxy.text}")
-
-
-class Warnings(logging.Handler):
-    """What the library has to say, a line each on stderr."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        say(f"warning: {record.getMessage()}")
 
 
 class Note(ProgressColumn):

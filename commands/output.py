@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,31 @@ def say_once(text: str) -> None:
     if text not in said:
         said.add(text)
         say(text)
+
+
+class Warnings(logging.Handler):
+    """What the library has to say, a line each on stderr, and each line once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = set[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text not in self._said:
+            self._said.add(text)
+            say(f"warning: {text}")
+
+
+@contextmanager
+def warnings_said() -> Iterator[None]:
+    """The library is silent by itself; inside the block its warnings reach the user."""
+    handler, log = Warnings(), logging.getLogger("zcp")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def program_name() -> str:

@@ -16,7 +16,7 @@ from commands.options import COUNT, SECONDS, Name, examples, table_of
 from commands.output import emit, say
 from commands.ranking import ranked
 from commands.source import Source
-from commands.weights import source_options
+from commands.weights import ranking_options
 
 if TYPE_CHECKING:
     from models.architecture import Architecture
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     "--format", "form", type=Name("table", "json", "jsonl", "csv"), default="table", show_default=True,
     help="How results are printed.",
 )  # fmt: skip
-@source_options
+@ranking_options
 def rank(
     paths: tuple[Path, ...], hall: Path | None, size: int | None, text: str | None, fitted: Path | None,
     places: tuple[str, ...], count: int | None, space: str | None, seed: int, device: str | None,

@@ -18,7 +18,7 @@ from commands.options import Bound, Name, examples, table_of, tightest
 from commands.output import emit, say
 from commands.ranking import Ranked, columns
 from commands.source import Source
-from commands.weights import source_options
+from commands.weights import ranking_options
 
 if TYPE_CHECKING:
     from fitness.costs import Costs, Latency
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     "--format", "form", type=Name("table", "json", "csv"), default="table", show_default=True,
     help="How results are printed; rank reads json.",
 )  # fmt: skip
-@source_options
+@ranking_options
 def select(
     space: str, hall: Path | None, size: int | None, bounds: Sequence[tuple[str, float]], networks: int,
     population: int, look: int, order: str, export: Path | None, measure: bool, seed: int, places: tuple[str, ...],

@@ -9,12 +9,14 @@ import click
 from commands.feature_options import FEATURES, FeatureOptions
 from commands.options import Name, gathered, table_of
 
-__all__ = ["source_options"]
+__all__ = ["ranking_options", "source_options"]
 
-source_options = gathered(
-    "features",
-    FeatureOptions,
-    *FEATURES,
+INIT = click.option(
+    "--init", type=Name("common", "own"),
+    help="How to draw weights of the space hf: with one standard deviation, or as each configuration says "
+    "(default: common, or as in the run that ranks).",
+)  # fmt: skip
+WEIGHTS = (
     click.option(
         "--weights", metavar="DIR", type=click.Path(path_type=Path),
         help="Hugging Face checkpoint (safetensors) to read weights from, for the spaces llama and hf.",
@@ -28,4 +30,8 @@ source_options = gathered(
         help="Features of subnets: visit each (own), or the whole network once (whole).",
     ),
 )  # fmt: skip
+
+source_options = gathered("features", FeatureOptions, *FEATURES, *WEIGHTS)
 """The feature options, --weights, --stream and --price."""
+ranking_options = gathered("features", FeatureOptions, *FEATURES, *WEIGHTS, INIT)
+"""The same, and --init."""

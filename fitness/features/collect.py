@@ -99,9 +99,9 @@ def check_taps(taps: tuple[BlockTaps, ...], record: Recording) -> None:
             ("S", record.attentions, tap.attentions),
         ):
             if len(store[i]) != len(modules):
+                advice = "" if store[i] else "; build the model with eager attention"
                 raise FeatureError(
-                    f"block {i}: input {name}: got {len(store[i])} tensors, wanted {len(modules)}; "
-                    "build the model with eager attention"
+                    f"block {i}: input {name}: got {len(store[i])} tensors, wanted {len(modules)}{advice}"
                 )
 
 

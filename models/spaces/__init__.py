@@ -18,8 +18,15 @@ flexibert.py      BERT-like encoders in two builds: what was trained, what was s
 bert_plans.py     the sizes of a flexibert network
 bert_blocks.py    the networks of flexibert: six ways to mix tokens
 hf.py             any decoder or encoder of Hugging Face's library, by its configuration
+hf_config.py      its configurations, checked and reduced to the fields that shape a network
+hf_fields.py      which fields a family knows, and how they are written
+hf_unknown.py     fields that a family does not have
+hf_rope.py        fields of rotary positions that contradict each other
+hf_sizes.py       bounds of the numbers that decide how much is made
+hf_drawing.py     weights that are drawn alike for all families
 hf_library.py     how the library makes a network whose attention can be watched
-hf_layout.py      where the inputs of such a network are, found by one pass without numbers
+hf_layout.py      where the inputs of such a network are
+hf_trace.py       what one pass without numbers calls, from which this is found
 hf_network.py     the networks of hf, on random weights
 hf_checkpoint.py  the networks of hf with the weights of a checkpoint
 

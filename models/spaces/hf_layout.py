@@ -3,16 +3,16 @@
 No family has a line of its own: attention goes through a function that is registered with the library
 (`transformers.AttentionInterface`), and every linear map tells when it is called and what it reads. A map belongs to
 the attention of its block if it lies inside the attention module or reads what the heads put out, else to the FFN; the
-last map of the FFN leads back to the width of the model, and what it reads is A.
+last map of the FFN leads back to the width of the model, from more features than any other map that does so, and what
+it reads is A.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,8 +20,9 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
-from models.spaces.hf import LIBRARY_FAULTS, family_of, library_config
-from models.spaces.hf_library import TAP, by_output, make, run
+from models.spaces.hf_config import LIBRARY_FAULTS, family_of, library_config
+from models.spaces.hf_library import make
+from models.spaces.hf_trace import Seen, trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["HfBlock", "HfLayout", "layout_of"]
 
 QUERY = re.compile(r"q|q_proj|q_lin|query")
-LENGTH = 3  # tokens of the pass
 FAR = 1 << 20  # the longest sequence where nothing bounds it
+MOST_TABLES = 1 << 30  # bytes
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def layout_of(architecture: Architecture) -> HfLayout:
         with torch.device("meta"):
             model = make(config)
             _check_flat(model, family)
-        seen = _trace(model)
+            _check_tables(model, family)
+        seen = trace(model, config)
     except BadArchitecture:
         raise
     except LIBRARY_FAULTS as error:
@@ -81,89 +83,12 @@ def layout_of(architecture: Architecture) -> HfLayout:
         other = "its attention does not go through transformers.AttentionInterface, so S and H cannot be read"
         reason = "with weights of its own" if taps else f"but {other}"
         raise BadArchitecture(f"{family}: got {taps} attention taps, wanted {layers}, one per layer {reason}")
+    _check_once(seen, family)
     blocks = tuple(_block(model, seen, name, family) for name in seen.attentions)
     return _measured(model, config, seen, blocks)
 
 
-@dataclass
-class _Seen:
-    """What a pass met, in order: per block the attention module, its heads and the width of its queries; and what each
-    map read first."""
-
-    attentions: dict[str, str] = field(default_factory=dict)
-    heads: dict[str, torch.Tensor | None] = field(default_factory=dict)
-    maps: dict[str, torch.Tensor] = field(default_factory=dict)
-    widths: dict[str, int] = field(default_factory=dict)
-
-
-def _tapped(seen: _Seen, name: str, heads: torch.Tensor, weights: torch.Tensor, queries: torch.Tensor) -> None:
-    _attended(seen, name, heads, queries.shape[-1])
-
-
-def _attended(seen: _Seen, name: str, heads: torch.Tensor | None, width: int) -> None:
-    block = _block_name(name)
-    if block in seen.attentions and seen.attentions[block] != name:
-        return
-    seen.attentions[block] = name
-    seen.heads[block] = heads
-    seen.widths[block] = width
-
-
-def _block_name(name: str) -> str:
-    """The name of a module up to the first number: the place in the list of blocks."""
-    parts = name.split(".")
-    place = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts) - 1)
-    return ".".join(parts[: place + 1])
-
-
-def _trace(model: PreTrainedModel) -> _Seen:
-    """One pass of a few tokens through a network on the device `meta`."""
-    tokens = torch.zeros(1, LENGTH, dtype=torch.long, device="meta")
-    mask = torch.zeros(1, 1, LENGTH, LENGTH, device="meta")  # ready-made, else most of the library asks for values
-    try:
-        return _pass(model, input_ids=tokens, attention_mask=mask)
-    except LIBRARY_FAULTS:  # the rest (ALiBi) wants none that is ready-made
-        return _pass(model, input_ids=tokens, attention_mask=mask[0, 0, :1].long())
-
-
-def _pass(model: PreTrainedModel, **given: torch.Tensor) -> _Seen:
-    seen = _Seen()
-    with _watched(model, seen), torch.no_grad():
-        run(model, **given)
-    return seen
-
-
-@contextmanager
-def _watched(model: PreTrainedModel, seen: _Seen) -> Iterator[None]:
-    modules = dict(model.named_modules())
-    with ExitStack() as stack:
-        for name, module in modules.items():
-            if is_map(module):
-                stack.enter_context(module.register_forward_pre_hook(partial(_called, seen, name)))
-            elif by_output(model.config):
-                stack.enter_context(module.register_forward_hook(partial(_gave, seen, name)))
-            else:
-                module.__dict__[TAP] = partial(_tapped, seen, name)
-                stack.callback(module.__dict__.pop, TAP)
-        yield
-
-
-def is_map(module: nn.Module) -> bool:
-    """Whether a module is a linear map with a weight matrix."""
-    return isinstance(module, nn.Linear | Conv1D)
-
-
-def _called(seen: _Seen, name: str, module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-    seen.maps.setdefault(name, given[0])
-
-
-def _gave(seen: _Seen, name: str, module: nn.Module, given: object, output: object) -> None:
-    """An attention module is the innermost one whose second output is weights (B, K, T, T)."""
-    if isinstance(output, tuple) and len(output) > 1 and isinstance(output[1], torch.Tensor) and output[1].dim() == 4:
-        _attended(seen, name, None, output[0].shape[-1])
-
-
-def _block(model: PreTrainedModel, seen: _Seen, block: str, family: str) -> HfBlock:
+def _block(model: PreTrainedModel, seen: Seen, block: str, family: str) -> HfBlock:
     """The names of one block, with every weight matrix of it accounted for."""
     attention, heads = seen.attentions[block], seen.heads[block]
     called = {name: x for name, x in seen.maps.items() if name.startswith(f"{block}.")}
@@ -173,19 +98,40 @@ def _block(model: PreTrainedModel, seen: _Seen, block: str, family: str) -> HfBl
     feeding = [name for name in called if name not in attending]
     modules = dict(model.named_modules())
     width = _width_in(modules[attending[0]]) if attending else 0
-    if not attending or not feeding or _width_out(modules[feeding[-1]]) != width:
+    back = [name for name in feeding if _width_out(modules[name]) == width]
+    if not attending or not back:
         raise BadArchitecture(f"{family}: {block}: got no FFN of linear maps that leads back to the width {width}")
+    widest = max(_width_in(modules[name]) for name in back)  # narrow ones are gates and adapters beside the FFN
+    down = [name for name in back if _width_in(modules[name]) == widest][-1]
     _check_complete(modules[block], {name.removeprefix(f"{block}.") for name in called}, f"{family}: {block}")
     queries = [
         n for n in inside if QUERY.fullmatch(n.rpartition(".")[2]) and _width_out(modules[n]) == seen.widths[block]
     ]
     maps = (*((name, "attn") for name in attending), *((name, "ffn") for name in feeding))
-    return HfBlock(block, attention, maps, queries[0] if queries else None, (readers or attending)[-1], feeding[-1])
+    return HfBlock(block, attention, maps, queries[0] if queries else None, (readers or attending)[-1], down)
 
 
 def _same(x: torch.Tensor, heads: torch.Tensor) -> bool:
     """Whether a map reads the heads themselves, without a copy."""
     return x.numel() == heads.numel() and x.untyped_storage()._cdata == heads.untyped_storage()._cdata
+
+
+def _check_once(seen: Seen, family: str) -> None:
+    """Refuse blocks that run several times in a pass: their inputs would be several."""
+    for block, attention in seen.attentions.items():
+        if (times := max(seen.runs[block], seen.runs[attention])) > 1:
+            raise BadArchitecture(f"{family}: {block}: got a block that runs {times} times in a pass, wanted once")
+
+
+def _check_tables(model: nn.Module, family: str) -> None:
+    """Refuse tables that are no weights, such as masks of all pairs of positions, beyond any published size."""
+    sizes = {name: buffer.numel() * buffer.element_size() for name, buffer in model.named_buffers()}
+    if (total := sum(sizes.values())) > MOST_TABLES:
+        raise BadArchitecture(
+            f"{family}: got tables of {total / 2**30:.1f} GiB that are no weights, the largest is "
+            f"{max(sizes, key=lambda name: sizes[name])}; wanted at most {MOST_TABLES / 2**30:.0f} GiB, so lower the "
+            "number of positions"
+        )
 
 
 def _check_flat(model: nn.Module, family: str) -> None:
@@ -218,7 +164,7 @@ def _width_out(module: nn.Module) -> int:
 
 
 def _measured(
-    model: PreTrainedModel, config: PretrainedConfig, seen: _Seen, blocks: tuple[HfBlock, ...]
+    model: PreTrainedModel, config: PretrainedConfig, seen: Seen, blocks: tuple[HfBlock, ...]
 ) -> HfLayout:  # fmt: skip
     modules = dict(model.named_modules())
     maps = {name: role for block in blocks for name, role in block.maps}
@@ -235,8 +181,8 @@ def _measured(
         longest=_longest(model, config),
         vocabulary=config.vocab_size,
         parameters=ParameterCount(by_role["attn"], by_role["ffn"], inside + norms, total - inside - norms, total),
-        map_products=sum(_width_in(modules[name]) * _width_out(modules[name]) for name in maps),
-        pair_products=2 * sum(seen.widths[block.block] for block in blocks),
+        map_products=sum(seen.runs[name] * _width_in(modules[name]) * _width_out(modules[name]) for name in maps),
+        pair_products=sum(seen.pairs[block.block] for block in blocks),
     )
 
 

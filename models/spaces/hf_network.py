@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
 from models.architecture import Architecture, BadArchitecture
-from models.spaces.hf import library_config
+from models.spaces.hf_config import library_config
 from models.spaces.hf_layout import HfBlock, layout_of
 from models.spaces.hf_library import TAP, by_output, is_decoder, make, run
 from models.spaces.space import BlockTaps, WeightTap
@@ -21,12 +21,23 @@ __all__ = ["BlockTap", "HfNetwork"]
 
 
 class BlockTap(nn.Module):
-    """Where a block can be watched: its input is H (B, T, D), its output[1] is S (B, K, T, T), `queries` puts out Q
-    (B, T, D) and `activations` A (B, T, F)."""
+    """Where a block can be watched: its output[1] is S (B, K, T, T), `queries` puts out Q (B, T, D) and `activations` A
+    (B, T, F)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.queries, self.activations = nn.Identity(), nn.Identity()
+        self.open = True
+
+    def show(self, heads: torch.Tensor, weights: torch.Tensor, queries: torch.Tensor) -> None:
+        """What attention put out, once in a pass: some families call it twice, with the same weights."""
+        if self.open:
+            self.open = False
+            self(heads, weights, queries)
+
+    def reopen(self, attention: nn.Module, given: object) -> None:
+        """A new pass begins."""
+        self.open = True
 
     def forward(
         self, heads: torch.Tensor, weights: torch.Tensor, queries: torch.Tensor
@@ -65,6 +76,7 @@ class HfNetwork(nn.Module):
                 raise BadArchitecture(f"{architecture.id}: cannot be made in memory ({reason})") from None
         self.decoder = is_decoder(self.model.config)
         self._named = dict(self.model.named_modules())
+        self._tap = dict[str, BlockTap]()
         for block in self.layout.blocks:
             self._open(block)
 
@@ -72,8 +84,9 @@ class HfNetwork(nn.Module):
         """A tap at the attention and before the last map of the FFN; attention that is watched by its output shows its
         queries there as well."""
         attention: Any = self._named[block.attention]
-        tap = BlockTap()
-        attention.__dict__[TAP] = tap
+        tap = self._tap[block.block] = BlockTap()
+        attention.__dict__[TAP] = tap.show
+        attention.register_forward_pre_hook(tap.reopen)
         self._named[block.down].register_forward_pre_hook(partial(_through, tap.activations))
         if by_output(self.model.config) and block.query is None:
             fused = self._named[block.maps[0][0]]
@@ -104,13 +117,12 @@ class HfNetwork(nn.Module):
 
     def _taps(self, block: HfBlock) -> BlockTaps:
         attention: Any = self._named[block.attention]
-        tap = attention.__dict__[TAP]
+        tap = self._tap[block.block]
         watched: Any = attention if by_output(self.model.config) else tap
-        heads: nn.Module = self._named[block.output] if by_output(self.model.config) else tap
         return BlockTaps(
             block=self._named[block.block],
             activations=(tap.activations,),
-            heads=(heads,),
+            heads=(self._named[block.output],),
             queries=(tap.queries if block.query is None else self._named[block.query],),
             attentions=(watched,),
             weights=tuple(self._weight(name, role) for name, role in block.maps),

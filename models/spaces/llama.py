@@ -56,6 +56,8 @@ class LlamaSpace:
         known = ("n_layer", "d_model", "n_head", "n_kv_head", "d_ffn", "n_token", "tgt_len", *self.DEFAULTS)
         check_fields(config, *known, "head_dim", "keep", "order")
         config = {**self.DEFAULTS, **config}
+        if isinstance(theta := config["rope_theta"], float) and theta.is_integer():
+            config["rope_theta"] = int(theta)  # as the library writes it
         n_layer = check_int(config, "n_layer", 1, 128)
         checked = {
             "n_layer": n_layer,

@@ -1,9 +1,10 @@
 """A zero-cost proxy in one file that needs torch alone: `score(model, tokens)` of an untrained Hugging Face model.
 
 A larger score is better. It depends on the tokens and on the random weights, so give all models that you compare the
-same tokens (B, T), 4 x 64 bytes of prose in the search, and float32 weights that were drawn as usual. Decoders need
-their head (`AutoModelForCausalLM`), encoders need none (`AutoModel`). One torch thread gives the same last digits
-everywhere. This file was generated (`show HALL.json --format torch`); change it as you like.
+same tokens (B, T), 4 x 64 bytes of prose in the search, and float32 weights that were drawn as usual. Families start
+with different standard deviations, which scores depend on; `rank` draws every matrix from Normal(0, 0.02) by default.
+Decoders need their head (`AutoModelForCausalLM`), encoders need none (`AutoModel`). One torch thread gives the same
+last digits everywhere. This file was generated (`show HALL.json --format torch`); change it as you like.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The inputs of a Hugging Face model, from one forward and one backward pass; the part of `torch_module` that watches.
 
 No family has a line of its own: a map belongs to the attention of its block if it lies inside the attention module or
-reads what the heads put out, else to the FFN; the last map of the FFN leads back to the width of the model, and what it
-reads is A.
+reads what the heads put out, else to the FFN; the last map of the FFN leads back to the width of the model, from more
+features than any other map that does so, and what it reads is A.
 """
 
 from __future__ import annotations
@@ -81,9 +81,22 @@ def maps_of(modules: Mapping[str, nn.Module], seen: Seen, block: str) -> list[tu
     for name, parameter in modules[block].named_parameters():
         if parameter.dim() > 1 and f"{block}.{name.rpartition('.')[0]}" not in called:
             raise ValueError(f"{block}.{name}: got weights of no linear map that every token passes, such as experts")
-    if not own or len(own) == len(maps) or _out(modules[maps[-1][0]]) != seen.inputs[block].shape[-1]:
+    if not own or down_of(modules, maps, seen.inputs[block].shape[-1]) is None:
         raise ValueError(f"{block}: got no attention and FFN of linear maps that leads back to the width of the model")
     return maps
+
+
+def down_of(modules: Mapping[str, nn.Module], maps: list[tuple[str, str]], width: int) -> str | None:
+    """The last map of the FFN; narrower ones that lead back to the width are gates and adapters beside it."""
+    back = [name for name, role in maps if role == "ffn" and _out(modules[name]) == width]
+    return max(reversed(back), key=lambda name: modules[name].weight.numel(), default=None)  # type: ignore[operator]
+
+
+def output_of(seen: Seen, block: str, maps: list[tuple[str, str]]) -> str:
+    """The map of the attention that reads the heads, or its last one where these are changed before."""
+    own = [name for name, role in maps if role == "attn"]
+    readers = [name for name in own if _same(seen.read[name], seen.attentions[block].heads)]
+    return (readers or own)[-1]
 
 
 def block_inputs(
@@ -99,8 +112,9 @@ def block_inputs(
     weights = [_out_in(modules[name], modules[name].weight) for name, _ in maps]  # type: ignore[arg-type]
     changes = [_out_in(modules[name], x) for (name, _), x in zip(maps, gradients, strict=True)]
     found = {
-        "A": [_tokens_first(seen.read[maps[-1][0]])], "J": [_tokens_first(jacobian)],
-        "H": [_tokens_first(attention.heads)], "Q": [_tokens_first(queries)],
+        "A": [_tokens_first(seen.read[str(down_of(modules, maps, jacobian.shape[-1]))])],
+        "J": [_tokens_first(jacobian)], "H": [_tokens_first(seen.read[output_of(seen, block, maps)])],
+        "Q": [_tokens_first(queries)],
         "S": [attention.weights.detach().flatten(0, 1)], "W": [x.detach() for x in weights], "G": changes,
     }  # fmt: skip
     for letter in "WG":

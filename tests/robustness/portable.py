@@ -98,7 +98,8 @@ def ours(formulas: Sequence[Proxy]) -> dict[str, list[float]]:
     found = {}
     for name, config in MODELS.items():
         with one_thread():
-            scorer = Scorer(collect(SPACES["hf"].build(SPACES["hf"].architecture(name, config), 0), BATCH).blocks)
+            model = SPACES["hf"].build(SPACES["hf"].architecture(name, config), 0, "own")
+            scorer = Scorer(collect(model, BATCH).blocks)
             values = [scorer.score(formula) for formula in formulas]
         found[name] = [math.nan if isinstance(value, Invalid) else value for value in values]
     return found

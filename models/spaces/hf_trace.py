@@ -1,0 +1,140 @@
+"""What a pass through a Hugging Face network calls, in order: attention modules, linear maps, and what these read.
+
+The pass runs on the device `meta`, without memory or numbers. Where the library branches on a number of a tensor, such
+as the largest position, it is answered 0; where that is not enough, a network that is small runs on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers.pytorch_utils import Conv1D
+
+from models.spaces.hf_config import LIBRARY_FAULTS
+from models.spaces.hf_library import TAP, by_output, make, run
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+__all__ = ["Seen", "block_name", "is_map", "trace"]
+
+LENGTH = 3  # tokens of the pass
+MOST_RUN = 1 << 27  # parameters of a network that is run on the CPU
+
+
+@dataclass
+class Seen:
+    """What a pass met, in order. By block: its attention module, the heads that it put out first, the width of its
+    queries, and the multiply-adds of attention for a pair of tokens. By linear map: what it read first, and how often
+    it was called. `runs`: how often each other module was called."""
+
+    attentions: dict[str, str] = field(default_factory=dict)
+    heads: dict[str, torch.Tensor | None] = field(default_factory=dict)
+    widths: dict[str, int] = field(default_factory=dict)
+    pairs: Counter[str] = field(default_factory=Counter)
+    maps: dict[str, torch.Tensor] = field(default_factory=dict)
+    runs: Counter[str] = field(default_factory=Counter)
+
+
+def trace(model: PreTrainedModel, config: PretrainedConfig) -> Seen:
+    """One pass of a few tokens through a network on the device `meta`."""
+    tokens = torch.zeros(1, LENGTH, dtype=torch.long, device="meta")
+    mask = torch.zeros(1, 1, LENGTH, LENGTH, device="meta")  # ready-made, else most of the library asks for values
+    ways: list[Callable[[], Seen]] = [
+        lambda: _pass(model, input_ids=tokens, attention_mask=mask),
+        lambda: _pass(model, input_ids=tokens, attention_mask=mask[0, 0, :1].long()),  # ALiBi wants none ready-made
+        lambda: _pass(model, answers=True, input_ids=tokens, attention_mask=mask),
+        lambda: _small_pass(model, config),
+    ]
+    first: BaseException | None = None
+    for way in ways:
+        try:
+            return way()
+        except LIBRARY_FAULTS as error:
+            first = first or error
+    raise first or RuntimeError("no pass was tried")
+
+
+def _small_pass(model: PreTrainedModel, config: PretrainedConfig) -> Seen:
+    """A pass with numbers, on the CPU, of a network that is small."""
+    if (size := sum(parameter.numel() for parameter in model.parameters())) > MOST_RUN:
+        raise ValueError(f"{size:,} parameters are too many for a pass with numbers")
+    with torch.random.fork_rng(devices=[]):
+        return _pass(make(config), input_ids=torch.zeros(1, LENGTH, dtype=torch.long))
+
+
+class _Answers(TorchDispatchMode):
+    """Numbers that are asked of tensors without numbers are 0."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].device.type == "meta":
+            return False if args[0].dtype == torch.bool else (args[0].dtype.is_floating_point and 0.0) or 0
+        return func(*args, **(kwargs or {}))
+
+
+def _pass(model: PreTrainedModel, answers: bool = False, **given: torch.Tensor) -> Seen:
+    seen = Seen()
+    with _watched(model, seen), torch.no_grad(), _Answers() if answers else nullcontext():
+        run(model, **given)
+    return seen
+
+
+def _tapped(seen: Seen, name: str, heads: torch.Tensor, weights: torch.Tensor, queries: torch.Tensor) -> None:
+    _attended(seen, name, heads, queries.shape[-1], heads.shape[-1])
+
+
+def _attended(seen: Seen, name: str, heads: torch.Tensor | None, width: int, value_width: int) -> None:
+    """Q K^T takes a product for each feature of the queries, S V one for each of the values."""
+    block = block_name(name)
+    seen.pairs[block] += width + value_width
+    if block not in seen.attentions:
+        seen.attentions[block], seen.heads[block], seen.widths[block] = name, heads, width
+
+
+def block_name(name: str) -> str:
+    """The name of a module up to the first number: the place in the list of blocks."""
+    parts = name.split(".")
+    place = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts) - 1)
+    return ".".join(parts[: place + 1])
+
+
+@contextmanager
+def _watched(model: PreTrainedModel, seen: Seen) -> Iterator[None]:
+    with ExitStack() as stack:
+        for name, module in dict(model.named_modules()).items():
+            stack.enter_context(module.register_forward_pre_hook(partial(_called, seen, name)))
+            if is_map(module):
+                continue
+            if by_output(model.config):
+                stack.enter_context(module.register_forward_hook(partial(_gave, seen, name)))
+            else:
+                module.__dict__[TAP] = partial(_tapped, seen, name)
+                stack.callback(module.__dict__.pop, TAP)
+        yield
+
+
+def is_map(module: nn.Module) -> bool:
+    """Whether a module is a linear map with a weight matrix."""
+    return isinstance(module, nn.Linear | Conv1D)
+
+
+def _called(seen: Seen, name: str, module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+    seen.runs[name] += 1
+    if is_map(module):
+        seen.maps.setdefault(name, given[0])
+
+
+def _gave(seen: Seen, name: str, module: nn.Module, given: object, output: object) -> None:
+    """An attention module is the innermost one whose second output is weights (B, K, T, T)."""
+    if isinstance(output, tuple) and len(output) > 1 and isinstance(output[1], torch.Tensor) and output[1].dim() == 4:
+        width = output[0].shape[-1]
+        if seen.attentions.get(block_name(name), name) == name:
+            _attended(seen, name, None, width, width)
