@@ -1,4 +1,4 @@
-"""Do counts, FLOPs and losses of Hugging Face networks agree with transformers? `python -m bench.science.families [FAMILY...]`
+"""Do counts, FLOPs and losses of Hugging Face networks agree with transformers? `python -m bench.science.families`
 
 Every family of the library that predicts tokens, at a tiny size. A row for each that the space `hf` accepts:
 parameters, FLOPs of the blocks for one sequence and the loss, here and there. There: the library reads the same
