@@ -11,6 +11,7 @@ import click
 from commands.feature_options import FeatureOptions
 from commands.source import Source, Workshops
 from commands.tables import Interval, Row
+from commands.weights import drawing_notes
 from storage.errors import ZcpError
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def ranked(
     header = {"scorer": source.name, "formulas": [f.proxy.text for f in source.formulas],
               "signs": [f.sign for f in source.formulas], "direction": source.direction,
               "left_out": left_out, "refused": len(refused.all)}  # fmt: skip
-    notes = _drawing(readable, workshops) + _notes(rows, refused.all, left_out, source, usual)
+    notes = drawing_notes(readable, workshops) + _notes(rows, refused.all, left_out, source, usual)
     return Ranking(rows, tuple(refused.all), title, header, notes)
 
 
@@ -180,16 +181,6 @@ def ranges_of(known: Sequence[Architecture], costs: Callable[[Architecture], Cos
     from fitness.candidates import ranges
 
     return ranges([costs(architecture) for architecture in known])
-
-
-def _drawing(architectures: Sequence[Architecture], workshops: Workshops) -> list[str]:
-    """How fresh weights of Hugging Face networks were drawn."""
-    if not any(a.space == "hf" for a in architectures) or (key := workshops("hf").bank.key).weights:
-        return []
-    if key.build == "own":
-        return ["space hf: weights are drawn as each configuration says (--init own), which scores depend on"]
-    return ["space hf: all weight matrices are drawn with the standard deviation 0.02, whatever the configurations say "
-            "(--init own: as they say)"]  # fmt: skip
 
 
 def _times(

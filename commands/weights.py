@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from commands.feature_options import FEATURES, FeatureOptions
 from commands.options import Name, gathered, table_of
 
-__all__ = ["ranking_options", "source_options"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from commands.source import Workshops
+    from models.architecture import Architecture
+
+__all__ = ["drawing_notes", "ranking_options", "source_options"]
 
 INIT = click.option(
     "--init", type=Name("common", "own"),
@@ -35,3 +42,13 @@ source_options = gathered("features", FeatureOptions, *FEATURES, *WEIGHTS)
 """The feature options, --weights, --stream and --price."""
 ranking_options = gathered("features", FeatureOptions, *FEATURES, *WEIGHTS, INIT)
 """The same, and --init."""
+
+
+def drawing_notes(architectures: Sequence[Architecture], workshops: Workshops) -> list[str]:
+    """How fresh weights of Hugging Face networks were drawn."""
+    if not any(a.space == "hf" for a in architectures) or (key := workshops("hf").bank.key).weights:
+        return []
+    if key.build == "own":
+        return ["space hf: weights are drawn as each configuration says (--init own), which scores depend on"]
+    return ["space hf: all weight matrices are drawn with the standard deviation 0.02, whatever the configurations say "
+            "(--init own: as they say)"]  # fmt: skip
