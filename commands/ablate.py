@@ -133,7 +133,7 @@ def _planned(
 
 
 def _new_file(out: Path | None, stem: str) -> Path:
-    """Where the document will lie; nothing may lie there yet."""
+    """Path of the new document; it must not exist yet."""
     path = (out or Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}") / f"{stem}.json"
     if path.exists():
         raise click.UsageError(f"--out: {path} exists and is never overwritten; choose another folder, or move it away")

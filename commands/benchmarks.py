@@ -151,7 +151,7 @@ def train_benchmark(
 
 
 def _training(name: str, configs: Path | None, seeds: int, jobs: int, niceness: int) -> Callable[..., Path]:
-    """What trains a benchmark, told where to and when to stop."""
+    """The function that trains a benchmark, given a path and a stop condition."""
     from models.training.campaign import train
     from models.training.elastic import train_elastic
     from models.training.recipes import RECIPES

@@ -29,7 +29,7 @@ MEASURED = (32, 128)  # windows, and tokens of each, of the text that nothing wa
 
 @dataclass(frozen=True)
 class CutOrder:
-    """What the user asks for: parameters at most, candidates, looks, the order of units, a folder to export to, and
+    """A request for a subnet: maximum parameters, candidates, looks, order of units, export folder, and
     whether the choice and its rivals are measured."""
 
     bounds: Mapping[str, float]

@@ -165,7 +165,7 @@ def _top_rows(
 
 
 def _counts(survey: Survey) -> dict[str, Any]:
-    """What was enumerated, as plain data."""
+    """Counts of the enumeration as plain data."""
     return {
         "trees": survey.trees, "formulas": survey.formulas, "invalid": dict(survey.invalid), "valid": survey.valid,
         "quantiles": {str(share): survey.quantile(share) for share in SHARES},

@@ -74,7 +74,7 @@ def _fitted(path: Path, name: str | None, kind: str | None, features: FeatureOpt
 
 
 def _rows(predictor: Predictor) -> list[Row]:
-    """What was compared, and what the ensemble of regressions is made of."""
+    """Rows with the candidates of the cross-validation and the members of the ensemble."""
     from fitness.predictors.ensemble import ENSEMBLE
 
     notes = {"numbers": "on labels left out", "champion": "on the labels it was chosen by",

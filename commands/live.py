@@ -101,7 +101,7 @@ def progress_bars(console: Console) -> Progress:
 
 
 class Bars:
-    """What a terminal shows: a bar for each stage that visits networks, and one for the search."""
+    """Progress on a terminal: a bar per stage that visits networks, and one for the search."""
 
     def __init__(self, bars: Progress, iterations: int) -> None:
         self._bars, self._iterations = bars, iterations
@@ -129,7 +129,7 @@ class Bars:
 
 
 class Lines:
-    """What a file or a pipe gets: a line now and then."""
+    """Progress for a file or a pipe: an occasional line."""
 
     def __init__(self, iterations: int) -> None:
         self._iterations, self._start = iterations, time.monotonic()

@@ -1,4 +1,4 @@
-"""What a command says: data on stdout as a table, JSON, CSV or Markdown; talk on stderr."""
+"""Output of commands: data on stdout as a table, JSON, CSV or Markdown; messages on stderr."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def was_given(name: str) -> bool:
 
 
 def ceiling_of(benchmark: Benchmark) -> str | None:
-    """What a perfect oracle would reach; None where the benchmark has not measured its noise."""
+    """The noise ceiling as text; None if the benchmark has not measured its noise."""
     ceiling = benchmark.header.get("noise_ceiling")
     if not ceiling:
         return None
@@ -105,13 +105,13 @@ def ceiling_of(benchmark: Benchmark) -> str | None:
 
 
 def say_ceiling(benchmark: Benchmark) -> None:
-    """The same as talk."""
+    """Print the noise ceiling on stderr."""
     if text := ceiling_of(benchmark):
         say(text)
 
 
 def say_intervals(held_out: int) -> None:
-    """That the intervals are wide, where few architectures are held out."""
+    """Warn of wide intervals if few architectures are held out."""
     from fitness.protocol import interval_note
 
     if note := interval_note(held_out):

@@ -1,5 +1,4 @@
-"""What commands do with a predictor that `fit` has written: whose labels it has, what it says of a benchmark, and what
-a reader should know about that."""
+"""Use of a fitted predictor by commands: its labels, its predictions for a benchmark, and notes about them."""
 
 from __future__ import annotations
 
@@ -58,8 +57,7 @@ def beside(
     rows: Sequence[ReplayRow], size: int | None, benchmark: Benchmark, split: Split | None, build: str | None,
     fitted: bool = True,
 ) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
-    """What stands beside the formulas: their committee, regressions on the same labels where these are to be `fitted`,
-    and counts."""
+    """Rows beside the formulas: their committee, regressions on the same labels if `fitted`, and counts."""
     from fitness.predictors.rivals import rivals
     from fitness.protocol import baselines
     from fitness.replay import committee

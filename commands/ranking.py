@@ -102,7 +102,7 @@ class _Refusals:
         self.all.append(Refusal(architecture.id, own, architecture.space, architecture.config))
 
     def kept(self, architectures: Sequence[Architecture], make: Callable[[Architecture], T]) -> dict[Architecture, T]:
-        """What is made of each; one that an error of ours is raised for is refused with its message."""
+        """Apply a function to each candidate; one that raises our own error is refused with its message."""
         found: dict[Architecture, T] = {}
         for architecture in architectures:
             try:
@@ -221,7 +221,7 @@ def _notes(
     rows: Sequence[Ranked], refused: Sequence[Refusal], left_out: int, source: Source,
     usual: Mapping[str, tuple[int, int]],
 ) -> list[str]:  # fmt: skip
-    """What a reader should know of the whole list."""
+    """Notes about the whole list."""
     found = [row.candidate for row in rows]
     notes = [f"{left_out} candidates beyond the bounds are left out"] if left_out else []
     if foreign := [candidate for candidate in found if candidate.home]:

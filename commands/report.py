@@ -95,7 +95,7 @@ def _page(path: Path, name: str | None, features: FeatureOptions) -> ReportPage:
 
 
 def _environment(folder: Path) -> Mapping[str, Any]:
-    """What the run recorded of its machine, else what this one is."""
+    """Environment recorded by the run, else that of this machine."""
     from gp.runs.files import environment
     from storage.datum import Datum
     from storage.files import BadFile, load_json

@@ -123,7 +123,7 @@ def _draw(found: Selection, cost: str, source: Source, path: Path) -> None:
 
 
 def _region(source: Source, space: str) -> Region:
-    """What the search may use; a usage error for a hall of another space or without its benchmark."""
+    """Region of the search; usage error for a hall of another space or without its benchmark."""
     from models.spaces import SPACES
     from models.spaces.variation import region_of
 

@@ -47,7 +47,7 @@ class Source:
 
     @classmethod
     def of(cls, hall: Path | None, text: str | None, size: int | None, fitted: Path | None = None) -> Source:
-        """What the user names; a usage error says what to give."""
+        """The scorer that the options name; usage error if they name none or several."""
         from fitness.evaluation import Evaluation
         from gp.hall_file import load_hall
         from primitives.grammar import parse
@@ -109,7 +109,7 @@ class Source:
 
     @property
     def direction(self) -> str:
-        """What a higher score means, in words."""
+        """Meaning of a higher score, in words."""
         if not self.homes:
             return "higher is better, if more of this formula is: nobody measured its direction"
         if len(self.homes) == 1:

@@ -33,7 +33,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Formula:
-    """What ranks: a formula with its sign, shown by number, or a baseline, shown by its name."""
+    """Scorer of a row: a formula with its sign, shown by number, or a baseline, shown by name."""
 
     text: str
     sign: int = 1

@@ -1,4 +1,4 @@
-"""What a formula is worth.
+"""Evaluation of formulas: features, scores, rankings, protocol and regressions.
 
 evaluation.py   a formula with its fitness and sign; the split it is measured on
 objectives.py   what a search maximises

@@ -43,7 +43,7 @@ class AcrossTarget:
 
     @property
     def slices(self) -> tuple[slice, ...]:
-        """Where the architectures of each part stand."""
+        """Slices of the architectures of each benchmark."""
         ends = np.cumsum([0, *(len(part.values) for part in self.parts)]).tolist()
         return tuple(slice(start, stop) for start, stop in pairwise(ends))
 

@@ -37,7 +37,7 @@ COMPARED = {"params": "#params", "decoder_params": "decoder params", "depth": "d
 
 
 class CandidateScorer(Protocol):
-    """What gives candidates a score, larger is better, from exact scores of formulas."""
+    """Scorer of candidates from exact scores of formulas; larger is better."""
 
     @property
     def proxies(self) -> Sequence[Proxy]:
@@ -110,7 +110,7 @@ class Candidate:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader should know, in words."""
+        """Notes for the reader."""
         notes = [self.reason] if self.reason else []
         notes += [f"space {self.architecture.space}, not {self.home}"] if self.home else []
         notes += [f"outside in {', '.join(self.outside)}"] if self.outside else []

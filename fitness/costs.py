@@ -63,7 +63,7 @@ def _within(value: float, bound: float | None) -> bool:
 
 
 def costs_of(architecture: Architecture, length: int, build: str | None = None) -> Costs:
-    """What is counted for a sequence of `length` tokens; BadArchitecture names the candidate that cannot be built."""
+    """Count the costs for a sequence of `length` tokens; BadArchitecture names a candidate that cannot be built."""
     space = SPACES[architecture.space]
     try:
         count = space.parameters(architecture, build)

@@ -73,7 +73,7 @@ def contenders(
 
 
 def rival_contenders(benchmark: Benchmark, split: Split, build: str | None) -> list[Contender]:
-    """What regressions make of the search split's labels, as rows; their seconds are those of fitting all of them."""
+    """Rows of the regressions fitted to the labels of the search split; the time is that of fitting all of them."""
     start = time.perf_counter()
     found = rival_scores(benchmark, split, build)
     spent = (time.perf_counter() - start) / len(benchmark)

@@ -62,7 +62,7 @@ class RankTarget:
 
     @property
     def slices(self) -> tuple[slice, ...]:
-        """Where the architectures of each benchmark stand: of the only one, everywhere."""
+        """Slices of the architectures by benchmark; one slice for a single benchmark."""
         return (slice(0, len(self.values)),)
 
     def enough(self, places: np.ndarray) -> np.ndarray:
@@ -149,7 +149,7 @@ _PLACES = (1 << _SPARE) - 1
 
 
 def _order(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What sorts each row of finite `scores` (P, N), and which rows have ties.
+    """Sorting permutation of each row of finite `scores` (P, N), and which rows have ties.
 
     Scores are rounded, so the last digits are free to carry the place of each, and one sort of whole numbers does what
     takes an argsort twice the time. Values that are not rounded are sorted the other way.

@@ -83,7 +83,7 @@ def committee(rows: Sequence[ReplayRow], size: int, benchmark: Benchmark, split:
 
 
 def mean_ranks(scores: np.ndarray) -> np.ndarray:
-    """What a committee says: the mean over its members, rows of `scores` (P, N), of an architecture's rank; (N,)."""
+    """Mean rank of each architecture over the members of a committee, rows of `scores` (P, N); (N,)."""
     return stats.rankdata(scores, axis=-1, nan_policy="omit").mean(0)
 
 

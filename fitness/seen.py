@@ -57,13 +57,13 @@ class SeenCase:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of each benchmark of a search; none for a formula that nobody searched for."""
+    """Architectures that a search has seen, by benchmark; empty for a formula without a search."""
 
     cases: tuple[SeenCase, ...] = ()
     _names: dict[str, Mapping[str, str]] = field(default_factory=dict, compare=False, repr=False)
 
     def at(self, places: Mapping[str, str]) -> Seen:
-        """The same, with the benchmarks of these digests read at other places."""
+        """This record with other paths for the benchmarks of these digests."""
         return Seen(tuple(replace(case, place=places.get(case.digest, case.place)) for case in self.cases))
 
     def case_of(self, benchmark: Benchmark) -> SeenCase | None:

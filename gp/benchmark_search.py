@@ -35,7 +35,7 @@ NEAR = 0.9  # of the best one's fitness; coarse formulas are so few that the oth
 
 @dataclass
 class Reporter:
-    """Where a search tells how it goes; every field may be left alone."""
+    """Callbacks of a search for its progress; every field is optional."""
 
     stage: Callable[[str], None] = field(default=lambda text: None)
     networks: Progress | None = None
@@ -104,8 +104,8 @@ class PreparedSearch:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search found: `hall` by exact scores on the search split; if it was stopped before its end, `complete`
-    is False and the hall is that of the evolution, by sketch scores.
+    """Result of a search: `hall` by exact scores on the search split; if the search was stopped early, `complete` is
+    False and the hall has sketch scores.
 
     `cases` are those of the search without networks that overflow; `evaluations` is the number of formulas that were
     compared; `seconds` are by stage.

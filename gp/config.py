@@ -132,7 +132,7 @@ class SearchConfig:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SearchConfig:
-        """What `to_dict` wrote; missing fields take their defaults, unknown ones are refused."""
+        """Inverse of `to_dict`; missing fields take their defaults, unknown ones are refused."""
         if not isinstance(data, Mapping):
             raise BadConfig("config", type(data).__name__, "an object of settings by name")
         known = [f.name for f in fields(cls)]

@@ -37,7 +37,7 @@ class BadBudget(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class CutChoice:
-    """What was chosen, its calibration loss, how it was ranked by the formula, and the seconds by stage."""
+    """The chosen subnet, its calibration loss, its place by the formula, and the seconds by stage."""
 
     chosen: Architecture
     loss: float
@@ -115,7 +115,7 @@ def formula_scores(formula: Evaluation, parts: Parts, candidates: Sequence[Archi
 def rival_choices(
     candidates: Sequence[Architecture], looks: CutLooks, tokens: torch.Tensor, look: int, seed: int
 ) -> dict[str, Architecture]:
-    """What other ways to choose take with as many looks: the sum of block influences, and chance."""
+    """Choices of other methods with the same number of looks: the sum of block influences, and random choice."""
     influence = block_influence(looks.whole, tokens)
     (_, full), (unit, group) = block_sizes(looks.whole.architecture.config)
     most = looks.whole.architecture.config["d_ffn"][0] * unit + full * group

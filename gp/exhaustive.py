@@ -33,7 +33,7 @@ BINS = 100_000  # of |rho|, so quantiles are known to 1e-5
 
 @dataclass
 class Survey:
-    """What an enumeration has seen so far; all counts are of trees, `formulas` of different ones.
+    """Progress of an enumeration; counts are of trees, `formulas` of distinct formulas.
 
     `hall` holds the best formulas (found_at: trees seen until then); `above[i]` trees are better than `marks[i]`.
     Memory does not grow with the space.

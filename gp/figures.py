@@ -1,5 +1,5 @@
-"""What a search found, measured: exact scores on every architecture of its benchmarks, beside the naive baselines and
-what regressions make of the same labels."""
+"""Figures of a hall of fame: exact scores on every architecture of its benchmarks, beside the naive baselines and
+regressions on the same labels."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class HallCase:
 
     @property
     def seen(self) -> SeenCase:
-        """What a search with this case has seen."""
+        """Architectures that a search with this case has seen."""
         ref = self.benchmark
         known = self.place, self.space, ref.name, ref.digest, ref.metric, ref.higher_is_better
         return SeenCase(*known, self.split.search, self.split.holdout)

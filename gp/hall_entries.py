@@ -86,7 +86,7 @@ class HallProxy:
 
     @property
     def sign(self) -> int:
-        """What its scores are multiplied with."""
+        """Factor of its scores, 1 or -1."""
         return self.formula.sign
 
 

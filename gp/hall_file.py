@@ -163,7 +163,7 @@ def _first(whole: Datum, formulas: Sequence[Evaluation]) -> _Read:
 
 
 def _places(config: Mapping[str, Any]) -> Iterator[object]:
-    """Where a run of schema 1 read its benchmarks."""
+    """Places from which a run of schema 1 read its benchmarks."""
     yield config.get("benchmark")
     others = config.get("others")
     yield from (one.get("benchmark") for one in others if isinstance(one, dict)) if isinstance(others, list) else ()

@@ -29,7 +29,7 @@ class HallOfFame:
         return self._sorted[0] if self._sorted else None
 
     def led_by(self, champion: Evaluation) -> HallOfFame:
-        """The same hall of fame with one of its formulas before the others."""
+        """This hall of fame with one of its formulas first."""
         led = HallOfFame(self.size)
         led._by_ranking = dict(self._by_ranking)
         led._sorted = (champion, *(other for other in self._sorted if other is not champion))

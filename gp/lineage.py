@@ -16,8 +16,7 @@ _MOST = 1_000_000  # formulas of a lineage that is read from a file
 
 @dataclass(frozen=True)
 class Birth:
-    """Where a formula comes from: the operator that made it and the texts of the formulas that it was made of, none
-    for a member of the first population or a newborn one."""
+    """Origin of a formula: the operator that made it and the texts of its parents, none for a random formula."""
 
     operator: str
     parents: tuple[str, ...] = ()
@@ -59,7 +58,7 @@ def to_lines(lineage: Lineage) -> list[dict[str, Any]]:
 
 
 def from_lines(lines: Datum) -> dict[str, Birth]:
-    """What `to_lines` wrote; the file's own error for anything else."""
+    """Inverse of `to_lines`; raises the file's own error for anything else."""
     found: dict[str, Birth] = {}
     texts: list[str] = []
     for item in lines.items(_MOST):

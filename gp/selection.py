@@ -89,7 +89,7 @@ class _Nursery:
 
 
 def _winner(ordered: Sequence[Architecture], rng: random.Random) -> Architecture:
-    """Of two random members of a population in the order of NSGA-II, the one that stands first."""
+    """Binary tournament: the better of two random members in the order of NSGA-II."""
     return ordered[min(rng.randrange(len(ordered)), rng.randrange(len(ordered)))]
 
 

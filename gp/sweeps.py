@@ -31,7 +31,7 @@ LOOKED_AT = 100  # results of one operator whose objective is computed; a roughe
 
 
 def number_joins(operators: Sequence[str] = tuple(BINARY)) -> tuple[str, ...]:
-    """Those of the operators that join two numbers; matmul is the product there."""
+    """Operators that join two numbers; matmul equals the product there."""
     return tuple(name for name in BINARY if name in operators and name != "matmul")
 
 

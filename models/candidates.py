@@ -171,7 +171,7 @@ class _Reading:
     def _tried(
         self, read: Callable[[], list[Architecture]], name: str, known: Mapping[str, Any], space: str | None
     ) -> list[Architecture]:
-        """What is read; what cannot be is one of those refused, with what is known of it."""
+        """Read candidates; unreadable ones are returned as refused, with the reason."""
         try:
             return read()
         except ZcpError as error:

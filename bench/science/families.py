@@ -73,7 +73,7 @@ def tiny(family: str) -> dict[str, Any]:
 
 
 def ours(config: dict[str, Any]) -> tuple[Sums, Any]:
-    """What the space `hf` says, and its network; BadArchitecture of what it refuses."""
+    """Figures of the space `hf` and its network; BadArchitecture if it is refused."""
     space = SPACES["hf"]
     architecture = space.architecture(config["model_type"], config)
     params, flops = space.parameters(architecture).total, 2 * space.multiply_adds(architecture, LENGTH)
@@ -83,7 +83,7 @@ def ours(config: dict[str, Any]) -> tuple[Sums, Any]:
 
 
 def theirs(config: dict[str, Any], network: Any) -> Sums:
-    """What transformers says of the configuration as it is written, with the weights of the network."""
+    """Figures of transformers for the original configuration, with the same weights."""
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
     fields = {name: value for name, value in config.items() if name != "model_type"}

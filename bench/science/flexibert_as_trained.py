@@ -190,7 +190,7 @@ def naive_rows(study: Study) -> list[str]:
 
 
 def fitted_groups(study: Study) -> list[str]:
-    """What ranking by the mean of one's own group reaches: an upper bound for scores that tell only groups apart."""
+    """Correlation of ranking by group means: an upper bound for scores that only distinguish groups."""
     stacks = [[b["num_feed_forward"] for b in blocks] for blocks in study.blocks]
     keys = {
         "depth, hidden": lambda i: (study.depth[i], study.hidden[i]),

@@ -29,7 +29,7 @@ FOLDER = Path(".cache/halls")
 
 @dataclass(frozen=True)
 class KeptHalls:
-    """Where the halls of a benchmark lie; `sketch`: judged by sketch scores, which needs no further visit."""
+    """Folder of the halls of a benchmark; `sketch`: evaluated by sketch scores, without visiting networks."""
 
     benchmark: Benchmark
     workshop: Workshop

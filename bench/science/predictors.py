@@ -127,7 +127,7 @@ def draw(name: str, curves: dict[int, list[dict[str, dict[str, Any]]]], path: Pa
 
 @dataclass(frozen=True)
 class Asked:
-    """What is measured, and where figures go."""
+    """Settings of the measurement and the folder of its figures."""
 
     benchmarks: Sequence[str]
     seeds: Sequence[int]

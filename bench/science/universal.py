@@ -128,7 +128,7 @@ def rows_of(judged: Judged, sample: int | None, seed: int) -> list[Row]:
 
 
 def lead(mine: Pairs, best: Pairs, name: str) -> Row:
-    """What a ranking is ahead of the best count on the same pairs."""
+    """Difference in tau between a ranking and the best count on the same pairs."""
     difference = Pairs(mine.tau - best.tau, mine.without - best.without, mine.count)
     return {"ahead": _or_none(difference.tau), "se of it": _or_none(difference.error), "of": name}
 

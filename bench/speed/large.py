@@ -60,7 +60,7 @@ def large(chosen: list[Architecture], formula: str, length: int, folder: Path) -
 
 
 def one(architecture: Architecture, formula: str, length: int, folder: Path) -> dict[str, Any]:
-    """What `rank` took for one network, beside a matrix product in the same minutes."""
+    """Cost of `rank` for one network, beside a matrix product measured at the same time."""
     before = matmul_rate(4 * length)
     with clocked() as clock:
         start = time.perf_counter()

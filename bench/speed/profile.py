@@ -59,7 +59,7 @@ class Parts:
         self.seconds: dict[str, float] = {}
 
     def timed(self, name: str, work: Callable[[], T]) -> T:
-        """What the work gives; its time is added to those of its name."""
+        """Run the work and add its time to the total of its name."""
         start = time.process_time()
         result = work()
         self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - start

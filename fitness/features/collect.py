@@ -109,8 +109,8 @@ def block_inputs(
     taps: BlockTaps, record: Recording, index: int, jacobian: torch.Tensor | None,
     gradients: Sequence[torch.Tensor] | None,
 ) -> dict[str, tuple[torch.Tensor, ...]]:  # fmt: skip
-    """What block `index` of a recording shows: the tensors of each input by name, from its taps, the gradient at its
-    input and those of its weights; inputs are missing where a gradient was not taken."""
+    """Tensors of each input of block `index` by name, from its taps, the gradient at its input and the gradients of its
+    weights; an input is missing if its gradient was not taken."""
     block = {
         "A": tuple(_tokens_first(x) for x in record.activations[index]),
         "H": tuple(_tokens_first(x) for x in record.heads[index]),

@@ -138,7 +138,7 @@ class PartTaker:
         return parts
 
     def load(self, bank: FeatureBank, whole: Architecture) -> Parts | None:
-        """What the bank has of the whole network; None where there is nothing to trust."""
+        """Entry of the whole network in the bank; None if there is none to trust."""
         arrays = self.shelf(bank).load(self._key(bank, whole))
         try:
             return None if arrays is None else Parts.read(arrays)
@@ -179,7 +179,7 @@ class PartTaker:
         return path if path.exists() and self.load(bank, architecture) is None else None
 
     def shelf(self, bank: FeatureBank) -> ArrayShelf:
-        """Where parts are kept."""
+        """Shelf of the parts."""
         return ArrayShelf(bank.place / "parts", MAX_TABLE)
 
     def _key(self, bank: FeatureBank, whole: Architecture) -> str:

@@ -48,7 +48,7 @@ class Figure:
         return cls(value, fields["reason"].text(MAX_REASON) if "reason" in known else "", seconds)
 
     def plain(self) -> dict[str, float | str]:
-        """What there is of it, by name."""
+        """Present figures by name."""
         return {name: value for name, value in vars(self).items() if value not in (None, "")}
 
 
@@ -72,7 +72,7 @@ class Figures:
         return self.shelf(bank).load(bank.entry(architecture))
 
     def needed(self, bank: FeatureBank, architecture: Architecture) -> dict[str, Figure]:
-        """The same; BadFile if it lacks some of the names."""
+        """Figures by name; BadFile if some are missing."""
         found = self.load(bank, architecture)
         if not found.keys() >= set(self.names):
             raise BadFile(f"{self.shelf(bank).path(bank.entry(architecture))}: is not what was written; run this again")
@@ -104,7 +104,7 @@ class Figures:
         return shelf.path(key) if shelf.damaged(key) else None
 
     def shelf(self, bank: FeatureBank) -> Shelf[Figure]:
-        """Where they are kept."""
+        """Shelf of the figures."""
         return Shelf(bank.place / self.folder, self.version, Figure.read, Figure.plain)
 
 
@@ -131,7 +131,7 @@ class ScoreReader:
 
 
 def scoring_version(text: str) -> str:
-    """Of a number that comes from our scoring."""
+    """Version of numbers that our scoring computes."""
     return str(SCORING_VERSION)
 
 

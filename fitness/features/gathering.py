@@ -33,7 +33,7 @@ Refused = dict[Architecture, str]
 
 
 class BadAnswer(ZcpError, RuntimeError):
-    """What a worker has answered and no visit gives; the message names the network."""
+    """An invalid answer of a worker; the message names the network."""
 
 
 class Gathering:

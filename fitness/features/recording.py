@@ -18,7 +18,7 @@ __all__ = ["Recording", "recording"]
 
 @dataclass
 class Recording:
-    """What one forward pass left at the taps, by block; lists are filled in the order of the taps."""
+    """Tensors recorded at the taps during one forward pass, by block, in the order of the taps."""
 
     inputs: dict[int, torch.Tensor] = field(default_factory=dict)
     activations: dict[int, list[torch.Tensor]] = field(default_factory=dict)

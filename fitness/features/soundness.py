@@ -26,7 +26,7 @@ class Unsound(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class Screened:
-    """What is left of the `whole` benchmark and of its split."""
+    """Remainder of the `whole` benchmark and of its split after screening."""
 
     whole: Benchmark
     benchmark: Benchmark

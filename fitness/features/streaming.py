@@ -43,7 +43,7 @@ def stream(parts: NetworkParts, tokens: torch.Tensor, see: See, letters: Collect
 
 
 def _forth(parts: NetworkParts, index: int, x: torch.Tensor, see: See) -> torch.Tensor:
-    """Of a block's input (B, T, D), its output; `see` reads the block, which shows no gradients."""
+    """Output of a block from its input (B, T, D); `see` reads the block without gradients."""
     block = parts.block(index).to(x.device)
     taps = parts.taps(block)
     with recording((taps,)) as record, torch.no_grad():

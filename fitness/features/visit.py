@@ -68,7 +68,7 @@ class Visited:
 
 
 class Reader(Protocol):
-    """What reads a network whose blocks pass by, in any order."""
+    """Reader of a network that is visited block by block, in any order."""
 
     @property
     def letters(self) -> Collection[str]:
@@ -80,19 +80,19 @@ class Reader(Protocol):
         ...
 
     def taken(self, loss: float, finite: bool) -> Any:
-        """What `Taker.take` gives of the whole network; `finite` unless it overflows."""
+        """Result of `Taker.take`; `finite` unless the network overflows."""
         ...
 
 
 class Taker(Protocol):
-    """What somebody wants of networks. It travels to workers, which take it; the bank is written by its owner."""
+    """A request for data of networks. Workers compute it; its owner writes the results to the bank."""
 
     def lacking(self, bank: FeatureBank, architecture: Architecture) -> Taker | None:
         """The taker of what the bank lacks; None where it has all."""
         ...
 
     def take(self, visited: Visited) -> Any:
-        """What there is to keep of a network: plain data and arrays."""
+        """Results to store for a network: plain data and arrays."""
         ...
 
     def fits(self, taken: Any) -> bool:
@@ -104,7 +104,7 @@ class Taker(Protocol):
         ...
 
     def reader(self) -> Reader | None:
-        """What takes it from blocks that pass by; None where the whole network is needed."""
+        """Reader for block-by-block visits; None if the whole network is needed."""
         ...
 
     def damaged(self, bank: FeatureBank, architecture: Architecture) -> Path | None:
@@ -176,7 +176,7 @@ class Visit:
 
 
 def visit(task: Visit, device: str) -> list[Any]:
-    """What each taker takes, from a network that is built once. FeatureError if the device is too small for it."""
+    """Results of every taker from one build of the network. FeatureError if it does not fit on the device."""
     try:
         with repeatable(device):
             if task.streamed:
@@ -204,7 +204,7 @@ class Failure:
 
 
 def tried(task: Visit, device: str) -> list[Any] | Failure:
-    """The same as `visit`, where a network that cannot be visited is an answer like any other."""
+    """Like `visit`, but returns the reason if the network cannot be visited."""
     try:
         return visit(task, device)
     except ZcpError as error:
@@ -238,7 +238,7 @@ def _readers(task: Visit) -> list[Reader]:
 def _passed(
     task: Visit, device: str, letters: Collection[str], sound: Callable[[Block], bool]
 ) -> tuple[list[Any], bool]:
-    """What is taken from passes that show these inputs, and whether all blocks are sound and the loss a number."""
+    """Results from passes with these inputs, and whether all blocks and the loss are finite."""
     readers, all_sound = _readers(task), True
 
     def see(index: int, block: Block) -> None:

@@ -96,8 +96,8 @@ class Workshop:
 
     @contextmanager
     def staffed(self) -> Iterator[Workshop]:
-        """The same workshop with workers that stay from one visit of networks to the next, until the end of the block;
-        without it every call of `visit` starts its own."""
+        """Keep worker processes alive between visits until the end of the block; otherwise every call of `visit` starts
+        its own."""
         if self.engine is not None:
             yield self
             return
@@ -105,19 +105,19 @@ class Workshop:
             yield replace(self, engine=crew if len(self.devices) > 1 else None)
 
     def at_own_price(self) -> Workshop:
-        """The same workshop, which visits every network that it is asked for."""
+        """This workshop with one visit per network (price `own`)."""
         return replace(self, price=PRICES[0])
 
     def alone(self) -> Workshop:
-        """The same workshop for a process of its own that finds in the bank what it needs."""
+        """A copy for another process that reads features from the bank only."""
         return replace(self, devices=self.devices[:1], engine=None)
 
     def initialised(self, init_seed: int) -> Workshop:
-        """The same workshop with other initial weights."""
+        """This workshop with another initialisation seed."""
         return replace(self, bank=FeatureBank(self.bank.folder, replace(self.bank.key, init_seed=init_seed)))
 
     def fresh(self) -> Workshop:
-        """The same workshop with fresh weights, of the first build of the space."""
+        """This workshop with random weights and the first build of the space."""
         old = self.bank.key
         key = FeatureKey.create(old.space, old.tokens, old.init_seed, None, old.device)
         return replace(self, bank=FeatureBank(self.bank.folder, key), weights=None)

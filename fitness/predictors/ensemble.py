@@ -19,7 +19,7 @@ REPEATS = 2  # of the cross-validation, each with other folds
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """What an ensemble says of labels that it was not fitted to: mean and deviation (REPEATS, n)."""
+    """Cross-validated predictions of an ensemble: mean and deviation (REPEATS, n)."""
 
     mean: np.ndarray
     deviation: np.ndarray

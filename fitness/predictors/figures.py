@@ -1,4 +1,4 @@
-"""What a predictor is worth on a benchmark: its correlations like those of any row, how often its intervals hold."""
+"""Quality of a predictor on a benchmark: correlations and coverage of its intervals."""
 
 from __future__ import annotations
 

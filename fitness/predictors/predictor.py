@@ -47,7 +47,7 @@ class BadPrediction(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class Provenance:
-    """Whose labels a predictor was fitted to, and with which features its formulas are scored.
+    """Provenance of a predictor: its labels and the features of its formulas.
 
     `place` is the name or path that the benchmark was read by; `config` are the settings of the run behind the
     formulas, with the features that the fit used; `cases` are what that run saw.

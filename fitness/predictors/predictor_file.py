@@ -120,7 +120,7 @@ def _provenance(item: Datum) -> Provenance:
 
 
 def _seen(item: Datum) -> SeenCase:
-    """What the run behind the formulas saw of a benchmark."""
+    """Architectures of a benchmark that the run behind the formulas saw."""
     item.only("place", "space", "name", "digest", "metric", "higher_is_better", "search", "holdout")
     place, space, name, digest, metric = (
         item[field].text(MAX_PLACE) for field in ("place", "space", "name", "digest", "metric")

@@ -95,7 +95,7 @@ def _named(digest: str, taken: set[str]) -> str:
 
 
 def _peers(architecture: Architecture, measured: Sequence[Architecture]) -> list[Architecture]:
-    """Those of the same kind: of one family where the space has several, and with the same fields."""
+    """Architectures of the same family and with the same fields."""
     own = architecture.config
     return [a for a in measured if a.config.get(FAMILY) == own.get(FAMILY) and a.config.keys() == own.keys()]
 

@@ -77,7 +77,7 @@ def calm() -> Iterator[None]:
 
 
 def columns_of_family(name: str, table: NumberTable) -> np.ndarray:
-    """What the family reads, (N, K)."""
+    """Input columns of the family, (N, K)."""
     return table.of(COUNTS) if FAMILIES[name][1] else table.values
 
 

@@ -226,5 +226,5 @@ def covarying(grid: torch.Tensor, operator: Binary) -> torch.Tensor:
 
 
 def joined(operator: Binary, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """What a binary operator makes of numbers, of shapes that broadcast."""
+    """Apply a binary operator to arrays of numbers that broadcast."""
     return operator.apply(torch.from_numpy(x), torch.from_numpy(y)).numpy()

@@ -69,7 +69,7 @@ class Tensors:
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """What a chain makes of M tensors: entries (M, NODES + GRID) or (M, NODES), or numbers (M, 1)."""
+    """Values of a chain on M tensors: entries (M, NODES + GRID) or (M, NODES), or numbers (M, 1)."""
 
     name: str
     x: torch.Tensor

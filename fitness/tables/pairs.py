@@ -110,7 +110,7 @@ class PairTable:
         return result
 
     def _tensor_weights(self, block: np.ndarray) -> np.ndarray:
-        """What each tensor counts in the network's value, (M,)."""
+        """Weight of each tensor in the value of the network, (M,)."""
         weights = self.table.weights[self.aggregate][block]
         if AGGREGATION[self.aggregate].sums_tensors:
             return weights

@@ -22,7 +22,7 @@ def hand_made_figures(names: Sequence[str]) -> Figures:
 
 
 def _version(name: str) -> str:
-    """Of the code that makes the number; none for a proxy that no longer exists."""
+    """Version of the code of a proxy; None for one that no longer exists."""
     if (proxy := ZOO.get(name)) is None:
         return "none"
     return str(proxy.version) if proxy.text is None else f"{proxy.version}, scoring {scoring_version(proxy.text)}"

@@ -1,4 +1,4 @@
-"""What several families sum over: the tensors of an input over all blocks, in float64."""
+"""Tensors of an input over all blocks, in float64, as several families sum over them."""
 
 from __future__ import annotations
 

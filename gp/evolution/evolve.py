@@ -41,7 +41,7 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """Where a search stands after a step.
+    """State of a search after a step.
 
     `best_*` is None until something valid was found; `statistics` are those of the population; `state` is the live
     state, to be written down (`to_dict`) and not to be changed.
@@ -227,7 +227,7 @@ def evolve(
 
 @dataclass(frozen=True)
 class _Report:
-    """What is told after a step, and the answer to whether to stop, and why."""
+    """Report after a step, and the decision whether to stop, with its reason."""
 
     state: SearchState
     statistics: tools.Statistics

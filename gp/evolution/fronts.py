@@ -31,7 +31,7 @@ def survivors(things: Sequence[T], values: Sequence[tuple[float, float]], size: 
 
 
 def first_front(things: Sequence[T], values: Sequence[tuple[float, float]]) -> list[T]:
-    """Those that no other one beats in both, in the order given."""
+    """Pareto-optimal members in the given order."""
     fronts: list[Any] = tools.sortNondominated(_points(things, values), len(things), first_front_only=True)
     kept = {id(point.thing) for front in fronts for point in front}
     return [thing for thing in things if id(thing) in kept]

@@ -46,7 +46,7 @@ class Individual(deap_gp.PrimitiveTree):
 
     @cached_property
     def slots(self) -> list[type]:
-        """What the parent of each node takes there; the root stands where a network's value is wanted."""
+        """Type that the parent of each node expects; the root must give a value of the network."""
         slots, open_slots = list[type](), [self.pset.network]
         for node in self:
             slots.append(open_slots.pop())
@@ -103,7 +103,7 @@ class Individual(deap_gp.PrimitiveTree):
 
     @cached_property
     def canonical(self) -> Proxy:
-        """What is evaluated: the one representative of all formulas with the same value."""
+        """Canonical formula that is evaluated: one representative of all formulas with the same value."""
         return self.spelling.canonical()
 
     @classmethod

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class Role(Enum):
-    """What a node does in the tree of a proxy."""
+    """Role of a node in the tree of a proxy."""
 
     INPUT = "an input"
     UNARY = "a unary operator in a branch"
@@ -49,7 +49,7 @@ class Role(Enum):
 
 
 class Meaning(NamedTuple):
-    """What the name of a node stands for. The aggregation `sum` and the binary `sum` differ in their role."""
+    """Role and name of a node. The aggregation `sum` and the binary operator `sum` differ in their role."""
 
     role: Role
     operator: str
@@ -125,7 +125,7 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
 
     @cached_property
     def roles(self) -> frozenset[Role]:
-        """What its nodes can do."""
+        """Roles of its nodes."""
         return frozenset(meaning.role for meaning in self.meaning.values())
 
     @cached_property

@@ -108,7 +108,7 @@ def _births_to_list(seen: Mapping[str, Birth | None]) -> list[list[Any]]:
 
 
 def _seen(whole: Datum) -> dict[str, Birth | None]:
-    """What was evaluated, with the births that `_births_to_list` wrote."""
+    """Evaluated formulas with the births that `_births_to_list` wrote."""
     texts = [item.text(10_000) for item in whole["seen"].items(_MANY)]
     births = list(whole["births"].items(_MANY))
     if len(births) != len(texts):

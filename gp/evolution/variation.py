@@ -203,7 +203,7 @@ class Guard:
         return None if self.together else self._foretold([individual.canonical])[0]
 
     def admitted(self, individuals: Sequence[Individual]) -> list[Individual]:
-        """Those that break no predictive rule; the others are counted."""
+        """Individuals that break no predictive rule; the others are counted."""
         rules = self._foretold([individual.canonical for individual in individuals])
         self.rejections.update(rule for rule in rules if rule is not None)
         return [individual for individual, rule in zip(individuals, rules, strict=True) if rule is None]

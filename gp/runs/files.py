@@ -39,7 +39,7 @@ log.addHandler(logging.NullHandler())  # silent, unless the program that uses it
 
 
 class RunFiles:
-    """What is kept of a run while it goes on."""
+    """Files of a run in progress."""
 
     def __init__(self, folder: Path, settings: RunSettings) -> None:
         self.folder, self.settings = folder, settings
@@ -71,11 +71,11 @@ class RunFiles:
             yield files
 
     def save_settings(self) -> None:
-        """What was asked for."""
+        """Save the settings."""
         write_atomic(self.folder / "config.json", dump_json(sealed(self.settings.to_dict())))
 
     def save_environment(self) -> None:
-        """Where it runs."""
+        """Save the environment."""
         write_atomic(self.folder / "environment.json", dump_json(environment()))
 
     @property
@@ -168,7 +168,7 @@ def _warn(faults: list[str], consequence: str) -> None:
 
 
 def _refuse_filled(folder: Path) -> None:
-    """What a killed process left while it made the directory does not count."""
+    """Refuse a directory with content, except for temporary files of a killed process."""
     try:
         filled = folder.exists() and any(not _is_leftover(path) for path in folder.iterdir())
     except OSError as error:

@@ -41,7 +41,7 @@ class RunCase:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run depends on besides the search itself; all of it decides the result.
+    """Settings of a run besides those of the search; all of them affect the result.
 
     `cases` are the benchmarks; `device` is the kind of device that features are computed on; `weights` the digest of
     the checkpoint that the networks have their weights of, if there is one; `price` is `whole` where features are those
@@ -90,7 +90,7 @@ class RunSettings:
             raise BadRun(f"--price: got {got}, wanted {wanted}, with which the run began; or start a new run")
 
     def recorded(self) -> dict[str, Any]:
-        """What a hall of fame keeps of it beside its own cases."""
+        """Settings that a hall of fame records beside its cases."""
         return {name: value for name, value in self.to_dict().items() if name != "cases"}
 
     def to_dict(self) -> dict[str, Any]:

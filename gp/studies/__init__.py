@@ -1,1 +1,1 @@
-"""The same search under several settings and seeds: plan, trials, the file of finished ones, the summary."""
+"""Ablation studies: a search under several settings and seeds (plan, trials, file of finished trials, summary)."""

@@ -26,7 +26,7 @@ class Finished:
     @classmethod
     @contextmanager
     def open(cls, path: Path, trials: Sequence[Trial]) -> Iterator[Finished]:
-        """What the log at `path` holds of these trials; OtherTask if it is of trials with other settings."""
+        """Trials in the log at `path`; OtherTask if it belongs to trials with other settings."""
         with RecordLog.open(path, {"settings": _settings(trials)}, most=len(trials), wanted=_is_trial) as log:
             yield cls(log)
 

@@ -42,8 +42,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Study:
-    """What is varied; differences are taken to the setting `reference`, the default where there is one. `base` are
-    changes to the default SearchConfig that all its settings share."""
+    """A study: its settings, the `reference` setting that differences are taken to, and `base`, changes to the default
+    SearchConfig that all settings share."""
 
     name: str
     title: str
@@ -125,11 +125,11 @@ class Trial:
 
     @property
     def everything(self) -> tuple[Case, ...]:
-        """What the trial needs features of."""
+        """Cases whose features the trial needs."""
         return (Case(self.benchmark, self.workshop, self.split), *self.others)
 
     def alone(self) -> Trial:
-        """The same trial for a process of its own."""
+        """A copy of the trial for another process."""
         others = tuple(replace(case, workshop=case.workshop.alone()) for case in self.others)
         return replace(self, workshop=self.workshop.alone(), others=others)
 

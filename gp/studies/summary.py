@@ -77,7 +77,7 @@ def summarise(records: Sequence[Record], reference: str) -> list[dict[str, Any]]
 
 
 def levels(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """What it takes to reach a share of the best fitness that any setting found with the same seed.
+    """Evaluations and seconds needed to reach a share of the best fitness of any setting with the same seed.
 
     Per share and setting: how many seeds reached it, and the medians over all seeds of the evaluations and the seconds
     it took; None where half of the seeds or more did not.

@@ -41,7 +41,7 @@ def unseen(benchmark: Benchmark, workshop: Workshop) -> Case:
 
 
 def seen(case: Case, seed: int, size: int) -> Case:
-    """The same benchmark with a search split of `size`; of at most two fifths where there are few architectures."""
+    """The benchmark with a search split of `size`, at most two fifths of its architectures."""
     most = min(size, 2 * len(case.benchmark) // 5)
     return replace(case, split=split_groups(case.benchmark.groups, most, seed))
 

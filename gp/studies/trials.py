@@ -102,7 +102,7 @@ def _run_trial(trial: Trial, device: str) -> dict[str, Any]:
 
 
 def _beside(trial: Trial, hall: Sequence[Evaluation]) -> dict[str, Any]:
-    """Of a trial that leaves its benchmark out: all rankings of it."""
+    """All rankings of the benchmark that the trial leaves out."""
     if not trial.others:
         return {}
     mine = Case(trial.benchmark, trial.workshop, trial.split)

@@ -1,4 +1,4 @@
-"""Where benchmarks come from: the embedded one, and published data at a pinned commit with a content digest.
+"""Origins of benchmarks: embedded tables, and published data at a pinned commit with a content digest.
 
 Nothing here touches the network except `fetch`.
 """
@@ -116,7 +116,7 @@ ORIGINS: dict[str, Origin] = {
 
 
 def embedded_path(name: str) -> Path:
-    """Where the embedded table of a name lies, or will lie once it is measured."""
+    """Path of the embedded table of a name, whether it exists yet or not."""
     return PROJECT / "models" / "benchmarks" / "data" / f"{name}.jsonl"
 
 
@@ -146,7 +146,7 @@ def find(name_or_path: str) -> Path:
 
 
 def locate(name: str) -> Path | None:
-    """Where a name's data lie on this machine, or None."""
+    """Path of the data of a name on this machine, or None."""
     places = [Path(os.environ["ZCP_DATA"]) / name] if os.environ.get("ZCP_DATA") else []
     places.append(PROJECT / "data" / name)
     if name in ORIGINS and (embedded := ORIGINS[name].embedded):

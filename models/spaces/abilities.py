@@ -1,4 +1,4 @@
-"""What some spaces can and others cannot: networks in pieces, and networks with the weights of a checkpoint."""
+"""Optional abilities of spaces: networks in pieces, and networks with the weights of a checkpoint."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NetworkParts(Protocol):
         ...
 
     def taps(self, block: Any) -> BlockTaps:
-        """Where the inputs of a block are found."""
+        """Taps of the inputs of a block."""
         ...
 
     def loss(self, x: torch.Tensor, tokens: torch.Tensor) -> float:

@@ -217,7 +217,7 @@ class Encoder(nn.Module):
         return (hidden * direction.to(hidden)).sum()
 
     def taps(self) -> tuple[BlockTaps, ...]:
-        """Where A, J, G, H, W and S of each block are found."""
+        """Taps for A, J, G, H, W and S of each block."""
         return tuple(block.taps() for block in self.blocks if isinstance(block, EncoderBlock))
 
     def projections(self) -> tuple[tuple[nn.Module, ...], ...]:

@@ -16,7 +16,7 @@ VOCABULARY, EMBEDDING, POSITIONS, SEGMENTS = 30522, 128, 512, 2
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """What one block is built from: width D, token mixing, K heads, widths of all FFN layers but the last."""
+    """Plan of one block: width D, token mixing, K heads, widths of all FFN layers but the last."""
 
     width: int
     operation: str
@@ -40,7 +40,7 @@ class BlockPlan:
         return sum(a * b + b for a, b in pairwise(widths))
 
     def multiply_adds(self, length: int) -> int:
-        """Of all matrix products, for one sequence of `length` tokens T: the maps, and what mixes tokens."""
+        """Multiply-adds of all matrix products for one sequence of `length` tokens T: linear maps and token mixing."""
         T, D = length, self.width
         widths = (D, *self.ffn, D)
         feeding = T * sum(a * b for a, b in pairwise(widths))

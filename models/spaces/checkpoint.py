@@ -33,7 +33,7 @@ UNREAD = "pooler"  # of an encoder: no input of a formula reads it, and a masked
 
 
 class Stamp(NamedTuple):
-    """What tells a file from one that took its place, without reading it."""
+    """Identity of a file (size, time, inode), to detect its replacement without reading it."""
 
     size: int
     mtime_ns: int
@@ -84,7 +84,7 @@ class Checkpoint:
         return cls(folder, config, tensors, stamps, _hashed(tuple(stamps.items())))
 
     def named(self, tensors: Mapping[str, Source]) -> Checkpoint:
-        """The same checkpoint, its tensors by other names."""
+        """This checkpoint with its tensors renamed."""
         return replace(self, tensors=tensors)
 
     def check(self, wanted: Iterable[Wanted], who: str) -> None:

@@ -111,7 +111,7 @@ class FlexibertSpace:
         return ParameterCount(attention, ffn, decoder, embedding, decoder + embedding)
 
     def multiply_adds(self, architecture: Architecture, length: int, build: str | None = None) -> int:
-        """Of the blocks of a build; a Fourier transform is no matrix product and counts as none."""
+        """Multiply-adds of the blocks of a build; a Fourier transform is no matrix product and counts as none."""
         return sum(plan.multiply_adds(length) for plan in self.plans(architecture.config, build))
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
@@ -122,7 +122,7 @@ class FlexibertSpace:
         return initialised(Encoder(plans, projected_loss), architecture.seed(init_seed))
 
     def plans(self, config: Mapping[str, Any], build: str | None = None) -> tuple[BlockPlan, ...]:
-        """What each block of a build is made of; ValueError for an unknown build."""
+        """Plans of the blocks of a build; ValueError for an unknown build."""
         build = build or self.builds[0]
         if build not in self.builds:
             raise ValueError(f"build: got {build!r}, wanted one of {', '.join(self.builds)}")

@@ -113,7 +113,7 @@ class Gpt2Model(nn.Module):
         return F.linear(self._project(x, cluster), table, self.token_bias[low:high])
 
     def taps(self) -> tuple[BlockTaps, ...]:
-        """Where A, J, G, H, W and S of each block are found."""
+        """Taps for A, J, G, H, W and S of each block."""
         blocks: list[Any] = list(self.h)
         return tuple(
             BlockTaps(

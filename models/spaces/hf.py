@@ -88,7 +88,7 @@ class HfSpace:
         return length * layout.map_products + length * length * layout.pair_products
 
     def layout(self, architecture: Architecture) -> HfLayout:
-        """Where the inputs of its blocks are, and how large it is."""
+        """Layout of the network: places of the inputs of its blocks, and its sizes."""
         from models.spaces.hf_layout import layout_of
 
         return layout_of(architecture)

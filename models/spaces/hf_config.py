@@ -138,7 +138,7 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 def _rebuilt(family: str, fields: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the library makes of the wanted fields; None where it refuses."""
+    """Values that the library assigns to the wanted fields; None if it refuses."""
     try:
         again = library_config({"model_type": family, **fields}).to_dict()
     except BadArchitecture:

@@ -18,7 +18,7 @@ STANDARD_DEVIATION = 0.02  # the library's default
 
 
 def without_initialiser(architecture: Architecture) -> Architecture:
-    """The same architecture without what its configuration says of the initialiser."""
+    """The architecture without the initialiser fields of its configuration."""
     plainly = {name: value for name, value in architecture.config.items() if not name.startswith("init")}
     return Architecture.create(architecture.id, architecture.space, plainly)
 

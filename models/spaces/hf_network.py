@@ -30,7 +30,7 @@ class BlockTap(nn.Module):
         self.open = True
 
     def show(self, heads: torch.Tensor, weights: torch.Tensor, queries: torch.Tensor) -> None:
-        """What attention put out, once in a pass: some families call it twice, with the same weights."""
+        """Output of attention, once per pass; some families call it twice with the same weights."""
         if self.open:
             self.open = False
             self(heads, weights, queries)
@@ -42,7 +42,7 @@ class BlockTap(nn.Module):
     def forward(
         self, heads: torch.Tensor, weights: torch.Tensor, queries: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What attention put out, and the queries that it was given."""
+        """Output of attention and the queries that it was given."""
         self.queries(queries)
         return heads, weights
 
@@ -112,7 +112,7 @@ class HfNetwork(nn.Module):
         return run(base, input_ids=tokens).last_hidden_state
 
     def taps(self) -> tuple[BlockTaps, ...]:
-        """Where A, J, G, H, Q, W and S of each block are found."""
+        """Taps for A, J, G, H, Q, W and S of each block."""
         return tuple(self._taps(block) for block in self.layout.blocks)
 
     def _taps(self, block: HfBlock) -> BlockTaps:

@@ -1,4 +1,4 @@
-"""What a pass through a Hugging Face network calls, in order: attention modules, linear maps, and what these read.
+"""Trace of a pass through a Hugging Face network: attention modules, linear maps and their inputs, in call order.
 
 The pass runs on the device `meta`, without memory or numbers. Where the library branches on a number of a tensor, such
 as the largest position, it is answered 0; where that is not enough, a network that is small runs on the CPU.

@@ -145,7 +145,7 @@ class LlamaSpace:
     def parts(
         self, architecture: Architecture, init_seed: int, build: str | None = None, weights: Checkpoint | None = None
     ) -> NetworkParts:
-        """The same network, or that of `loaded`, in pieces."""
+        """The network, or that of `loaded`, in pieces."""
         from models.spaces.llama_parts import LlamaParts
 
         fill = self._fill(architecture, init_seed, build) if weights is None else _loading(architecture, weights)
@@ -184,7 +184,7 @@ class LlamaSpace:
 
 
 def _loading(architecture: Architecture, weights: Checkpoint) -> Fill:
-    """What gives a network, or a part of one, the weights of a checkpoint."""
+    """Loader of the weights of a checkpoint into a network or a part of one."""
     from models.spaces.llama_checkpoint import library_names
     from models.spaces.llama_subnets import is_cut, subnet_fill
 

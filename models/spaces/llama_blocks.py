@@ -18,7 +18,7 @@ __all__ = ["BlockSizes", "Gain", "GroupedAttention", "LlamaBlock", "Projection",
 
 @dataclass(frozen=True)
 class BlockSizes:
-    """What one block is made of."""
+    """Sizes of one block."""
 
     width: int
     heads: int

@@ -65,7 +65,7 @@ class LlamaNetwork(nn.Module):
         return F.cross_entropy(head(hidden[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
 
     def taps(self) -> tuple[BlockTaps, ...]:
-        """Where A, J, G, H, W and S of each block are found."""
+        """Taps for A, J, G, H, W and S of each block."""
         blocks: list[Any] = list(self.model.layers)
         return tuple(block_taps(block) for block in blocks)
 

@@ -38,7 +38,7 @@ class LlamaParts:
         return block.eval()
 
     def taps(self, block: LlamaBlock) -> BlockTaps:
-        """Where the inputs of a block are found."""
+        """Taps of the inputs of a block."""
         return block_taps(block)
 
     @torch.no_grad()

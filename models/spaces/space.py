@@ -1,4 +1,4 @@
-"""What every space offers: checked architectures, sampling, counting, and a module with taps on its blocks."""
+"""Interface of a space: checked architectures, sampling, counting, and a module with taps on its blocks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class WeightTap:
 
 @dataclass(frozen=True)
 class BlockTaps:
-    """Where the inputs of one block are found.
+    """Taps of the inputs of one block.
 
     `block`: its first positional input is where J is taken; `activations`: modules whose output is A;
     `heads`: modules whose input is H (the output projections); `queries`: modules whose output begins with Q, which is
@@ -59,7 +59,7 @@ class BlockTaps:
 
 
 class LanguageModel(Protocol):
-    """What a space builds: a torch module that can be fed with tokens and differentiated."""
+    """Network of a space: a torch module with a differentiable loss on tokens."""
 
     def loss(self, tokens: torch.Tensor) -> torch.Tensor:
         """Scalar that gradients are taken of, from tokens (B, T)."""

@@ -32,7 +32,7 @@ class BadWeights(ZcpError, ValueError):
 
 
 class Source(Protocol):
-    """Where the values of a tensor come from: a file, or the library's conversion of several stored tensors."""
+    """Source of the values of a tensor: a file, or the library's conversion of several stored tensors."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -48,7 +48,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor is: its file, its name, its shape, the kind of its entries and the place of the first one."""
+    """Location of a tensor: file, name, shape, entry type and offset of the first entry."""
 
     path: Path
     name: str
@@ -84,7 +84,7 @@ class StoredTensor:
 
 
 def read_header(path: Path) -> dict[str, StoredTensor]:
-    """What a safetensors file holds, if its tensors fill the file, one after the other."""
+    """Header of a safetensors file whose tensors fill it without gaps."""
     with opened(path, "a safetensors file") as file:
         length, size = int.from_bytes(file.read(8), "little"), path.stat().st_size
         if not 2 <= length <= min(MAX_JSON, size - 8):
@@ -103,7 +103,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
 
 
 def _place(item: Datum) -> tuple[int, int]:
-    """Where the bytes of a tensor begin and end, which must be as many as its shape wants."""
+    """Byte range of a tensor, checked against its shape."""
     kind, shape = item["dtype"].text(), _shape(item)
     pair = list(item["data_offsets"].items(2))
     if len(pair) != 2:

@@ -47,7 +47,7 @@ def _unwrapped(tensors: Tensors) -> Tensors:
 
 
 def _prefixes(names: Collection[str]) -> list[str]:
-    """What stands before a name: up to DEPTH parts without numbers, the most frequent first."""
+    """Prefixes of names: up to DEPTH parts without numbers, the most frequent first."""
     counts: Counter[str] = Counter()
     for name in names:
         parts = name.split(".")[:-1]

@@ -152,7 +152,7 @@ def _spread_over_quality(
 
 
 def _task_header(budget: Budget, count: int, replicated: int, seeds: int, space: str) -> dict[str, Any]:
-    """What decides every figure: runs of another budget, text or torch must not be mixed."""
+    """Settings that affect every figure: runs of another budget, text or torch must not be mixed."""
     return {
         "budget": asdict(budget),
         "corpus": load_corpus().digest,

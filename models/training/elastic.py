@@ -199,7 +199,7 @@ def _parts(plan: ElasticPlan) -> Sequence[torch.Tensor]:
 
 
 def _task(plan: ElasticPlan) -> dict[str, Any]:
-    """What decides every figure."""
+    """Settings that affect every figure."""
     return {"plan": json.loads(json.dumps(asdict(plan))), "corpus": load_corpus().digest, "torch": torch.__version__}
 
 

@@ -36,7 +36,7 @@ class BadBudget(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class Budget:
-    """What every run spends: `steps` updates on `batch` windows of `length` bytes, and its measurements."""
+    """Budget of every run: `steps` updates on `batch` windows of `length` bytes, and its measurements."""
 
     steps: int = 1200
     batch: int = 8
@@ -72,7 +72,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a training run found: `curve` (checkpoints,) on a few, `loss` on all validation windows, nats per byte."""
+    """Result of a training run: `curve` (checkpoints,) on a few, `loss` on all validation windows, nats per byte."""
 
     loss: float
     curve: tuple[float, ...]

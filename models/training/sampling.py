@@ -25,7 +25,7 @@ Blocks = Mapping[str, list[int]]
 
 @dataclass(frozen=True)
 class Family:
-    """What the shapes of one benchmark are drawn from, and the spellings of its space.
+    """Distribution of the shapes of one benchmark, and the field names of its space.
 
     `smallest` and `largest` are the decoder parameters of the first and the last level; `inner` the limits and the name
     of the feed-forward width of a block, `per_unit` the parameters of one unit of it at a width; `heads` draws the

@@ -67,7 +67,7 @@ class HallEvidence:
 
     @property
     def benchmark(self) -> Benchmark:
-        """Whose architectures."""
+        """Benchmark of the architectures."""
         return self.landscape.benchmark
 
 
@@ -149,7 +149,7 @@ def parts_of(proxy: Proxy) -> list[Proxy]:
 
 
 def _per_block(part: Proxy, blocks: Blocks) -> tuple[float, ...]:
-    """What each block adds to a part: its value as a network of one block, times its weight among all."""
+    """Contribution of each block to a part: its value as a network of one block, times its weight."""
     weights = aggregation(part.aggregate).weights(len(blocks)) / aggregation(part.aggregate).weights(1)[0]
     alone = [Scorer([block]).score(part) for block in blocks]
     return tuple(

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 
 class TappedAttention(NamedTuple):
-    """What an attention module put out: heads (B, T, D), weights (B, heads, T, T); and its queries (B, T, D)."""
+    """Output of an attention module: heads (B, T, D), weights (B, heads, T, T), and its queries (B, T, D)."""
 
     name: str
     heads: Tensor
@@ -28,7 +28,7 @@ class TappedAttention(NamedTuple):
 
 
 class Seen:
-    """What a pass met, in order: by block what it read and its attention; by linear map what it read and gave."""
+    """Record of a pass, in call order: input and attention by block; input and output by linear map."""
 
     def __init__(self) -> None:
         self.inputs: dict[str, Tensor] = {}

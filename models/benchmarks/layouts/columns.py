@@ -47,7 +47,7 @@ def load_columns(path: Path, name: str, metric: str | None) -> Benchmark:
 
 
 def _header(said: Mapping[str, str], path: Path) -> dict[str, Any]:
-    """What the lines `# name: value` say; other comments say nothing."""
+    """Header fields from the comment lines `# name: value`."""
     if missing := [name for name in HEADER if name not in said]:
         example = "# space: gpt2, # metric: loss and # higher_is_better: false"
         raise BadBenchmark(f"{path}: {missing[0]} is missing, wanted lines such as {example} before the columns")

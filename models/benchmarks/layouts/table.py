@@ -1,4 +1,4 @@
-"""What our own layouts share: a header that says what is measured, then a record for each architecture."""
+"""Structure of our own layouts: a header with the metric, then a record per architecture."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Table:
 
 
 def _check_ceiling(header: Datum) -> None:
-    """What a perfect oracle would reach is optional; if it is there, it is two correlations."""
+    """Check the optional noise ceiling: two correlations."""
     if header.mapping().get("noise_ceiling") is None:
         return
     for name in ("spearman", "kendall"):
