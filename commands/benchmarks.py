@@ -18,8 +18,10 @@ from commands.tables import Row
 
 if TYPE_CHECKING:
     from models.architecture import Architecture
+    from models.benchmarks.benchmark import Benchmark
     from models.training.campaign import FinishedRun
     from models.training.elastic import ElasticProgress
+    from models.training.verification import Verification
 
 
 def _trained() -> Iterable[str]:
@@ -80,8 +82,9 @@ def new_benchmark(space: str) -> None:
 @click.option("--sample", type=click.IntRange(1), help="Train that many architectures again and compare the losses.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which ones are drawn.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes that train.")
-def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int:
-    """Read every record and compare the content with the pinned digest; train some again if asked to."""
+@click.option("--weights", type=click.Path(path_type=Path), metavar="DIR", help="The checkpoint of smollm2-subnets.")
+def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int, weights: Path | None) -> int:
+    """Read every record and compare the content with the pinned digest; train or measure some again if asked to."""
     from models.benchmarks.origins import find, verify
 
     benchmark = verify(name)
@@ -89,16 +92,28 @@ def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int) -> int
     print(f"{benchmark.name}: {len(benchmark)} architectures, {distinct} distinct, digest {benchmark.digest}")
     if sample is None:
         return 0
-    from models.training import verify_by_measuring, verify_by_training
-
-    again = verify_by_measuring if "plan" in benchmark.header else partial(verify_by_training, jobs=jobs)
-    found = again(find(name), sample, seed)
+    found = _again(benchmark, jobs, weights)(find(name), sample, seed)
     if not found.corpus_matches:
         say("another text: this Python's standard library differs from the one trained on, so losses may too")
     for check in found.checks:
         verdict = f"{'within' if check.agrees else 'BEYOND'} {check.allowed:.6f}"
         print(f"{check.id}: recorded {check.recorded:.6f}, measured {check.measured:.6f}, {verdict}")
     return 0 if found.agrees else 1
+
+
+def _again(benchmark: Benchmark, jobs: int, weights: Path | None) -> Callable[[Path, int, int], Verification]:
+    """How some architectures of a benchmark are measured again."""
+    from models.spaces.checkpoint import Checkpoint
+    from models.training import verify_by_measuring, verify_by_training
+
+    if "stages" in benchmark.header:
+        from models.training.cuts.campaign import verify_cuts
+
+        if weights is None:
+            raise click.UsageError(f"--sample: wanted --weights DIR, the checkpoint that {benchmark.name} is cut from")
+        checkpoint = Checkpoint.open(weights)
+        return lambda path, sample, seed: verify_cuts(path, checkpoint, sample, seed)
+    return verify_by_measuring if "plan" in benchmark.header else partial(verify_by_training, jobs=jobs)
 
 
 @benchmarks.command(

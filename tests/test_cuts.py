@@ -21,7 +21,7 @@ from models.spaces.llama_checkpoint import whole_architecture
 from models.spaces.unit_order import unit_order
 from models.tokenizer import BadTokenizer, TextTokenizer
 from models.training.cuts import measuring
-from models.training.cuts.campaign import BadCampaign, CutPlan, measure_cuts, windows_of
+from models.training.cuts.campaign import BadCampaign, CutPlan, measure_cuts, verify_cuts, windows_of
 from models.training.cuts.measuring import Cut, CutNetwork, cut_of
 from models.training.cuts.sample import CutSample, block_sizes, cut_config, subnets
 
@@ -228,6 +228,24 @@ def test_a_table_of_another_plan_is_refused(folder: Path, tmp_path: Path) -> Non
     measure_cuts(path, weights, tmp_path, PLAN, stages=1)
     with pytest.raises(ValueError, match=r"measured with other values of plan; restore them"):
         measure_cuts(path, weights, tmp_path, replace(PLAN, length=13))
+
+
+def test_some_subnets_measured_again_agree_with_the_table(folder: Path, tmp_path: Path) -> None:
+    weights = Checkpoint.open(folder)
+    path = measure_cuts(tmp_path / "t.jsonl", weights, tmp_path, PLAN, stages=3)
+    found = verify_cuts(path, weights, 3, 0, PLAN)
+    assert found.agrees and len(found.checks) == 3
+    lines = path.read_text().splitlines()
+    changed = [json.loads(line) for line in lines[1:]]
+    for record in changed:
+        record["replicates"] = [value + 0.01 for value in record["replicates"]]
+    path.write_text("\n".join([lines[0], *map(json.dumps, changed)]) + "\n")
+    assert not any(check.agrees for check in verify_cuts(path, weights, 3, 0, PLAN).checks)
+
+
+def test_a_checkpoint_of_another_depth_is_none_of_the_plan(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadCampaign, match=r"tiny: got 4 blocks, wanted 30, those of the plan"):
+        measure_cuts(tmp_path / "t.jsonl", Checkpoint.open(folder), tmp_path)
 
 
 def test_a_checkpoint_without_a_tokenizer_is_refused(folder: Path, tmp_path: Path) -> None:

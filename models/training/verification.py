@@ -24,7 +24,7 @@ from models.training.recipes import RECIPES
 from storage.datum import Datum, is_whole
 from storage.files import BadFile, parse_json, read_limited
 
-__all__ = ["Check", "Verification", "check_trainable", "verify_by_measuring", "verify_by_training"]
+__all__ = ["ROUNDING", "Check", "Verification", "check_trainable", "verify_by_measuring", "verify_by_training"]
 
 TOLERATED_SDS = 4.0
 ROUNDING = 1e-4  # nats per byte, between machines

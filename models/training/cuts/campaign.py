@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 
 from engine.threads import one_thread
+from models.architecture import Architecture
 from models.prose import load_prose
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama import LlamaSpace
@@ -29,11 +31,15 @@ from models.tokens import spread
 from models.training.cuts.measuring import Cut, CutNetwork
 from models.training.cuts.sample import CutSample, cut_config, subnets
 from models.training.cuts.table import CutTable
+from models.training.verification import ROUNDING, Check, Verification
 from storage.errors import ZcpError
 from storage.files import write_atomic
 from storage.log import RecordLog
 
-__all__ = ["SMOLLM2", "BadCampaign", "CutPlan", "CutProgress", "Windows", "measure_cuts", "windows_of"]
+__all__ = [
+    "SMOLLM2", "BadCampaign", "CutPlan", "CutProgress", "CutSetting", "Windows", "measure_cuts", "verify_cuts",
+    "windows_of",
+]  # fmt: skip
 
 
 class BadCampaign(ZcpError, ValueError):
@@ -112,29 +118,77 @@ def measure_cuts(
 ) -> Path:  # fmt: skip
     """Measure the subnets of a plan until `stages` of its stages are done, and write the table to `path` after each.
     The log of the stage in progress is in the folder `work`. KeyboardInterrupt once it `should_stop`."""
-    tokenizer = TextTokenizer.of(weights.folder)
-    if tokenizer is None:
-        raise BadCampaign(f"{weights.folder}: has no tokenizer.json, wanted the tokenizer of the checkpoint")
-    whole = whole_architecture(weights)
-    tokenizer.check(whole.config["n_token"])
-    windows, task = windows_of(tokenizer, plan), _task(plan, weights, tokenizer)
-    found = subnets(plan.sample, whole.config)
-    sizes = whole.config["d_ffn"][0], whole.config["n_kv_head"][0]
-    cuts: list[Cut] = [(sizes,) * whole.config["n_layer"], *(subnet.cut for subnet in found)]
-    roots = [0, *(subnet.root for subnet in found)]
-    configs = [dict(whole.config), *(cut_config(whole.config, cut, plan.order) for cut in cuts[1:])]
-    table = CutTable.resumed(path, task, plan, configs)
-    todo = plan.stages()[:stages]
+    setting, todo = CutSetting.of(weights, plan), plan.stages()[:stages]
+    table = setting.table(path)
     with one_thread(flush_denormals=True):
-        parts = LlamaSpace().parts(whole, 0, weights=weights)
-        network = CutNetwork(parts, unit_order(plan.order, parts, windows.calibration))
+        network = setting.network()
         for number in range(table.stages, len(todo)):
-            with _log(work / f"{path.stem}.partial.jsonl", task, number) as log:
+            with _log(work / f"{path.stem}.partial.jsonl", setting.task, number) as log:
                 stage = _Stage(number, len(plan.stages()), log, on_progress, should_stop)
-                losses = stage.run(network, cuts, roots, windows.of_stage(todo[number], plan.few))
+                losses = stage.run(network, setting, setting.windows.of_stage(todo[number], plan.few))
             table.add(todo[number], losses)
             write_atomic(path, table.content(path.stem, len(plan.stages())))
     return path
+
+
+def verify_cuts(
+    path: Path, weights: Checkpoint, sample: int = 5, seed: int = 0, plan: CutPlan = SMOLLM2
+) -> Verification:
+    """`sample` subnets of a table measured again on every round of text that is in it; only rounding may differ.
+    BadFile if the table is of another plan, checkpoint or text."""
+    setting = CutSetting.of(weights, plan)
+    table = setting.table(path)
+    chosen = random.Random(seed).sample(range(len(setting.cuts)), min(sample, len(setting.cuts)))
+    rounds = setting.windows.measured[: table.rounds]
+    with one_thread(flush_denormals=True):
+        found = setting.network().losses([setting.cuts[i] for i in chosen], rounds.flatten(0, 1))
+    checks = [
+        Check(table.id(i), float(table.parts[i].mean()), sum(losses) / len(losses), ROUNDING)
+        for i, losses in zip(chosen, found, strict=True)
+    ]
+    return Verification(True, tuple(sorted(checks, key=lambda check: check.id)))
+
+
+@dataclass(frozen=True, eq=False)
+class CutSetting:
+    """What a plan is about: the checkpoint, the windows of text, the subnets with the root of each, the whole network
+    first, and `task`, which names all that decides a figure."""
+
+    plan: CutPlan
+    weights: Checkpoint
+    whole: Architecture
+    windows: Windows
+    cuts: Sequence[Cut]
+    roots: Sequence[int]
+    task: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, weights: Checkpoint, plan: CutPlan) -> CutSetting:
+        """The setting of a plan on a checkpoint; BadCampaign or BadTokenizer if it is not one of the plan."""
+        tokenizer = TextTokenizer.of(weights.folder)
+        if tokenizer is None:
+            raise BadCampaign(f"{weights.folder}: has no tokenizer.json, wanted the tokenizer of the checkpoint")
+        whole = whole_architecture(weights)
+        if (depth := whole.config["n_layer"]) != len(plan.sample.cost):
+            raise BadCampaign(
+                f"{weights.folder}: got {depth} blocks, wanted {len(plan.sample.cost)}, those of the plan"
+            )
+        tokenizer.check(whole.config["n_token"])
+        found = subnets(plan.sample, whole.config)
+        full = whole.config["d_ffn"][0], whole.config["n_kv_head"][0]
+        cuts = [(full,) * depth, *(subnet.cut for subnet in found)]
+        roots, task = [0, *(subnet.root for subnet in found)], _task(plan, weights, tokenizer)
+        return cls(plan, weights, whole, windows_of(tokenizer, plan), cuts, roots, task)
+
+    def table(self, path: Path) -> CutTable:
+        """The table at a path, or an empty one."""
+        cut = [cut_config(self.whole.config, cut, self.plan.order) for cut in self.cuts[1:]]
+        return CutTable.resumed(path, self.task, self.plan, [dict(self.whole.config), *cut])
+
+    def network(self) -> CutNetwork:
+        """The whole network, ready to be cut."""
+        parts = LlamaSpace().parts(self.whole, 0, weights=self.weights)
+        return CutNetwork(parts, unit_order(self.plan.order, parts, self.windows.calibration))
 
 
 def _log(path: Path, task: Mapping[str, Any], stage: int) -> AbstractContextManager[RecordLog]:
@@ -153,17 +207,15 @@ class _Stage:
         self.on_progress, self.should_stop = on_progress, should_stop
         self.done = {record["root"]: record["losses"] for record in log.records}
 
-    def run(
-        self, network: CutNetwork, cuts: Sequence[Cut], roots: Sequence[int], tokens: torch.Tensor
-    ) -> list[list[float]]:
+    def run(self, network: CutNetwork, setting: CutSetting, tokens: torch.Tensor) -> list[list[float]]:
         """The loss of every subnet on every window, (N, B)."""
-        start, new, names = time.monotonic(), 0, list(dict.fromkeys(roots))
+        start, new, names = time.monotonic(), 0, list(dict.fromkeys(setting.roots))
         for root in names:
             if root in self.done:
                 continue
             if self.should_stop():
                 raise KeyboardInterrupt
-            members = [cut for cut, own in zip(cuts, roots, strict=True) if own == root]
+            members = [cut for cut, own in zip(setting.cuts, setting.roots, strict=True) if own == root]
             losses = [[round(loss, 6) for loss in row] for row in network.losses(members, tokens)]
             self.log.append({"stage": self.number, "root": root, "losses": losses})
             self.done[root], new = losses, new + 1
@@ -172,7 +224,7 @@ class _Stage:
                 mean = sum(map(sum, losses)) / (len(losses) * len(tokens))
                 self.on_progress(CutProgress(self.number, self.stages, len(self.done), len(names), mean, left))
         rows = {root: iter(self.done[root]) for root in names}
-        return [next(rows[root]) for root in roots]
+        return [next(rows[root]) for root in setting.roots]
 
 
 def _task(plan: CutPlan, weights: Checkpoint, tokenizer: TextTokenizer) -> dict[str, Any]:

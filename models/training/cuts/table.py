@@ -76,6 +76,10 @@ class CutTable:
             self.looks[LOOKS[1]] = (self.looks[LOOKS[0]] * few + values.sum(axis=1)) / total
         self.stages += 1
 
+    def id(self, index: int) -> str:
+        """How a subnet is called; the whole network is the first."""
+        return "whole" if index == 0 else f"cut-{index - 1:03d}"
+
     def content(self, name: str, stages: int) -> bytes:
         """The benchmark's bytes: a header, then a record per subnet; its loss is the mean over the parts."""
         records = [self._record(i) for i in range(len(self.configs))]
@@ -95,9 +99,8 @@ class CutTable:
         parts = [round(float(value), DIGITS) for value in self.parts[index]]
         config = {k: v for k, v in self.configs[index].items() if LlamaSpace.DEFAULTS.get(k) != v}
         looks = {name: round(float(values[index]), DIGITS) for name, values in self.looks.items()}
-        id = "whole" if index == 0 else f"cut-{index - 1:03d}"
         return {
-            "id": id,
+            "id": self.id(index),
             "config": config,
             "loss": round(sum(parts) / len(parts), DIGITS),
             "replicates": parts,

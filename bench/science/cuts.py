@@ -1,0 +1,241 @@
+"""How well cheap numbers rank measured subnets of a checkpoint, each with its price: labels, passes per candidate,
+passes in all.
+
+python -m bench.science.cuts --weights DIR [--benchmark smollm2-subnets|PATH] [--hall HALL.json ...] [--seeds 42,43,44,45,46]
+
+Held-out tau-b of a table of `benchmarks measure`; medians and ranges over seeds, each with its own 50 labels. A row
+with a pass per candidate reads the losses on calibration text that the table holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fitness.evaluation import split_groups
+from fitness.features.cuts import cut_block, needed_parts, parts_of
+from fitness.features.visit import Visited
+from fitness.features.whole import parts_for
+from fitness.features.workshop import Workshop
+from fitness.ranking import kendall
+from fitness.tables.cuts import CutTable
+from gp.cut_selection import CutLooks, block_influence
+from gp.hall_file import load_hall
+from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import find, load_benchmark
+from models.spaces import SPACES
+from models.spaces.checkpoint import Checkpoint
+from models.spaces.llama_subnets import Whole, calibration_tokens
+from models.training.cuts.measuring import Cut
+from models.training.cuts.sample import cut_config
+
+LABELS = 50
+FEW = 256  # tokens of the single-block losses
+ALPHAS = 10.0 ** np.arange(-2, 5)
+MAPS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A way to rank: scores (N,), larger is better, or a function of the split; and what it costs."""
+
+    name: str
+    scores: np.ndarray | Callable[[np.ndarray], np.ndarray]
+    labels: int
+    per_candidate: int
+    passes: int
+
+
+def counts(benchmark: Benchmark) -> list[Row]:
+    found = [SPACES["llama"].parameters(a) for a in benchmark.architectures]
+    depth = np.array([a.config["n_layer"] for a in benchmark.architectures], float)
+    columns = {
+        "#params": [c.total for c in found],
+        "attention params": [c.attention for c in found],
+        "FFN params": [c.ffn for c in found],
+        "blocks": depth,
+    }
+    return [Row(f"({name})", np.array(values, float), 0, 0, 0) for name, values in columns.items()]
+
+
+def input_norms(model: Any, tokens: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+    """Per block and map, the norm of each of its inputs over all tokens."""
+    seen: list[dict[str, torch.Tensor]] = [{} for _ in model.model.layers]
+    hooks = []
+    for index, layer in enumerate(model.model.layers):
+        for name, module in layer.named_modules():
+            if (kind := name.rpartition(".")[2]) in MAPS:
+
+                def note(m: Any, given: Any, store: dict[str, torch.Tensor] = seen[index], kind: str = kind) -> None:
+                    store[kind] = given[0].flatten(0, -2).norm(dim=0)
+
+                hooks.append(module.register_forward_pre_hook(note))
+    with torch.no_grad():
+        model.loss(tokens)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def pruning(block: Mapping[str, Any], norms: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, ...]]:
+    """Per map, an importance of each weight."""
+    W, G = block["W"], block["G"]
+    spread = [(g.abs() - g.abs().min()) / (g.abs().max() - g.abs().min()).clamp(min=1e-30) for g in G]
+    return {
+        "magnitude": tuple(w.abs() for w in W),
+        "Wanda": tuple(w.abs() * norms[kind] for w, kind in zip(W, MAPS, strict=True)),
+        "Taylor": tuple((w * g).abs() for w, g in zip(W, G, strict=True)),
+        "Pruner-Zero": tuple(w.abs() * w.abs() * s for w, s in zip(W, spread, strict=True)),
+    }
+
+
+def published(benchmark: Benchmark, whole: Whole, workshop: Workshop) -> list[Row]:
+    """The sum of the importances of all weights that a subnet keeps."""
+    visited = Visited.run(whole.architecture, workshop.batch, weights=whole.weights)
+    norms, order = input_norms(visited.model, visited.tokens), whole.order()
+    sums: dict[str, dict[Any, float]] = {}
+    for part in needed_parts(benchmark.architectures):
+        block = visited.features.blocks[part[0]]
+        for name, maps in pruning(block, norms[part[0]]).items():
+            shown = {**block, "W": maps, "W.attn": maps[:4], "W.ffn": maps[4:]}
+            kept = cut_block(shown, part, order, visited.sequences)["W"]
+            sums.setdefault(name, {})[part] = sum(float(w.sum(dtype=torch.float64)) for w in kept)
+    return [Row(name, summed(benchmark, lambda part, own=own: own[part]), 0, 0, 1) for name, own in sums.items()]
+
+
+def summed(benchmark: Benchmark, value: Callable[[Any], float]) -> np.ndarray:
+    return np.array([sum(value(p) for pair in parts_of(a.config) for p in pair) for a in benchmark.architectures])
+
+
+def kept_shares(benchmark: Benchmark, depth: int) -> np.ndarray:
+    """(N, 2 L): which share of the attention and of the feed-forward layer of each block a subnet keeps."""
+    found = np.zeros((len(benchmark), 2 * depth))
+    most = {kind: max(p[2] for p in needed_parts(benchmark.architectures) if p[1] == kind) for kind in ("attn", "ffn")}
+    for row, architecture in zip(found, benchmark.architectures, strict=True):
+        for pair in parts_of(architecture.config):
+            for offset, (block, kind, count) in enumerate(pair):
+                row[2 * block + offset] = count / most[kind]
+    return found
+
+
+def by_blocks(benchmark: Benchmark, whole: Whole, workshop: Workshop, losses: bool) -> list[Row]:
+    """Block influence, and the losses of the network without one block each."""
+    depth, tokens = whole.architecture.config["n_layer"], workshop.batch.tokens
+    shares = kept_shares(benchmark, depth).reshape(-1, depth, 2).mean(2)
+    rows = [Row("block influence", shares @ block_influence(whole, tokens), 0, 0, 1)]
+    if losses:
+        config, full = (
+            whole.architecture.config,
+            (whole.architecture.config["d_ffn"][0], whole.architecture.config["n_kv_head"][0]),
+        )
+        cuts: list[Cut] = [tuple(None if i == b else full for i in range(depth)) for b in range(depth)]
+        without = [SPACES["llama"].architecture(str(b), cut_config(config, cut, "first")) for b, cut in enumerate(cuts)]
+        cost = np.array(CutLooks(whole).losses([whole.architecture, *without], tokens))
+        rows.append(Row("sum of single-block losses", shares @ (cost[1:] - cost[0]), 0, 0, depth))
+    return rows
+
+
+def looks(benchmark: Benchmark, path: Path) -> list[Row]:
+    """Losses on calibration text that the table holds."""
+    import json
+
+    records = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    plan, found = benchmark.header["plan"], []
+    for field, windows in (("calibration_few", plan["few"]), ("calibration_all", plan["calibration"])):
+        if all(field in record for record in records):
+            scores = -np.array([record[field] for record in records])
+            found.append(Row(f"loss on {windows * plan['length']:,} calibration tokens", scores, 0, 1, len(records)))
+    return found
+
+
+def ridge(inputs: np.ndarray, quality: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Ridge regression on the ranks of the labels; the penalty by leaving out one."""
+    x = (inputs - inputs[seen].mean(0)) / np.where(inputs[seen].std(0) > 0, inputs[seen].std(0), 1)
+    y = np.argsort(np.argsort(quality[seen])).astype(float)
+    y -= y.mean()
+    best, weights = np.inf, np.zeros(x.shape[1])
+    for alpha in ALPHAS:
+        inverse = np.linalg.inv(x[seen].T @ x[seen] + alpha * np.eye(x.shape[1]))
+        hat = x[seen] @ inverse @ x[seen].T
+        residual = (y - hat @ y) / (1 - np.diag(hat))
+        if (error := float((residual**2).mean())) < best:
+            best, weights = error, inverse @ x[seen].T @ y
+    return x @ weights
+
+
+def regressions(benchmark: Benchmark, depth: int) -> list[Row]:
+    shares, quality = kept_shares(benchmark, depth), benchmark.quality
+    return [Row("ridge on 2 numbers per block", lambda seen: ridge(shares, quality, seen), LABELS, 0, 0)]
+
+
+def evolved(benchmark: Benchmark, halls: Sequence[Path], workshop: Workshop) -> list[Row]:
+    """The first formula of each hall, on the features of the whole network."""
+    table = CutTable(parts_for(workshop, benchmark.architectures), [a.config for a in benchmark.architectures])
+    rows = []
+    for path in halls:
+        formula = load_hall(path).proxies[0].formula
+        rows.append(Row(f"evolved: {path.stem}", formula.sign * table.score(formula.proxy), 0, 0, 1))
+    return rows
+
+
+def show(rows: Sequence[Row], benchmark: Benchmark, seeds: Sequence[int]) -> None:
+    ceiling = benchmark.header.get("noise_ceiling")
+    print(
+        f"{benchmark.name}: {len(benchmark)} subnets; noise ceiling tau {ceiling['kendall']:.3f}"
+        if ceiling
+        else benchmark.name
+    )
+    print(f"{'row':34} {'labels':>6} {'passes each':>11} {'passes':>6} {'tau-b, median (range)':>24}")
+    for row in rows:
+        found = []
+        for seed in seeds:
+            split = split_groups(benchmark.groups, LABELS, seed)
+            held = np.array(split.holdout)
+            scores = row.scores(np.array(split.search)) if callable(row.scores) else row.scores
+            found.append(kendall(scores[held], benchmark.quality[held]))
+        spread = f"{np.median(found):.3f} ({min(found):.3f} to {max(found):.3f})"
+        print(f"{row.name:34} {row.labels:>6} {row.per_candidate:>11} {row.passes:>6} {spread:>24}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--benchmark", default="smollm2-subnets")
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--hall", type=Path, nargs="*", default=[])
+    parser.add_argument("--seeds", default="42,43,44,45,46")
+    parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
+    parser.add_argument("--no-losses", action="store_true", help="leave out the single-block losses, a pass per block")
+    options = parser.parse_args(arguments)
+    benchmark, weights = load_benchmark(options.benchmark), Checkpoint.open(options.weights)
+    whole = Whole.of(benchmark.architectures, weights)
+    own = Workshop.open("llama", weights=options.weights, bank=options.bank, price="whole", devices="cpu")
+    workshop = calibrated(own, weights)
+    depth = whole.architecture.config["n_layer"]
+    rows = [*counts(benchmark), *by_blocks(benchmark, whole, workshop, not options.no_losses)]
+    rows += [*published(benchmark, whole, workshop), *evolved(benchmark, options.hall, workshop)]
+    rows += [*regressions(benchmark, depth), *looks(benchmark, find(options.benchmark))]
+    show(rows, benchmark, [int(seed) for seed in options.seeds.split(",")])
+
+
+def calibrated(workshop: Workshop, weights: Checkpoint) -> Workshop:
+    """The same workshop, whose batch is the first calibration tokens."""
+    from dataclasses import replace
+
+    from fitness.features.bank import FeatureBank
+    from models.tokens import TokenBatch
+
+    tokens = calibration_tokens(weights)
+    tokens = tokens[: max(1, FEW // tokens.shape[1])]
+    batch = TokenBatch(tokens, f"calibration:{weights.digest}:{tuple(tokens.shape)}", "tokens")
+    bank = FeatureBank(workshop.bank.folder, replace(workshop.bank.key, tokens=batch.digest))
+    return replace(workshop, batch=batch, bank=bank)
+
+
+if __name__ == "__main__":
+    main()
