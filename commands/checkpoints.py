@@ -60,7 +60,11 @@ def get_checkpoint(name: str, out: Path, wheel: Path | None, dtype: str) -> None
     help="Folder of the log of the stage in progress (default: beside the table).",
 )  # fmt: skip
 @click.option("--stages", type=click.IntRange(1), help="Stop after that many stages of the text (default: all).")
-def measure_subnets(name: str, weights: Path, out: Path | None, work: Path | None, stages: int | None) -> None:
+@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes, 1 GB each.")
+@click.option("--niceness", type=click.IntRange(0, 19), default=0, show_default=True, help="Of the workers.")
+def measure_subnets(
+    name: str, weights: Path, out: Path | None, work: Path | None, stages: int | None, jobs: int, niceness: int
+) -> None:
     """Measure the loss of subnets of a pretrained checkpoint, without training them, on prose of the standard library.
 
     The table is written after every stage of the text, each with all subnets, and grows more exact with every one.
@@ -75,12 +79,12 @@ def measure_subnets(name: str, weights: Path, out: Path | None, work: Path | Non
         try:
             print(
                 measure_cuts(
-                    path, Checkpoint.open(weights), work or path.parent, stages=stages, on_progress=_show,
-                    should_stop=reporter.should_stop,
+                    path, Checkpoint.open(weights), work or path.parent, stages=stages, jobs=jobs, niceness=niceness,
+                    on_progress=_show, should_stop=reporter.should_stop,
                 )
             )  # fmt: skip
         except KeyboardInterrupt:
-            say_next("benchmarks", "measure", name, keep=("weights", "out", "work", "stages"))
+            say_next("benchmarks", "measure", name, keep=("weights", "out", "work", "stages", "jobs", "niceness"))
             raise click.Abort from None
 
 

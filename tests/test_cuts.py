@@ -21,8 +21,9 @@ from models.spaces.llama_checkpoint import whole_architecture
 from models.spaces.unit_order import unit_order
 from models.tokenizer import BadTokenizer, TextTokenizer
 from models.training.cuts import measuring
-from models.training.cuts.campaign import BadCampaign, CutPlan, measure_cuts, verify_cuts, windows_of
+from models.training.cuts.campaign import measure_cuts, verify_cuts
 from models.training.cuts.measuring import Cut, CutNetwork, cut_of
+from models.training.cuts.plan import BadCampaign, CutPlan, windows_of
 from models.training.cuts.sample import CutSample, block_sizes, cut_config, subnets
 
 TOKENS = torch.arange(34).view(2, 17) * 7 % 262
@@ -205,6 +206,13 @@ def test_a_stopped_measuring_goes_on_to_the_same_table(folder: Path, tmp_path: P
     assert ours[0] == theirs[0] | {"noise_ceiling": ours[0]["noise_ceiling"]}
     for a, b in zip(ours[1], theirs[1], strict=True):
         assert a["config"] == b["config"] and a["loss"] == pytest.approx(b["loss"], abs=3e-6)
+
+
+def test_two_workers_write_the_same_table(folder: Path, tmp_path: Path) -> None:
+    weights = Checkpoint.open(folder)
+    one = measure_cuts(tmp_path / "one" / "t.jsonl", weights, tmp_path / "one", PLAN, stages=1)
+    two = measure_cuts(tmp_path / "two" / "t.jsonl", weights, tmp_path / "two", PLAN, stages=1, jobs=2)
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_the_table_holds_the_losses_of_both_texts(folder: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """How well cheap numbers rank measured subnets of a checkpoint, each with its price: labels, passes per candidate,
 passes in all.
 
-python -m bench.science.cuts --weights DIR [--benchmark smollm2-subnets|PATH] [--hall HALL.json ...] [--seeds 42,43,44,45,46]
+python -m bench.science.cuts --weights DIR [--benchmark smollm2-subnets|PATH] [--hall HALL.json ...] [--seeds 42,43]
 
 Held-out tau-b of a table of `benchmarks measure`; medians and ranges over seeds, each with its own 50 labels. A row
 with a pass per candidate reads the losses on calibration text that the table holds.

@@ -15,7 +15,7 @@ from storage.datum import Datum
 from storage.files import BadFile, parse_json, read_limited
 
 if TYPE_CHECKING:
-    from models.training.cuts.campaign import CutPlan
+    from models.training.cuts.plan import CutPlan
 
 __all__ = ["MAX_TABLE", "CutTable"]
 
