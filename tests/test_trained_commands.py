@@ -16,7 +16,7 @@ from models.spaces.checkpoint import Checkpoint
 from models.training.cuts.campaign import measure_cuts
 
 SEARCH = ("--search-size", "20", "--iterations", "15", "--population", "10", "--brood", "5", "--sweeps", "1",
-          "--folds", "0", "--coarse", "0", "--hall-size", "2", "--seed", "100", "--price", "whole")  # fmt: skip
+          "--folds", "0", "--hall-size", "2", "--seed", "100", "--price", "whole")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
