@@ -1,7 +1,6 @@
 """The `flexibert` space, its two builds, and the reader of the published layout."""
 
 import csv
-import importlib.util
 import json
 import os
 import random
@@ -515,13 +514,3 @@ def test_published_parameter_counts_are_met_500_times_of_500():
         counts = {row["ID"]: int(row["Number of Parameters"]) for row in csv.DictReader(file)}
     for architecture in load_glue_json(folder()).architectures:
         assert SPACE.parameters(architecture, "as_published").total == counts[architecture.id]
-
-
-@data
-def test_the_figures_in_the_document_are_what_the_script_prints(capsys):
-    root = Path(__file__).parent.parent
-    spec = importlib.util.spec_from_file_location("as_trained", root / "bench" / "science" / "flexibert_as_trained.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.main([str(folder())]) == 0
-    assert capsys.readouterr().out.strip() in (root / "docs" / "flexibert.md").read_text()

@@ -31,10 +31,10 @@ from fitness.tables.table_file import branch_table
 from gp.hall_file import HallDocument
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
-from report.style import SERIES, Ink, blank, legend_below, save_figure, style
+from report.style import SERIES, SeriesStyle, blank, legend_below, save_figure, style
 
 BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue")
-LAST = Ink("#c08a00", "-", "X", "")
+LAST = SeriesStyle("#c08a00", "-", "X", "")
 
 
 @dataclass(frozen=True, eq=False)
