@@ -320,7 +320,7 @@ def test_rank_says_how_weights_are_drawn(tmp_path: Path, capsys: pytest.CaptureF
     [(COUNT, "0.063424M", 63_424), (COUNT, "0.000001B", 1_000), (COUNT, "2.3M", 2_300_000), (COUNT, "1.1G", 1_100_000_000),
      (COUNT, "4.35K", 4_350), (SECONDS, "0.3ms", 0.0003), (SECONDS, "70us", 0.00007), (Duration(), "0.7m", 42.0),
      (Bound(), "params=0.063424M", ("params", 63_424.0)), (Bound(), "flops=0.29G", ("flops", 290_000_000.0))],
-    ids=str,
+    ids=lambda value: getattr(value, "name", None) or str(value),
 )  # fmt: skip
 def test_amounts_are_decimal(kind: Any, text: str, value: Any) -> None:
     assert kind.convert(text, None, None) == value
