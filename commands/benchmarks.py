@@ -48,11 +48,24 @@ def list_benchmarks(form: str) -> None:
     rows: list[Row] = []
     for origin in ORIGINS.values():
         place = locate(origin.name)
-        ceiling = load_named(origin.name).header.get("noise_ceiling") if place and origin.embedded else None
+        found = load_named(origin.name) if place else None
+        ceiling = found.header.get("noise_ceiling") if found and origin.embedded else None
         noise = f"rho {ceiling['spearman']:.3f}, tau {ceiling['kendall']:.3f}" if ceiling else "not measured"
         row = {"name": origin.name, "space": origin.space, "here": str(place or "no"), "noise ceiling": noise}
+        row["tokens a parameter"] = _tokens_of(found)
         rows.append({**row, "licence": origin.licence, "what": origin.summary})
     emit(rows, form, "benchmarks")
+
+
+def _tokens_of(benchmark: Benchmark | None) -> str:
+    """The training tokens per parameter of the blocks, from the least to the most, by training budget."""
+    from fitness.budgets import budgets_of
+
+    if benchmark is None or any(a.tokens is None for a in benchmark.architectures):
+        return "not known"
+    shares = 2 ** budgets_of(benchmark.architectures)
+    ends = [(shares[own].min(), shares[own].max()) for own in benchmark.of_budgets()]
+    return "; ".join(f"{low:.3g}" if high < 1.05 * low else f"{low:.2g} to {high:.2g}" for low, high in ends)
 
 
 @benchmarks.command("fetch", epilog=examples("benchmarks fetch flexibert-glue"))
@@ -132,10 +145,18 @@ def _again(benchmark: Benchmark, jobs: int, weights: Path | None) -> Callable[[P
 )
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Of each of --configs.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted training; finished runs are not repeated.")
+@click.option("--runs", type=click.IntRange(1), help="Stop after that many runs (llama-budgets, gpt2-budgets).")
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
 @click.option("--niceness", type=click.IntRange(0, 19), default=0, show_default=True, help="Of the workers.")
 def train_benchmark(
-    name: str, out: Path | None, configs: Path | None, seeds: int, resume: bool, jobs: int, niceness: int
+    name: str,
+    out: Path | None,
+    configs: Path | None,
+    seeds: int,
+    resume: bool,
+    runs: int | None,
+    jobs: int,
+    niceness: int,
 ) -> None:
     """Train an embedded benchmark anew, about an hour on two cores (llama-elastic: 20 minutes on one); or other
     architectures by the same recipe."""
@@ -144,15 +165,15 @@ def train_benchmark(
 
     if configs is not None and out is None:
         raise click.UsageError("--configs: wanted --out FILE too, the file to write")
-    training = _training(name, configs, seeds, jobs, niceness)
+    training = _training(name, configs, seeds, runs, jobs, niceness)
     path = out or ORIGINS[name].embedded
-    if path is None or path.exists():
+    if path is None or (path.exists() and not (resume and _goes_on(name))):
         raise click.UsageError(f"{path} exists and is never overwritten; choose another --out, or move it away")
     for begun in (path.parent / f"{path.stem}.partial.{kind}" for kind in ("jsonl", "safetensors")):
         if begun.exists() and not resume:
             raise click.UsageError(f"{begun} holds a training that was begun; continue it with --resume, or remove it")
     again = partial(
-        say_next, "benchmarks", "train", name, "--resume", keep=("configs", "seeds", "out", "jobs", "niceness")
+        say_next, "benchmarks", "train", name, "--resume", keep=("configs", "seeds", "out", "runs", "jobs", "niceness")
     )
     with live(0) as reporter:
         try:
@@ -165,18 +186,33 @@ def train_benchmark(
             raise
 
 
-def _training(name: str, configs: Path | None, seeds: int, jobs: int, niceness: int) -> Callable[..., Path]:
+def _goes_on(name: str) -> bool:
+    """Whether an unfinished file of a benchmark is itself what a training continues."""
+    from models.training.budgets import BUDGET_RECIPES
+
+    return name in BUDGET_RECIPES
+
+
+def _training(
+    name: str, configs: Path | None, seeds: int, runs: int | None, jobs: int, niceness: int
+) -> Callable[..., Path]:
     """The function that trains a benchmark, given a path and a stop condition."""
+    from models.training.budgets import BUDGET_RECIPES, train_budgets
     from models.training.campaign import train
     from models.training.elastic import train_elastic
     from models.training.recipes import RECIPES
 
-    if name in RECIPES:
+    if name in RECIPES and runs is None:
         training = partial(train, recipe=RECIPES[name], jobs=jobs, niceness=niceness, on_progress=_show)
         chosen = _chosen(configs, RECIPES[name].space) if configs is not None else ()
         return partial(training, chosen=chosen, seeds=seeds) if chosen else training
     if configs is not None:
         raise click.UsageError(f"--configs: {name} is one training; wanted {' or '.join(RECIPES)}")
+    if name in BUDGET_RECIPES:
+        recipe = BUDGET_RECIPES[name]
+        return partial(train_budgets, recipe=recipe, most=runs, jobs=jobs, niceness=niceness, on_progress=_show)
+    if runs is not None:
+        raise click.UsageError(f"--runs: got {name}, which is trained in one go; wanted {' or '.join(BUDGET_RECIPES)}")
     return partial(train_elastic, on_progress=_show_elastic)
 
 

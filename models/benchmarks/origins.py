@@ -32,8 +32,8 @@ MAX_DOWNLOAD = 16 << 20  # bytes per file
 
 @dataclass(frozen=True)
 class Origin:
-    """A known benchmark. `files` are fetched from `base` + name, archives among
-    them unpacked; an embedded one has no base but a path."""
+    """A known benchmark. `files` are fetched from `base` + name, archives among them unpacked; an embedded one has no
+    base but a path, and one without either is read from a data directory alone."""
 
     name: str
     space: str
@@ -101,6 +101,26 @@ ORIGINS: dict[str, Origin] = {
             embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-elastic.jsonl",
         ),
         Origin(
+            "llama-budgets",
+            "llama",
+            "small LLaMA-style architectures of four sizes, each trained by this project for several budgets with full "
+            "schedules, validation loss in nats per byte",
+            "MIT",
+            "this repository, models/training/budgets.py",
+            "",
+            embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-budgets.jsonl",
+        ),
+        Origin(
+            "gpt2-budgets",
+            "gpt2",
+            "small GPT-2-style architectures of four sizes, each trained by this project for several budgets with full "
+            "schedules, validation loss in nats per byte",
+            "MIT",
+            "this repository, models/training/budgets.py",
+            "",
+            embedded=PROJECT / "models" / "benchmarks" / "data" / "gpt2-budgets.jsonl",
+        ),
+        Origin(
             "openlm-grid",
             "llama",
             "97 decoders trained on web text for 20 tokens a parameter, loss: of 130 shapes those with batch 64 (the "
@@ -110,6 +130,31 @@ ORIGINS: dict[str, Origin] = {
             "717805f0c93006687c2fe467c57cd24d87c4e4d049a2ea0e14fbfd8d2c353e25",
             "https://raw.githubusercontent.com/mlfoundations/scaling/a003c4913793ac2ae7ef87b28ecb562955d026d5/exp_data/",
             ("grid.json",),
+        ),
+        Origin(
+            "gpt2-lm1b-pareto",
+            "gpt2",
+            "121 architectures of the Pareto fronts that a search found for three devices, LM1B perplexity",
+            "MIT",
+            "Javaheripi et al., LiteTransformerSearch, NeurIPS 2022, arXiv 2203.02094",
+            "118568d917de48df030d5357fb8bdcab9bb7871f1dc23115b825e3b7a585dabd",
+        ),
+        Origin(
+            "transxl-lm1b-pareto",
+            "gpt2",
+            "114 Transformer-XL shapes of such fronts, as GPT-2 networks of the same sizes, LM1B perplexity",
+            "MIT",
+            "Javaheripi et al., LiteTransformerSearch, NeurIPS 2022, arXiv 2203.02094",
+            "264f6820fbdbeab5f60d4aae642b417011929980f39b55a40baa0e2f1e961c04",
+        ),
+        Origin(
+            "depth-at-constant-size",
+            "llama",
+            "21 decoders of three constant sizes, depth against feed-forward width, C4 perplexity; heads of width 64 "
+            "are assumed",
+            "CC BY 4.0",
+            "Petty et al., The Impact of Depth on Compositional Generalization, NAACL 2024, arXiv 2310.19956",
+            "c9b3f07249c923d6493edbdc99d3db3dc51590ee3df246f3936821d5f959110b",
         ),
     )
 }
@@ -157,6 +202,8 @@ def locate(name: str) -> Path | None:
 def _ways_out(origin: Origin) -> str:
     if origin.embedded:
         return f"{origin.name}: the embedded table is missing; run: python cli.py benchmarks train {origin.name}"
+    if not origin.base:
+        return f"{origin.name}: not on this machine; set ZCP_DATA to a folder that holds {origin.name}/benchmark.jsonl"
     return (
         f"{origin.name}: not on this machine; run 'python cli.py benchmarks fetch {origin.name}' with a network, "
         f"or set ZCP_DATA to a folder that holds {origin.name}/"

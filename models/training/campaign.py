@@ -25,7 +25,9 @@ from models.training.recipes import RECIPES, Recipe
 from storage.files import write_atomic
 from storage.log import RecordLog
 
-__all__ = ["FinishedRun", "Task", "train", "work"]
+__all__ = [
+    "TRUTH_SEED", "Campaign", "FinishedRun", "Runs", "Task", "header_of", "record_of", "run_key", "train", "work",
+]  # fmt: skip
 
 TRUTH_SEED = 0  # the seed whose loss is the ground truth of every architecture
 DIGITS = 6  # decimals of recorded losses
@@ -98,15 +100,25 @@ def train(
             work / f"{path.stem}.seconds.jsonl", {"unit": "seconds of one process"}, most=2 * total
         ) as clock,
     ):
-        campaign = _Campaign(log, clock, total, on_progress, should_stop)
-        campaign.finish([Task(a, TRUTH_SEED, budget) for a in architectures], jobs, niceness)
-        repeated = _spread_over_quality(architectures, campaign.runs, replicated)
-        campaign.finish([Task(a, s, budget) for a in repeated for s in range(seeds)], jobs, niceness)
-        write_atomic(path, _assemble(path.stem, architectures, repeated, seeds, campaign.runs, task))
+        campaign = Campaign(log, clock, total, budget.steps, on_progress, should_stop)
+        campaign.finish(_mixed([Task(a, TRUTH_SEED, budget) for a in architectures]), jobs, niceness)
+        repeated = _spread_over_quality(architectures, campaign.of_budget(budget), replicated)
+        campaign.finish(_mixed([Task(a, s, budget) for a in repeated for s in range(seeds)]), jobs, niceness)
+        runs = campaign.of_budget(budget)
+        write_atomic(path, _assemble(path.stem, architectures, repeated, seeds, runs, task))
     return path
 
 
-class _Campaign:
+Runs = dict[tuple[str, int, int], Learned]
+"""Finished runs by digest of the architecture, steps of the budget, and seed."""
+
+
+def run_key(task: Task) -> tuple[str, int, int]:
+    """What a finished run is found by."""
+    return task.architecture.digest, task.budget.steps, task.seed
+
+
+class Campaign:
     """Which runs are finished, and what happens when another one is."""
 
     def __init__(
@@ -114,32 +126,48 @@ class _Campaign:
         log: RecordLog,
         clock: RecordLog,
         total: int,
+        steps: int,  # of a record that does not say how many
         on_progress: Callable[[FinishedRun], None] | None,
         should_stop: Callable[[], bool],
     ) -> None:
-        self.runs = {(r["architecture"], r["seed"]): Learned(r["loss"], tuple(r["curve"])) for r in log.records}
+        self.runs: Runs = {
+            (r["architecture"], r.get("steps", steps), r["seed"]): Learned(r["loss"], tuple(r["curve"]))
+            for r in log.records
+        }
         self._log, self._clock, self._total, self._on_progress = log, clock, total, on_progress
         self._should_stop, self._start, self._new = should_stop, time.monotonic(), 0
 
+    def of_budget(self, budget: Budget) -> Mapping[tuple[str, int], Learned]:
+        """Finished runs with as many steps, by digest of the architecture and seed."""
+        return {(digest, seed): run for (digest, steps, seed), run in self.runs.items() if steps == budget.steps}
+
+    def left(self, tasks: Sequence[Task]) -> list[Task]:
+        """Those that are not finished yet."""
+        return [task for task in tasks if run_key(task) not in self.runs]
+
     def finish(self, tasks: Sequence[Task], jobs: int, niceness: int) -> None:
-        """Run what is not finished yet, in an order that mixes sizes, so that the time left is telling."""
-        left = [task for task in tasks if (task.architecture.digest, task.seed) not in self.runs]
-        random.Random(0).shuffle(left)
-        begun = takewhile(lambda task: not self._should_stop(), left)
+        """Run what is not finished yet, in order; KeyboardInterrupt where it was asked to stop before the last."""
+        begun = takewhile(lambda task: not self._should_stop(), self.left(tasks))
         for task, (run, seconds) in map_on_devices(work, begun, ("cpu",) * jobs, niceness):
-            self._record(task.architecture, task.seed, run, seconds)
-        if any((task.architecture.digest, task.seed) not in self.runs for task in left):
+            self._record(task, run, seconds)
+        if self.left(tasks):
             raise KeyboardInterrupt
 
-    def _record(self, architecture: Architecture, seed: int, run: Learned, seconds: float) -> None:
+    def _record(self, task: Task, run: Learned, seconds: float) -> None:
         self._new += 1
-        name = {"architecture": architecture.digest, "id": architecture.id, "seed": seed}
+        id, steps = task.architecture.id, task.budget.steps
+        name = {"architecture": task.architecture.digest, "id": id, "seed": task.seed, "steps": steps}
         self._clock.append({**name, "seconds": round(seconds, 3)})
         self._log.append({**name, "loss": run.loss, "curve": run.curve})
-        self.runs[architecture.digest, seed] = run
+        self.runs[run_key(task)] = run
         if self._on_progress is not None:
             left = (time.monotonic() - self._start) / self._new * (self._total - len(self.runs))
-            self._on_progress(FinishedRun(len(self.runs), self._total, architecture.id, seed, run.loss, seconds, left))
+            self._on_progress(FinishedRun(len(self.runs), self._total, id, task.seed, run.loss, seconds, left))
+
+
+def _mixed(tasks: Sequence[Task]) -> list[Task]:
+    """In an order that mixes sizes, so that the time left is telling."""
+    return random.Random(0).sample(tasks, len(tasks))
 
 
 def _spread_over_quality(
@@ -173,15 +201,16 @@ def _assemble(
     task: Mapping[str, Any],
 ) -> bytes:
     """The benchmark's bytes: header, then one record per architecture in the order of sampling."""
-    records = [_record_of(a, runs[a.digest, TRUTH_SEED]) for a in architectures]
+    records = [record_of(a, runs[a.digest, TRUTH_SEED]) for a in architectures]
     by_digest = dict(zip((a.digest for a in architectures), records, strict=True))
     for a in chosen if seeds > 1 else ():
         by_digest[a.digest]["replicates"] = [runs[a.digest, seed].loss for seed in range(seeds)]
-    lines = [_header_of(name, records, task), *records]
+    lines = [header_of(name, records, task), *records]
     return "".join(json.dumps(line, sort_keys=True, allow_nan=False) + "\n" for line in lines).encode()
 
 
-def _record_of(architecture: Architecture, run: Learned) -> dict[str, Any]:
+def record_of(architecture: Architecture, run: Learned) -> dict[str, Any]:
+    """The line of a benchmark that a finished run is."""
     return {
         "id": architecture.id,
         "config": dict(architecture.config),
@@ -193,7 +222,8 @@ def _record_of(architecture: Architecture, run: Learned) -> dict[str, Any]:
     }
 
 
-def _header_of(name: str, records: Sequence[Mapping[str, Any]], task: Mapping[str, Any]) -> dict[str, Any]:
+def header_of(name: str, records: Sequence[Mapping[str, Any]], task: Mapping[str, Any]) -> dict[str, Any]:
+    """The first line of a benchmark that was trained: what decided its figures, and how noisy they are."""
     budget, corpus = Budget(**task["budget"]), load_corpus()
     ceiling = noise_ceiling(records)
     windows = validation_windows(corpus, budget.final_windows, budget.length)

@@ -11,7 +11,7 @@ from typing import Any
 from models.architecture import Architecture
 from models.spaces import SPACES
 
-__all__ = ["GPT2_MINI", "LLAMA_MINI", "Family", "sample_architectures"]
+__all__ = ["GPT2_MINI", "LLAMA_MINI", "Family", "draw_of_size", "sample_architectures"]
 
 LEVELS = 25
 TOLERANCE = 0.04  # sizes inside a level differ by at most this share, either way
@@ -81,7 +81,7 @@ def _draw_new(
     id: str, target: int, turn: int, taken: Container[str], rng: random.Random, family: Family
 ) -> Architecture:
     """An architecture of the depth whose turn it is; of the next depth where that one is used up."""
-    draws = (_draw(id, target, attempt // PATIENCE, rng, family) for attempt in count_from(turn * PATIENCE))
+    draws = (draw_of_size(id, target, attempt // PATIENCE, rng, family) for attempt in count_from(turn * PATIENCE))
     return next(a for a in draws if a is not None and a.digest not in taken)
 
 
@@ -90,7 +90,7 @@ def _target(level: int, family: Family) -> int:
     return round(family.smallest * (family.largest / family.smallest) ** (level / (LEVELS - 1)))
 
 
-def _draw(id: str, target: int, turn: int, rng: random.Random, family: Family) -> Architecture | None:
+def draw_of_size(id: str, target: int, turn: int, rng: random.Random, family: Family) -> Architecture | None:
     """An architecture of about `target` decoder parameters, or None where rounding or a limit misses it."""
     shapes = {depth: widths for depth in family.depths if (widths := family.feasible_widths(depth, target))}
     depth = list(shapes)[turn % len(shapes)]

@@ -1,0 +1,83 @@
+"""Benchmarks at several budgets: which runs there are, in which order, and how a training goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.benchmarks.layouts import read_benchmark
+from models.spaces import SPACES
+from models.training.budgets import BUDGET_RECIPES, BudgetRecipe, train_budgets
+from models.training.corpus import load_corpus
+from models.training.learning import Budget, train_one
+from storage.files import BadFile
+
+TINY = Budget(steps=2, batch=2, length=16, checkpoints=2, curve_windows=2, final_windows=4)
+SMALL = replace(BUDGET_RECIPES["llama-budgets"], sizes=(36_000, 54_000), shapes=5, longest=2, replicated=3, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_budgets(tmp_path_factory.mktemp("budgets") / "tiny.jsonl", SMALL, budget=TINY)
+
+
+@pytest.mark.parametrize("recipe", BUDGET_RECIPES.values(), ids=str)
+def test_shapes_of_one_size_are_alike_in_size_and_unlike_in_shape(recipe: BudgetRecipe) -> None:
+    space = SPACES[recipe.space]
+    for target, shapes in zip(recipe.sizes, recipe.architectures(), strict=True):
+        assert len({a.digest for a in shapes}) == recipe.shapes == 25
+        assert all(abs(space.parameters(a).decoder - target) <= 0.04 * target for a in shapes)
+        depths, widths = zip(*map(space.shape, shapes[:2]), strict=True)
+        assert max(depths) >= 4 * min(depths) and max(widths) >= 2 * min(widths)
+
+
+@pytest.mark.parametrize("recipe", BUDGET_RECIPES.values(), ids=str)
+def test_the_first_runs_pair_unlike_shapes_of_each_size_at_two_budgets(recipe: BudgetRecipe) -> None:
+    tasks = recipe.tasks(TINY)
+    assert len(tasks) == len({(t.architecture.digest, t.budget.steps, t.seed) for t in tasks}) == 328
+    classes = len(recipe.sizes)
+    first = tasks[: 4 * classes]
+    assert {t.budget.steps for t in first} == {2, 8} and len({t.architecture.digest for t in first}) == 2 * classes
+    long = [t.architecture.digest for t in tasks if t.budget.steps == 32]
+    assert len(long) == len(set(long)) == 48
+    assert len({t.architecture.digest for t in tasks if t.seed}) == 10
+
+
+def test_a_record_says_its_budget_and_repeats_its_architecture(whole: Path) -> None:
+    header, *records = map(json.loads, whole.read_text().splitlines())
+    assert header["runs"] == {"finished": 30, "planned": 30}
+    assert len(records) == 2 * (5 * 2 + 2) and {r["tokens"] for r in records} == {64, 256, 1024}
+    assert all(r["tokens"] == r["steps"] * 32 for r in records)
+    assert sum("replicates" in r for r in records) == 6 and all(len(r.get("replicates", "ab")) == 2 for r in records)
+    benchmark = read_benchmark(whole)
+    assert len(set(benchmark.groups.tolist())) == 10
+    record = next(r for r in records if r["id"].endswith("@4x"))
+    again = SPACES["llama"].architecture("x", record["config"])
+    assert round(train_one(again, 0, replace(TINY, steps=8), load_corpus()).loss, 6) == record["loss"]
+
+
+def test_a_training_goes_on_from_the_file_alone(whole: Path, tmp_path: Path) -> None:
+    path = train_budgets(tmp_path / "tiny.jsonl", SMALL, budget=TINY, most=11)
+    header = json.loads(path.read_text().splitlines()[0])
+    assert header["runs"]["finished"] == 11
+    path.with_name("tiny.partial.jsonl").unlink()
+    seen: list[object] = []
+    train_budgets(path, SMALL, budget=TINY, on_progress=seen.append)
+    assert len(seen) == 19 and path.read_bytes() == whole.read_bytes()
+
+
+def test_a_training_that_is_stopped_leaves_what_is_finished(tmp_path: Path) -> None:
+    seen: list[object] = []
+    with pytest.raises(KeyboardInterrupt):
+        train_budgets(
+            tmp_path / "x.jsonl", SMALL, budget=TINY, on_progress=seen.append, should_stop=lambda: len(seen) > 2
+        )
+    assert json.loads((tmp_path / "x.jsonl").read_text().splitlines()[0])["runs"]["finished"] == 3
+
+
+def test_a_file_of_another_task_is_refused(whole: Path) -> None:
+    with pytest.raises(BadFile, match="trained with another budget, text or torch; move it away"):
+        train_budgets(whole, SMALL, budget=replace(TINY, batch=3))
