@@ -14,7 +14,7 @@ from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.variation import MUTATED, MUTATIONS
 from primitives.grammar import MAX_CHAIN
 from primitives.inputs import EXTENDED, INPUTS
-from primitives.operators import AGGREGATION, BINARY
+from primitives.operators import AGGREGATION, BINARY, turned
 from primitives.proxy import MAX_BRANCHES
 from storage.datum import is_number, is_whole
 from storage.errors import ZcpError
@@ -102,7 +102,7 @@ class SearchConfig:
         self._check_choice("algorithm", ALGORITHMS)
         self._check_choice("across", WAYS)
         self._check_choice("champion", CHAMPIONS)
-        self._check_names("aggregates", AGGREGATION)
+        self._check_names("aggregates", [*AGGREGATION, *map(turned, AGGREGATION)])
         self._check_names("joins", JOINS)
         self._check_names("inputs", INPUTS)
         self._check_names("mutations", MUTATIONS)

@@ -9,6 +9,7 @@ from types import EllipsisType
 import numpy as np
 
 from fitness.across import AcrossTarget, Target
+from fitness.budgets import budgets_of
 from fitness.evaluation import Evaluation, Split
 from fitness.features.soundness import overflowing
 from fitness.features.workshop import Progress, Workshop
@@ -70,13 +71,15 @@ class SearchProblem:
     ) -> SearchProblem:
         """The problem of ranking the architectures of one case, or those of each of several by the same formula."""
         nested = nested_of(cases) if config.nested else []
-        every: list[Case | Nested] = [*cases, *nested]
+        parts = [part for case in cases for part in case.by_budget]
+        every: list[Case | Nested] = [*parts, *nested]
         seen = [a for each in every for a in each.seen]
-        target = _target(cases, nested, config)
+        target = _target(parts, nested, config)
         if len(every) == 1:
             table = branch_table(seen, cases[0].workshop, progress)  # which may lie on the disk
         else:
-            table = BranchTable([s for each in every for s in sketches(each.seen, each.workshop, progress)])
+            entries = [s for each in every for s in sketches(each.seen, each.workshop, progress)]
+            table = BranchTable(entries, budgets_of(seen))
         predict = None
         if config.pps:
             predict = first_broken([_probes(case.seen, case.workshop, progress, config.retest) for case in cases])

@@ -1,6 +1,8 @@
 """The grammar: a text becomes a Proxy. Nothing is ever evaluated; every name is looked up in a table.
 
-proxy  := AGG "[" joined "]" | BINARY "(" proxy "," [CONSTANT "*"] AGG "[" branch "]" ")"    at most three branches
+proxy  := AGG "[" joined "]" | BINARY "(" proxy "," number ")" | turned(proxy)    at most three branches
+number := [CONSTANT "*"] AGG "[" branch "]" | turned(number)
+turned(x) := "product" "(" "T" "," x ")" | "product" "(" x "," "T" ")"    the training budget, once in a number
 joined := BINARY "(" branch "," branch ")" | branch
 branch := UNARY "(" branch ")" | INPUT
 """
@@ -14,7 +16,7 @@ from functools import lru_cache
 from typing import NoReturn
 
 from primitives.inputs import INPUTS
-from primitives.operators import AGGREGATION, BINARY, UNARY, times
+from primitives.operators import AGGREGATION, BINARY, BUDGET, UNARY, times, turned, turns
 from primitives.operators.aggregation import LARGEST, spelled
 from primitives.proxy import MAX_BRANCHES, BadProxy, Branch, Proxy
 from storage.datum import Datum
@@ -82,13 +84,14 @@ class _Parser:
         raise BadProxy(f"{self._shown()}: got no aggregation over the blocks, wanted one, such as {around[:200]}")
 
     def _whole(self) -> Proxy:
-        """A whole formula. Joins nest to the left, so their operators come first, outermost first."""
+        """A whole formula."""
         found = self._joins()
         if self.next < len(self.tokens):
             self._fail_here("the end of the formula")
         return found
 
     def _joins(self) -> Proxy:
+        """Joins nest to the left, so their operators come first, outermost first."""
         joins: list[str] = []
         name = self._name("an aggregation or a binary operator")
         while self._peek() == "(":
@@ -98,17 +101,43 @@ class _Parser:
                 )
             joins.append(self._known("binary operator", name, BINARY))
             self._take("(")
+            if self._takes_budget(joins[-1], first=True):
+                joins[-1] = BUDGET
             name = self._name("an aggregation or a binary operator")
         if self._peek() != "[":
             self._fail_here("'[' after an aggregation or '(' after a binary operator")
         found = self._inside(self._known("aggregation", name, AGGREGATION))
         for binary in reversed(joins):
+            if binary == BUDGET:
+                found = self._turned(found)
+                continue
             self._take(",")
+            if self._takes_budget(binary):
+                found = self._turned(found)
+                continue
             if len(found.branches) == MAX_BRANCHES:
                 self._fail_here(f"at most {MAX_BRANCHES} branches")
             found = found.extended(binary, *self._aggregated(binary))
             self._take(")")
         return found
+
+    def _takes_budget(self, binary: str, first: bool = False) -> bool:
+        """Whether the training budget is what a product joins here; it is taken, and the comma after a first one."""
+        if self._peek() != BUDGET:
+            return False
+        if binary != "product":
+            self._fail_here(f"an aggregation; {BUDGET} stands in a product, such as product( {BUDGET}, sum[ W ] )")
+        self.next += 1
+        if first:
+            self._take(",")
+        return True
+
+    def _turned(self, found: Proxy) -> Proxy:
+        """The formula times the training budget, after its closing bracket."""
+        if found.reads_budget:
+            self._fail_here(f"{BUDGET} only once in what it multiplies")
+        self._take(")")
+        return found.times_budget()
 
     def _inside(self, aggregate: str) -> Proxy:
         self._take("[")
@@ -126,6 +155,8 @@ class _Parser:
         return proxy
 
     def _aggregated(self, binary: str) -> tuple[str, Branch]:
+        if self._peek() == "product" and self._peek(1) == "(":
+            return self._budgeted(binary)
         constant = self._constant(binary) if self._peek(1) == "*" else 1.0
         if self._peek() in UNARY or self._peek() in INPUTS:
             self._fail_here(f"an aggregation around it, such as mean[ {self._peek()} ... ]")
@@ -136,6 +167,20 @@ class _Parser:
         branch = self._branch()
         self._take("]")
         return aggregate, branch
+
+    def _budgeted(self, binary: str) -> tuple[str, Branch]:
+        """The training budget times what is aggregated, or the other way round."""
+        self.next += 2
+        before = self._takes_budget("product", first=True)
+        aggregate, branch = self._aggregated(binary)
+        if not before:
+            self._take(",")
+            if not self._takes_budget("product"):
+                self._fail_here(f"{BUDGET}, because only the training budget is joined to a later branch")
+        if turns(aggregate):
+            self._fail_here(f"{BUDGET} only once in what it multiplies")
+        self._take(")")
+        return turned(aggregate), branch
 
     def _constant(self, binary: str) -> float:
         """A constant and its star."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from primitives.operators import UNARY, Sign
+from primitives.operators import UNARY, Sign, turns
 from primitives.proxy import Branch, Extension, Proxy
 from storage.errors import ZcpError
 
@@ -228,6 +228,10 @@ def _twin(proxy: Proxy) -> bool:
     base = proxy.base
     if any("no_op" in branch.chain for branch in base.branches):
         base = Proxy(base.aggregate, base.left.canonical(), base.binary, proxy.right.canonical(), base.right_aggregate)
+    third = proxy.extension
+    if third is not None and turns(third.aggregate):  # the training budget may stand before an earlier factor
+        kept = proxy.canonical().extension
+        return base.canonical() != base or (kept is not None and kept.aggregate != third.aggregate)
     return base.canonical() != base
 
 

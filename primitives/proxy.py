@@ -5,6 +5,7 @@ product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )   joined outside: an aggreg
 mean[ exp(abs(J)) ]                                    one branch (the other was pruned)
 sum( mean[ product( W, G ) ], last[ abs(J) ] )         a third branch joined to the value of the first two
 sum( mean[ W ], 0.33*last[ J ] )                       a constant before a branch that is added or taken off
+sum( mean[ W ], product( T, last[ J ] ) )              a branch times the training budget T
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from primitives.inputs import INPUTS, Input
-from primitives.operators import BINARY, UNARY, Binary, Kind, constant_of
+from primitives.operators import BINARY, BUDGET, UNARY, Binary, Kind, constant_of, fixed, turned, turns
 from storage.errors import ZcpError
 
 __all__ = ["MAX_BRANCHES", "BadProxy", "Branch", "Extension", "Proxy"]
@@ -107,12 +108,13 @@ class Proxy:
         """The one spelling of this proxy, which `primitives.grammar.parse` reads back."""
         if self.extension is not None:
             third = self.extension
-            return f"{third.binary}( {self.base}, {third.aggregate}[ {third.branch} ] )"
+            return f"{third.binary}( {self.base}, {_number(third.aggregate, third.branch)} )"
         if self.right is None:
-            return f"{self.aggregate}[ {self.left} ]"
+            return _number(self.aggregate, self.left)
         if self.right_aggregate is None:
-            return f"{self.aggregate}[ {self.binary}( {self.left}, {self.right} ) ]"
-        return f"{self.binary}( {self.aggregate}[ {self.left} ], {self.right_aggregate}[ {self.right} ] )"
+            return _number(self.aggregate, f"{self.binary}( {self.left}, {self.right} )")
+        left, right = _number(self.aggregate, self.left), _number(self.right_aggregate, self.right)
+        return f"{self.binary}( {left}, {right} )"
 
     def __str__(self) -> str:
         return self.text
@@ -138,6 +140,17 @@ class Proxy:
             return Proxy(self.aggregate, self.left, binary, branch, aggregate)
         third = Extension(binary, aggregate, branch)
         return Proxy(self.aggregate, self.left, self.binary, self.right, self.right_aggregate, third)
+
+    @cached_property
+    def aggregates(self) -> tuple[str, ...]:
+        """The names of the aggregations, one to three, constants and the training budget included."""
+        third = self.extension.aggregate if self.extension else None
+        return tuple(name for name in (self.aggregate, self.right_aggregate, third) if name)
+
+    @property
+    def reads_budget(self) -> bool:
+        """Whether the training budget is part of the formula."""
+        return any(map(turns, self.aggregates))
 
     @property
     def operator(self) -> Binary | None:
@@ -170,9 +183,8 @@ class Proxy:
     @cached_property
     def complexity(self) -> int:
         """Number of inputs, operators and constants, aggregations included."""
-        third = self.extension.aggregate if self.extension else None
-        others = [name for name in (self.right_aggregate, third) if name]
-        aggregations = 1 + len(others) + sum("*" in name for name in others)
+        names = self.aggregates
+        aggregations = sum(1 + (constant_of(name)[0] != 1) + 2 * turns(name) for name in names)
         return sum(len(b.canonical().chain) for b in self.branches) + 2 * len(self.branches) - 1 + aggregations
 
     def without_constants(self) -> Proxy:
@@ -203,12 +215,16 @@ class Proxy:
         if len(kept) == 1:
             return Proxy(constant_of(kept[0][1])[1], kept[0][0])
         operator = self.operator
+        turning = self.binary in _PRODUCTS and turns(kept[0][1]) != turns(kept[1][1])  # T stands before the first
+        if turning:
+            kept = [(b, fixed(a)) for b, a in kept]
         if operator is not None and operator.commutative and constant_of(kept[1][1])[0] == 1:
             kept.sort(key=lambda side: (str(side[0]), side[1]))
         (b1, a1), (b2, a2) = kept
+        a1 = turned(a1) if turning else a1
         inside = self.right_aggregate is None or (a1 == a2 and self.is_linear)
         other = None if inside else a2
-        if b1 is self.left and b2 is self.right and other == self.right_aggregate:
+        if b1 is self.left and b2 is self.right and other == self.right_aggregate and a1 == self.aggregate:
             return self
         return Proxy(a1, b1, self.binary, b2, other)
 
@@ -217,10 +233,25 @@ class Proxy:
             return self.base.canonical()
         if all(b.pruned for b in self.base.branches):
             return Proxy(constant_of(third.aggregate)[1], third.branch.canonical())
-        if self.base.canonical() is self.base and third.branch.canonical() is third.branch:
+        base, aggregate = self.base.canonical(), third.aggregate
+        if turns(aggregate) and {third.binary, base.binary} <= _PRODUCTS and not turns(base.aggregate):
+            base, aggregate = base.times_budget(), fixed(aggregate)
+        if base is self.base and third.branch.canonical() is third.branch:
             return self
-        extended = self.base.canonical().extended(third.binary, third.aggregate, third.branch.canonical())
+        extended = base.extended(third.binary, aggregate, third.branch.canonical())
         return extended if extended.extension else extended.canonical()
+
+    def times_budget(self) -> Proxy:
+        """This proxy times the training budget; BadProxy where a part of it is so already."""
+        if self.reads_budget:
+            raise BadProxy(f"{self}: T times T, wanted T once")
+        both = self.binary not in _PRODUCTS
+        other = turned(self.right_aggregate) if self.right_aggregate and both else self.right_aggregate
+        base = Proxy(turned(self.aggregate), self.left, self.binary, self.right, other)
+        if (third := self.extension) is None:
+            return base
+        aggregate = third.aggregate if third.binary in _PRODUCTS else turned(third.aggregate)
+        return base.extended(third.binary, aggregate, third.branch)
 
     def pruned(self) -> Proxy:
         """The same proxy without branches that a prune drops; raises BadProxy if none is left."""
@@ -235,3 +266,12 @@ class Proxy:
             third = self.extension
             data["extension"] = {"binary": third.binary, "aggregate": third.aggregate, "branch": branches[2]}
         return data
+
+
+_PRODUCTS = {"product", "matmul"}  # of two numbers; a factor of one is a factor of the whole
+
+
+def _number(aggregate: str, inner: object) -> str:
+    """An aggregation of what is inside, times the training budget if its name says so."""
+    text = f"{fixed(aggregate)}[ {inner} ]"
+    return f"product( {BUDGET}, {text} )" if turns(aggregate) else text

@@ -8,7 +8,8 @@ the branch table of `fitness/tables/branches.py` is a faster way to (nearly) the
 4. An input that a block does not have contributes 0.
 5. A third branch has its network's value joined to that of the first two. A constant multiplies the network's value
    of the branch that it stands before.
-6. The value is rounded to its resolution: entries are float32, so what lies below about five significant digits is
+6. The training budget T multiplies the scores of whole formulas (`primitives/budget.py`).
+7. The value is rounded to its resolution: entries are float32, so what lies below about five significant digits is
    the rounding of this machine, and two networks that differ only there are tied.
 """
 
@@ -20,6 +21,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from primitives.budget import USUAL_T, combined, parts
 from primitives.frames import ExactFrame, ScalarFrame
 from primitives.invalid import Invalid
 from primitives.operators import BINARY, UNARY, Binary, Kind, aggregation
@@ -37,9 +39,9 @@ Part = Branch | Proxy
 """What a formula reads of each block: the means of a branch, or of the join of two entry by entry."""
 
 
-def score(proxy: Proxy, blocks: Blocks) -> float | Invalid:
-    """The value of `proxy` on one network, or the reason why there is none."""
-    return Scorer(blocks).score(proxy)
+def score(proxy: Proxy, blocks: Blocks, budget: float = USUAL_T) -> float | Invalid:
+    """The value of `proxy` on one network that is trained with the budget T, or the reason why there is none."""
+    return Scorer(blocks).score(proxy, budget)
 
 
 def resolved(values: np.ndarray) -> np.ndarray:
@@ -68,17 +70,24 @@ class Scorer:
         self.blocks = blocks
         self._memo: dict[Part, list[list[float]]] = {}
 
-    def score(self, proxy: Proxy) -> float | Invalid:
-        """The value of `proxy`, or the reason why there is none."""
+    def score(self, proxy: Proxy, budget: float = USUAL_T) -> float | Invalid:
+        """The value of `proxy` with the training budget T, or the reason why there is none."""
         try:
             proxy = proxy.pruned()
         except BadProxy:
             return Invalid.NO_BRANCH
+        if proxy.reads_budget:
+            return self._with_budget(proxy, budget)
         worth = self._value(proxy.base)
         if (third := proxy.extension) is not None:
             worth = _join(BINARY[third.binary], worth, _aggregate(third.aggregate, self._found(third.branch)))
-        value = float(resolved(np.array(worth)))
-        return value if math.isfinite(value) else Invalid.NON_FINITE
+        return _finite(worth)
+
+    def _with_budget(self, proxy: Proxy, budget: float) -> float | Invalid:
+        scores = [self.score(part) for part in parts(proxy)]
+        if reason := next((value for value in scores if isinstance(value, Invalid)), None):
+            return reason
+        return _finite(float(combined(proxy, [np.array(value) for value in scores], np.array(budget))))
 
     def _value(self, proxy: Proxy) -> float:
         if proxy.joins_entries:
@@ -158,6 +167,12 @@ def _numbers(part: Part, block: Mapping[str, Sequence[torch.Tensor]]) -> list[fl
         float(part.operator.entries(apply_branch(part.left, x), apply_branch(part.right, y)))
         for x, y in zip(xs, ys, strict=len(xs) > 0 and len(ys) > 0)
     ]
+
+
+def _finite(worth: float) -> float | Invalid:
+    """A value to its resolution, or that there is none."""
+    value = float(resolved(np.array(worth)))
+    return value if math.isfinite(value) else Invalid.NON_FINITE
 
 
 def _mean(x: torch.Tensor) -> float:

@@ -14,6 +14,7 @@ import torch
 import cli
 from gp.hall_file import load_hall
 from primitives import AGGREGATION, BINARY, UNARY, Kind, Unary, parse, score
+from primitives.budget import USUAL_T
 from primitives.proxy import BadProxy, Proxy
 from report.portable.emission import as_sympy_module, as_torch_module
 from tests.robustness.portable import differences, ours, random_formulas, theirs
@@ -27,6 +28,8 @@ TEXTS = [
     *(f"sum[ {name}( W.attn, exp(G.attn) ) ]" for name in BINARY),
     *(f"mean[ {name}( l1_norm(A), S ) ]" for name in BINARY),
     *(f"{name}( {name}( sum[ abs(H) ], last[ Q ] ), mean[ l1_norm(J) ] )" for name in BINARY),
+    "sum( sum( product( T, sum[ to_std(W) ] ), mean[ l1_norm(G) ] ), product( T, 0.33*last[ to_std(J) ] ) )",
+    "sum( sum[ product( W.attn, G.attn ) ], product( T, last[ to_std(J) ] ) )",
     "difference( sum( sum[ to_std(W) ], 0.33*last[ to_std(J) ] ), 2.1e+02*mean[ l1_norm(G) ] )",
 ]
 
@@ -102,7 +105,8 @@ def lambdified(text: str, numbers: list[dict], folder: Path) -> float:
             entries = itertools.chain.from_iterable(symbols[name][0])
             values |= dict(zip(entries, heads.flatten().tolist(), strict=True))
         blocks.append(symbols)
-    return float(sympy.lambdify(list(values), module.formula(blocks))(*values.values()))
+    budget = [float(USUAL_T)] if parse(text).reads_budget else []
+    return float(sympy.lambdify(list(values), module.formula(blocks, *budget))(*values.values()))
 
 
 @pytest.mark.parametrize("emit", [as_torch_module, as_sympy_module])

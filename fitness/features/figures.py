@@ -9,18 +9,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from fitness.budgets import budgets_of
 from fitness.features.bank import FeatureBank
 from fitness.features.streaming import Block
 from fitness.features.visit import Reader, Visited
 from models.architecture import Architecture
+from primitives.budget import combined, parts
 from primitives.grammar import parse
 from primitives.invalid import Invalid
-from primitives.scoring import SCORING_VERSION, PassingScorer, Scorer
+from primitives.proxy import Proxy
+from primitives.scoring import SCORING_VERSION, PassingScorer, Scorer, resolved
 from storage.datum import Datum
 from storage.files import BadFile
 from storage.shelf import Shelf
 
-__all__ = ["Figure", "Figures", "formula_costs", "formula_scores", "scoring_version"]
+__all__ = [
+    "Figure", "Figures", "formula_costs", "formula_scores", "of_parts", "part_scores", "scoring_version",
+]  # fmt: skip
 
 MAX_REASON = 200  # characters
 
@@ -138,6 +145,27 @@ def scoring_version(text: str) -> str:
 def formula_scores(texts: Sequence[str]) -> Figures:
     """Exact scores of formulas. They have no seconds, so that a bank has the same bytes whoever made it."""
     return FormulaScores(tuple(texts), "exact", scoring_version, _scores)
+
+
+def part_scores(proxies: Sequence[Proxy]) -> Figures:
+    """Exact scores of what formulas are made of: their own, or those of their parts where they read the budget."""
+    return formula_scores(list(dict.fromkeys(part.text for proxy in proxies for part in parts(proxy))))
+
+
+def of_parts(
+    proxies: Sequence[Proxy], scores: Mapping[str, np.ndarray], architectures: Sequence[Architecture]
+) -> np.ndarray:
+    """Scores (P, N) of formulas from those (N,) of their parts by text, for the training tokens of each architecture;
+    nan where there is none."""
+    if not any(proxy.reads_budget for proxy in proxies):
+        return np.array([scores[proxy.text] for proxy in proxies]).reshape(len(proxies), len(architectures))
+    found, budgets = [], budgets_of(architectures)
+    with np.errstate(all="ignore"):
+        for proxy in proxies:
+            own = [scores[part.text] for part in parts(proxy)]
+            value = resolved(combined(proxy, own, budgets)) if proxy.reads_budget else own[0]
+            found.append(np.where(np.isfinite(value), value, np.nan))
+    return np.array(found)
 
 
 def formula_costs(texts: Sequence[str]) -> Figures:

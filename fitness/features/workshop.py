@@ -19,7 +19,7 @@ from engine.protocol import Engine
 from engine.workers import Need
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
-from fitness.features.figures import Figure, formula_scores
+from fitness.features.figures import Figure, of_parts, part_scores
 from fitness.features.fitting import bytes_of, check_batch, check_size, size_of
 from fitness.features.gathering import Gathering, Progress, Refused
 from fitness.features.trained import check_whole, opened_weights, token_batch
@@ -130,25 +130,26 @@ class Workshop:
         self, proxies: Sequence[Proxy], architectures: Sequence[Architecture], progress: Progress | None = None
     ) -> int:
         """Make every missing sketch and exact score, both on one visit; returns how many networks were visited."""
-        scores = formula_scores([proxy.text for proxy in proxies])
-        return self.visit([SketchTaker(), scores], architectures, progress)
+        return self.visit([SketchTaker(), part_scores(proxies)], architectures, progress)
 
     def exact_scores(
         self, proxies: Sequence[Proxy], architectures: Sequence[Architecture], progress: Progress | None = None,
         refused: Refused | None = None,
     ) -> np.ndarray:  # fmt: skip
-        """Scores (P, N) over all entries, nan where a proxy has no finite score; cached in the bank.
+        """Scores (P, N) over all entries, nan where a proxy has no finite score; cached in the bank. Formulas that read
+        the training budget are scored for the tokens of each architecture.
 
         A network that has to be visited as a whole leaves its sketch in the bank as well. One that cannot be visited
         is an error, unless there are those `refused` to add it to; then its scores are nan.
         """
-        scores = formula_scores([proxy.text for proxy in proxies])
+        scores = part_scores(proxies)
         self.visit([scores], architectures, progress, also=[SketchTaker()], refused=refused)
         lost = dict.fromkeys(scores.names, Figure())
         found = [lost if refused and a in refused else scores.needed(self.bank, a) for a in architectures]
         values = [[figures[text].value for figures in found] for text in scores.names]
         rows = [[math.nan if value is None else value for value in row] for row in values]
-        return np.array(rows, dtype=float).reshape(len(rows), len(architectures))
+        known = np.array(rows, dtype=float).reshape(len(rows), len(architectures))
+        return of_parts(proxies, dict(zip(scores.names, known, strict=True)), architectures)
 
     def visit(
         self,

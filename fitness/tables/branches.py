@@ -16,8 +16,9 @@ from joblib import Parallel, delayed
 
 from fitness.features.bank import SketchEntry
 from fitness.tables.chains import Chain, Tensors, run, walk
+from primitives.budget import USUAL_T, parts
 from primitives.inputs import INPUTS
-from primitives.operators import AGGREGATION, BINARY, Binary, constant_of
+from primitives.operators import AGGREGATION, BINARY, Binary, constant_of, fixed, turns
 from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
 
@@ -27,16 +28,17 @@ MAX_GRIDS = 256 << 20  # bytes of grids that are kept for joins entry by entry
 
 
 class BranchTable:
-    """Scores proxies on N architectures.
+    """Scores proxies on N architectures, which are trained with the `budgets` T (N,), 20 tokens a parameter by default.
 
     Memory: the sketches (5.6 kB a tensor), 8 M bytes per branch, 8 N per aggregated one, and at most MAX_GRIDS bytes
     of grids.
     """
 
-    def __init__(self, entries: Sequence[SketchEntry]) -> None:
+    def __init__(self, entries: Sequence[SketchEntry], budgets: np.ndarray | None = None) -> None:
         depths = np.array([entry.blocks for entry in entries])
         self.starts = np.concatenate([[0], np.cumsum(depths)])  # first block of each architecture
         self.depths = depths
+        self.budgets = np.full(len(depths), USUAL_T) if budgets is None else budgets  # (N,): T
         self.weights = {
             name: np.concatenate([a.weights(int(depth)) for depth in depths]) for name, a in AGGREGATION.items()
         }
@@ -95,6 +97,8 @@ class BranchTable:
         constant, aggregate = constant_of(aggregate)
         if constant != 1:
             return constant * self.row(aggregate, branch)
+        if turns(aggregate):
+            return self.budgets * self.row(fixed(aggregate), branch)
         key = aggregate, branch
         if key not in self._network:
             blocks = self.block_values(self.means(branch), self.block(branch), aggregate)
@@ -111,6 +115,8 @@ class BranchTable:
         return np.stack(parallel(delayed(alone)(base) for base in bases))
 
     def _joined_by_block(self, proxy: Proxy, left: Branch, right: Branch) -> np.ndarray:
+        if turns(proxy.aggregate):
+            return self.budgets * self._joined_by_block(parts(proxy)[0], left, right)
         aggregate, operator = proxy.aggregate, BINARY[str(proxy.binary)]
         if proxy.joins_entries:
             met, block = self._joined_entries(left, right, operator)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fitness.budgets import budgets_of
 from fitness.features.bank import FeatureBank, SketchEntry
 from fitness.features.whole import PRICES, parts_for
 from fitness.features.workshop import Progress, Workshop
@@ -53,7 +54,7 @@ def branch_table(
     earlier table of them has saved."""
     if workshop.price != PRICES[0]:
         return CutTable(parts_for(workshop, architectures, progress), [a.config for a in architectures])
-    table = BranchTable(sketches(architectures, workshop, progress))
+    table = BranchTable(sketches(architectures, workshop, progress), budgets_of(architectures))
     load_branches(table, workshop.bank, architectures)
     return table
 

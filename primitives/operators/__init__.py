@@ -2,12 +2,23 @@
 
 from primitives.operators import binary as _binary  # noqa: F401  (fills BINARY)
 from primitives.operators import unary as _unary  # noqa: F401  (fills UNARY)
-from primitives.operators.aggregation import AGGREGATION, Aggregation, aggregation, constant_of, times
+from primitives.operators.aggregation import (
+    AGGREGATION,
+    BUDGET,
+    Aggregation,
+    aggregation,
+    constant_of,
+    fixed,
+    times,
+    turned,
+    turns,
+)
 from primitives.operators.registry import BINARY, ENTRYWISE, UNARY, BadOperator, Binary, Kind, Sign, Unary
 
 __all__ = [
     "AGGREGATION",
     "BINARY",
+    "BUDGET",
     "ENTRYWISE",
     "UNARY",
     "Aggregation",
@@ -18,5 +29,8 @@ __all__ = [
     "Unary",
     "aggregation",
     "constant_of",
+    "fixed",
     "times",
+    "turned",
+    "turns",
 ]

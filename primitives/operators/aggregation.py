@@ -1,7 +1,8 @@
 """Aggregations: one number per tensor becomes one number per block, then one number for the network.
 
 All are weighted sums, so each is one line: how a block joins its tensors, and the weight of block l of L. A constant in
-a formula multiplies these weights: `0.33*last` is a third of what `last` gives.
+a formula multiplies these weights: `0.33*last` is a third of what `last` gives. So does the training budget `T`
+(`primitives.budget`), which no block knows: `T*last`, or `0.33*T*last`, is T times that.
 """
 
 from __future__ import annotations
@@ -12,8 +13,13 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["AGGREGATION", "LARGEST", "Aggregation", "aggregation", "constant_of", "spelled", "times"]
+__all__ = [
+    "AGGREGATION", "BUDGET", "LARGEST", "Aggregation", "aggregation", "constant_of", "fixed", "spelled", "times",
+    "turned", "turns",
+]  # fmt: skip
 
+BUDGET = "T"
+_TURN = f"{BUDGET}*"
 LARGEST = 1e12  # constant of a formula; the smallest is 1 / LARGEST
 
 
@@ -56,15 +62,34 @@ def times(constant: float, name: str) -> str:
 
 def constant_of(name: str) -> tuple[float, str]:
     """The constant in the name of an aggregation, 1 where there is none, and the name without it."""
-    digits, star, plain = name.rpartition("*")
-    return (float(digits), plain) if star else (1.0, name)
+    digits, star, rest = name.partition("*")
+    return (float(digits), rest) if star and digits != BUDGET else (1.0, name)
+
+
+def turns(name: str) -> bool:
+    """Whether the name of an aggregation has the training budget in it."""
+    return _TURN in name
+
+
+def fixed(name: str) -> str:
+    """The name of an aggregation without the training budget."""
+    return name.replace(_TURN, "")
+
+
+def turned(name: str) -> str:
+    """The name of an aggregation without the training budget, times it."""
+    constant, plain = constant_of(name)
+    return times(constant, f"{_TURN}{plain}")
 
 
 @lru_cache(maxsize=1 << 12)
 def aggregation(name: str) -> Aggregation:
-    """The aggregation of that name, with or without a constant."""
+    """The aggregation of that name, with or without a constant; the training budget, which its weights lack, shows in
+    the formula alone."""
     constant, plain = constant_of(name)
-    found = AGGREGATION[plain]
+    found = AGGREGATION[fixed(plain)]
+    if turns(plain):
+        found = replace(found, name=plain, formula=rf"{BUDGET} \cdot {found.formula}")
     if constant == 1:
         return found
     formula = rf"{_in_latex(constant)} \cdot {found.formula}"

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from primitives.operators import AGGREGATION, constant_of
+from primitives.budget import parts
+from primitives.operators import AGGREGATION, BUDGET, constant_of, turns
 from primitives.proxy import BadProxy, Branch, Proxy
 
 __all__ = ["as_sympy_module", "as_torch_module"]
 
 HERE = Path(__file__).parent
 KEPT = ("score", "symbolic", "formula")  # the functions that a module is there for
+BUDGETED = "_with_budget"  # the ending of those that a formula with the training budget needs instead
 WIDTH = 100  # characters of a call on one line
 
 
@@ -36,18 +38,19 @@ def _emitted(proxy: Proxy, sign: int, *names: str) -> str:
     plain, templates = proxy.pruned(), [_template(name) for name in names]
     defined = {name: part.node for template in templates for name, part in template.parts.items()}
     call = _Calls(defined, plain.text).proxy(plain)
-    needed = _reached(defined, [*_names(ast.parse(call)), *KEPT])
+    kept = {name: name + BUDGETED * (plain.reads_budget and name + BUDGETED in defined) for name in KEPT}
+    needed = _reached(defined, [*_names(ast.parse(call)), *kept.values()])
     texts = {
-        "formula": _formula_source(plain, call, templates[0]),
+        kept["formula"]: _formula_source(plain, call, templates[0].parts[kept["formula"]]),
         "SIGN": f"SIGN = {sign}  # of a score: larger is better",
     }
-    kept = [
+    chosen = [
         texts.get(name, part.text)
         for template in templates
         for name, part in template.parts.items()
         if name in needed or not isinstance(part.node, ast.FunctionDef)
     ]
-    body = _spaced(kept)
+    body = _spaced(chosen).replace(BUDGETED, "")
     return f'"""{templates[0].doc}"""\n\n{_imports(templates, body)}\n\n{body}\n'
 
 
@@ -131,8 +134,8 @@ def _imports(templates: list[_Template], body: str) -> str:
     )
 
 
-def _formula_source(proxy: Proxy, call: str, template: _Template) -> str:
-    head = template.parts["formula"].text.splitlines()[0]
+def _formula_source(proxy: Proxy, call: str, part: _Part) -> str:
+    head = part.text.splitlines()[0]
     doc = textwrap.fill(f'"""{proxy.text}"""', 116, break_long_words=False, break_on_hyphens=False)
     return "\n".join([head, textwrap.indent(doc, "    "), textwrap.indent(f"return {call}", "    ")])
 
@@ -144,7 +147,7 @@ def _reached(defined: dict[str, ast.stmt], waiting: list[str]) -> set[str]:
         name = waiting.pop()
         if name in defined and name not in found:
             found.add(name)
-            waiting += [] if name == "formula" else _names(defined[name])
+            waiting += [] if name in ("formula", "formula" + BUDGETED) else _names(defined[name])
     return found
 
 
@@ -160,6 +163,8 @@ class _Calls:
 
     def proxy(self, proxy: Proxy) -> str:
         """The whole formula: joins outside, then aggregations, then branches."""
+        if proxy.reads_budget:
+            return self.with_budget(proxy)
         if (third := proxy.extension) is not None:
             outer = self.over(third.aggregate, self.branch("means", third.branch))
             return _nested(self.named("join_", third.binary), self.proxy(proxy.base), outer)
@@ -170,6 +175,23 @@ class _Calls:
             right = self.over(proxy.right_aggregate, self.branch("means", proxy.right))
             return _nested(self.named("join_", str(proxy.binary)), self.over(proxy.aggregate, left), right)
         return self.over(proxy.aggregate, self.inside(proxy, proxy.right))
+
+    def with_budget(self, proxy: Proxy) -> str:
+        """The scores of the parts (`primitives.budget`), times the budget and constants, joined."""
+        base, third, calls = proxy.base, proxy.extension, [self.part(part) for part in parts(proxy)]
+        if not base.reads_budget or base.right_aggregate is None:
+            found = _times(base.aggregate if base.reads_budget else "", calls.pop(0))
+        else:
+            sides = [_times(name, calls.pop(0)) for name in (base.aggregate, base.right_aggregate)]
+            found = _nested(self.named("join_", str(base.binary)), *sides)
+        if third is None:
+            return found
+        return _nested(self.named("join_", third.binary), found, _times(third.aggregate, calls.pop(0)))
+
+    def part(self, part: Proxy) -> str:
+        """A score of its own, rounded where the template does so."""
+        call = self.proxy(part)
+        return _nested("rounded", call) if "rounded" in self.defined else call
 
     def inside(self, proxy: Proxy, right: Branch) -> str:
         """Two branches joined before they are aggregated."""
@@ -203,6 +225,13 @@ class _Calls:
                 f"{found} to the templates in report/portable"
             )
         return found
+
+
+def _times(aggregate: str, call: str) -> str:
+    """A call times the constant and the training budget of an aggregation's name."""
+    constant, plain = constant_of(aggregate)
+    factors = [*([repr(constant)] if constant != 1 else []), *([BUDGET] if turns(plain) else [])]
+    return " * ".join([*factors, call])
 
 
 def _nested(function: str, *arguments: str) -> str:

@@ -33,6 +33,11 @@ def formula(blocks: Blocks) -> Expr:
     )
 
 
+def formula_with_budget(blocks: Blocks, T: Expr) -> Expr:
+    """product( T, sum[ W ] )"""
+    return T * blocks_sum(means(blocks, "W"))
+
+
 def symbolic(name: str, rows: int, columns: int, heads: int = 1) -> list[Matrix]:
     """A tensor of real symbols, called after their places."""
     return [Matrix(rows, columns, lambda i, j, h=h: Symbol(f"{name}_{h}_{i}_{j}", real=True)) for h in range(heads)]

@@ -42,6 +42,27 @@ def formula(blocks: Blocks) -> float:
     )
 
 
+def score_with_budget(model: nn.Module, batch: Tensor | Mapping[str, Tensor], budget: float | None = None) -> float:
+    """The score of a Hugging Face model on token ids (B, T), or on a mapping with input_ids, if it is to be trained on
+    `budget` tokens, by default 20 for each parameter of its blocks; nan where the formula overflows. The model is left
+    as it was. ValueError says what cannot be read of it."""
+    tokens = batch if isinstance(batch, Tensor) else batch["input_ids"]
+    per_parameter = 20.0 if budget is None else budget / block_parameters(model)
+    return SIGN * rounded(formula_with_budget(inputs_of(model, tokens), math.log2(per_parameter)))
+
+
+def formula_with_budget(blocks: Blocks, T: float) -> float:
+    """product( T, sum[ W ] )"""
+    return T * rounded(blocks_sum(means(blocks, "W")))
+
+
+def block_parameters(model: nn.Module) -> int:
+    """Parameters without those of embeddings and of the head."""
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    left_out = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) or m is head for p in m.parameters()}
+    return sum(p.numel() for p in model.parameters() if id(p) not in left_out)
+
+
 def rounded(value: float) -> float:
     """The value to DIGITS binary digits."""
     if not math.isfinite(value):
