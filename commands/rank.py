@@ -16,10 +16,12 @@ from commands.options import COUNT, SECONDS, Name, examples, table_of
 from commands.output import emit, say
 from commands.ranking import ranked
 from commands.source import Source
+from commands.training_tokens import TOKENS
 from commands.weights import ranking_options
 
 if TYPE_CHECKING:
     from models.architecture import Architecture
+    from models.budget import Tokens
     from models.candidates import Refusal
 
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--sample", "count", type=click.IntRange(1, 100_000), help="Draw that many candidates from --space.")
 @click.option("--space", type=Name(table=table_of("models.spaces", "SPACES")), help="Of --sample, or of JSON lines.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --sample.")
+@TOKENS
 @click.option("--latency", "device", metavar="DEVICE", help="Measure the time of a forward pass there, such as cpu.")
 @click.option("--max-params", type=COUNT, metavar="N", help="Leave out what has more parameters, such as 10M.")
 @click.option("--max-flops", type=COUNT, metavar="N", help="Leave out what needs more FLOPs a sequence, such as 2G.")
@@ -57,7 +60,7 @@ def rank(
     paths: tuple[Path, ...], hall: Path | None, size: int | None, text: str | None, fitted: Path | None,
     places: tuple[str, ...], count: int | None, space: str | None, seed: int, device: str | None,
     max_params: float | None, max_flops: float | None, max_latency: float | None, top: int | None, form: str,
-    features: FeatureOptions,
+    features: FeatureOptions, tokens: Tokens | None,
 ) -> None:  # fmt: skip
     """Order architectures that nobody measured by the exact score of a formula.
 
@@ -76,7 +79,7 @@ def rank(
     candidates = _candidates(paths, count, space, seed, refused)
     source.introduce()
     with live(0) as reporter:
-        ranking = ranked(candidates, source, budget, device, features, reporter.networks, refused)
+        ranking = ranked(candidates, source, budget, device, features, reporter.networks, refused, tokens)
     for line in ranking.notes:
         say(line)
     if form == "json":

@@ -11,6 +11,7 @@ import click
 from commands.feature_options import FeatureOptions
 from commands.source import Source, Workshops
 from commands.tables import Interval, Row
+from commands.training_tokens import budget_notes, trained_for
 from commands.weights import drawing_notes
 from storage.errors import ZcpError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fitness.costs import CostLimits, Costs, Latency
     from fitness.features.workshop import Progress
     from models.architecture import Architecture
+    from models.budget import Tokens
     from models.candidates import Refusal
 
 T = TypeVar("T")
@@ -44,6 +46,8 @@ class Ranked:
         row = {"place": self.place, "id": found.architecture.id, "score": found.score, **vars(found.costs)}
         row |= {"space": found.architecture.space, "config": dict(found.architecture.config)}
         row |= {"notes": list(found.notes), "reason": found.reason or None}
+        if found.architecture.tokens is not None:
+            row["tokens"] = found.architecture.tokens
         if self.predicted is not None and found.score is not None:
             row["predicted"] = [float(self.predicted.low), float(self.predicted.high)]
         if self.latency is not None:
@@ -115,6 +119,7 @@ class _Refusals:
 def ranked(
     architectures: Sequence[Architecture], source: Source, budget: CostLimits, device: str | None,
     features: FeatureOptions, progress: Progress | None, read: Sequence[Refusal] = (),
+    tokens: Tokens | None = None,
 ) -> Ranking:  # fmt: skip
     """Cheapest first: what is counted leaves out candidates before any network is built, what is timed before any is
     scored. One that cannot be ranked, such as those that could not be `read`, does not stop the others."""
@@ -135,7 +140,7 @@ def ranked(
         return costs_of(architecture, workshop.batch.tokens.shape[1], workshop.bank.key.build)
 
     counted = refused.kept(architectures, costs)
-    readable = [a for a in architectures if a in counted]
+    readable = trained_for([a for a in architectures if a in counted], tokens)
     fitting = [a for a in readable if budget.allows(counted[a])]
     times = _times(fitting, workshops, device, progress, refused)
     fitting = [a for a in fitting if budget.allows_time(times.get(a)) and (device is None or a in times)]
@@ -149,6 +154,8 @@ def ranked(
               "signs": [f.sign for f in source.formulas], "direction": source.direction,
               "left_out": left_out, "refused": len(refused.all)}  # fmt: skip
     notes = drawing_notes(readable, workshops) + _notes(rows, refused.all, left_out, source, usual)
+    if rows:
+        notes += budget_notes([row.candidate for row in rows], tokens, source, workshops, progress)
     return Ranking(rows, tuple(refused.all), title, header, notes)
 
 

@@ -183,10 +183,10 @@ class _Source:
 
 def _say_visits(source: _Source, workshop: Workshop, sketch: bool) -> None:
     """How much there is to do, before it starts."""
-    from fitness.features.figures import formula_scores
+    from fitness.features.figures import part_scores
     from fitness.features.visit import SketchTaker
 
-    taker = SketchTaker() if sketch else formula_scores([formula.proxy.text for formula in source.formulas])
+    taker = SketchTaker() if sketch else part_scores([formula.proxy for formula in source.formulas])
     architectures = {a.digest: a for a in source.benchmark.architectures}.values()
     if lacking := sum(taker.lacking(workshop.bank, a) is not None for a in architectures):
         say(f"{source.benchmark.name}: {lacking} of {len(architectures)} networks to visit, the rest is in the bank")

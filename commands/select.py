@@ -18,6 +18,7 @@ from commands.options import Bound, Name, examples, table_of, tightest
 from commands.output import emit, say
 from commands.ranking import Ranked, columns
 from commands.source import Source
+from commands.training_tokens import TOKENS, budget_notes, trained_for
 from commands.weights import ranking_options
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gp.benchmark_search import Reporter
     from gp.selection import Selection, SelectionConfig
     from models.architecture import Architecture
+    from models.budget import Tokens
     from models.spaces.variation import Region
 
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     "--budget", "bounds", type=Bound(), multiple=True, required=True, metavar="COST=N",
     help="params=10M, flops=2G or latency=5ms; repeatable, the tightest holds. The first is the cost of the front.",
 )  # fmt: skip
+@TOKENS
 @click.option("--networks", type=click.IntRange(2, 1_000_000), default=1000, show_default=True, help="To score.")
 @click.option("--population", type=click.IntRange(2, 10_000), default=50, show_default=True, help="Of a generation.")
 @click.option(
@@ -72,7 +75,7 @@ if TYPE_CHECKING:
 def select(
     space: str, hall: Path | None, size: int | None, bounds: Sequence[tuple[str, float]], networks: int,
     population: int, look: int, order: str, export: Path | None, measure: bool, seed: int, places: tuple[str, ...],
-    figure: Path | None, top: int | None, form: str, features: FeatureOptions,
+    figure: Path | None, top: int | None, form: str, features: FeatureOptions, tokens: Tokens | None,
 ) -> None:  # fmt: skip
     """Search architectures for the best score at every cost, none of them beyond a budget.
 
@@ -101,7 +104,7 @@ def select(
     budget = tightest(bounds)
     config = SelectionConfig(networks, population, cost, seed=seed)
     with live(0) as reporter:
-        found, times = _searched(source, space, region, config, budget, features, reporter)
+        found, times = _searched(source, space, region, config, budget, features, reporter, tokens)
     if figure is not None:
         _draw(found, cost, source, figure)
     met = [replace(candidate, seen=source.seen.by(candidate.architecture)) for candidate in found.front]
@@ -142,7 +145,7 @@ def _region(source: Source, space: str) -> Region:
 
 def _searched(
     source: Source, space: str, region: Region, config: SelectionConfig, bounds: dict[str, float],
-    features: FeatureOptions, reporter: Reporter,
+    features: FeatureOptions, reporter: Reporter, tokens: Tokens | None = None,
 ) -> tuple[Selection, dict[Architecture, Latency]]:  # fmt: skip
     """The search with workers that stay, and the latencies that it measured."""
     from fitness.candidates import score_candidates
@@ -169,7 +172,10 @@ def _searched(
         found = search(
             space, region, config, allowed=allowed,
             count=lambda architecture: costs_of(architecture, length, build),
-            score=lambda batch: score_candidates(batch, scorer, lambda _: workshop, watch),
+            score=lambda batch: score_candidates(trained_for(batch, tokens), scorer, lambda _: workshop, watch),
             on_generation=lambda done, best: say(f"scored {done}/{config.networks}, best {best:.6g}"),
         )  # fmt: skip
-    return found, times
+        front = [replace(c, architecture=trained_for([c.architecture], tokens)[0]) for c in found.front]
+        for line in budget_notes(front, tokens, source, lambda _: workshop, watch):
+            say(line)
+    return replace(found, front=tuple(front)), times

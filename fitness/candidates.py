@@ -14,7 +14,7 @@ import numpy as np
 
 from fitness.costs import Costs
 from fitness.evaluation import Evaluation
-from fitness.features.figures import Figure, formula_scores
+from fitness.features.figures import Figure, part_scores
 from fitness.features.workshop import Progress, Refused, Workshop
 from fitness.positions import place_among
 from fitness.predictors.predictor import Predictor
@@ -126,25 +126,30 @@ def score_candidates(
 ) -> list[tuple[float | None, str]]:
     """(score, reason) of each; networks are visited in the workshop of their space, and each only once. A network that
     cannot be visited is an error, unless there are those `refused` to add it to."""
-    found: dict[Architecture, tuple[float | None, str]] = {}
+    found: dict[tuple[str, float | None], tuple[float | None, str]] = {}
     for space in dict.fromkeys(architecture.space for architecture in architectures):
-        mine = list(dict.fromkeys(a for a in architectures if a.space == space))
+        mine = list({_key(a): a for a in reversed(architectures) if a.space == space}.values())[::-1]
         workshop = workshops(space)
         exact = workshop.exact_scores(scorer.proxies, mine, progress, refused)
         values = scorer.scores(mine, exact)
         for architecture, value in zip(mine, values, strict=True):
             if refused and architecture in refused:
-                found[architecture] = None, refused[architecture]
+                found[_key(architecture)] = None, refused[architecture]
             elif np.isfinite(value):
-                found[architecture] = float(value), ""
+                found[_key(architecture)] = float(value), ""
             else:
-                found[architecture] = None, _reason(workshop, scorer, architecture)
-    return [found[architecture] for architecture in architectures]
+                found[_key(architecture)] = None, _reason(workshop, scorer, architecture)
+    return [found[_key(architecture)] for architecture in architectures]
+
+
+def _key(architecture: Architecture) -> tuple[str, float | None]:
+    """What a score depends on: the configuration and its training tokens."""
+    return architecture.digest, architecture.tokens
 
 
 def _reason(workshop: Workshop, scorer: CandidateScorer, architecture: Architecture) -> str:
     """Why a formula has no score, as its visit found."""
-    figures: Mapping[str, Figure] = formula_scores([p.text for p in scorer.proxies]).load(workshop.bank, architecture)
+    figures: Mapping[str, Figure] = part_scores(scorer.proxies).load(workshop.bank, architecture)
     return next((figure.reason for figure in figures.values() if figure.reason), "no finite score")
 
 

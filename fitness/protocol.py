@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fitness.evaluation import Split
+from fitness.near_pairs import pairs_of_one_size
 from fitness.ranking import bootstrap_interval, kendall, spearman
 from fitness.zoo.naive import NAIVE, naive_scores
 from models.benchmarks.benchmark import Benchmark
@@ -17,7 +18,7 @@ from storage.errors import ZcpError
 
 __all__ = [
     "Unrankable", "baselines", "check_rankable", "correlation", "inside_groups", "interval_note", "near_pairs",
-    "report",
+    "report", "sizes_of", "within_budgets",
 ]  # fmt: skip
 
 FEWEST = 3  # architectures that a correlation needs
@@ -79,14 +80,31 @@ def _rounded(value: float) -> float:
     return round(float(value), 6)
 
 
+def within_budgets(
+    scores: np.ndarray, benchmark: Benchmark, places: Sequence[int] | None = None, intervals: bool = True
+) -> dict[str, Any]:
+    """The same of the rows `places` of a benchmark (default: all), within each training budget and then averaged; with
+    the number of `budgets` where there are several. Rows of one architecture are not independent, so an interval is the
+    mean of those of the budgets and no narrower."""
+    found = [correlation(scores[own], benchmark.quality[own], intervals) for own in benchmark.of_budgets(places)]
+    if len(found) < 2:
+        return found[0] if found else correlation(scores[:0], scores[:0], intervals)
+    ranked = [each for each in found if each["kendall"] is not None]
+    mean: dict[str, Any] = {"n": sum(each["n"] for each in found), "invalid": sum(each["invalid"] for each in found)}
+    mean |= dict.fromkeys(("spearman", "kendall", "kendall_a")) | {"budgets": len(ranked)}
+    for name in ranked[0] if ranked else ():
+        if name not in ("n", "invalid"):
+            value = np.mean([each[name] for each in ranked], axis=0)
+            mean[name] = [_rounded(end) for end in value] if value.ndim else _rounded(value)
+    return mean
+
+
 def report(scores: np.ndarray, benchmark: Benchmark, split: Split | None) -> dict[str, Any]:
     """The correlations of signed scores (N,) with quality: search, holdout (if there is a split) and all."""
-    quality = benchmark.quality
-    result = {"all": correlation(scores, quality)}
+    result = {"all": within_budgets(scores, benchmark)}
     if split is not None:
         for name in ("search", "holdout"):
-            chosen = list(getattr(split, name))
-            result[name] = correlation(scores[chosen], quality[chosen])
+            result[name] = within_budgets(scores, benchmark, list(getattr(split, name)))
     return result
 
 
@@ -112,21 +130,32 @@ def inside_groups(scores: np.ndarray, benchmark: Benchmark) -> dict[str, dict[st
         for value in np.unique(shapes[:, place]):
             chosen = shapes[:, place] == value
             if 10 <= chosen.sum() < len(chosen):
-                result[f"{name} {value}"] = correlation(scores[chosen], benchmark.quality[chosen], intervals=False)
+                places = np.flatnonzero(chosen).tolist()
+                result[f"{name} {value}"] = within_budgets(scores, benchmark, places, intervals=False)
     return result
 
 
 def near_pairs(
     scores: np.ndarray, benchmark: Benchmark, chosen: Sequence[int] | None = None, share: float = 0.1
 ) -> dict[str, Any]:
-    """Kendall's tau (ties count 0) over pairs whose #params differ by at most `share` of the larger."""
+    """Kendall's tau (ties count 0) over pairs of one training budget whose sizes differ by at most `share` of the
+    larger, and its standard error by a jackknife over architectures."""
     indices = np.arange(len(scores)) if chosen is None else np.array(chosen)
-    sizes = naive_scores("#params", [benchmark.architectures[i] for i in indices])
-    x, y = scores[indices], benchmark.quality[indices]
-    i, j = np.triu_indices(len(indices), 1)
-    near = np.abs(sizes[i] - sizes[j]) <= share * np.maximum(sizes[i], sizes[j])
-    near &= (y[i] != y[j]) & np.isfinite(x[i]) & np.isfinite(x[j])
-    if not near.any():
+    indices = indices[np.isfinite(scores[indices])]
+    found = pairs_of_one_size(
+        scores[indices], benchmark.quality[indices], sizes_of(benchmark)[indices], benchmark.budgets[indices],
+        benchmark.groups[indices], share,
+    )  # fmt: skip
+    if not found.count:
         return {"pairs": 0, "kendall": None}
-    agreement = np.sign(x[i] - x[j])[near] * np.sign(y[i] - y[j])[near]
-    return {"pairs": int(near.sum()), "kendall": _rounded(agreement.mean())}
+    return {"pairs": found.count, "kendall": _rounded(found.tau), "error": _rounded_or_none(found.error)}
+
+
+def sizes_of(benchmark: Benchmark) -> np.ndarray:
+    """(N,) float64: what makes architectures of a benchmark one size: #params, or what its header says."""
+    name = benchmark.header.get("size", "#params")
+    return naive_scores(name if name in NAIVE else "#params", benchmark.architectures).astype(float)
+
+
+def _rounded_or_none(value: float) -> float | None:
+    return _rounded(value) if np.isfinite(value) else None

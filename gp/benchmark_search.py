@@ -154,7 +154,8 @@ def search(
         return Found(config, result.hall, result, cases, compared, stages.seconds, complete=False)
     reporter.early(found[: config.hall_size])
     with stages.timed("exact", f"exact scores on the search split, finalists: {len(found)}"):
-        every: list[Case | Nested] = [*cases, *(nested_of(cases) if config.nested else [])]
+        parts = [part for case in cases for part in case.by_budget]
+        every: list[Case | Nested] = [*parts, *(nested_of(cases) if config.nested else [])]
         scores = np.hstack([each.exact_scores([f.proxy for f in found], reporter.networks) for each in every])
     hall = prepared.judged(found, scores)
     return Found(config, hall, result, cases, compared, stages.seconds)

@@ -21,6 +21,8 @@ from primitives.proxy import Proxy
 
 __all__ = ["Case", "Nested", "nested_of"]
 
+FEWEST = 3  # rows that a correlation needs
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -41,6 +43,14 @@ class Case:
     def seen(self) -> list[Architecture]:
         """The architectures of the search split."""
         return [self.benchmark.architectures[i] for i in self.split.search]
+
+    @property
+    def by_budget(self) -> list[Case]:
+        """A case for each training budget of the search split that has three of its rows: formulas are compared within
+        a budget. Itself where there is one."""
+        parts = self.benchmark.of_budgets(self.split.search)
+        kept = [replace(self, split=Split(tuple(part.tolist()), ())) for part in parts if len(part) >= FEWEST]
+        return kept if len(parts) > 1 and kept else [self]
 
     def target(self, objective: str) -> RankTarget:
         """Their quality, and their counts where the objective asks for what is beyond these."""

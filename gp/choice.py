@@ -72,13 +72,23 @@ def coarse_pays(
 
 
 def _folds(problem: SearchProblem, config: SearchConfig) -> list[np.ndarray]:
-    """Which architectures each fold leaves out, (N,): a random share; of several benchmarks also a whole one each."""
+    """Which architectures each fold leaves out, (N,): a random share; of several benchmarks also a whole one each. An
+    architecture that stands in several rows, one for each training budget, is left out in all of them."""
+    digests = [architecture.digest for architecture in problem.architectures]
+    if len(set(digests)) < len(digests):
+        return _folds_of_repeats(digests, config)
     order = list(range(problem.table.count))
     random.Random(f"folds:{config.seed}").shuffle(order)
     chosen: list[list[int]] = [order[fold :: config.folds] for fold in range(config.folds)]
     if len(problem.target.slices) > 1:
         chosen += [list(range(own.start, own.stop)) for own in problem.target.slices]
     return [np.isin(np.arange(len(order)), places) for places in chosen]
+
+
+def _folds_of_repeats(digests: Sequence[str], config: SearchConfig) -> list[np.ndarray]:
+    different = sorted(set(digests))
+    random.Random(f"folds:{config.seed}").shuffle(different)
+    return [np.isin(digests, different[fold :: config.folds]) for fold in range(config.folds)]
 
 
 def _rehearsed(

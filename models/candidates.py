@@ -20,7 +20,7 @@ from models.benchmarks.layouts.fields import written_out
 from models.benchmarks.layouts.glue import GLUE_FILE, glue_configs
 from models.benchmarks.layouts.jsonl import check_schema, is_record, one_object
 from models.benchmarks.layouts.perplexity import CONFIGS, perplexity_configs
-from models.benchmarks.layouts.table import read_lines
+from models.benchmarks.layouts.table import positive, read_lines
 from models.spaces import SPACES
 from storage.datum import Datum
 from storage.errors import ZcpError
@@ -200,7 +200,9 @@ def _record(
     own = _space(record["space"]) if "space" in known else space
     if own is None:
         raise NoSpace(f"{where}: space is missing, wanted it in a header, in the record, or as --space")
-    return _described(name, index, (own, known.get("id"), written_out(own, config, where)), seen)
+    tokens = positive(record["tokens"]) if known.get("tokens") is not None else None
+    (found,) = _described(name, index, (own, known.get("id"), written_out(own, config, where)), seen)
+    return [replace(found, tokens=tokens)]
 
 
 def _header(path: Path, number: int, line: str) -> dict[str, Any] | None:

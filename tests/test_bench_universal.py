@@ -23,21 +23,21 @@ def test_the_tau_of_near_pairs_is_that_of_the_protocol(tiny_benchmark: Path) -> 
     benchmark = load_benchmark(str(tiny_benchmark))
     scores = RNG.integers(0, 5, len(benchmark)).astype(float)
     sizes = naive_scores("#params", benchmark.architectures).astype(float)
-    found, wanted = universal.near_pairs(scores, benchmark.quality, sizes), near_pairs(scores, benchmark)
+    found, wanted = universal.pairs_of_one_size(scores, benchmark.quality, sizes), near_pairs(scores, benchmark)
     assert found.count == wanted["pairs"] > 10 and found.tau == pytest.approx(wanted["kendall"], abs=1e-6)
 
 
 def test_the_jackknife_leaves_one_architecture_out_at_a_time() -> None:
     scores, quality, sizes = RNG.normal(size=12), RNG.normal(size=12), RNG.uniform(100, 115, 12)
-    found = universal.near_pairs(scores, quality, sizes)
+    found = universal.pairs_of_one_size(scores, quality, sizes)
     left = [np.delete(np.arange(12), place) for place in range(12)]
-    without = [universal.near_pairs(scores[k], quality[k], sizes[k]).tau for k in left]
+    without = [universal.pairs_of_one_size(scores[k], quality[k], sizes[k]).tau for k in left]
     assert found.without == pytest.approx(without)
     assert found.error == pytest.approx(np.sqrt(11 / 12 * np.sum((without - np.mean(without)) ** 2)))
 
 
 def test_no_pair_of_a_size_is_no_figure() -> None:
-    found = universal.near_pairs(np.arange(3.0), np.arange(3.0), np.array([1.0, 10.0, 100.0]))
+    found = universal.pairs_of_one_size(np.arange(3.0), np.arange(3.0), np.array([1.0, 10.0, 100.0]))
     assert found.count == 0 and np.isnan(found.tau) and np.isnan(found.error)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fitness.evaluation import Split
+from fitness.near_pairs import pairs_of_one_size
 from fitness.protocol import baselines, correlation, inside_groups, near_pairs, report
 from fitness.ranking import bootstrap_interval
 from fitness.zoo.naive import NAIVE, naive_scores
@@ -49,7 +52,7 @@ def test_pairs_of_like_size_differ_by_at_most_the_share_of_the_larger() -> None:
     data = sized(100, 200, 10_000, 10_500)
     sizes = [SPACES["gpt2"].parameters(a).total for a in data.architectures]
     assert (sizes[3] - sizes[2]) < 0.1 * sizes[3] and (sizes[1] - sizes[0]) > 0.1 * sizes[1]
-    assert near_pairs(np.array([4.0, 3, 2, 1]), data) == {"pairs": 1, "kendall": -1.0}
+    assert near_pairs(np.array([4.0, 3, 2, 1]), data) == {"pairs": 1, "kendall": -1.0, "error": 0.0}
     exact = (sizes[1] - sizes[0]) / sizes[1]
     assert near_pairs(np.arange(4.0), data, share=exact)["pairs"] == 2
     assert near_pairs(np.arange(4.0), data, share=exact * 0.999)["pairs"] == 1
@@ -59,11 +62,13 @@ def test_pairs_of_like_size_differ_by_at_most_the_share_of_the_larger() -> None:
 def test_pairs_are_counted_among_the_chosen_and_where_there_is_a_score_and_a_difference() -> None:
     data = sized(100, 101, 102, 103)
     assert near_pairs(np.array([0.0, 1, 2, 3]), data)["pairs"] == 6
-    assert near_pairs(np.array([0.0, 1, 2, 3]), data, [0, 2, 3]) == {"pairs": 3, "kendall": 1.0}
-    assert near_pairs(np.array([0.0, np.nan, 2, np.inf]), data) == {"pairs": 1, "kendall": 1.0}
-    assert near_pairs(np.array([0.0, 0, 1, 1]), data) == {"pairs": 6, "kendall": pytest.approx(4 / 6, abs=1e-6)}
+    assert near_pairs(np.array([0.0, 1, 2, 3]), data, [0, 2, 3]) == {"pairs": 3, "kendall": 1.0, "error": 0.0}
+    assert near_pairs(np.array([0.0, np.nan, 2, np.inf]), data) == {"pairs": 1, "kendall": 1.0, "error": None}
+    found = near_pairs(np.array([0.0, 0, 1, 1]), data)
+    # Without one of the four, two of the three pairs that are left are in order, so nothing varies.
+    assert found == {"pairs": 6, "kendall": pytest.approx(4 / 6, abs=1e-6), "error": pytest.approx(0, abs=1e-6)}
     tied = Benchmark("made", "gpt2", "worth", True, data.architectures, np.array([1.0, 1, 2, 2]), "0" * 64)
-    assert near_pairs(np.arange(4.0), tied) == {"pairs": 4, "kendall": 1.0}
+    assert near_pairs(np.arange(4.0), tied) == {"pairs": 4, "kendall": 1.0, "error": 0.0}
 
 
 def test_three_networks_make_a_ranking_and_two_do_not() -> None:
@@ -104,3 +109,50 @@ def test_every_naive_baseline_is_reported_like_a_champion_and_in_detail_on_deman
         assert record == {"name": record["name"], **report(scores, data, split)}
         assert detailed == record | {"inside": inside_groups(scores, data), "near_pairs": near_pairs(scores, data)}
     assert set(plain[0]) == {"name", "all", "search", "holdout"} and set(baselines(data, None)[0]) == {"name", "all"}
+
+
+def several_budgets(tokens: list[float | None], per_parameter: bool = False) -> Benchmark:
+    """Two sizes of network, each at every budget; the ground truth falls with the row."""
+    data = sized(100, 10_000)
+    counts = [SPACES["gpt2"].parameters(a).decoder if per_parameter else 1 for a in data.architectures]
+    rows = [
+        replace(a, id=f"{a.id}@{t}", tokens=None if t is None else t * n)
+        for t in tokens
+        for a, n in zip(data.architectures, counts, strict=True)
+    ]
+    return replace(data, architectures=tuple(rows), ground_truth=-np.arange(float(len(rows))))
+
+
+def test_rows_are_of_one_budget_by_tokens_or_by_tokens_per_parameter() -> None:
+    assert several_budgets([None, None]).budgets.tolist() == [0, 0, 0, 0]
+    assert several_budgets([1e9, 4e9]).budgets.tolist() == [0, 0, 1, 1]
+    assert several_budgets([4e9, 1e9, 1.001e9]).budgets.tolist() == [1, 1, 0, 0, 0, 0]
+    assert several_budgets([5.0, 20.0], per_parameter=True).budgets.tolist() == [0, 0, 1, 1]
+    assert several_budgets([None, 1e9]).budgets.tolist() == [0, 0, 1, 1]
+    assert [part.tolist() for part in several_budgets([1e9, 4e9]).of_budgets([3, 0])] == [[0], [3]]
+
+
+def test_rankings_are_compared_within_a_budget_and_then_averaged() -> None:
+    data = sized(*range(100, 106))
+    rows = tuple(replace(a, id=f"{a.id}@{t}", tokens=t) for t in (1e6, 4e6) for a in data.architectures)
+    truth = np.concatenate([np.arange(6.0), 100 - np.arange(6.0)])  # the order turns with the budget
+    turning = replace(data, architectures=rows, ground_truth=truth)
+    for scores, tau in ((np.tile(np.arange(6.0), 2), 0.0), (truth, 1.0), (-truth, -1.0)):
+        found = report(scores, turning, None)["all"]
+        assert (found["kendall"], found["spearman"], found["n"], found["budgets"]) == (tau, tau, 12, 2)
+        assert near_pairs(scores, turning) | {"error": 0} == {"pairs": 30, "kendall": tau, "error": 0}
+    below = np.concatenate([np.arange(6.0), -1 - np.arange(6.0)])  # right within each, wrong between them
+    assert report(below, turning, None)["all"]["kendall"] == 1 and correlation(below, truth, False)["kendall"] < 0
+
+
+def test_the_error_of_near_pairs_leaves_out_whole_architectures() -> None:
+    rng = np.random.default_rng(0)
+    scores, quality, groups = rng.random(9), rng.random(9), np.array([0, 0, 1, 1, 2, 3, 4, 5, 5])
+    budgets, sizes = np.array([0, 1, 0, 1, 0, 1, 0, 0, 1]), np.ones(9)
+    found = pairs_of_one_size(scores, quality, sizes, budgets, groups)
+    by_hand = []
+    for left_out in range(6):
+        k = groups != left_out
+        by_hand.append(pairs_of_one_size(scores[k], quality[k], sizes[k], budgets[k]).tau)
+    assert found.without == pytest.approx(by_hand)
+    assert found.error == pytest.approx(np.sqrt(5 / 6 * np.square(np.array(by_hand) - np.mean(by_hand)).sum()))

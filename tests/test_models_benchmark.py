@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
-from models.benchmarks.benchmark import BadBenchmark
+from models.benchmarks.benchmark import BadBenchmark, Benchmark
 from models.benchmarks.layouts import read_benchmark
 from models.benchmarks.origins import ORIGINS, fetch, find, load_benchmark, verify
+from models.spaces import SPACES
 from storage.files import BadFile
 from tests.robustness.small import write_yaml
 
@@ -225,3 +226,36 @@ def test_missing_data_are_answered_with_two_ways_out(monkeypatch: pytest.MonkeyP
 def test_fetch_takes_only_known_names() -> None:
     with pytest.raises(BadBenchmark, match="cannot be fetched"):
         fetch("../evil")
+
+
+def test_training_tokens_are_those_of_the_record_else_of_the_header_else_unknown(
+    tiny_benchmark: Path, tmp_path: Path
+) -> None:
+    header, *records = map(json.loads, tiny_benchmark.read_text().splitlines())
+    for field in ("tokens", "budget"):
+        header.pop(field, None)
+    records[0] |= {"tokens": 5e6, "sd": 0.25}
+
+    def read(**more: object) -> Benchmark:
+        (path := tmp_path / "mine.jsonl").write_text("".join(json.dumps(x) + "\n" for x in (header | more, *records)))
+        return read_benchmark(path)
+
+    assert [a.tokens for a in read().architectures[:2]] == [5e6, None]
+    assert [a.tokens for a in read(tokens=7e6).architectures[:2]] == [5e6, 7e6]
+    trained = {"steps": 10, "batch": 8, "length": 32}
+    assert [a.tokens for a in read(budget=trained).architectures[:2]] == [5e6, 2560]
+    found = read()
+    assert found.sd is not None and found.sd[0] == 0.25 and np.isnan(found.sd[1:]).all()
+    records[0]["tokens"] = -1
+    with pytest.raises(BadBenchmark, match="tokens: got -1, wanted a number above 0"):
+        read()
+
+
+def test_the_published_grid_has_one_budget_of_twenty_tokens_a_parameter() -> None:
+    try:
+        grid = load_benchmark("openlm-grid")
+    except BadBenchmark:
+        pytest.skip("not on this machine")
+    totals = [SPACES["llama"].parameters(a).total for a in grid.architectures]
+    assert [a.tokens for a in grid.architectures] == pytest.approx([20 * total for total in totals], rel=1e-3)
+    assert set(grid.budgets.tolist()) == {0}

@@ -23,6 +23,7 @@ import numpy as np
 from commands.output import emit, say
 from commands.tables import Row
 from fitness.features.workshop import Workshop
+from fitness.near_pairs import NEAR, Pairs, pairs_of_one_size
 from fitness.protocol import correlation
 from fitness.ranking import spearman
 from fitness.replay import mean_ranks
@@ -35,39 +36,10 @@ from storage.files import dump_json, write_atomic
 
 COUNTS = ("attention params", "FLOPs", "width", "depth")
 TEXT = Path(__file__).with_name("second_passage.txt")
-NEAR = 0.1  # of the larger one's #params
 COMMITTEE = 10
 REPEATED = ("rho, init", "rho, text", "repeated")
 
 Scores = Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Kendall's tau over pairs of one size: its value, the values (N,) without each architecture, how many pairs."""
-
-    tau: float
-    without: np.ndarray
-    count: int
-
-    @property
-    def error(self) -> float:
-        """The standard error of the jackknife; nan of fewer than two values."""
-        left = self.without[np.isfinite(self.without)]
-        return (
-            float(np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum())) if len(left) > 1 else np.nan
-        )
-
-
-def near_pairs(scores: np.ndarray, quality: np.ndarray, sizes: np.ndarray) -> Pairs:
-    """The concordance over pairs whose sizes differ by at most a tenth and whose quality differs; nan without any."""
-    near = np.abs(sizes[:, None] - sizes) <= NEAR * np.maximum(sizes[:, None], sizes)
-    near &= quality[:, None] != quality
-    agreement = np.sign(scores[:, None] - scores) * np.sign(quality[:, None] - quality) * near
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tau = agreement.sum() / near.sum()
-        without = (agreement.sum() - 2 * agreement.sum(0)) / (near.sum() - 2 * near.sum(0))
-    return Pairs(float(tau), without, int(near.sum()) // 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +85,12 @@ def rows_of(judged: Judged, sample: int | None, seed: int) -> list[Row]:
     again = repeated(judged, mine, sample, seed)
     quality, sizes = judged.benchmark.quality, naive_scores("#params", judged.benchmark.architectures).astype(float)
     counts = judged.counts()
-    pairs = {who: near_pairs(values, quality, sizes) for who, values in counts.items()}
+    pairs = {who: pairs_of_one_size(values, quality, sizes) for who, values in counts.items()}
     best = max(pairs, key=lambda who: pairs[who].tau)
     rows: list[Row] = []
     for who, values in {**mine, **counts}.items():
         known = np.isfinite(values)
-        near = near_pairs(values[known], quality[known], sizes[known])
+        near = pairs_of_one_size(values[known], quality[known], sizes[known])
         row: Row = {"benchmark": judged.benchmark.name, "ranked by": who, "n": int(known.sum())}
         row |= {"tau-b": correlation(values, quality, False)["kendall"]}
         row |= {"tau, near pairs": _or_none(near.tau), "se": _or_none(near.error), "pairs": near.count}

@@ -11,6 +11,7 @@ import numpy as np
 from fitness.features.cuts import Parts, parts_of
 from fitness.tables.branches import BranchTable
 from fitness.tables.chains import Chain
+from primitives.budget import USUAL_T
 from primitives.operators import AGGREGATION, Binary
 from primitives.proxy import Branch
 
@@ -28,6 +29,7 @@ class CutTable(BranchTable):
         pairs = [[(place[a], place[f]) for a, f in parts_of(config)] for config in configs]
         self.depths = np.array([len(found) for found in pairs])
         self.starts = np.concatenate([[0], np.cumsum(self.depths)])
+        self.budgets = np.full(len(configs), USUAL_T)
         self.chosen = np.array([part for found in pairs for pair in found for part in pair])  # (2 B,)
         self.weights = {
             name: np.concatenate([a.weights(int(depth)) for depth in self.depths]) for name, a in AGGREGATION.items()

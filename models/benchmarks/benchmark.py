@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = [
 MAX_FILE = 8 << 20  # bytes; the published files are below 2 MiB, and JSON may take 20 times its size in memory
 MAX_ID = 200  # characters
 FEWEST = 10  # architectures
+ALIKE = 0.02  # difference of the logarithms of two training budgets that count as one
 
 
 class BadBenchmark(ZcpError, ValueError):
@@ -31,7 +33,8 @@ class BadBenchmark(ZcpError, ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """`architectures` (N,) with `ground_truth` (N,) float64 in units of `metric`."""
+    """`architectures` (N,) with `ground_truth` (N,) float64 in units of `metric`; `sd` (N,) is its noise, nan where it
+    is not known. A configuration may stand in several rows, with other training tokens in each."""
 
     name: str
     space: str
@@ -41,6 +44,7 @@ class Benchmark:
     ground_truth: np.ndarray
     digest: str
     header: Mapping[str, Any] = field(default_factory=dict)
+    sd: np.ndarray | None = None
 
     @property
     def quality(self) -> np.ndarray:
@@ -52,6 +56,22 @@ class Benchmark:
         """(N,) integers; architectures that are exact repeats share one, so that no split separates them."""
         first: dict[str, int] = {}
         return np.array([first.setdefault(a.digest, i) for i, a in enumerate(self.architectures)])
+
+    @cached_property
+    def budgets(self) -> np.ndarray:
+        """(N,) integers: the training budget of each row, from 0. Rows are of one budget if their tokens, or else
+        their tokens per parameter, are alike: whichever gives fewer budgets. Only such rows are compared."""
+        tokens = np.array([np.nan if a.tokens is None else a.tokens for a in self.architectures])
+        if not np.isfinite(tokens).all():
+            return np.isfinite(tokens).astype(int) if np.isfinite(tokens).any() else np.zeros(len(tokens), dtype=int)
+        counts = [SPACES[a.space].parameters(a) for a in self.architectures]
+        shares = [tokens / [getattr(count, role) for count in counts] for role in ("total", "decoder")]
+        return min(map(_alike, (tokens, *shares)), key=lambda found: int(found.max()))
+
+    def of_budgets(self, places: Sequence[int] | None = None) -> list[np.ndarray]:
+        """The rows (or those of `places`) of each training budget, the smallest budget first."""
+        chosen = np.arange(len(self)) if places is None else np.array(places, dtype=int)
+        return [chosen[self.budgets[chosen] == budget] for budget in np.unique(self.budgets[chosen])]
 
     def __len__(self) -> int:
         return len(self.architectures)
@@ -65,8 +85,11 @@ def finish(
     rows: Sequence[tuple[Any, Mapping[str, Any], Any]],
     digest: str,
     header: Mapping[str, Any] | None = None,
+    tokens: Sequence[float | None] = (),
+    sd: Sequence[float] = (),
 ) -> Benchmark:
-    """A benchmark of checked (id, config, value) rows; BadBenchmark names a bad one by its index and id."""
+    """A benchmark of checked (id, config, value) rows, perhaps with the training tokens and the noise of each;
+    BadBenchmark names a bad one by its index and id."""
     name = "".join(c if c.isprintable() else "?" for c in name[:MAX_ID])  # a file may be called anything
     architectures, values = described(name, [(space, id, config) for id, config, _ in rows]), []
     for index, (written, _, value) in enumerate(rows):
@@ -75,7 +98,19 @@ def finish(
             raise BadBenchmark(f"{where}: {metric}: got {value!r}, wanted a finite number; correct or remove it")
         values.append(float(value))
     _check_rankable(name, metric, len({a.digest for a in architectures}), values)
-    return Benchmark(name, space, metric, higher, tuple(architectures), np.array(values), digest, header or {})
+    if any(tokens):
+        architectures = [replace(a, tokens=amount) for a, amount in zip(architectures, tokens, strict=True)]
+    noise = np.array(sd) if np.isfinite(sd).any() else None
+    return Benchmark(name, space, metric, higher, tuple(architectures), np.array(values), digest, header or {}, noise)
+
+
+def _alike(values: np.ndarray) -> np.ndarray:
+    """(N,): which values are alike, as numbers from 0 in their order: neighbours that differ by at most ALIKE."""
+    order = np.argsort(values, kind="stable")
+    new = np.diff(np.log(values[order]), prepend=np.log(values[order[0]])) > ALIKE
+    groups = np.empty(len(values), dtype=int)
+    groups[order] = np.cumsum(new)
+    return groups
 
 
 def described(name: str, rows: Sequence[tuple[str, Any, Mapping[str, Any]]]) -> list[Architecture]:

@@ -58,13 +58,15 @@ def load_grid(path: Path, name: str | None = None, metric: str | None = None) ->
     file = path / GRID_FILE if path.is_dir() else path
     name = name or path.stem
     choose_metric(metric, "loss", ["loss"], name)
-    best: dict[tuple[int, int, int], float] = {}
+    best, tokens = dict[tuple[int, int, int], float](), dict[tuple[int, int, int], float]()
     for training in trainings(file):
         if training.batch == BATCH:
             best[training.shape] = min(training.loss, best.get(training.shape, math.inf))
+            tokens[training.shape] = float(training.tokens)  # 20 a parameter, so the same in all of a shape's
     rows = [("d{}-l{}-h{}".format(*shape), shape_config(*shape), loss) for shape, loss in sorted(best.items())]
     digest = digest_of([(GRID_FILE, read_limited(file, MAX_FILE, WHAT))])
-    return finish(name, "llama", "loss", False, rows, digest)
+    amounts = [tokens[shape] for shape in sorted(best)]
+    return finish(name, "llama", "loss", False, rows, digest, tokens=amounts)
 
 
 def trainings(file: Path) -> Iterator[Training]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 from models.benchmarks.benchmark import MAX_FILE, BadBenchmark, Benchmark, choose_metric, finish, place
 from models.benchmarks.layouts.fields import written_out
 from models.spaces import SPACES
-from storage.datum import Datum, is_number
+from storage.datum import Datum, is_number, is_whole
 from storage.files import BadFile, decoded, digest_of, read_limited
 
-__all__ = ["MAX_RECORDS", "Table", "read_lines"]
+__all__ = ["MAX_RECORDS", "Table", "positive", "read_lines", "training_tokens"]
 
 MAX_RECORDS = 50_000
+OURS = {"tokens", "sd"}  # numbers of a record that are no metric
 
 
 def read_lines(path: Path, what: str) -> tuple[bytes, list[tuple[int, str]]]:
@@ -49,15 +51,41 @@ class Table:
             raise header["space"].refuse(f"one of {', '.join(SPACES)}")
         default, higher = header["metric"].text(), header["higher_is_better"].flag()
         _check_ceiling(header)
-        numeric = sorted({key for record in records for key, value in record.items() if is_number(value)} | {default})
+        tokens, sd = training_tokens(header), list[float]()
+        amounts = list[float | None]()
+        numeric = sorted(
+            {key for record in records for key, value in record.items() if is_number(value)} - OURS | {default}
+        )
         metric = choose_metric(metric, default, numeric, name)
         rows = []
         for i, record in enumerate(records):
             where = place(name, i, record.get("id"))
             config = Datum(f"{where}: config", record.get("config"), BadBenchmark).mapping()
             rows.append((record.get("id"), written_out(space, config, where), record.get(metric)))
+            entry = Datum(where, record, BadBenchmark)
+            amounts.append(positive(entry["tokens"]) if record.get("tokens") is not None else tokens)
+            sd.append(positive(entry["sd"]) if record.get("sd") is not None else math.nan)
         digest = digest_of([(self.path.name, self.content)])
-        return finish(name, space, metric, higher, rows, digest, self.header)
+        return finish(name, space, metric, higher, rows, digest, self.header, amounts, sd)
+
+
+def training_tokens(header: Datum) -> float | None:
+    """The training tokens of every record that does not say its own: `tokens`, or those of the `budget` of a benchmark
+    that this toolkit trained; None where the header says neither."""
+    fields = header.mapping()
+    if fields.get("tokens") is not None:
+        return positive(header["tokens"])
+    budget = fields.get("budget")
+    known = [budget.get(name) for name in ("steps", "batch", "length")] if isinstance(budget, dict) else []
+    counts = [float(count) for count in known if is_whole(count) and 0 < count < 1e9]
+    return math.prod(counts) if known and len(counts) == len(known) else None
+
+
+def positive(value: Datum) -> float:
+    """A number of training tokens, or of noise."""
+    if not 0 < (number := value.number()) < 1e18:
+        raise value.refuse("a number above 0")
+    return number
 
 
 def _check_ceiling(header: Datum) -> None:
