@@ -59,12 +59,13 @@ def list_benchmarks(form: str) -> None:
 
 def _tokens_of(benchmark: Benchmark | None) -> str:
     """The training tokens per parameter of the blocks, from the least to the most, by training budget."""
-    from fitness.budgets import budgets_of
+    from models.budget import per_parameter
 
-    if benchmark is None or any(a.tokens is None for a in benchmark.architectures):
+    shares = [per_parameter(architecture) for architecture in benchmark.architectures] if benchmark else [None]
+    known = [share for share in shares if share is not None]
+    if benchmark is None or len(known) < len(shares):
         return "not known"
-    shares = 2 ** budgets_of(benchmark.architectures)
-    ends = [(shares[own].min(), shares[own].max()) for own in benchmark.of_budgets()]
+    ends = [(min(own), max(own)) for own in ([known[i] for i in rows] for rows in benchmark.of_budgets())]
     return "; ".join(f"{low:.3g}" if high < 1.05 * low else f"{low:.2g} to {high:.2g}" for low, high in ends)
 
 

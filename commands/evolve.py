@@ -73,6 +73,12 @@ SECTIONS = {
 @METRIC
 @search_size("Number of architectures in the search split.")
 @search_options
+@click.option(
+    "--training-budget/--no-training-budget",
+    "budgeted",
+    default=None,
+    help="Formulas may read T, the training tokens per parameter (default: where a benchmark has several budgets).",
+)
 @limit_options
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Number of search threads.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory (default: runs/BENCHMARK-SEED-TIME).")
@@ -88,7 +94,7 @@ SECTIONS = {
 def evolve(
     ctx: click.Context, space: str | None, names: tuple[str, ...], metric: str | None, search_size: int,
     search: SearchConfig, limits: Limits, jobs: int, out: Path | None, resume: Path | None, on_invalid: str, form: str,
-    features: FeatureOptions,
+    features: FeatureOptions, budgeted: bool | None,
 ) -> int:  # fmt: skip
     """Search for formulas on a few architectures, and test them on all others."""
     from gp.runs.run import Run
@@ -98,6 +104,7 @@ def evolve(
         opened = Run.resume(resume, on_invalid if was_given("on_invalid") else None)
     else:
         asked = _several(space, names, metric, search_size)
+        search = _with_budget(search, budgeted, [benchmark for _, benchmark in asked])
         settings = _settings(asked, search, search_size, on_invalid, features)
         stamp, first = time.strftime("%Y%m%d-%H%M%S"), Path(settings.cases[0].benchmark).stem
         opened = Run.create(out or Path("runs") / f"{first}-{search.seed}-{stamp}", settings)
@@ -108,6 +115,19 @@ def evolve(
             say_next("evolve", "--resume", run.folder, keep=(*WHERE, "jobs"))
             raise click.Abort from None
         return _show_outcome(outcome, run, benchmarks, form)
+
+
+def _with_budget(search: SearchConfig, budgeted: bool | None, benchmarks: Sequence[Benchmark]) -> SearchConfig:
+    """The settings with the training budget among what formulas may read: as told, else where budgets differ."""
+    from primitives.operators import turned
+
+    several = [benchmark for benchmark in benchmarks if len(benchmark.of_budgets()) > 1]
+    if not (bool(several) if budgeted is None else budgeted):
+        return search
+    if budgeted is None:
+        count = len(several[0].of_budgets())
+        say(f"{several[0].name}: {count} training budgets, so formulas may read T; --no-training-budget leaves it out")
+    return replace(search, aggregates=(*search.aggregates, *map(turned, search.aggregates)))
 
 
 RESUMED = ("resume", "names", "jobs", *WHERE, "stream", "form", "time_budget", "patience", "target", "on_invalid")

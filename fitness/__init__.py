@@ -3,6 +3,8 @@
 evaluation.py   a formula with its fitness and sign; the split it is measured on
 objectives.py   what a search maximises
 ranking.py      rank statistics
+near_pairs.py   pairs of one size, with the error of a jackknife
+budgets.py      the training budget T of architectures
 across.py       several benchmarks at once: the mean or the worst of the agreements
 growth.py       whether scores grow when one size of a network grows alone
 seen.py         the architectures that a search or a fit saw, which no held-out figure has

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.architecture import Architecture
-from models.spaces import SPACES
+from models.budget import per_parameter
 from primitives.budget import USUAL_T
 
 __all__ = ["budget_of", "budgets_of"]
@@ -16,9 +16,8 @@ __all__ = ["budget_of", "budgets_of"]
 
 def budget_of(architecture: Architecture) -> float:
     """T: the binary logarithm of training tokens per parameter of the blocks, of 20 where nothing is known."""
-    if architecture.tokens is None:
-        return USUAL_T
-    return math.log2(architecture.tokens / SPACES[architecture.space].parameters(architecture).decoder)
+    share = per_parameter(architecture)
+    return USUAL_T if share is None else math.log2(share)
 
 
 def budgets_of(architectures: Sequence[Architecture]) -> np.ndarray:

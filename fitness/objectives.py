@@ -52,6 +52,7 @@ objective("kendall")(RankTarget.kendall)
 
 
 objective("both")(RankTarget.mean_of_both)
+objective("pairs")(RankTarget.pairs_of_one_size)
 objective("partial")(RankTarget.partial)
 objective("joint")(RankTarget.joint)
 

@@ -12,6 +12,8 @@ from functools import cached_property
 import numpy as np
 from scipy import stats
 
+from fitness.near_pairs import NEAR
+
 __all__ = [
     "RankTarget",
     "bootstrap_interval",
@@ -47,18 +49,20 @@ class RankTarget:
     _unit_ranks: np.ndarray
     _pairs: tuple[np.ndarray, np.ndarray]
     _pair_signs: np.ndarray
+    sizes: np.ndarray | None = None
 
     @classmethod
-    def create(cls, values: np.ndarray, given: np.ndarray | None = None) -> RankTarget:
+    def create(cls, values: np.ndarray, given: np.ndarray | None = None, sizes: np.ndarray | None = None) -> RankTarget:
         """Rank `values`; they must be finite and not all equal."""
         i, j = np.triu_indices(len(values), 1)
         signs = np.sign(values[i] - values[j]).astype(np.float32)
         known = np.empty((len(values), 0)) if given is None else given
-        return cls(values, known, _unit(stats.rankdata(values)), (i, j), signs)
+        return cls(values, known, _unit(stats.rankdata(values)), (i, j), signs, sizes)
 
     def only(self, places: np.ndarray) -> RankTarget:
         """The ground truth of some of the architectures."""
-        return RankTarget.create(self.values[places], self.given[places])
+        sizes = None if self.sizes is None else self.sizes[places]
+        return RankTarget.create(self.values[places], self.given[places], sizes)
 
     @property
     def slices(self) -> tuple[slice, ...]:
@@ -100,6 +104,27 @@ class RankTarget:
             with np.errstate(invalid="ignore", divide="ignore"):
                 result[at : at + chunk] = (signs @ self._pair_signs) / np.sqrt(untied)
         return result
+
+    def pairs_of_one_size(self, scores: np.ndarray) -> np.ndarray:
+        """Kendall's tau over the pairs of one size whose values differ, ties of the score counting 0, of each row of
+        `scores` (P, N) -> (P,); 0 without such pairs. Without sizes all pairs are of one."""
+        near = self._near
+        i, j = (ends[near] for ends in self._pairs)
+        if not len(i):
+            return np.zeros(len(scores))
+        chunk = max(1, (1 << 24) // len(i))
+        rows = (scores[at : at + chunk] for at in range(0, len(scores), chunk))
+        found = [np.sign(part[:, i] - part[:, j]).astype(np.float32) @ self._pair_signs[near] / len(i) for part in rows]
+        return np.concatenate(found).astype(float)
+
+    @cached_property
+    def _near(self) -> np.ndarray:
+        """The places among all pairs of those of one size whose values differ."""
+        i, j = self._pairs
+        differ = self._pair_signs != 0
+        if self.sizes is not None:
+            differ &= np.abs(self.sizes[i] - self.sizes[j]) <= NEAR * np.maximum(self.sizes[i], self.sizes[j])
+        return np.flatnonzero(differ)
 
     def mean_of_both(self, scores: np.ndarray) -> np.ndarray:
         """The mean of rho and tau-b of each row of `scores` (P, N) -> (P,)."""

@@ -13,6 +13,7 @@ from fitness.features.soundness import screen
 from fitness.features.workshop import Progress, Workshop
 from fitness.objectives import CONDITIONAL
 from fitness.predictors.numbers import COUNTS, number_table
+from fitness.protocol import sizes_of
 from fitness.ranking import RankTarget
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
@@ -53,9 +54,10 @@ class Case:
         return kept if len(parts) > 1 and kept else [self]
 
     def target(self, objective: str) -> RankTarget:
-        """Their quality, and their counts where the objective asks for what is beyond these."""
+        """Their quality, their sizes, and their counts where the objective asks for what is beyond these."""
         known = number_table(self.seen).of(COUNTS) if objective in CONDITIONAL else None
-        return RankTarget.create(self.benchmark.quality[list(self.split.search)], known)
+        chosen = list(self.split.search)
+        return RankTarget.create(self.benchmark.quality[chosen], known, sizes_of(self.benchmark)[chosen])
 
     def sound(
         self, on_invalid: str, progress: Progress | None = None, part: Sequence[int] | None = None

@@ -4,6 +4,7 @@ architecture.py  `Architecture`: a frozen description of a transformer; `BadArch
 spaces/          `SPACES` by name; each checks, samples, counts and builds its architectures
 candidates.py    `read_candidates`: architectures that nobody measured, from files of every layout
 nested.py        families of nested networks: one size grows, all else stays
+budget.py        `Tokens`: an amount of training tokens, or one per parameter
 tokens.py        `TokenBatch`: the text that networks are shown, as bytes or as tokens of a checkpoint
 tokenizer.py     `TextTokenizer`: the tokenizer of a checkpoint
 prose.py         `load_prose`: English text that every Python installation has

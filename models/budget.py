@@ -9,7 +9,7 @@ from models.architecture import Architecture
 from models.spaces import SPACES
 from storage.errors import ZcpError
 
-__all__ = ["BadTokens", "Tokens"]
+__all__ = ["BadTokens", "Tokens", "per_parameter"]
 
 MOST = 1e18
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
@@ -44,3 +44,10 @@ class Tokens:
         """The architecture, to be trained on so many tokens."""
         count = SPACES[architecture.space].parameters(architecture).decoder if self.per_parameter else 1
         return replace(architecture, tokens=self.amount * count)
+
+
+def per_parameter(architecture: Architecture) -> float | None:
+    """Training tokens for each parameter of the blocks; None where the tokens are not known."""
+    if architecture.tokens is None:
+        return None
+    return architecture.tokens / SPACES[architecture.space].parameters(architecture).decoder

@@ -7,6 +7,7 @@ frames.py     how sums over a tensor are taken, so that one operator serves tens
 proxy.py      Proxy: a formula of one to three Branches, whose text is its identity; BadProxy: what is none
 grammar.py    parse: the proxy that a text spells; str(proxy) is that text
 pps.py        RULES of predictive pruning by name; `rule` registers another one, violation is the first one broken
+budget.py     the training budget T: what a formula that reads it is made of
 scoring.py    score: the value of a formula on the features of one network
 invalid.py    Invalid: every reason why there is no score, as a sentence
 rendering.py  as_latex, as_python: a formula for a paper, and as torch statements to read

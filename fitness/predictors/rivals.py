@@ -8,6 +8,7 @@ fitted to them only. Its scores of the search split are those of regressions fit
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from fitness.evaluation import Split
 from fitness.predictors.members import rank_targets, standardised
 from fitness.predictors.numbers import NumberTable, number_table
+from fitness.predictors.shape_law import fitted_law, law_inputs, losses_of
 from fitness.predictors.tuning import calm, columns_of_family, left_out, tuned
 from fitness.protocol import inside_groups, near_pairs, report
 from models.benchmarks.benchmark import Benchmark
@@ -22,16 +24,30 @@ from models.benchmarks.benchmark import Benchmark
 __all__ = ["RIVALS", "rival_scores", "rivals"]
 
 TREES = 200
+LAW_FOLDS = 5
 MOST = 300  # labels that a regression is fitted to; the price of a process goes with their third power
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What a rival is fitted to: the numbers of all architectures, and of those that are `seen` (n,) the `targets`, the
+    ranks of their quality; the benchmark for rivals that read it themselves."""
+
+    benchmark: Benchmark
+    table: NumberTable
+    seen: np.ndarray
+    targets: np.ndarray
+
 
 Fitted = tuple[np.ndarray, np.ndarray]
 """(scores of all architectures (N,), scores of the seen ones by regressions without them (n,))."""
 
 
-def _best_of(*names: str) -> Callable[[NumberTable, np.ndarray, np.ndarray], Fitted]:
+def _best_of(*names: str) -> Callable[[Labels], Fitted]:
     """The regression that is nearest to left-out labels, of these families."""
 
-    def fit(table: NumberTable, seen: np.ndarray, targets: np.ndarray) -> Fitted:
+    def fit(labels: Labels) -> Fitted:
+        table, seen, targets = labels.table, labels.seen, labels.targets
         found = []
         for name in names:
             inputs = columns_of_family(name, table)
@@ -45,9 +61,11 @@ def _best_of(*names: str) -> Callable[[NumberTable, np.ndarray, np.ndarray], Fit
     return fit
 
 
-def _forest(table: NumberTable, seen: np.ndarray, targets: np.ndarray) -> Fitted:
+def _forest(labels: Labels) -> Fitted:
     """Random forest (Breiman 2001); how many inputs a split looks at is chosen by the trees that left a row out."""
     from sklearn.ensemble import RandomForestRegressor
+
+    table, seen, targets = labels.table, labels.seen, labels.targets
 
     forests = [
         RandomForestRegressor(TREES, max_features=share, oob_score=True, random_state=0) for share in (0.33, 1.0)
@@ -56,13 +74,26 @@ def _forest(table: NumberTable, seen: np.ndarray, targets: np.ndarray) -> Fitted
     return best.predict(table.values), best.oob_prediction_
 
 
-RIVALS: dict[str, tuple[str, Callable[[NumberTable, np.ndarray, np.ndarray], Fitted]]] = {
+def _shape_law(labels: Labels) -> Fitted:
+    """The scaling law, for the seen ones fitted without their fold."""
+    seen, without = labels.seen, np.empty(len(labels.seen))
+    inputs, losses = law_inputs(labels.benchmark.architectures), losses_of(labels.benchmark, seen)
+    places = np.unique(labels.benchmark.groups[seen], return_inverse=True)[1].ravel() % LAW_FOLDS
+    for fold in np.unique(places):
+        own = places == fold
+        kept = ~own if not own.all() else own
+        without[own] = -fitted_law(inputs[seen[kept]], losses[kept], inputs[seen[own]])
+    return -fitted_law(inputs[seen], losses, inputs), without
+
+
+RIVALS: dict[str, tuple[str, Callable[[Labels], Fitted]]] = {
     "ridge": ("ridge regression on numbers of the configuration", _best_of("ridge", "ridge on counts")),
     "Gaussian process": (
         "Gaussian process on numbers of the configuration",
         _best_of("process", "process on counts", "process by number"),
     ),
     "random forest": ("random forest on numbers of the configuration", _forest),
+    "shape law": ("scaling law of size, training tokens and width over depth", _shape_law),
 }
 """Name -> (what it is, how it is fitted)."""
 
@@ -74,7 +105,7 @@ def rival_scores(benchmark: Benchmark, split: Split, build: str | None = None) -
     scores = {}
     with calm():
         for name, (_, fit) in RIVALS.items():
-            values, without = fit(table, seen, targets)
+            values, without = fit(Labels(benchmark, table, seen, targets))
             values[seen] = without
             scores[name] = values.round(9)
     return scores

@@ -37,11 +37,20 @@ def _flops(architecture: Architecture, build: str | None) -> float:
     return 2.0 * space.multiply_adds(architecture, space.limits(architecture)[0], build)
 
 
+def _attention_times_ffn(architecture: Architecture, build: str | None) -> float:
+    count = SPACES[architecture.space].parameters(architecture, build)
+    return float(count.attention) * float(count.ffn)
+
+
 NAIVE: dict[str, tuple[str, Count]] = {
     "#params": ("all parameters", _parameters("total")),
     "decoder params": ("parameters of the blocks, without embeddings", _parameters("decoder")),
     "attention params": ("parameters of the attention layers", _parameters("attention")),
     "FFN params": ("parameters of the feed-forward layers", _parameters("ffn")),
+    "attention x FFN": (
+        "attention parameters times FFN parameters",
+        _attention_times_ffn,
+    ),
     "FLOPs": ("matrix products of the blocks, for the longest sequence", _flops),
     "depth": ("number of blocks", _shape(0)),
     "width": ("model width", _shape(1)),

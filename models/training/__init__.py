@@ -3,6 +3,7 @@
 campaign.py      `train`: sample, train and write a benchmark; stopped at any moment, it goes on where it was
 verification.py  `verify_by_training`: some of a benchmark's architectures trained again
 recipes.py       `RECIPES`: what is trained for which benchmark
+budgets.py       `train_budgets`: shapes of few sizes, each trained for several budgets
 elastic.py       `train_elastic`: one supernet trained with random widths, its subnets measured
 learning.py      `train_one`: one run on a `Budget`; `DivergedError` when its loss is no number
 sampling.py      `sample_architectures`: those of an embedded benchmark
