@@ -1,6 +1,6 @@
 """The grammar: a text becomes a Proxy. Nothing is ever evaluated; every name is looked up in a table.
 
-proxy  := AGG "[" joined "]" | BINARY "(" proxy "," [CONSTANT "*"] AGG "[" branch "]" ")"    at most three branches
+proxy  := AGG "[" joined "]" | BINARY "(" proxy "," [CONSTANT "*"] AGG "[" branch "]" ")"    at most eight branches
 joined := BINARY "(" branch "," branch ")" | branch
 branch := UNARY "(" branch ")" | INPUT
 """

@@ -1,4 +1,4 @@
-"""Proxy: two branches, one binary operator, and an aggregation; perhaps a third branch. Its text is its identity.
+"""Proxy: branches joined by binary operators and aggregated over the network. Its text is its identity.
 
 mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]      joined inside: block by block, then aggregated
 product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )   joined outside: an aggregation per branch
@@ -19,7 +19,7 @@ from storage.errors import ZcpError
 
 __all__ = ["MAX_BRANCHES", "BadProxy", "Branch", "Extension", "Proxy"]
 
-MAX_BRANCHES = 3
+MAX_BRANCHES = 8
 
 
 class BadProxy(ZcpError, ValueError):
@@ -88,26 +88,25 @@ class Extension:
 
 @dataclass(frozen=True)
 class Proxy:
-    """`right` and `binary` are None for one branch; `right_aggregate` is None when the join is inside; `extension`
-    is None unless there are three branches."""
+    """`right` and `binary` are None for one branch; `right_aggregate` is None when the join is inside; `extensions` are
+    the branches after the first two, in the order in which they are joined."""
 
     aggregate: str
     left: Branch
     binary: str | None = None
     right: Branch | None = None
     right_aggregate: str | None = None
-    extension: Extension | None = None
+    extensions: tuple[Extension, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.extension is not None and self.right is None:
-            raise BadProxy(f"{self.base}: an extension needs two branches to extend")
+        if self.extensions and self.right is None:
+            raise BadProxy(f"{self.pair}: an extension needs two branches to extend")
 
     @cached_property
     def text(self) -> str:
         """The one spelling of this proxy, which `primitives.grammar.parse` reads back."""
-        if self.extension is not None:
-            third = self.extension
-            return f"{third.binary}( {self.base}, {third.aggregate}[ {third.branch} ] )"
+        if (last := self.extension) is not None:
+            return f"{last.binary}( {self.base}, {last.aggregate}[ {last.branch} ] )"
         if self.right is None:
             return f"{self.aggregate}[ {self.left} ]"
         if self.right_aggregate is None:
@@ -117,27 +116,37 @@ class Proxy:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def extension(self) -> Extension | None:
+        """The branch that is joined last, if there are more than two."""
+        return self.extensions[-1] if self.extensions else None
+
     @cached_property
     def base(self) -> Proxy:
-        """This proxy without its extension."""
-        if self.extension is None:
-            return self
-        return Proxy(self.aggregate, self.left, self.binary, self.right, self.right_aggregate)
+        """This proxy without the branch that is joined last, if there are more than two."""
+        return self._with(self.extensions[:-1]) if self.extensions else self
+
+    @cached_property
+    def pair(self) -> Proxy:
+        """The first two branches."""
+        return self._with(()) if self.extensions else self
+
+    def _with(self, extensions: tuple[Extension, ...]) -> Proxy:
+        return Proxy(self.aggregate, self.left, self.binary, self.right, self.right_aggregate, extensions)
 
     @cached_property
     def branches(self) -> tuple[Branch, ...]:
-        """One to three branches."""
-        third = self.extension.branch if self.extension else None
-        return tuple(branch for branch in (self.left, self.right, third) if branch is not None)
+        """One to MAX_BRANCHES branches."""
+        pair = (self.left,) if self.right is None else (self.left, self.right)
+        return (*pair, *(extension.branch for extension in self.extensions))
 
     def extended(self, binary: str, aggregate: str, branch: Branch) -> Proxy:
         """This proxy joined with one branch more; BadProxy if it has MAX_BRANCHES already."""
-        if self.extension is not None:
+        if len(self.branches) == MAX_BRANCHES:
             raise BadProxy(f"{self}: has {MAX_BRANCHES} branches already, which is the most")
         if self.right is None:
             return Proxy(self.aggregate, self.left, binary, branch, aggregate)
-        third = Extension(binary, aggregate, branch)
-        return Proxy(self.aggregate, self.left, self.binary, self.right, self.right_aggregate, third)
+        return self._with((*self.extensions, Extension(binary, aggregate, branch)))
 
     @property
     def operator(self) -> Binary | None:
@@ -170,8 +179,7 @@ class Proxy:
     @cached_property
     def complexity(self) -> int:
         """Number of inputs, operators and constants, aggregations included."""
-        third = self.extension.aggregate if self.extension else None
-        others = [name for name in (self.right_aggregate, third) if name]
+        others = [name for name in (self.right_aggregate, *(e.aggregate for e in self.extensions)) if name]
         aggregations = 1 + len(others) + sum("*" in name for name in others)
         return sum(len(b.canonical().chain) for b in self.branches) + 2 * len(self.branches) - 1 + aggregations
 
@@ -179,8 +187,8 @@ class Proxy:
         """The same formula with every constant 1, in its canonical spelling."""
         other = constant_of(self.right_aggregate)[1] if self.right_aggregate else None
         proxy = Proxy(self.aggregate, self.left, self.binary, self.right, other)
-        if (third := self.extension) is not None:
-            proxy = proxy.extended(third.binary, constant_of(third.aggregate)[1], third.branch)
+        for extension in self.extensions:
+            proxy = proxy.extended(extension.binary, constant_of(extension.aggregate)[1], extension.branch)
         return proxy.canonical()
 
     def canonical(self) -> Proxy:
@@ -212,15 +220,15 @@ class Proxy:
             return self
         return Proxy(a1, b1, self.binary, b2, other)
 
-    def _canonical_extended(self, third: Extension) -> Proxy:
-        if third.branch.pruned:
+    def _canonical_extended(self, last: Extension) -> Proxy:
+        if last.branch.pruned:
             return self.base.canonical()
         if all(b.pruned for b in self.base.branches):
-            return Proxy(constant_of(third.aggregate)[1], third.branch.canonical())
-        if self.base.canonical() is self.base and third.branch.canonical() is third.branch:
+            return Proxy(constant_of(last.aggregate)[1], last.branch.canonical())
+        if self.base.canonical() is self.base and last.branch.canonical() is last.branch:
             return self
-        extended = self.base.canonical().extended(third.binary, third.aggregate, third.branch.canonical())
-        return extended if extended.extension else extended.canonical()
+        extended = self.base.canonical().extended(last.binary, last.aggregate, last.branch.canonical())
+        return extended if extended.extensions else extended.canonical()
 
     def pruned(self) -> Proxy:
         """The same proxy without branches that a prune drops; raises BadProxy if none is left."""
@@ -231,7 +239,12 @@ class Proxy:
         branches = [{"input": b.input, "chain": list(b.chain)} for b in self.branches]
         aggregates = [self.aggregate, *([self.right_aggregate] if self.right_aggregate else [])]
         data: dict[str, Any] = {"binary": self.binary, "branches": branches[:2], "aggregates": aggregates}
-        if self.extension is not None:
-            third = self.extension
-            data["extension"] = {"binary": third.binary, "aggregate": third.aggregate, "branch": branches[2]}
+        extensions = [
+            {"binary": e.binary, "aggregate": e.aggregate, "branch": branch}
+            for e, branch in zip(self.extensions, branches[2:], strict=True)
+        ]
+        if len(extensions) == 1:
+            data["extension"] = extensions[0]
+        elif extensions:
+            data["extensions"] = extensions
         return data

@@ -6,6 +6,7 @@ members.py         regressions as data: hyper-parameters that say, with the labe
 tuning.py          hyper-parameters by scikit-learn, and predictions of what was left out
 rivals.py          ridge, Gaussian process and forest as rows of a table, like naive baselines
 ensemble.py        several regressions as one, by what each is worth on what it was not fitted to
+teacher.py         what a regression expects of networks without labels
 predictor.py       Predictor: numbers and formulas to quality in the metric's unit, with intervals
 predictor_file.py  a predictor as a file that describes itself
 figures.py         what a predictor is worth on a benchmark

@@ -160,9 +160,9 @@ class _Calls:
 
     def proxy(self, proxy: Proxy) -> str:
         """The whole formula: joins outside, then aggregations, then branches."""
-        if (third := proxy.extension) is not None:
-            outer = self.over(third.aggregate, self.branch("means", third.branch))
-            return _nested(self.named("join_", third.binary), self.proxy(proxy.base), outer)
+        if (last := proxy.extension) is not None:
+            outer = self.over(last.aggregate, self.branch("means", last.branch))
+            return _nested(self.named("join_", last.binary), self.proxy(proxy.base), outer)
         left = self.branch("means", proxy.left)
         if proxy.right is None:
             return self.over(proxy.aggregate, left)
