@@ -47,7 +47,7 @@ _spaces = table_of("models.spaces", "SPACES")
 
 SECTIONS = {
     "Data": ("space", "names", "metric", "search_size"),
-    "Search": ("preset", "seed", "inputs", "objective", "time_budget", "jobs"),
+    "Search": ("preset", "seed", "teacher", "inputs", "objective", "time_budget", "jobs"),
     "Features": ("weights", "corpus", "devices", "bank"),
     "Output": ("out", "resume", "form"),
 }
