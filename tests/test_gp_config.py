@@ -72,7 +72,7 @@ def test_a_missing_setting_takes_its_default():
         ("hall_size", 0),
         ("tries", 0),
         ("branches", 1),
-        ("branches", 4),
+        ("branches", 9),
         ("brood", 0),
         ("brood", 2.0),
         ("sweeps", -1),
