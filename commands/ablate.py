@@ -66,6 +66,7 @@ def ablate(
     inputs      those of the paper, and the extended ones
     objective   rho, tau-b, their mean
     kind        two branches, three, and the choice of coarse formulas
+    teacher     pools of 50 to 400 networks without labels, 3, 6 and 8 branches
     sample      20 to 150 architectures to search on
     transfer    one formula for all benchmarks but one, tested on that one, beside fixed counts and proxies
 

@@ -31,6 +31,7 @@ from commands.output import (
 )
 from commands.search_options import limit_options, search_options
 from commands.tables import Formula, Row
+from commands.verdict import say_verdict
 from commands.weights import source_options
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _spaces = table_of("models.spaces", "SPACES")
 
 SECTIONS = {
     "Data": ("space", "names", "metric", "search_size"),
-    "Search": ("preset", "seed", "inputs", "objective", "time_budget", "jobs"),
+    "Search": ("preset", "seed", "teacher", "inputs", "objective", "time_budget", "jobs"),
     "Features": ("weights", "corpus", "devices", "bank"),
     "Output": ("out", "resume", "form"),
 }
@@ -269,6 +270,7 @@ def _show_outcome(outcome: Outcome, run: Run, benchmarks: Sequence[Benchmark], f
     if document.ending is not None and document.ending.early:
         say(f"ended early at iteration {document.ending.iteration}: {document.ending.reason}")
         say_next("evolve", "--resume", run.folder, keep=(*WHERE, "jobs"), label="to go on")
+    say_verdict(document, run.folder / "hall_of_fame.json")
     say_next("replay", run.folder / "hall_of_fame.json", "--benchmark", run.settings.cases[0].benchmark, keep=WHERE)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,8 +22,9 @@ _aggregations = table_of("primitives.operators", "AGGREGATION")
 
 
 def _config(
-    preset: str, aggregate: str, joins: str, inputs: str, mutations: str, operators: str, no_pps: bool, **plain: Any
-) -> SearchConfig:
+    preset: str, aggregate: str, joins: str, inputs: str, mutations: str, operators: str, no_pps: bool,
+    start: str | None, **plain: Any,
+) -> SearchConfig:  # fmt: skip
     """Settings of the search: options given by the user, then those of the preset, then the defaults."""
     from gp.config import JOINS, PRESETS, SearchConfig
     from primitives.inputs import INPUT_SETS
@@ -34,9 +36,30 @@ def _config(
         "mutations": tuple(mutations.split(",")),
         "operators": tuple(operators.split(",")),
         "pps": not no_pps,
+        "start": _texts(start) if start else (),
         **plain,
     }
-    return SearchConfig(**chosen | {n: v for n, v in PRESETS[preset].items() if not was_given(n)})
+    config = SearchConfig(**chosen | {n: v for n, v in PRESETS[preset].items() if not was_given(n)})
+    _check_start(config)
+    return config
+
+
+def _texts(start: str) -> tuple[str, ...]:
+    """The formulas of a hall of fame, or the one that is spelled out."""
+    from gp.hall_file import load_hall
+
+    if "[" in start:
+        return (start,)
+    return tuple(dict.fromkeys(entry.proxy.without_constants().text for entry in load_hall(Path(start)).proxies))
+
+
+def _check_start(config: SearchConfig) -> None:
+    """Refuse a formula that the settings cannot spell, before anything is computed."""
+    if config.start:
+        from gp.evolution.evolve import starters
+        from gp.evolution.primitive_set import primitive_set
+
+        starters(config, primitive_set(config))
 
 
 def _limits(time_budget: float | None, patience: int | None, target: float | None) -> Limits:
@@ -72,14 +95,24 @@ search_options = gathered(
                  help="Mutations, drawn with equal probability; LPZero's: regrow,replace."),
     click.option("--operators", default="sum,difference,product,matmul", show_default=True, metavar="NAME,...",
                  help="Binary operators; product alone keeps formulas independent of units."),
-    click.option("--branches", type=click.IntRange(2, 3), default=3, show_default=True,
+    click.option("--branches", type=click.IntRange(2, 8), default=3, show_default=True,
                  help="Maximum number of branches."),
+    click.option("--teacher", type=Name("auto", "none", "always"), default="none", show_default=True,
+                 help="Evolve longer formulas against a regression on networks without labels; auto: where "
+                      "cross-validation prefers them."),
+    click.option("--start", metavar="HALL|FORMULA",
+                 help="Formulas of the first population: a hall of fame, or the text of one."),
+    click.option("--pool", type=click.IntRange(1, 10_000), default=100, show_default=True,
+                 help="Networks without labels that the teacher labels, drawn in the range of the search split."),
+    click.option("--teacher-branches", type=click.IntRange(2, 8), default=8, show_default=True,
+                 help="Maximum number of branches of a formula evolved against the teacher."),
     click.option("--brood", type=click.IntRange(1), default=200, show_default=True,
                  help="Children per generation (memetic)."),
     click.option("--sweeps", type=click.IntRange(0, 1000), default=20, show_default=True,
                  help="Local searches per generation (memetic): replace one branch by the best of all."),
     click.option("--folds", type=click.IntRange(0, 100), default=5, show_default=True,
-                 help="Cross-validation folds to choose between tied-level and continuous formulas (0: continuous)."),
+                 help="Cross-validation folds to choose between continuous, tied-level and distilled formulas (0: "
+                      "continuous)."),
     click.option("--hall-size", type=click.IntRange(1, 1000), default=10, show_default=True,
                  help="Number of formulas in the hall of fame."),
     click.option("--across", type=Name("mean", "worst"), default="mean", show_default=True,

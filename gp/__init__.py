@@ -5,7 +5,8 @@ figures.py           what a search found, measured on every architecture
 config.py            SearchConfig, the settings of a search
 evolution/           typed trees, variation, algorithms (one file each), ask and tell
 problem.py           what a search is about; case.py: a benchmark in it; constants.py: those of formulas
-sweeps.py            neighbourhoods of a formula; choice.py: the kind that pays
+sweeps.py            neighbourhoods of a formula; additions.py: by least squares; choice.py: the kind that pays
+lesson.py            what a teacher says of networks without labels; pool.py: how these are drawn
 runs/                a search in a directory that survives kills
 studies/             the same search under many settings
 hall_of_fame.py      the best formulas, in memory; hall_file.py: as a file, of hall_cases.py and hall_entries.py

@@ -19,7 +19,7 @@ from fitness.evaluation import Evaluation
 from fitness.features.workshop import Progress
 from fitness.protocol import check_rankable
 from gp.case import Case, Nested, nested_of
-from gp.choice import coarse_pays, led_by_consensus
+from gp.choice import chosen_kind, led_by_consensus
 from gp.config import SearchConfig
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
 from gp.evolution.state import SearchState
@@ -69,8 +69,9 @@ class PreparedSearch:
             return cls(problem, None, config)
         with one_thread():
             sweeper = Sweeper.create(problem, config, should_stop)
-            problem = problem.of_kind(coarse_pays(problem, sweeper, config, should_stop), config)
-        return cls(problem, sweeper.only(problem), config)
+            kind = chosen_kind(problem, sweeper, config, should_stop)
+            problem = problem.of_kind(kind, config)
+        return cls(problem, sweeper.only(problem), config.distilling() if problem.distils else config)
 
     def evolve(
         self, on_iteration: Callable[[Step], None] | None = None, state: SearchState | None = None,
@@ -139,6 +140,8 @@ def search(
     with stages.timed("features", f"features of {count} search architectures{beside}"):
         cases = tuple(reporter.sound(case, on_invalid, case.split.search) for case in cases)
         problem = SearchProblem.of(cases, config, reporter.networks, jobs)
+    if config.teaches and problem.lesson is None:
+        reporter.stage("no teacher: it wants one benchmark, and networks that can be drawn from its space")
     try:
         with stages.timed("choice", "every single branch of the space, and the kind of formula that pays"):
             prepared = PreparedSearch.of(problem, config, reporter.should_stop)
@@ -147,6 +150,9 @@ def search(
         return Found(config, state.hall, SearchResult(state, Stop.ASKED), cases, 0, stages.seconds, complete=False)
     if prepared.problem.coarse:
         reporter.stage("cross-validation prefers coarse formulas to fine ones: few levels, clear of each other")
+    if prepared.problem.distils:
+        chosen = "cross-validation prefers" if config.teacher == "auto" else "as asked:"
+        reporter.stage(f"{chosen} formulas distilled from a teacher on {config.pool} networks without labels")
     with stages.timed("search"):
         result = evolution(prepared) if evolution else _evolve(prepared, reporter)
     found, compared = result.hall.champions, result.state.evaluations
@@ -157,6 +163,9 @@ def search(
         parts = [part for case in cases for part in case.by_budget]
         every: list[Case | Nested] = [*parts, *(nested_of(cases) if config.nested else [])]
         scores = np.hstack([each.exact_scores([f.proxy for f in found], reporter.networks) for each in every])
+        if prepared.problem.distils and prepared.problem.lesson is not None:
+            home, pool = cases[0].workshop, prepared.problem.lesson.pool
+            scores = np.hstack([scores, home.exact_scores([f.proxy for f in found], pool, reporter.networks)])
     hall = prepared.judged(found, scores)
     return Found(config, hall, result, cases, compared, stages.seconds)
 

@@ -6,7 +6,8 @@ the split at a time says how well the formulas of a kind rank networks that they
 
 fine    any formulas;
 coarse  formulas with few levels, each of them shared by many networks, which tell little apart and can therefore fit
-        little (the idea of a least leaf size in a decision tree; Breiman et al. 1984).
+        little (the idea of a least leaf size in a decision tree; Breiman et al. 1984);
+distilled  longer formulas that agree with a teacher on networks without labels (`gp/lesson.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from gp.hall_of_fame import HallOfFame
 from gp.problem import SearchProblem
 from gp.sweeps import Interrupted, Sweeper
 
-__all__ = ["coarse_pays", "led_by_consensus"]
+__all__ = ["chosen_kind", "led_by_consensus"]
 
 BEST = 10  # formulas of a kind that are looked at; of the coarse ones the first, because there are few
 
@@ -47,37 +48,42 @@ def led_by_consensus(hall: HallOfFame, problem: SearchProblem, scores: np.ndarra
     return hall.led_by(hall.champions[int(np.argmax(near))])
 
 
-def _rehearsal(config: SearchConfig, coarse: bool, fold: int) -> SearchConfig:
+def _rehearsal(config: SearchConfig, kind: str, fold: int) -> SearchConfig:
     """The settings of the short evolution that tries a kind; of the few coarse ones the first have the best."""
-    short = replace(config, seed=config.seed ^ (fold + 1), iterations=0 if coarse else 240, population=60)
-    return replace(short, brood=40, sweeps=4, hall_size=BEST)
+    iterations = {"fine": 240, "coarse": 0, "distilled": 600}[kind]
+    short = replace(config, seed=config.seed ^ (fold + 1), iterations=iterations, population=60)
+    short = replace(short, brood=40, sweeps=4, hall_size=BEST, start=())  # what it starts from may know the labels
+    return short.distilling() if kind == "distilled" else short
 
 
-def coarse_pays(
+def chosen_kind(
     problem: SearchProblem, sweeper: Sweeper, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
-) -> bool:
-    """Whether coarse formulas rank left-out networks better than fine ones do, in the mean over the folds. Raises
-    Interrupted when `should_stop` says so."""
-    if not config.folds or not config.coarse:
-        return False
+) -> str:
+    """The kind of formula that ranks left-out networks best, in the mean over the folds; of equal ones the first.
+    Raises Interrupted when `should_stop` says so."""
+    if config.teacher == "always" and problem.lesson is not None:
+        return "distilled"
+    coarse, distilled = bool(config.coarse), problem.lesson is not None
+    kinds = ["fine", *["coarse"] * coarse, *["distilled"] * distilled]
+    if not config.folds or len(kinds) == 1:
+        return "fine"
     folds = _folds(problem, config)
-    worth = np.zeros((len(folds), 2))
+    worth = np.zeros((len(folds), len(kinds)))
     for fold, left_out in enumerate(folds):
         part = problem.only(np.flatnonzero(~left_out))
-        for coarse in (False, True):
-            found = _rehearsed(part, sweeper, coarse, _rehearsal(config, coarse, fold), should_stop)
-            worth[fold, int(coarse)] = _worth(found[: 1 if coarse else BEST], problem, left_out)
-    fine, few = worth.mean(0).round(12)
-    return bool(few > fine)
+        for place, kind in enumerate(kinds):
+            found = _rehearsed(part, sweeper, kind, _rehearsal(config, kind, fold), should_stop)
+            worth[fold, place] = _worth(found[: 1 if kind == "coarse" else BEST], problem, left_out)
+    return kinds[int(np.argmax(worth.mean(0).round(12)))]
 
 
 def _folds(problem: SearchProblem, config: SearchConfig) -> list[np.ndarray]:
     """Which architectures each fold leaves out, (N,): a random share; of several benchmarks also a whole one each. An
     architecture that stands in several rows, one for each training budget, is left out in all of them."""
-    digests = [architecture.digest for architecture in problem.architectures]
+    digests = [a.digest for a in problem.architectures[: len(problem.target.values)]]
     if len(set(digests)) < len(digests):
         return _folds_of_repeats(digests, config)
-    order = list(range(problem.table.count))
+    order = list(range(len(problem.target.values)))
     random.Random(f"folds:{config.seed}").shuffle(order)
     chosen: list[list[int]] = [order[fold :: config.folds] for fold in range(config.folds)]
     if len(problem.target.slices) > 1:
@@ -92,7 +98,7 @@ def _folds_of_repeats(digests: Sequence[str], config: SearchConfig) -> list[np.n
 
 
 def _rehearsed(
-    part: SearchProblem, sweeper: Sweeper, coarse: bool, config: SearchConfig, should_stop: Callable[[], bool]
+    part: SearchProblem, sweeper: Sweeper, kind: str, config: SearchConfig, should_stop: Callable[[], bool]
 ) -> Sequence[Evaluation]:
     """The best formulas of a short evolution of a kind."""
 
@@ -101,7 +107,7 @@ def _rehearsed(
             raise Interrupted
         return False
 
-    part = part.of_kind(coarse, config)
+    part = part.of_kind(kind, config)
     try:
         return evolve(config, part.evaluate, should_stop=heed, sweep=sweeper.only(part)).hall.champions
     except Exhausted:

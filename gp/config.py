@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
 from fitness.across import WAYS
-from fitness.objectives import OBJECTIVES
+from fitness.objectives import CONDITIONAL, OBJECTIVES
 from fitness.tables.probes import RETEST
 from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.variation import MUTATED, MUTATIONS
-from primitives.grammar import MAX_CHAIN
+from primitives.grammar import MAX_CHAIN, parse
 from primitives.inputs import EXTENDED, INPUTS
 from primitives.operators import AGGREGATION, BINARY, turned
-from primitives.proxy import MAX_BRANCHES
+from primitives.proxy import MAX_BRANCHES, BadProxy
 from storage.datum import is_number, is_whole
 from storage.errors import ZcpError
 
 __all__ = ["JOINS", "PRESETS", "BadConfig", "SearchConfig"]
 
 JOINS = ("inside", "outside")
+TEACHERS = ("auto", "none", "always")
 CHAMPIONS = ("fittest", "consensus")
 FINALISTS = 3  # times the size of the hall of fame
 _MILLION = 1_000_000
@@ -48,7 +49,10 @@ class SearchConfig:
     of which is shared by at least `coarse` of the architectures (never with folds 0 or coarse 0); a formula that
     fails is varied again at most `tries` times; `constants` are fitted to what is added up, in every evaluation;
     `across` joins the agreements with several benchmarks; `nested` takes off what a formula lacks of growing with
-    nested networks; `champion` is the fittest formula of the hall of fame or the one nearest to their mean ranking.
+    nested networks; `champion` is the fittest formula of the hall of fame or the one nearest to their mean ranking. A
+    `teacher` fitted to the labels says what to expect of a `pool` of networks drawn from the space, for formulas of at
+    most `teacher_branches`, where the cross-validation prefers these (auto), never (none) or always. The formulas
+    of `start` are in the first population.
     """
 
     seed: int = 42
@@ -78,6 +82,10 @@ class SearchConfig:
     champion: str = "fittest"
     operators: tuple[str, ...] = tuple(BINARY)
     retest: float = RETEST
+    teacher: str = "none"
+    pool: int = 100
+    teacher_branches: int = MAX_BRANCHES
+    start: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_integer("seed", 0, 2**63 - 1)
@@ -85,6 +93,8 @@ class SearchConfig:
         self._check_integer("population", 2, _MILLION)
         self._check_integer("n_unary", 1, MAX_CHAIN)
         self._check_integer("branches", 2, MAX_BRANCHES)
+        self._check_integer("teacher_branches", 2, MAX_BRANCHES)
+        self._check_integer("pool", 1, 10_000)
         self._check_integer("brood", 1, _MILLION)
         self._check_integer("sweeps", 0, 1000)
         self._check_integer("folds", 0, 100)
@@ -102,6 +112,9 @@ class SearchConfig:
         self._check_choice("algorithm", ALGORITHMS)
         self._check_choice("across", WAYS)
         self._check_choice("champion", CHAMPIONS)
+        self._check_choice("teacher", TEACHERS)
+        for text in self.start:
+            self._check_formula(text)
         self._check_names("aggregates", [*AGGREGATION, *map(turned, AGGREGATION)])
         self._check_names("joins", JOINS)
         self._check_names("inputs", INPUTS)
@@ -112,6 +125,8 @@ class SearchConfig:
         for name in ("pps", "constants", "nested"):
             if not isinstance(getattr(self, name), bool):
                 raise BadConfig(name, getattr(self, name), "true or false")
+        if self.teacher == "always" and (reason := self._untaught()):
+            raise BadConfig("teacher", "always", f"auto or none with {reason}")
         if self.nested and self.constants:
             raise BadConfig("nested", True, "false with constants, which are fitted to labels; leave one of them out")
 
@@ -119,6 +134,26 @@ class SearchConfig:
     def sweeps_branches(self) -> bool:
         """Whether the algorithm compares a formula with all that differ in one branch."""
         return self.algorithm == "memetic" and "outside" in self.joins
+
+    @property
+    def teaches(self) -> bool:
+        """Whether a teacher may label a pool: sweeps find the long formulas, whose parts are added up and taken off."""
+        return self.teacher == "always" or (self.teacher == "auto" and self.folds > 0 and not self._untaught())
+
+    def _untaught(self) -> str:
+        """The setting that no teacher goes with, and why; nothing where there is none."""
+        reasons = {
+            f"--algorithm {self.algorithm}, which sweeps no branches": not self.sweeps_branches,
+            "operators without sum and difference": not {"sum", "difference"} <= set(self.operators),
+            "--nested, which has no constants": self.nested,
+            f"--objective {self.objective}, which reads numbers of the labelled networks": self.objective
+            in CONDITIONAL,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "")
+
+    def distilling(self) -> SearchConfig:
+        """The settings of the evolution of distilled formulas."""
+        return replace(self, branches=self.teacher_branches, constants=True)
 
     @property
     def finalists(self) -> int:
@@ -146,6 +181,14 @@ class SearchConfig:
         value = getattr(self, field)
         if not is_whole(value) or not low <= value <= high:
             raise BadConfig(field, value, f"a whole number from {low:,} to {high:,}")
+
+    def _check_formula(self, text: object) -> None:
+        if not isinstance(text, str):
+            raise BadConfig("start", text, "the text of a formula")
+        try:
+            parse(text)
+        except BadProxy as fault:
+            raise BadConfig("start", text, f"a formula ({fault})") from None
 
     def _check_share(self, field: str) -> None:
         value = getattr(self, field)
@@ -184,8 +227,11 @@ aggregation are options of their own), and the search for one formula over sever
 
 _YOUNG = {
     name: getattr(SearchConfig, name)
-    for name in ("mutations", "constants", "across", "nested", "champion", "operators", "retest")
-}
+    for name in (
+        "mutations", "constants", "across", "nested", "champion", "operators", "retest", "teacher", "pool",
+        "teacher_branches", "start",
+    )
+}  # fmt: skip
 
 
 def _one_of(name: object, known: Collection[str], prefix: str = "") -> str:

@@ -5,7 +5,7 @@ the formula without them, and every evaluation fits them anew."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import EllipsisType
 
 import numpy as np
@@ -14,24 +14,31 @@ from scipy import stats
 from fitness.tables.branches import BranchTable
 from primitives.operators import BINARY, times
 from primitives.operators.aggregation import LARGEST
-from primitives.proxy import Proxy
+from primitives.proxy import Branch, Proxy
 
-__all__ = ["SHRINKAGE", "fitted", "weighed"]
+__all__ = ["SHRINKAGE", "fitted", "ridge_slopes", "summands", "weighed"]
 
 SHRINKAGE = 0.1  # ridge penalty, as a share of the length of each standardised part
 _PARTS = 3
 
+Rows = Callable[[str, Branch], np.ndarray]
+"""(aggregation, branch) -> its value for each network, (N,)."""
+
 
 def fitted(
-    proxies: Sequence[Proxy], table: BranchTable, quality: np.ndarray, places: np.ndarray | EllipsisType
-) -> list[Proxy]:
+    proxies: Sequence[Proxy], table: BranchTable, quality: np.ndarray, places: np.ndarray | EllipsisType,
+    shrinkage: float = SHRINKAGE,
+) -> list[Proxy]:  # fmt: skip
     """The formulas with the constants that fit `quality` (n,) best on these places of the table; those that neither
     add nor take off stay as they are, and so does a part whose constant would turn its sign or leave the bounds."""
-    open_ones = [at for at, proxy in enumerate(proxies) if _is_sum(proxy)]
     found = list(proxies)
-    if open_ones:
-        parts = np.stack([_parts(proxies[at], table)[:, places] for at in open_ones])
-        for at, constants in zip(open_ones, _constants(parts, quality), strict=True):
+    sizes: dict[int, list[int]] = {}
+    for at, proxy in enumerate(proxies):
+        if _is_sum(proxy):
+            sizes.setdefault(max(_PARTS, len(proxy.branches)), []).append(at)
+    for size, open_ones in sizes.items():
+        parts = np.stack([_padded(summands(proxies[at], table), size)[:, places] for at in open_ones])
+        for at, constants in zip(open_ones, _constants(parts, quality, shrinkage), strict=True):
             found[at] = _with(proxies[at], constants)
     return found
 
@@ -39,60 +46,72 @@ def fitted(
 def weighed(rest: np.ndarray, part: np.ndarray, quality: np.ndarray) -> np.ndarray:
     """rest (n,) + constant * part for each row of `part` (K, n), each with the constant that fits `quality` best."""
     parts = np.stack(np.broadcast_arrays(rest, part), 1)
-    return rest + _constants(parts, quality)[:, 1:] * part
+    return rest + _constants(parts, quality, SHRINKAGE)[:, 1:] * part
 
 
 def _is_sum(proxy: Proxy) -> bool:
-    third = proxy.extension
-    return proxy.base.is_linear or (third is not None and BINARY[third.binary].linear)
+    return proxy.pair.is_linear or any(BINARY[extension.binary].linear for extension in proxy.extensions)
 
 
-def _parts(proxy: Proxy, table: BranchTable) -> np.ndarray:
-    """(3, N): what is added up, signs included; zeros where there is nothing."""
-    base, third = proxy.base, proxy.extension
-    parts = np.zeros((_PARTS, table.count))
-    parts[0] = table.value(base)
-    if base.is_linear and base.right is not None:
-        parts[0] = table.row(base.aggregate, base.left)
-        parts[1] = table.row(base.right_aggregate or base.aggregate, base.right) * _sign(str(base.binary))
-    if third is not None:
-        row = table.row(third.aggregate, third.branch)
-        if BINARY[third.binary].linear:
-            parts[2] = row * _sign(third.binary)
+def summands(proxy: Proxy, table: BranchTable) -> np.ndarray:
+    """(parts, N): what is added up, signs included; a later product multiplies all parts before it."""
+    pair = proxy.pair
+    if pair.is_linear and pair.right is not None:
+        parts = [table.row(pair.aggregate, pair.left)]
+        parts.append(table.row(pair.right_aggregate or pair.aggregate, pair.right) * _sign(str(pair.binary)))
+    else:
+        parts = [table.value(pair)]
+    for extension in proxy.extensions:
+        row = table.row(extension.aggregate, extension.branch)
+        if BINARY[extension.binary].linear:
+            parts.append(row * _sign(extension.binary))
         else:
-            parts *= row
-    return parts
+            parts = [part * row for part in parts]
+    return np.stack(parts)
+
+
+def _padded(parts: np.ndarray, size: int) -> np.ndarray:
+    """(size, N): with rows of zeros where there are fewer parts."""
+    return np.concatenate([parts, np.zeros((size - len(parts), parts.shape[1]))])
 
 
 def _sign(binary: str) -> float:
     return -1.0 if binary == "difference" else 1.0
 
 
-def _constants(parts: np.ndarray, quality: np.ndarray) -> np.ndarray:
+def _constants(parts: np.ndarray, quality: np.ndarray, shrinkage: float) -> np.ndarray:
     """(P, parts): what each part (P, parts, n) counts beside the first; 1 where that is nothing sensible."""
+    slopes = ridge_slopes(parts, quality, shrinkage)
+    with np.errstate(all="ignore"):
+        constants = slopes / slopes[:, :1]
+    return np.where((constants >= 1 / LARGEST) & (constants <= LARGEST), constants, 1.0)
+
+
+def ridge_slopes(parts: np.ndarray, quality: np.ndarray, shrinkage: float) -> np.ndarray:
+    """(P, parts): the slopes of a ridge regression of the ranks of `quality` (n,) on the parts (P, parts, n); 0 for a
+    part that is constant or not finite."""
     with np.errstate(all="ignore"):
         centred = parts - parts.mean(-1, keepdims=True)
         lengths = np.sqrt((centred * centred).sum(-1, keepdims=True))
         usable = np.isfinite(lengths) & (lengths > 0)
         units = np.where(usable, centred / lengths, 0.0)
         ranks = stats.rankdata(quality)
-        penalty = SHRINKAGE * np.eye(parts.shape[1])
+        penalty = shrinkage * np.eye(parts.shape[1])
         slopes = np.linalg.solve(
             units @ units.transpose(0, 2, 1) + penalty, (units @ (ranks - ranks.mean()))[..., None]
         )
         slopes = slopes / lengths
-        constants = (slopes / slopes[:, :1])[..., 0]
-    return np.where((constants >= 1 / LARGEST) & (constants <= LARGEST), constants, 1.0)
+    return slopes[..., 0]
 
 
 def _with(proxy: Proxy, constants: np.ndarray) -> Proxy:
-    """The formula with constants before its second and third branch, where they are added or taken off."""
-    base, third = proxy.base, proxy.extension
-    if base.is_linear and base.right is not None:
-        other = times(float(constants[1]), base.right_aggregate or base.aggregate)
-        base = Proxy(base.aggregate, base.left, base.binary, base.right, other)
-    if third is None:
-        return base.canonical()
-    linear = BINARY[third.binary].linear
-    aggregate = times(float(constants[2]), third.aggregate) if linear else third.aggregate
-    return base.extended(third.binary, aggregate, third.branch).canonical()
+    """The formula with constants before the branches that are added or taken off; `constants` are those of its parts,
+    in their order."""
+    pair, rest = proxy.pair, iter(map(float, constants[1:]))
+    if pair.is_linear and pair.right is not None:
+        other = times(next(rest), pair.right_aggregate or pair.aggregate)
+        pair = Proxy(pair.aggregate, pair.left, pair.binary, pair.right, other)
+    for e in proxy.extensions:
+        aggregate = times(next(rest), e.aggregate) if BINARY[e.binary].linear else e.aggregate
+        pair = pair.extended(e.binary, aggregate, e.branch)
+    return pair.canonical()

@@ -21,8 +21,9 @@ from fitness.tables.probes import Probes, first_broken
 from fitness.tables.table_file import branch_table, sketches
 from gp.case import Case, Nested, nested_of
 from gp.config import SearchConfig
-from gp.constants import fitted
+from gp.constants import SHRINKAGE, fitted
 from gp.evolution.variation import Predict
+from gp.lesson import Lesson
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
 from primitives.invalid import Invalid
@@ -32,6 +33,8 @@ from primitives.scoring import RESOLUTION
 __all__ = ["SearchProblem", "is_coarse", "probed", "second_initialisation"]
 
 PROBE_COUNT = 8  # architectures of the search split that are initialised twice
+LIGHT = 0.003  # shrinkage of the constants where a pool supports them
+PRICE = 2e-4  # of an input, operator or constant, in units of the objective
 CLEAR = 8 * 2.0**-RESOLUTION  # relative; levels that differ by a step of the resolution only are rounding
 
 
@@ -43,7 +46,8 @@ class SearchProblem:
     probe rule that a formula breaks; it is None without PPS. `jobs` threads give the same numbers as one.
     `architectures` are those of the table, where they are known. `coarse` is the least share of the architectures at
     each level of a formula (`is_coarse`), 0 where formulas may be fine. `constants` fits those of every formula that is
-    evaluated.
+    evaluated, with `shrinkage`. `lesson` is what a teacher needs to label the pool, whose columns follow those of the
+    labelled architectures. `price` is taken off for each input, operator and constant of a formula.
     """
 
     table: BranchTable
@@ -55,6 +59,9 @@ class SearchProblem:
     architectures: Sequence[Architecture] = ()
     coarse: float = 0.0
     constants: bool = False
+    shrinkage: float = SHRINKAGE
+    lesson: Lesson | None = None
+    price: float = 0.0
 
     @classmethod
     def open(
@@ -75,6 +82,8 @@ class SearchProblem:
         every: list[Case | Nested] = [*parts, *nested]
         seen = [a for each in every for a in each.seen]
         target = _target(parts, nested, config)
+        lesson = Lesson.of(cases[0], config.pool, progress) if config.teaches and len(every) == 1 else None
+        seen += lesson.pool if lesson else []
         if len(every) == 1:
             table = branch_table(seen, cases[0].workshop, progress)  # which may lie on the disk
         else:
@@ -83,7 +92,10 @@ class SearchProblem:
         predict = None
         if config.pps:
             predict = first_broken([_probes(case.seen, case.workshop, progress, config.retest) for case in cases])
-        return cls(table, target, config.objective, predict, jobs, architectures=seen, constants=config.constants)
+        places = np.arange(lesson.labelled) if lesson else ...
+        return cls(
+            table, target, config.objective, predict, jobs, places, seen, constants=config.constants, lesson=lesson
+        )
 
     def scores(self, proxies: Sequence[Proxy]) -> np.ndarray:
         """(P, n) on the architectures that count; not finite where a formula has no score."""
@@ -96,11 +108,16 @@ class SearchProblem:
 
     def fitted(self, proxies: Sequence[Proxy]) -> Sequence[Proxy]:
         """The formulas with the constants that fit the target best, if formulas may have any."""
-        return fitted(proxies, self.table, self.target.values, self.places) if self.constants else proxies
+        if not self.constants:
+            return proxies
+        return fitted(proxies, self.table, self.target.values, self.places, self.shrinkage)
 
     def judge(self, proxies: Sequence[Proxy], scores: np.ndarray) -> list[Evaluation]:
         """What formulas with these scores (P, n) are worth; where they must be coarse, the fine ones are refused."""
         found = evaluate_scores(proxies, scores, self.target, self.objective)
+        if self.price:
+            return [replace(e, fitness=max(e.fitness - self.price * e.proxy.complexity, 0.0))
+                    if e.invalid is None else e for e in found]  # fmt: skip
         if not self.coarse:
             return found
         return [
@@ -130,9 +147,17 @@ class SearchProblem:
         places = self.target.enough(places)
         return replace(self, target=self.target.only(places), predict=None, places=places)
 
-    def of_kind(self, coarse: bool, config: SearchConfig) -> SearchProblem:
-        """The problem of finding coarse formulas, or any."""
-        return replace(self, coarse=config.coarse if coarse else 0.0)
+    def of_kind(self, kind: str, config: SearchConfig) -> SearchProblem:
+        """The problem of finding formulas of a kind (`gp/choice.py`)."""
+        if kind == "distilled" and self.lesson is not None:
+            target, places = self.lesson.target(self.target.values, self.places)
+            return replace(self, target=target, places=places, constants=True, shrinkage=LIGHT, price=PRICE)
+        return replace(self, coarse=config.coarse if kind == "coarse" else 0.0)
+
+    @property
+    def distils(self) -> bool:
+        """Whether formulas are to agree with a teacher."""
+        return self.price > 0
 
 
 def _target(cases: Sequence[Case], nested: Sequence[Nested], config: SearchConfig) -> Target:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -16,10 +17,11 @@ from fitness.evaluation import ranking_keys
 from fitness.objectives import ranking_identities
 from fitness.tables.branches import BranchTable, joined
 from fitness.tables.chains import chains_of
+from gp.additions import Additions
 from gp.config import SearchConfig
-from gp.constants import weighed
+from gp.constants import ridge_slopes, weighed
 from gp.problem import SearchProblem
-from primitives.operators import BINARY
+from primitives.operators import BINARY, constant_of
 from primitives.pps import violation
 from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
@@ -27,6 +29,7 @@ from primitives.scoring import resolved
 __all__ = ["Interrupted", "Singles", "Sweeper", "number_joins"]
 
 LONGEST = 2  # unary operators in a branch that is tried; three would be twenty times as many
+FEW = 40  # results of least squares whose objective is computed
 LOOKED_AT = 100  # results of one operator whose objective is computed; a rougher order chooses them
 
 
@@ -99,6 +102,8 @@ class Sweeper:
     def __call__(self, proxy: Proxy | None, hole: int) -> tuple[Iterator[Proxy], int]:
         """The best neighbours, best first, no two of which rank alike, and how many were compared."""
         parts = _parts(*self.problem.fitted([proxy])) if proxy is not None else []
+        if self.problem.distils and parts:
+            return self._distilled(parts, hole)
         before, after = parts[:hole], parts[hole + 1 :]
         found: list[tuple[str, Proxy]] = []
         kept: list[np.ndarray] = []
@@ -111,6 +116,56 @@ class Sweeper:
             found += [(operator, self.singles.proxies[place]) for place in places]
         best = (found[at] for at in self._different(np.concatenate(kept)))
         return (_whole([*before, (o, b.aggregate, b.left), *after]).without_constants() for o, b in best), compared
+
+    def _distilled(self, parts: Sequence[Part], hole: int) -> tuple[Iterator[Proxy], int]:
+        """The neighbours that agree best with a teacher: those that are added or taken off by least squares, and
+        products."""
+        before, after = parts[:hole], parts[hole + 1 :]
+        found = self._added(before, after)
+        if before and "product" in self.joins:
+            values = self._values(before, "product", after, self.singles.values)
+            places = self._additions.of(values, self.problem.target.values, 1.0).best(values[:0], FEW)
+            branches = (self.singles.proxies[place] for place in places)
+            found += [_whole([*before, ("product", b.aggregate, b.left), *after]).without_constants() for b in branches]
+        fit = list(self.problem.fitted(found))
+        scores = self.problem.scores(fit)
+        usable = np.flatnonzero(self.problem.usable(scores))
+        order = self._different(scores[usable])
+        compared = len(self.singles.proxies) * (1 + bool(before and "product" in self.joins))
+        return (found[usable[at]] for at in order), compared
+
+    def _added(self, before: Sequence[Part], after: Sequence[Part]) -> list[Proxy]:
+        """The formulas with the branches that add most in the place between what stands before and after; each part is
+        added or taken off as its slope wants it."""
+        plain = [(name if name == "product" else "sum", constant_of(a)[1], b) for name, a, b in (*before, *after)]
+        rows = [self.problem.table.row(aggregate, branch)[self.problem.places] for _, aggregate, branch in plain]
+        factors, rest = [name == "product" for name, _, _ in plain], np.ones((len(rows), len(self._additions.target)))
+        factor = np.ones(rest.shape[-1])
+        for at, row in enumerate(rows):
+            if not factors[at]:
+                rest[at] = row
+                continue
+            rest[:at] *= row
+            factor = factor * row if at >= len(before) else factor
+        kept = [at for at, is_factor in enumerate(factors) if not is_factor]
+        additions = self._additions
+        if any(factors[len(before) :]):
+            additions = additions.times(self.singles.values, factor)
+        best = additions.best(rest[kept], FEW)
+        stacked = np.stack([[*rest[kept], self.singles.values[place] * factor] for place in best])
+        slopes = ridge_slopes(stacked, self.problem.target.values, self.problem.shrinkage)
+        found = []
+        for place, own in zip(best, slopes, strict=True):
+            signs = dict(zip(kept, np.sign(own), strict=False))
+            single = self.singles.proxies[place]
+            new = [(*part, signs.get(at, 1.0)) for at, part in enumerate(plain)]
+            new.insert(len(before), ("sum", single.aggregate, single.left, float(np.sign(own[-1]))))
+            found.append(_signed(new))
+        return found
+
+    @cached_property
+    def _additions(self) -> Additions:
+        return Additions.of(self.singles.values, self.problem.target.values, self.problem.shrinkage)
 
     def _scores(self, before: Sequence[Part], operator: str, after: Sequence[Part]) -> np.ndarray:
         """(K, N): every branch in the place between what stands before and after."""
@@ -154,9 +209,17 @@ def _parts(proxy: Proxy) -> list[Part]:
     if proxy.right is not None:
         binary = "product" if proxy.binary == "matmul" else str(proxy.binary)
         parts.append((binary, proxy.right_aggregate or proxy.aggregate, proxy.right))
-    if (third := proxy.extension) is not None:
-        parts.append((third.binary, third.aggregate, third.branch))
-    return parts
+    return parts + [(e.binary, e.aggregate, e.branch) for e in proxy.extensions]
+
+
+def _signed(parts: Sequence[tuple[str, str, Branch, float]]) -> Proxy:
+    """The formula whose parts, each with the sign of its slope, are added or taken off beside the first."""
+    first = parts[0][3]
+    named = [
+        ("difference" if name == "sum" and sign * first < 0 else name, aggregate, branch)
+        for name, aggregate, branch, sign in parts
+    ]
+    return _whole(named).without_constants()
 
 
 def _whole(parts: Sequence[Part]) -> Proxy:

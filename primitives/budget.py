@@ -25,7 +25,7 @@ def parts(proxy: Proxy) -> list[Proxy]:
     """The formulas without a budget whose scores the formula is made of; itself if it reads none."""
     if not proxy.reads_budget:
         return [proxy]
-    base, third = proxy.base, proxy.extension
+    base = proxy.pair
     if base.right is None or base.right_aggregate is None:
         found = [Proxy(fixed(base.aggregate), base.left, base.binary, base.right)]
     elif base.reads_budget:
@@ -33,20 +33,20 @@ def parts(proxy: Proxy) -> list[Proxy]:
         found = [Proxy(_plain(aggregate), branch) for aggregate, branch in sides]
     else:
         found = [base]
-    return found if third is None else [*found, Proxy(_plain(third.aggregate), third.branch)]
+    return [*found, *(Proxy(_plain(e.aggregate), e.branch) for e in proxy.extensions)]
 
 
 def combined(proxy: Proxy, scores: Sequence[np.ndarray], budget: np.ndarray) -> np.ndarray:
     """(N,) values of a formula that reads the budget T (N,), from the scores (N,) of its `parts`; not rounded."""
-    base, third, waiting = proxy.base, proxy.extension, list(scores)
+    base, waiting = proxy.pair, list(scores)
     if base.reads_budget or base.right_aggregate is None:
         value = waiting.pop(0) * _factor(base.aggregate, budget)
     else:
         value = waiting.pop(0)
     if base.reads_budget and base.right_aggregate is not None:
         value = _joined(str(base.binary), value, waiting.pop(0) * _factor(base.right_aggregate, budget))
-    if third is not None:
-        value = _joined(third.binary, value, waiting.pop(0) * _factor(third.aggregate, budget))
+    for e in proxy.extensions:
+        value = _joined(e.binary, value, waiting.pop(0) * _factor(e.aggregate, budget))
     return value
 
 

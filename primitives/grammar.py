@@ -1,6 +1,6 @@
 """The grammar: a text becomes a Proxy. Nothing is ever evaluated; every name is looked up in a table.
 
-proxy  := AGG "[" joined "]" | BINARY "(" proxy "," number ")" | turned(proxy)    at most three branches
+proxy  := AGG "[" joined "]" | BINARY "(" proxy "," number ")" | turned(proxy)    at most eight branches
 number := [CONSTANT "*"] AGG "[" branch "]" | turned(number)
 turned(x) := "product" "(" "T" "," x ")" | "product" "(" x "," "T" ")"    the training budget, once in a number
 joined := BINARY "(" branch "," branch ")" | branch

@@ -41,7 +41,7 @@ RULES: dict[str, Rule] = {}
 _W, _S, _PRUNED = Branch("W"), Branch("S", ("exp", "to_mean", "log")), Branch("G", ("prune",))
 _PROBES = (
     Proxy("sum", _W), Proxy("mean", _PRUNED), Proxy("sum", _W, "product", _S), Proxy("sum", _S, "sum", _PRUNED, "mean"),
-    Proxy("last", _W, "matmul", _W, None, Extension("difference", "first", _S)),
+    Proxy("last", _W, "matmul", _W, None, (Extension("difference", "first", _S),)),
 )  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def _mixed_lists(proxy: Proxy) -> bool:
 def _matmul_of_numbers(proxy: Proxy) -> bool:
     if any(branch.pruned for branch in proxy.branches):
         return False
-    if proxy.extension is not None and proxy.extension.binary == "matmul":
+    if any(extension.binary == "matmul" for extension in proxy.extensions):
         return True
     if proxy.binary != "matmul":
         return False
@@ -218,14 +218,14 @@ def _constant(proxy: Proxy) -> bool:
     by_mean = not proxy.joins_entries
     if _says_nothing(proxy.left, by_mean) or (proxy.right is not None and _says_nothing(proxy.right, by_mean)):
         return True
-    return proxy.extension is not None and _says_nothing(proxy.extension.branch, True)
+    return any(_says_nothing(extension.branch, True) for extension in proxy.extensions)
 
 
 @rule("twin", "another spelling of the same formula comes first (commutative or linear)")
 def _twin(proxy: Proxy) -> bool:
     if any(branch.pruned for branch in proxy.branches) or proxy.right is None:
         return False
-    base = proxy.base
+    base = proxy.pair
     if any("no_op" in branch.chain for branch in base.branches):
         base = Proxy(base.aggregate, base.left.canonical(), base.binary, proxy.right.canonical(), base.right_aggregate)
     third = proxy.extension

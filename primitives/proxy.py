@@ -1,4 +1,4 @@
-"""Proxy: two branches, one binary operator, and an aggregation; perhaps a third branch. Its text is its identity.
+"""Proxy: branches joined by binary operators and aggregated over the network. Its text is its identity.
 
 mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]      joined inside: block by block, then aggregated
 product( sum[ relu(A) ], mean[ frobenius_norm(G) ] )   joined outside: an aggregation per branch
@@ -20,7 +20,7 @@ from storage.errors import ZcpError
 
 __all__ = ["MAX_BRANCHES", "BadProxy", "Branch", "Extension", "Proxy"]
 
-MAX_BRANCHES = 3
+MAX_BRANCHES = 8
 
 
 class BadProxy(ZcpError, ValueError):
@@ -89,26 +89,25 @@ class Extension:
 
 @dataclass(frozen=True)
 class Proxy:
-    """`right` and `binary` are None for one branch; `right_aggregate` is None when the join is inside; `extension`
-    is None unless there are three branches."""
+    """`right` and `binary` are None for one branch; `right_aggregate` is None when the join is inside; `extensions` are
+    the branches after the first two, in the order in which they are joined."""
 
     aggregate: str
     left: Branch
     binary: str | None = None
     right: Branch | None = None
     right_aggregate: str | None = None
-    extension: Extension | None = None
+    extensions: tuple[Extension, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.extension is not None and self.right is None:
-            raise BadProxy(f"{self.base}: an extension needs two branches to extend")
+        if self.extensions and self.right is None:
+            raise BadProxy(f"{self.pair}: an extension needs two branches to extend")
 
     @cached_property
     def text(self) -> str:
         """The one spelling of this proxy, which `primitives.grammar.parse` reads back."""
-        if self.extension is not None:
-            third = self.extension
-            return f"{third.binary}( {self.base}, {_number(third.aggregate, third.branch)} )"
+        if (last := self.extension) is not None:
+            return f"{last.binary}( {self.base}, {_number(last.aggregate, last.branch)} )"
         if self.right is None:
             return _number(self.aggregate, self.left)
         if self.right_aggregate is None:
@@ -119,33 +118,43 @@ class Proxy:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def extension(self) -> Extension | None:
+        """The branch that is joined last, if there are more than two."""
+        return self.extensions[-1] if self.extensions else None
+
     @cached_property
     def base(self) -> Proxy:
-        """This proxy without its extension."""
-        if self.extension is None:
-            return self
-        return Proxy(self.aggregate, self.left, self.binary, self.right, self.right_aggregate)
+        """This proxy without the branch that is joined last, if there are more than two."""
+        return self._with(self.extensions[:-1]) if self.extensions else self
+
+    @cached_property
+    def pair(self) -> Proxy:
+        """The first two branches."""
+        return self._with(()) if self.extensions else self
+
+    def _with(self, extensions: tuple[Extension, ...]) -> Proxy:
+        return Proxy(self.aggregate, self.left, self.binary, self.right, self.right_aggregate, extensions)
 
     @cached_property
     def branches(self) -> tuple[Branch, ...]:
-        """One to three branches."""
-        third = self.extension.branch if self.extension else None
-        return tuple(branch for branch in (self.left, self.right, third) if branch is not None)
+        """One to MAX_BRANCHES branches."""
+        pair = (self.left,) if self.right is None else (self.left, self.right)
+        return (*pair, *(extension.branch for extension in self.extensions))
 
     def extended(self, binary: str, aggregate: str, branch: Branch) -> Proxy:
         """This proxy joined with one branch more; BadProxy if it has MAX_BRANCHES already."""
-        if self.extension is not None:
+        if len(self.branches) == MAX_BRANCHES:
             raise BadProxy(f"{self}: has {MAX_BRANCHES} branches already, which is the most")
         if self.right is None:
             return Proxy(self.aggregate, self.left, binary, branch, aggregate)
-        third = Extension(binary, aggregate, branch)
-        return Proxy(self.aggregate, self.left, self.binary, self.right, self.right_aggregate, third)
+        return self._with((*self.extensions, Extension(binary, aggregate, branch)))
 
     @cached_property
     def aggregates(self) -> tuple[str, ...]:
-        """The names of the aggregations, one to three, constants and the training budget included."""
-        third = self.extension.aggregate if self.extension else None
-        return tuple(name for name in (self.aggregate, self.right_aggregate, third) if name)
+        """The names of the aggregations, constants and the training budget included."""
+        names = (self.aggregate, self.right_aggregate, *(extension.aggregate for extension in self.extensions))
+        return tuple(name for name in names if name)
 
     @property
     def reads_budget(self) -> bool:
@@ -191,8 +200,8 @@ class Proxy:
         """The same formula with every constant 1, in its canonical spelling."""
         other = constant_of(self.right_aggregate)[1] if self.right_aggregate else None
         proxy = Proxy(self.aggregate, self.left, self.binary, self.right, other)
-        if (third := self.extension) is not None:
-            proxy = proxy.extended(third.binary, constant_of(third.aggregate)[1], third.branch)
+        for extension in self.extensions:
+            proxy = proxy.extended(extension.binary, constant_of(extension.aggregate)[1], extension.branch)
         return proxy.canonical()
 
     def canonical(self) -> Proxy:
@@ -228,30 +237,29 @@ class Proxy:
             return self
         return Proxy(a1, b1, self.binary, b2, other)
 
-    def _canonical_extended(self, third: Extension) -> Proxy:
-        if third.branch.pruned:
+    def _canonical_extended(self, last: Extension) -> Proxy:
+        if last.branch.pruned:
             return self.base.canonical()
         if all(b.pruned for b in self.base.branches):
-            return Proxy(constant_of(third.aggregate)[1], third.branch.canonical())
-        base, aggregate = self.base.canonical(), third.aggregate
-        if turns(aggregate) and {third.binary, base.binary} <= _PRODUCTS and not turns(base.aggregate):
+            return Proxy(constant_of(last.aggregate)[1], last.branch.canonical())
+        base, aggregate = self.base.canonical(), last.aggregate
+        if turns(aggregate) and {last.binary, base.binary} <= _PRODUCTS and not turns(base.aggregate):
             base, aggregate = base.times_budget(), fixed(aggregate)
-        if base is self.base and third.branch.canonical() is third.branch:
+        if base is self.base and last.branch.canonical() is last.branch:
             return self
-        extended = base.extended(third.binary, aggregate, third.branch.canonical())
-        return extended if extended.extension else extended.canonical()
+        extended = base.extended(last.binary, aggregate, last.branch.canonical())
+        return extended if extended.extensions else extended.canonical()
 
     def times_budget(self) -> Proxy:
         """This proxy times the training budget; BadProxy where a part of it is so already."""
         if self.reads_budget:
             raise BadProxy(f"{self}: T times T, wanted T once")
+        if (last := self.extension) is not None:
+            aggregate = last.aggregate if last.binary in _PRODUCTS else turned(last.aggregate)
+            return self.base.times_budget().extended(last.binary, aggregate, last.branch)
         both = self.binary not in _PRODUCTS
         other = turned(self.right_aggregate) if self.right_aggregate and both else self.right_aggregate
-        base = Proxy(turned(self.aggregate), self.left, self.binary, self.right, other)
-        if (third := self.extension) is None:
-            return base
-        aggregate = third.aggregate if third.binary in _PRODUCTS else turned(third.aggregate)
-        return base.extended(third.binary, aggregate, third.branch)
+        return Proxy(turned(self.aggregate), self.left, self.binary, self.right, other)
 
     def pruned(self) -> Proxy:
         """The same proxy without branches that a prune drops; raises BadProxy if none is left."""
@@ -262,9 +270,14 @@ class Proxy:
         branches = [{"input": b.input, "chain": list(b.chain)} for b in self.branches]
         aggregates = [self.aggregate, *([self.right_aggregate] if self.right_aggregate else [])]
         data: dict[str, Any] = {"binary": self.binary, "branches": branches[:2], "aggregates": aggregates}
-        if self.extension is not None:
-            third = self.extension
-            data["extension"] = {"binary": third.binary, "aggregate": third.aggregate, "branch": branches[2]}
+        extensions = [
+            {"binary": e.binary, "aggregate": e.aggregate, "branch": branch}
+            for e, branch in zip(self.extensions, branches[2:], strict=True)
+        ]
+        if len(extensions) == 1:
+            data["extension"] = extensions[0]
+        elif extensions:
+            data["extensions"] = extensions
         return data
 
 

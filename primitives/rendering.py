@@ -12,8 +12,8 @@ __all__ = ["as_latex", "as_python"]
 
 def as_latex(proxy: Proxy) -> str:
     r"""Formula as LaTeX, such as `\frac{1}{L}\sum_{l} \operatorname{mean}\left( ... \right)`."""
-    if (third := proxy.extension) is not None:
-        return _joined(third.binary, as_latex(proxy.base), _over_blocks(third.aggregate, _branch(third.branch)))
+    if (last := proxy.extension) is not None:
+        return _joined(last.binary, as_latex(proxy.base), _over_blocks(last.aggregate, _branch(last.branch)))
     if proxy.right is not None and proxy.right_aggregate is not None:
         left = _over_blocks(proxy.aggregate, _branch(proxy.left))
         return _joined(str(proxy.binary), left, _over_blocks(proxy.right_aggregate, _branch(proxy.right)))
@@ -74,7 +74,8 @@ def _join(binary: str | None, other: str) -> str:
 def as_python(proxy: Proxy) -> str:
     """The steps for one block as torch statements, for reading; the comment says what happens over the blocks."""
     lines = [f"# {proxy}"]
-    for variable, branch in zip("xyz", proxy.branches, strict=False):
+    variables = ("x", "y", "z", *(f"z{number}" for number in range(2, len(proxy.branches))))
+    for variable, branch in zip(variables, proxy.branches, strict=False):
         lines.append(f"{variable} = {branch.input.replace('.', '_')}")
         for name in branch.chain:
             code = _PYTHON.get(name, name + "({x})").format(x=variable, axis=branch.source.axis)
@@ -84,6 +85,7 @@ def as_python(proxy: Proxy) -> str:
         lines.append(f"x = {_join(proxy.binary, 'y')}  # {where}")
     aggregates = " and ".join(name for name in (proxy.aggregate, proxy.right_aggregate) if name)
     lines.append(f"x = x.mean()  # one number per tensor; then {aggregates} over the tensors and blocks")
-    if (third := proxy.extension) is not None:
-        lines.append(f"x = {_join(third.binary, 'z')}  # after z is averaged; then {third.aggregate} over it")
+    for variable, e in zip(variables[2:], proxy.extensions, strict=False):
+        joined = _join(e.binary, variable)
+        lines.append(f"x = {joined}  # after {variable} is averaged; then {e.aggregate} over it")
     return "\n".join(lines) + "\n"

@@ -6,8 +6,8 @@ the branch table of `fitness/tables/branches.py` is a faster way to (nearly) the
    broadcasting, which for a mean is the join of the means. Branches over different lists are joined block by block.
 3. A block's value joins its tensors, the network's value its blocks, as the aggregation says.
 4. An input that a block does not have contributes 0.
-5. A third branch has its network's value joined to that of the first two. A constant multiplies the network's value
-   of the branch that it stands before.
+5. Every further branch has its network's value joined to that of the branches before it. A constant multiplies the
+   network's value of the branch that it stands before.
 6. The training budget T multiplies the scores of whole formulas (`primitives/budget.py`).
 7. The value is rounded to its resolution: entries are float32, so what lies below about five significant digits is
    the rounding of this machine, and two networks that differ only there are tied.
@@ -78,9 +78,9 @@ class Scorer:
             return Invalid.NO_BRANCH
         if proxy.reads_budget:
             return self._with_budget(proxy, budget)
-        worth = self._value(proxy.base)
-        if (third := proxy.extension) is not None:
-            worth = _join(BINARY[third.binary], worth, _aggregate(third.aggregate, self._found(third.branch)))
+        worth = self._value(proxy.pair)
+        for e in proxy.extensions:
+            worth = _join(BINARY[e.binary], worth, _aggregate(e.aggregate, self._found(e.branch)))
         return _finite(worth)
 
     def _with_budget(self, proxy: Proxy, budget: float) -> float | Invalid:
@@ -151,9 +151,9 @@ def _parts(proxy: Proxy) -> list[Part]:
         proxy = proxy.pruned()
     except BadProxy:
         return []
-    base = proxy.base
-    own: list[Part] = [base] if base.joins_entries else [*base.branches]
-    return [*own, proxy.extension.branch] if proxy.extension else own
+    pair = proxy.pair
+    own: list[Part] = [pair] if pair.joins_entries else [*pair.branches]
+    return [*own, *(extension.branch for extension in proxy.extensions)]
 
 
 def _numbers(part: Part, block: Mapping[str, Sequence[torch.Tensor]]) -> list[float]:

@@ -12,7 +12,7 @@ from fitness.across import AcrossTarget
 from fitness.evaluation import Evaluation
 from fitness.ranking import RankTarget
 from gp.benchmark_search import PreparedSearch
-from gp.choice import BEST, _agreement, _rehearsal, coarse_pays, led_by_consensus
+from gp.choice import BEST, _agreement, _rehearsal, chosen_kind, led_by_consensus
 from gp.config import PRESETS, SearchConfig
 from gp.evolution.variation import Exhausted
 from gp.hall_of_fame import HallOfFame
@@ -28,20 +28,20 @@ def sweeper(problem: SearchProblem) -> Sweeper:
     return Sweeper.create(problem, SMALL)
 
 
-Asked = list[tuple[bool, SearchConfig, SearchProblem]]
+Asked = list[tuple[str, SearchConfig, SearchProblem]]
 
 
-def stub(monkeypatch: pytest.MonkeyPatch, fine: float, coarse: float) -> Asked:
+def stub(monkeypatch: pytest.MonkeyPatch, fine: float, coarse: float, distilled: float = -1.0) -> Asked:
     """Formulas of the kinds are worth this much; what was asked is kept."""
     asked: Asked = []
 
-    def rehearsed(part: SearchProblem, sweeper: Sweeper, kind: bool, config: SearchConfig, stop: object) -> list[bool]:
+    def rehearsed(part: SearchProblem, sweeper: Sweeper, kind: str, config: SearchConfig, stop: object) -> list[str]:
         asked.append((kind, config, part))
         return [kind] * 20
 
-    def worth(found: Sequence[bool], problem: SearchProblem, left_out: np.ndarray) -> float:
-        assert len(found) == (1 if found[0] else BEST)
-        return coarse if found[0] else fine
+    def worth(found: Sequence[str], problem: SearchProblem, left_out: np.ndarray) -> float:
+        assert len(found) == (1 if found[0] == "coarse" else BEST)
+        return {"fine": fine, "coarse": coarse, "distilled": distilled}[found[0]]
 
     monkeypatch.setattr("gp.choice._rehearsed", rehearsed)
     monkeypatch.setattr("gp.choice._worth", worth)
@@ -50,33 +50,35 @@ def stub(monkeypatch: pytest.MonkeyPatch, fine: float, coarse: float) -> Asked:
 
 @pytest.mark.parametrize(
     ("fine", "coarse", "chosen"),
-    [(0.5, 0.6, True), (0.6, 0.5, False), (0.5, 0.5, False), (0.5, 0.5 + 1e-14, False), (-1, -1, False)],
-)
+    [
+        (0.5, 0.6, "coarse"), (0.6, 0.5, "fine"), (0.5, 0.5, "fine"), (0.5, 0.5 + 1e-14, "fine"), (-1, -1, "fine"),
+    ],
+)  # fmt: skip
 def test_the_kind_that_ranks_left_out_architectures_best_is_chosen_of_equals_the_fine_one(
-    fine: float, coarse: float, chosen: bool, problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+    fine: float, coarse: float, chosen: str, problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = stub(monkeypatch, fine, coarse)
-    assert coarse_pays(problem, sweeper, SMALL) is chosen
-    assert [kind for kind, _, _ in asked] == [False, True] * SMALL.folds
+    assert chosen_kind(problem, sweeper, SMALL) == chosen
+    assert [kind for kind, _, _ in asked] == ["fine", "coarse"] * SMALL.folds
 
 
 def test_every_architecture_is_left_out_once_and_each_fold_has_a_seed_of_its_own(
     problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = stub(monkeypatch, 0.5, 0.5)
-    coarse_pays(problem, sweeper, SMALL)
-    parts = [part for coarse, _, part in asked if not coarse]
+    chosen_kind(problem, sweeper, SMALL)
+    parts = [part for kind, _, part in asked if kind == "fine"]
     seen = [set(np.arange(14)[part.places].tolist()) for part in parts]
     assert sorted(place for places in seen for place in set(range(14)) - places) == list(range(14))
     assert all(len(part.target.values) == len(places) for part, places in zip(parts, seen, strict=True))
     assert len({config.seed for _, config, _ in asked}) == SMALL.folds
     other = stub(monkeypatch, 0.5, 0.5)
-    coarse_pays(problem, sweeper, replace(SMALL, seed=43))
+    chosen_kind(problem, sweeper, replace(SMALL, seed=43))
     assert not np.array_equal(other[0][2].places, asked[0][2].places)
 
 
 def test_a_rehearsal_is_a_short_search_of_its_kind() -> None:
-    fine, coarse = (_rehearsal(SMALL, kind, 0) for kind in (False, True))
+    fine, coarse = (_rehearsal(SMALL, kind, 0) for kind in ("fine", "coarse"))
     assert 0 == coarse.iterations < fine.iterations < SMALL.iterations
     assert (fine.inputs, fine.branches, fine.hall_size) == (SMALL.inputs, SMALL.branches, BEST)
 
@@ -86,7 +88,7 @@ def test_settings_without_a_choice_try_nothing(
     change: dict, problem: SearchProblem, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = stub(monkeypatch, 0.5, 0.6)
-    assert coarse_pays(problem, sweeper, replace(SMALL, **change)) is False and not asked
+    assert chosen_kind(problem, sweeper, replace(SMALL, **change)) == "fine" and not asked
 
 
 @pytest.fixture
@@ -112,7 +114,7 @@ def test_coarse_formulas_are_found_where_the_rest_is_noise(stairs: SearchProblem
 def test_other_algorithms_sweep_nothing_and_have_no_choice(
     problem: SearchProblem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gp.benchmark_search.coarse_pays", lambda *given: pytest.fail("chosen"))
+    monkeypatch.setattr("gp.benchmark_search.chosen_kind", lambda *given: pytest.fail("chosen"))
     for config in (SearchConfig(**PRESETS["lpzero"]), replace(SMALL, joins=("inside",))):
         prepared = PreparedSearch.of(problem, config)
         assert prepared.sweeper is None and prepared.config == config and prepared.problem is problem
@@ -138,7 +140,7 @@ def test_a_kind_without_any_formula_is_worth_least(
         raise Exhausted("nothing left")
 
     monkeypatch.setattr("gp.choice.evolve", exhausted)
-    assert coarse_pays(problem, sweeper, SMALL) is False
+    assert chosen_kind(problem, sweeper, SMALL) == "fine"
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_missing_setting_takes_its_default():
         ("hall_size", 0),
         ("tries", 0),
         ("branches", 1),
-        ("branches", 4),
+        ("branches", 9),
         ("brood", 0),
         ("brood", 2.0),
         ("sweeps", -1),
@@ -131,15 +131,16 @@ CHANGES = {
     "seed": 7, "iterations": 50, "population": 12, "n_unary": 1, "crossover": 0.1, "mutation": 0.9,
     "algorithm": "random", "aggregates": ("mean",), "joins": ("inside",), "inputs": PAPER, "pps": False,
     "hall_size": 3, "tries": 1, "mutations": ("replace",), "branches": 2, "brood": 9, "sweeps": 1,
-    "operators": ("sum",),
+    "operators": ("sum",), "start": ("mean[ abs(W) ]",),
 }  # fmt: skip
 READ_BY_LPZERO = {"selection_ratio": 0.9}
 READ_BY_EVALUATE = {"objective", "constants", "across", "nested"}  # tests/test_gp_constants, test_across, test_nested
 READ_BY_THE_CHOICE = {"folds", "coarse", "champion", "retest"}  # tests/test_gp_choice.py
+READ_BY_THE_TEACHER = {"teacher", "pool", "teacher_branches"}  # tests/test_gp_teacher.py
 
 
 def test_every_setting_is_tested_for_an_effect():
-    elsewhere = READ_BY_EVALUATE | READ_BY_THE_CHOICE
+    elsewhere = READ_BY_EVALUATE | READ_BY_THE_CHOICE | READ_BY_THE_TEACHER
     assert {f.name for f in dataclasses.fields(SearchConfig)} == set(CHANGES) | set(READ_BY_LPZERO) | elsewhere
 
 
@@ -154,7 +155,7 @@ def test_every_setting_changes_the_search(algorithm, field):
 
 
 @pytest.mark.parametrize(
-    "name", ["seed", "iterations", "population", "n_unary", "objective", "algorithm", "branches", "brood", "sweeps", "folds", "hall_size", "retest"],
+    "name", ["seed", "iterations", "population", "n_unary", "objective", "algorithm", "branches", "brood", "sweeps", "folds", "hall_size", "retest", "teacher", "pool", "teacher_branches"],
 )  # fmt: skip
 def test_the_command_has_the_defaults_of_a_search(name: str) -> None:
     from commands.evolve import evolve

@@ -30,7 +30,7 @@ def ridge(parts: list[np.ndarray], quality: np.ndarray) -> np.ndarray:
 
 def constants(text: str) -> list[float]:
     proxy = parse(text)
-    names = [proxy.right_aggregate, proxy.extension.aggregate if proxy.extension else None]
+    names = [proxy.right_aggregate, *(extension.aggregate for extension in proxy.extensions)]
     return [constant_of(name)[0] for name in names if name]
 
 

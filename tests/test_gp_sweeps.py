@@ -49,8 +49,7 @@ def neighbours(proxy: Proxy | None, hole: int) -> list[Proxy]:
     if proxy.right is not None:
         join = "product" if proxy.binary == "matmul" else str(proxy.binary)
         parts.append((join, Proxy(proxy.right_aggregate or proxy.aggregate, proxy.right)))
-    if (third := proxy.extension) is not None:
-        parts.append((third.binary, Proxy(third.aggregate, third.branch)))
+    parts += [(e.binary, Proxy(e.aggregate, e.branch)) for e in proxy.extensions]
     made = []
     for single in spelt_out():
         for join in number_joins() if hole else ("",):
@@ -146,7 +145,7 @@ def test_threads_and_repetition_find_the_same(problem: SearchProblem, sweeper: S
 
 def test_of_coarse_formulas_only_coarse_neighbours_are_found(problem: SearchProblem) -> None:
     config = replace(SMALL, inputs=("A", "W.attn"), n_unary=2, coarse=0.1)
-    coarse = Sweeper.create(problem, config).only(problem.of_kind(True, config))
+    coarse = Sweeper.create(problem, config).only(problem.of_kind("coarse", config))
     found, compared = coarse(None, 0)
     proxies = list(found)
     assert proxies and is_coarse(problem.scores(proxies), 0.1).all()

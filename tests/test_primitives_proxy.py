@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from primitives.grammar import parse
-from primitives.proxy import BadProxy, Branch, Extension, Proxy
+from primitives.proxy import MAX_BRANCHES, BadProxy, Branch, Extension, Proxy
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_entries_meet_where_aligned_tensors_are_joined_inside(text: str, joins: 
     assert parse(text).joins_entries is joins
 
 
-def test_a_formula_grows_by_one_branch_at_a_time_up_to_three() -> None:
+def test_a_formula_grows_by_one_branch_at_a_time_up_to_the_most() -> None:
     one = Proxy("sum", Branch("W"))
     two = one.extended("product", "mean", Branch("A"))
     three = two.extended("sum", "last", Branch("G", ("abs",)))
@@ -89,10 +89,16 @@ def test_a_formula_grows_by_one_branch_at_a_time_up_to_three() -> None:
         "product( sum[ W ], mean[ A ] )", "sum( product( sum[ W ], mean[ A ] ), last[ abs(G) ] )",
     )  # fmt: skip
     assert three.base == two and two.base is two and [str(b) for b in three.branches] == ["W", "A", "abs(G)"]
-    with pytest.raises(BadProxy, match="has 3 branches already, which is the most"):
-        three.extended("sum", "sum", Branch("W"))
+    most = three
+    for place in range(3, MAX_BRANCHES):
+        longer = most.extended("difference", "first", Branch("J", ("exp",)))
+        assert longer.base == most and longer.pair == two and len(longer.branches) == place + 1
+        assert parse(longer.text) == longer and longer.canonical().extensions == longer.extensions
+        most = longer
+    with pytest.raises(BadProxy, match="has 8 branches already, which is the most"):
+        most.extended("sum", "sum", Branch("W"))
     with pytest.raises(BadProxy, match=r"sum\[ W \]: an extension needs two branches"):
-        Proxy("sum", Branch("W"), extension=Extension("sum", "sum", Branch("G")))
+        Proxy("sum", Branch("W"), extensions=(Extension("sum", "sum", Branch("G")),))
 
 
 def test_a_genotype_holds_names_only() -> None:

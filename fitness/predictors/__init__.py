@@ -7,6 +7,7 @@ tuning.py          hyper-parameters by scikit-learn, and predictions of what was
 rivals.py          ridge, Gaussian process, forest and scaling law as rows of a table, like naive baselines
 shape_law.py       the shape-aware scaling law, fitted to the same labels
 ensemble.py        several regressions as one, by what each is worth on what it was not fitted to
+teacher.py         what a regression expects of networks without labels
 predictor.py       Predictor: numbers and formulas to quality in the metric's unit, with intervals
 predictor_file.py  a predictor as a file that describes itself
 figures.py         what a predictor is worth on a benchmark

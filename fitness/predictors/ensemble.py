@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitness.predictors.members import Member, standardised
-from fitness.predictors.numbers import COUNTS, NumberTable
+from fitness.predictors.numbers import COUNTS, OPTIONAL, NumberTable
 from fitness.predictors.tuning import calm, columns_of_family, left_out, tuned
 
-__all__ = ["ENSEMBLE", "Ensemble", "LeftOut", "fit_ensemble"]
+__all__ = ["ENSEMBLE", "Ensemble", "LeftOut", "fit_ensemble", "useful"]
 
 ENSEMBLE = ("ridge", "process", "process on counts", "process by number")
 SHARPNESS = 2  # power of the inverse mean squared error that weighs a member; on seeds from 100 on
@@ -41,6 +41,17 @@ class Ensemble:
             mean += weight * values
             variance += weight * deviations**2
         return mean, np.sqrt(variance)
+
+
+def useful(numbers: NumberTable, targets: np.ndarray) -> NumberTable:
+    """The numbers without the optional ones, if a Gaussian process foretells left-out labels better without these."""
+    names = tuple(name for name in numbers.names if name not in OPTIONAL)
+    if names == numbers.names:
+        return numbers
+    fewer = NumberTable(names, numbers.of(names))
+    with calm():
+        less, more = (((left_out("process", t.values, targets, 0)[0] - targets) ** 2).mean() for t in (fewer, numbers))
+    return fewer if less <= more else numbers
 
 
 def fit_ensemble(seen: NumberTable, targets: np.ndarray) -> tuple[Ensemble, LeftOut]:

@@ -11,10 +11,13 @@ from models.architecture import Architecture
 from models.spaces import SPACES
 from storage.errors import ZcpError
 
-__all__ = ["COUNTS", "BadNumbers", "NumberTable", "number_table"]
+__all__ = ["COUNTS", "OPTIONAL", "BadNumbers", "NumberTable", "number_table"]
 
 COUNTS = ("log depth", "log width", "log attention", "log ffn", "log total")
 """The numbers of size alone; the others say how it is shared out."""
+
+OPTIONAL = ("heads", "heads first", "heads last")
+"""Numbers that a predictor reads where its labels say that they help."""
 
 
 class BadNumbers(ZcpError, ValueError):

@@ -19,7 +19,7 @@ import numpy as np
 
 from fitness.evaluation import Evaluation
 from fitness.positions import place_among
-from fitness.predictors.ensemble import Ensemble, LeftOut, fit_ensemble
+from fitness.predictors.ensemble import Ensemble, LeftOut, fit_ensemble, useful
 from fitness.predictors.members import rank_targets
 from fitness.predictors.numbers import NumberTable, number_table
 from fitness.predictors.positions import BEYOND, placed, quality_at
@@ -108,8 +108,9 @@ class Predictor:
         chosen = list(seen)
         if len(chosen) > MOST:
             raise BadPrediction(f"labels: got {len(chosen):,}, wanted at most {MOST:,}; take some of them")
-        numbers = number_table([benchmark.architectures[i] for i in chosen], provenance.build)
         quality, usable = benchmark.quality[chosen], _signed(formulas, scores, len(chosen))
+        numbers = number_table([benchmark.architectures[i] for i in chosen], provenance.build)
+        numbers = useful(numbers, rank_targets(quality))
         whole = np.isfinite(usable).all(-1)
         formulas, usable = tuple(f for f, w in zip(formulas, whole, strict=True) if w), usable[whole]
         targets = rank_targets(quality)

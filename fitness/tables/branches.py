@@ -19,7 +19,7 @@ from fitness.tables.chains import Chain, Tensors, run, walk
 from primitives.budget import USUAL_T, parts
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, Binary, constant_of, fixed, turns
-from primitives.proxy import Branch, Proxy
+from primitives.proxy import Branch, Extension, Proxy
 from primitives.scoring import resolved
 
 __all__ = ["BranchTable", "covarying", "joined", "stream_scores"]
@@ -67,15 +67,19 @@ class BranchTable:
         formulas = [proxy.pruned() for proxy in proxies]
         worth = np.empty((len(formulas), self.count))
         with np.errstate(all="ignore"):
-            for binary, places in _places(None if f.base.joins_blocks else f.base.binary or "" for f in formulas):
-                bases = [formulas[place].base for place in places]
-                worth[places] = self._blockwise(bases, jobs) if binary is None else self._joined(binary, bases)
-            for binary, places in _places(f.extension.binary if f.extension else None for f in formulas):
-                if binary is not None:
-                    thirds = [formulas[place].extension for place in places]
-                    rows = self._rows((t.aggregate, t.branch) for t in thirds if t is not None)
-                    worth[places] = joined(BINARY[binary], worth[places], rows)
+            for binary, places in _places(None if f.pair.joins_blocks else f.pair.binary or "" for f in formulas):
+                pairs = [formulas[place].pair for place in places]
+                worth[places] = self._blockwise(pairs, jobs) if binary is None else self._joined(binary, pairs)
+            for number in range(max((len(f.extensions) for f in formulas), default=0)):
+                self._extend(worth, [f.extensions[number : number + 1] for f in formulas])
         return worth
+
+    def _extend(self, worth: np.ndarray, extensions: Sequence[tuple[Extension, ...]]) -> None:
+        """Join one branch more to the rows of `worth` (P, N) that have one, operator by operator."""
+        for binary, places in _places(e[0].binary if e else None for e in extensions):
+            if binary is not None:
+                rows = self._rows((e.aggregate, e.branch) for place in places for e in extensions[place])
+                worth[places] = joined(BINARY[binary], worth[places], rows)
 
     def value(self, proxy: Proxy) -> np.ndarray:
         """(N,) float64: the score before it is rounded."""

@@ -50,25 +50,25 @@ class CutScores:
 
     def _terms(self, proxy: Proxy, codes: np.ndarray, places: tuple[np.ndarray, np.ndarray]) -> Iterator[np.ndarray]:
         """The numbers of subnets that the formula joins."""
-        base = proxy.base
-        if base.joins_blocks:
-            values = self.table._joined_by_block(base, *base.branches)
-            yield _summed(values, base.aggregate, codes, places)
+        pair = proxy.pair
+        if pair.joins_blocks:
+            values = self.table._joined_by_block(pair, *pair.branches)
+            yield _summed(values, pair.aggregate, codes, places)
         else:
-            branches = [(base.aggregate, base.left)]
-            if base.right is not None:
-                branches.append((base.right_aggregate or base.aggregate, base.right))
+            branches = [(pair.aggregate, pair.left)]
+            if pair.right is not None:
+                branches.append((pair.right_aggregate or pair.aggregate, pair.right))
             for aggregate, branch in branches:
                 yield _summed(self.table.row(aggregate, branch), aggregate, codes, places)
-        if proxy.extension is not None:
-            values = self.table.row(proxy.extension.aggregate, proxy.extension.branch)
-            yield _summed(values, proxy.extension.aggregate, codes, places)
+        for e in proxy.extensions:
+            yield _summed(self.table.row(e.aggregate, e.branch), e.aggregate, codes, places)
 
 
 def _joins(proxy: Proxy) -> list[str]:
     """The operators between the terms of a formula."""
-    inner = [] if proxy.base.joins_blocks or proxy.base.right is None else [str(proxy.base.binary)]
-    return inner + ([proxy.extension.binary] if proxy.extension is not None else [])
+    pair = proxy.pair
+    inner = [] if pair.joins_blocks or pair.right is None else [str(pair.binary)]
+    return inner + [extension.binary for extension in proxy.extensions]
 
 
 def _summed(values: np.ndarray, aggregate: str, codes: np.ndarray, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

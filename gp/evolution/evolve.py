@@ -18,14 +18,16 @@ from fitness.evaluation import Evaluate, Evaluation
 from gp.config import SearchConfig
 from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.breeder import Breeder, Population, Sweep
-from gp.evolution.individual import worth
-from gp.evolution.primitive_set import primitive_set
+from gp.evolution.individual import Individual, worth
+from gp.evolution.primitive_set import ProxySet, primitive_set
 from gp.evolution.state import SearchState
 from gp.evolution.variation import Exhausted, Guard, Predict, make_toolbox
 from gp.hall_of_fame import HallOfFame
+from gp.lineage import Birth
+from primitives.grammar import parse
 from primitives.proxy import Proxy
 
-__all__ = ["Evolution", "SearchResult", "Step", "Stop", "evolve", "population_statistics"]
+__all__ = ["Evolution", "SearchResult", "Step", "Stop", "evolve", "population_statistics", "starters"]
 
 
 class Stop(StrEnum):
@@ -92,6 +94,14 @@ def _mean_of_valid(fitnesses: Sequence[float]) -> float | None:
     return math.fsum(valid) / len(valid) if valid else None
 
 
+def starters(config: SearchConfig, pset: ProxySet) -> list[Individual]:
+    """The formulas that a search starts from, as individuals. Raises Misfit if the settings cannot spell one."""
+    found = [Individual.from_proxy(parse(text).without_constants(), pset) for text in config.start]
+    for individual in found:
+        individual.birth = Birth("start")
+    return found
+
+
 class Evolution:
     """A search between two batches of formulas.
 
@@ -145,10 +155,16 @@ class Evolution:
         )
         if state.population:
             return self.algorithm.offspring(breeder, state.population, self.config.iterations - state.iteration)
-        newborn = self.algorithm.first(breeder)
+        newborn = self._started(self.algorithm.first(breeder))
         if len(newborn) < 2:
             raise Exhausted("the rules leave one formula; allow more inputs, operators or aggregations")
         return newborn
+
+    def _started(self, newborn: Population) -> Population:
+        """The first population with the formulas that the settings start from in it."""
+        given = {individual.canonical.text: individual for individual in starters(self.config, self.pset)}
+        others = [individual for individual in newborn if individual.canonical.text not in given]
+        return [*given.values(), *others][: max(len(given), len(newborn))]
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Take the evaluations of what was asked, in its order, and let the best survive: done or not done."""

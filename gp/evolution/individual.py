@@ -89,14 +89,16 @@ class Individual(deap_gp.PrimitiveTree):
         if len(branches) > 1:
             right = None if inside else aggregates[1]
             proxy = Proxy(aggregates[0], branches[0], binaries[-1], branches[1], right)
-        return proxy.extended(binaries[0], aggregates[2], branches[2]) if len(branches) > 2 else proxy
+        for binary, aggregate, branch in zip(binaries[-2::-1], aggregates[2:], branches[2:], strict=True):
+            proxy = proxy.extended(binary, aggregate, branch)
+        return proxy
 
     def to_proxy(self) -> Proxy:
         """The formula; a branch that a prune drops is gone."""
         proxy = self.spelling
         if not any(branch.pruned for branch in proxy.branches):
             return proxy
-        if proxy.extension is not None:
+        if proxy.extensions:
             return proxy.canonical()
         (kept,) = (branch for branch in proxy.branches if not branch.pruned)
         return Proxy(proxy.aggregate, kept)
@@ -133,27 +135,27 @@ def branch_of(nodes: Sequence[Any], pset: ProxySet) -> Branch:
 
 @dataclass(frozen=True)
 class _Speller:
-    """Finds the nodes that spell a proxy of two or three branches; every tree is a list in prefix order."""
+    """Finds the nodes that spell a proxy of two or more branches; every tree is a list in prefix order."""
 
     proxy: Proxy
     pset: ProxySet
 
     def tree(self) -> list[Any]:
-        pair = self.pair()
-        if (third := self.proxy.extension) is None:
-            return pair
-        number = self.over(Role.AGGREGATE_BRANCH, third.aggregate, self.branch(third.branch))
-        return self.over(Role.JOIN_THIRD, third.binary, pair, number)
+        nodes = self.pair()
+        for extension in self.proxy.extensions:
+            number = self.over(Role.AGGREGATE_BRANCH, extension.aggregate, self.branch(extension.branch))
+            nodes = self.over(Role.JOIN_THIRD, extension.binary, nodes, number)
+        return nodes
 
     def pair(self) -> list[Any]:
         """The first two branches, joined, or the only one."""
         if self.proxy.right is None:
             branch = self.over(Role.AGGREGATE_BRANCH, self.proxy.aggregate, self.branch(self.proxy.left))
             return self.over(Role.ALONE, "alone", branch)
-        left, right = (self.branch(branch) for branch in self.proxy.base.branches)
+        left, right = (self.branch(branch) for branch in self.proxy.pair.branches)
         binary, aggregate, other = str(self.proxy.binary), self.proxy.aggregate, self.proxy.right_aggregate
         meet = self.pset.find(Role.JOIN_BRANCHES, binary, [left[0].ret, right[0].ret])
-        if other is None and meet is None and self.proxy.base.is_linear and Role.JOIN_NUMBERS in self.pset.roles:
+        if other is None and meet is None and self.proxy.pair.is_linear and Role.JOIN_NUMBERS in self.pset.roles:
             other = aggregate  # the same value
         if other is None:
             joined = self.over(Role.JOIN_BRANCHES, binary, left, right)

@@ -9,6 +9,7 @@ have ancestors (`Tensor:n` any list's tensor, `Branch:n` a tensor or a scalar), 
     Joined      two branches joined block by block       Aggregated  one branch as a number for the network
     Dropped:k   a branch that a prune has dropped        Network     the proxy's value: the root
     Pair        the value of the first two branches, where a third may be joined to it; also a Network
+    Three ...   the value of so many branches, where one more may be joined to it; also a Network
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bisect import bisect
 from collections.abc import Sequence
 from enum import Enum
 from functools import cached_property, lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -34,6 +35,8 @@ __all__ = ["Meaning", "ProxySet", "Role", "arguments_of", "draw", "primitive_set
 
 T = TypeVar("T")
 
+_NUMBERS = ("Three", "Four", "Five", "Six", "Seven")
+
 
 class Role(Enum):
     """Role of a node in the tree of a proxy."""
@@ -43,7 +46,7 @@ class Role(Enum):
     JOIN_BRANCHES = "a binary operator on two branches"
     JOIN_NUMBERS = "a binary operator on two aggregated branches"
     ALONE = "the value of one aggregated branch"
-    JOIN_THIRD = "a binary operator on two joined branches and a third"
+    JOIN_THIRD = "a binary operator on joined branches and one more"
     AGGREGATE_JOINED = "the aggregation of two joined branches"
     AGGREGATE_BRANCH = "the aggregation of one branch"
 
@@ -81,16 +84,16 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
         self._counts: dict[type, int] = {}
         self._cumulative: dict[type, list[float]] = {}
         self._twins: dict[str, tuple[Any, ...]] = {}
-        third = self.branches > 2
-        self.pair = self.type_of("Pair", self.network) if third else self.network
-        self.roots = (self.pair, self.network) if third else (self.network,)
+        names = ("Pair", *_NUMBERS)[: max(0, self.branches - 2)]
+        self.levels = (*(self.type_of(name, self.network) for name in names), self.network)
+        self.pair, self.roots = self.levels[0], self.levels[:2]
         self._add_inputs()
         for depth in range(n_unary):
             self._add_unary(depth)
         if "inside" in joins:
             self._add_inside(aggregates)
         if "outside" in joins:
-            self._add_outside(aggregates, third)
+            self._add_outside(aggregates)
             if "inside" not in joins:  # there a branch is alone where the other is dropped
                 self._add_node(Role.ALONE, "alone", (self.type_of("Aggregated"),), self.network)
 
@@ -179,15 +182,15 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
         for name in aggregates:
             self._add_node(Role.AGGREGATE_JOINED, name, (joined,), self.pair)
 
-    def _add_outside(self, aggregates: Sequence[str], third: bool) -> None:
+    def _add_outside(self, aggregates: Sequence[str]) -> None:
         number = self.type_of("Aggregated")
         for name in aggregates:
             self._add_node(Role.AGGREGATE_BRANCH, name, (self.branch,), number)
         for name in self.operators:
             if name != "matmul":  # on two numbers it is the product
                 self._add_node(Role.JOIN_NUMBERS, name, (number, number), self.pair)
-                if third:
-                    self._add_node(Role.JOIN_THIRD, name, (self.pair, number), self.network)
+                for before, after in pairwise(self.levels):
+                    self._add_node(Role.JOIN_THIRD, name, (before, number), after)
 
     def options(self, wanted: type) -> tuple[Any, ...]:
         """All nodes that return `wanted`, by name, so that their order is the same in every process."""

@@ -107,12 +107,15 @@ class LlamaSpace:
         return architecture.config["n_layer"], architecture.config["d_model"]
 
     def numbers(self, architecture: Architecture) -> dict[str, float]:
-        """Heads, key-value heads and the width of the feed-forward layers over the blocks; logarithms."""
+        """Heads, key-value heads and the width of the feed-forward layers over the blocks, as logarithms; and how many
+        heads all blocks, the first and the last have."""
         c = architecture.config
+        n_head = c["n_head"]
+        counts = {"heads": float(sum(n_head)), "heads first": float(n_head[0]), "heads last": float(n_head[-1])}
         heads = block_numbers("n_head", c["n_head"], ends=False) | block_numbers(
             "n_kv_head", c["n_kv_head"], ends=False
         )
-        return heads | block_numbers("d_ffn", c["d_ffn"])
+        return heads | block_numbers("d_ffn", c["d_ffn"]) | counts
 
     def limits(self, architecture: Architecture) -> tuple[int, int]:
         """(longest sequence, size of the vocabulary)."""

@@ -139,13 +139,12 @@ def _portrait(champion: Proxy, kind: str, place: int, benchmark: Benchmark, work
 
 def parts_of(proxy: Proxy) -> list[Proxy]:
     """The formulas of one aggregation each that a formula joins: branches, or two of them joined inside."""
-    base = proxy.base
+    base = proxy.pair
     if base.right is not None and base.right_aggregate is not None:
         parts = [Proxy(base.aggregate, base.left), Proxy(base.right_aggregate, base.right)]
     else:
         parts = [base]
-    third = proxy.extension
-    return parts if third is None else [*parts, Proxy(third.aggregate, third.branch)]
+    return [*parts, *(Proxy(extension.aggregate, extension.branch) for extension in proxy.extensions)]
 
 
 def _per_block(part: Proxy, blocks: Blocks) -> tuple[float, ...]:

@@ -165,9 +165,9 @@ class _Calls:
         """The whole formula: joins outside, then aggregations, then branches."""
         if proxy.reads_budget:
             return self.with_budget(proxy)
-        if (third := proxy.extension) is not None:
-            outer = self.over(third.aggregate, self.branch("means", third.branch))
-            return _nested(self.named("join_", third.binary), self.proxy(proxy.base), outer)
+        if (last := proxy.extension) is not None:
+            outer = self.over(last.aggregate, self.branch("means", last.branch))
+            return _nested(self.named("join_", last.binary), self.proxy(proxy.base), outer)
         left = self.branch("means", proxy.left)
         if proxy.right is None:
             return self.over(proxy.aggregate, left)
@@ -178,15 +178,15 @@ class _Calls:
 
     def with_budget(self, proxy: Proxy) -> str:
         """The scores of the parts (`primitives.budget`), times the budget and constants, joined."""
-        base, third, calls = proxy.base, proxy.extension, [self.part(part) for part in parts(proxy)]
+        base, calls = proxy.pair, [self.part(part) for part in parts(proxy)]
         if not base.reads_budget or base.right_aggregate is None:
             found = _times(base.aggregate if base.reads_budget else "", calls.pop(0))
         else:
             sides = [_times(name, calls.pop(0)) for name in (base.aggregate, base.right_aggregate)]
             found = _nested(self.named("join_", str(base.binary)), *sides)
-        if third is None:
-            return found
-        return _nested(self.named("join_", third.binary), found, _times(third.aggregate, calls.pop(0)))
+        for e in proxy.extensions:
+            found = _nested(self.named("join_", e.binary), found, _times(e.aggregate, calls.pop(0)))
+        return found
 
     def part(self, part: Proxy) -> str:
         """A score of its own, rounded where the template does so."""

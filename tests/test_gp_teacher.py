@@ -1,0 +1,200 @@
+"""Formulas evolved against a teacher: the pool, what the teacher says of it, the branches that add most, the search."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_cli import SMALL, zcp
+
+from fitness.evaluation import split_groups
+from fitness.features.workshop import Workshop
+from fitness.predictors.members import rank_targets
+from fitness.predictors.numbers import NumberTable, number_table
+from fitness.predictors.teacher import taught
+from gp.additions import Additions
+from gp.benchmark_search import PreparedSearch, search
+from gp.case import Case
+from gp.config import BadConfig, SearchConfig
+from gp.lesson import TRUST, Lesson
+from gp.pool import drawn_pool
+from gp.problem import SearchProblem
+from gp.sweeps import Sweeper
+from models.architecture import Architecture
+from models.benchmarks.origins import load_benchmark
+from models.spaces import DRAWABLE, SPACES
+from primitives.grammar import parse
+
+ALWAYS = SearchConfig(
+    n_unary=1, inputs=("A", "W", "S"), aggregates=("mean", "sum"), teacher="always", pool=8, teacher_branches=5,
+    iterations=60, population=16, brood=10, sweeps=4,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lesson(tiny_architectures: list[Architecture]) -> Lesson:
+    """Fourteen labelled networks; the sixteen others are the pool."""
+    return Lesson(14, tiny_architectures[14:], number_table(tiny_architectures))
+
+
+@pytest.mark.parametrize("space", DRAWABLE)
+def test_a_pool_stays_in_the_range_of_what_was_seen(space: str) -> None:
+    rng, of = random.Random(1), SPACES[space]
+    seen = [of.architecture(f"a{i}", of.sample(rng)) for i in range(20)]
+    pool = drawn_pool(seen, 12)
+    assert len({a.digest for a in pool} | {a.digest for a in seen}) == 32
+    assert {of.shape(a)[1] for a in pool} <= {of.shape(a)[1] for a in seen}
+    assert {of.shape(a)[0] for a in pool} <= {of.shape(a)[0] for a in seen}
+    assert [a.digest for a in drawn_pool(seen[::-1], 12)] == [a.digest for a in pool]
+    assert [a.digest for a in drawn_pool(seen, 5)] == [a.digest for a in pool[:5]]
+
+
+def test_fields_that_no_network_varies_are_equal_in_every_block_of_a_pool(
+    tiny_architectures: list[Architecture],
+) -> None:
+    even = []
+    for i, old in enumerate(tiny_architectures):
+        config = dict(old.config)
+        depth = config["n_layer"]
+        even.append(SPACES["gpt2"].architecture(f"e{i}", {**config, "n_head": [(2, 4)[i % 2]] * depth}))
+    pool = drawn_pool(even, 20)
+    assert len(pool) == 20 and all(len(set(a.config["n_head"])) == 1 for a in pool)
+    assert any(len(set(a.config["d_inner"])) > 1 for a in pool)
+
+
+def test_a_teacher_knows_the_labels_of_its_rows_alone() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(40, 2))
+    names = ("log depth", "log width", "log attention", "log ffn", "log total")
+    numbers = NumberTable(names, np.hstack([values, values @ rng.normal(size=(2, 3))]))
+    truth = values @ np.array([1.0, 2.0])
+    seen = np.arange(25)
+    said = taught(numbers, seen, rank_targets(truth[seen]))
+    assert stats.spearmanr(said[25:], truth[25:]).statistic > 0.95
+    assert np.array_equal(said, taught(numbers, seen, rank_targets(truth[seen])))
+
+
+@pytest.mark.parametrize("kept", [None, [0, 2, 3, 5, 6, 7, 9, 11, 12, 13]])
+def test_labels_are_drawn_towards_the_teacher_and_the_pool_is_what_it_says(
+    lesson: Lesson, problem: SearchProblem, kept: list[int] | None
+) -> None:
+    places = np.arange(14) if kept is None else np.array(kept)
+    quality = problem.target.values[places]
+    target, columns = lesson.target(quality, ... if kept is None else places)
+    said = taught(lesson.numbers, places, rank_targets(quality))
+    assert columns.tolist() == [*places, *range(14, 30)]
+    assert np.allclose(target.values[len(places) :], said[14:])
+    labels = target.values[: len(places)] - (1 - TRUST) * said[places]
+    assert np.allclose(labels / TRUST, rank_targets(quality))
+
+
+def test_the_branches_that_add_most_are_those_that_leave_least_unexplained() -> None:
+    rng = np.random.default_rng(2)
+    values, quality = rng.normal(size=(30, 25)), rng.normal(size=25)
+    values[7] = 3.0  # a constant one adds nothing
+    rest = np.stack([values[3] * 2 + 1, values[11]])
+    ranks = stats.rankdata(quality)
+
+    def left(row: np.ndarray) -> float:
+        columns = np.column_stack([np.ones(25), *rest, row])
+        return float(np.linalg.lstsq(columns, ranks, rcond=None)[1].sum() or np.inf)
+
+    others = [place for place in range(30) if place not in (3, 7, 11)]
+    found = Additions.of(values, quality, 1e-9).best(rest, 5).tolist()
+    assert found == sorted(others, key=lambda place: left(values[place]))[:5]
+
+
+@pytest.mark.parametrize(
+    ("text", "hole"),
+    [
+        ("mean[ abs(A) ]", 1), ("mean[ abs(A) ]", 0), ("difference( mean[ abs(A) ], sum[ exp(W) ] )", 2),
+        ("sum( product( mean[ abs(A) ], sum[ W ] ), mean[ exp(S) ] )", 2),
+        ("product( sum( mean[ abs(A) ], sum[ abs(W) ] ), mean[ exp(S) ] )", 1),
+        ("sum( product( mean[ abs(A) ], sum[ W ] ), mean[ exp(S) ] )", 0),
+    ],
+)  # fmt: skip
+def test_neighbours_agree_with_the_teacher_best_first_and_differ_in_one_branch(
+    tiny_problem: SearchProblem, text: str, hole: int
+) -> None:
+    problem = tiny_problem.of_kind("distilled", ALWAYS)
+    sweeper = Sweeper.create(problem, ALWAYS).only(problem)
+    proxy = parse(text).canonical()
+    found, compared = sweeper(proxy, hole)
+    proxies = list(found)
+    worth = np.abs(problem.agreement(problem.scores(list(problem.fitted(proxies)))))
+    assert len(proxies) > 3 and np.all(np.diff(worth) <= 1e-9) and compared >= len(sweeper.singles.proxies)
+    kept = [str(branch) for at, branch in enumerate(proxy.branches) if at != hole]
+    assert all(len(other.branches) - 1 == len(kept) for other in proxies)
+    assert all(set(kept) <= {str(branch) for branch in other.branches} for other in proxies)
+    assert worth[0] >= np.abs(problem.agreement(problem.scores(list(problem.fitted([proxy])))))[0] - 1e-9
+
+
+@pytest.fixture(scope="module")
+def tiny_problem(tiny_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> SearchProblem:
+    benchmark = load_benchmark(str(tiny_benchmark))
+    workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path_factory.mktemp("bank"))
+    split = split_groups(benchmark.groups, 16, 42)
+    return SearchProblem.open(benchmark, split.search, workshop, ALWAYS)
+
+
+def test_a_distilled_formula_is_long_and_pays_for_its_length(tiny_problem: SearchProblem) -> None:
+    prepared = PreparedSearch.of(tiny_problem, ALWAYS)
+    assert prepared.problem.distils and prepared.config == ALWAYS.distilling()
+    first, again = prepared.evolve().hall.best, PreparedSearch.of(tiny_problem, ALWAYS).evolve().hall.best
+    assert first is not None and first == again and len(first.proxy.branches) > 1 and "*" in first.proxy.text
+    free = replace(prepared.problem, price=1e-12).evaluate([first.proxy.without_constants()])[0]
+    assert first.fitness == pytest.approx(free.fitness - prepared.problem.price * first.proxy.complexity, abs=1e-6)
+
+
+def test_without_a_teacher_nothing_is_drawn(
+    tiny_benchmark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gp.lesson.drawn_pool", lambda *given: pytest.fail("drawn"))
+    benchmark = load_benchmark(str(tiny_benchmark))
+    workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path)
+    split = split_groups(benchmark.groups, 16, 42)
+    for change in ({"teacher": "none"}, {"teacher": "auto", "folds": 0}, {"teacher": "auto", "algorithm": "random"}):
+        problem = SearchProblem.open(benchmark, split.search, workshop, replace(ALWAYS, **change))
+        assert problem.lesson is None and problem.table.count == len(split.search)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"algorithm": "lpzero"}, "--algorithm lpzero"), ({"operators": ("product",)}, "without sum and difference"),
+        ({"objective": "joint"}, "--objective joint"), ({"nested": True}, "--nested"),
+    ],
+)  # fmt: skip
+def test_a_teacher_that_cannot_be_asked_is_refused_where_it_must(change: dict, why: str) -> None:
+    with pytest.raises(BadConfig, match=why):
+        replace(ALWAYS, **change)
+    assert not replace(ALWAYS, teacher="auto", **change).teaches
+
+
+def test_a_search_with_a_teacher_scores_its_hall_exactly(tiny_benchmark: Path, tmp_path: Path) -> None:
+    benchmark = load_benchmark(str(tiny_benchmark))
+    workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path)
+    found = search([Case(benchmark, workshop, split_groups(benchmark.groups, 16, 42))], ALWAYS)
+    assert found.complete and found.hall.best is not None and found.config == ALWAYS
+    assert 0.3 < found.hall.best.fitness < 1
+
+
+def test_the_command_starts_from_a_formula_and_ends_with_a_verdict(tiny_benchmark: Path, tmp_path: Path) -> None:
+    start, run = "sum( mean[ abs(A) ], sum[ pow2(W) ] )", tmp_path / "run"
+    more = ["--teacher", "always", "--pool", "6", "--start", start, "--bank", tmp_path / "bank", "--out", run]
+    done = zcp("evolve", "--benchmark", tiny_benchmark, *SMALL, *more)
+    assert done.returncode == 0, done.stderr
+    assert "formulas distilled from a teacher" in done.stderr
+    assert "verdict: on 14 held-out architectures of tiny the champion has tau-b " in done.stderr
+    config = json.loads((run / "config.json").read_text())
+    assert config["search"]["start"] == [parse(start).canonical().text] or config["search"]["start"] == [start]
+    again = zcp("evolve", "--benchmark", tiny_benchmark, *SMALL, "--start", run / "hall_of_fame.json", "--iterations",
+                "5", "--branches", "8", "--bank", tmp_path / "bank", "--out", tmp_path / "again")  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    bad = zcp("evolve", "--benchmark", tiny_benchmark, "--start", "mean[ exp(exp(exp(W))) ]", "--out", tmp_path / "bad")
+    assert bad.returncode == 1 and "got 3 operators" in bad.stderr and not (tmp_path / "bad").exists()
