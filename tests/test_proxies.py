@@ -26,8 +26,12 @@ UNIVERSAL = next(path for path in FILES if path.stem == "universal")
 SCORES = Path(__file__).with_name("universal_scores.json")
 
 
+WITHOUT = {"gpt2-budgets", "llama-budgets", "gpt2-lm1b-pareto", "transxl-lm1b-pareto", "depth-at-constant-size"}
+"""Benchmarks for testing formulas of others, and tables of several training budgets: nothing was evolved on them yet."""
+
+
 def test_every_benchmark_has_its_champions_and_all_together_have_some() -> None:
-    assert {path.stem for path in FILES} == set(ORIGINS) | {"universal"}
+    assert {path.stem for path in FILES} == (set(ORIGINS) - WITHOUT) | {"universal"} and set(ORIGINS) > WITHOUT
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
