@@ -8,6 +8,6 @@ from tests.robustness.fuzz import run
 
 
 def test_hostile_input_is_answered_in_a_sentence(tmp_path: Path) -> None:
-    result = run(500, 7, tmp_path)
+    result = run(300, 7, tmp_path)
     assert not result.faults, result.faults[:5]
-    assert sum(result.kinds.values()) >= 480 and len(result.kinds) == 16
+    assert sum(result.kinds.values()) >= 280 and len(result.kinds) == 28

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import random
-import re
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, UNARY
 from storage.files import dump_json, sealed
+from tests.robustness.refusals import TOLD, renamed
 from tests.robustness.special import PLACES, SPECIAL
 
 if TYPE_CHECKING:
@@ -21,7 +21,21 @@ if TYPE_CHECKING:
 
 __all__ = ["BOMBS", "PLAIN", "WORDS", "mutated", "resealed"]
 
-SEALED = ("hall", "replay", "checkpoint", "settings", "exact scores", "zoo")  # kinds of files with a digest
+SEALED = (
+    "hall",
+    "replay",
+    "checkpoint",
+    "settings",
+    "exact scores",
+    "zoo",
+    "fit",
+    "select",
+    "rank hall",
+    "rank predictor",
+    "replay predictor",
+)  # kinds of files with a digest
+PLAIN_JSON = ("glue", "hf config", "rank rows")
+LINES = ("verify", "candidates", "suggested", "measured", "jsonl")  # kinds of files with a JSON object a line
 SPICE = [
     b"NaN", b"Infinity", b"1e999", b"-1", b"9" * 400, b"null", b"true", b"\x00", b"\xff\xfe", b"\\ud800", b'"',
     b"{", b"}", b": ",
@@ -33,25 +47,6 @@ SPICE = [
 NAMES = ["[/x]", "[red]x", "[link=file:///etc/passwd]x[/link]", "runs:100:x", ":skull:", "\x1b[2J", "\x9b31m",
          "\x1b]0;x\x07", "a\rb", "a\u202eb", "a\u2028b", "\ud800", "\udcff", "\0", "{x}%s$_$", "--help",
          "\u0301", "\U0001f480", "x\u200by"]  # fmt: skip
-# What is no plain YAML, where a number or a text is expected.
-YAML = ["!!int ''", "!!float x", "!!binary '='", "!!timestamp x", "!!set {a}", "!!python/name:os.system ''", "!x y",
-        "&a 1", "*a", "[*a, *a]", "9" * 5000, "9" * 400, "1:30:00", "0x1F", "0b11", "1_000", ".inf", "1e400", "{<<: 1}",
-        "!<tag:yaml.org,2002:int> x", "2001-99-99", "? [a]", "y\n---\n- z", "${x}"]  # fmt: skip
-# Fields of a trained benchmark with values that say nothing of how it was trained.
-HEADERS: list[tuple[str, Any]] = [
-    *((f"budget {name}", value)
-      for name in ("steps", "batch", "length", "checkpoints", "curve_windows", "final_windows")
-      for value in (0, -1, 0.5, "3", True, None, [], 10**400)),
-    *((f"budget {name}", value) for name in ("learning_rate", "warmup", "weight_decay")
-      for value in (-1, "x", True, None, [], 10**400)),
-    ("budget learning_rate", 1e30), ("budget learning_rate", 1e308), ("budget weight_decay", 1e308),
-    ("budget warmup", 1.5), ("budget length", 4096), ("budget more", 1), ("budget", None), ("budget", []),
-    ("budget", {}),
-    ("corpus", None), ("corpus", {}), ("corpus digest", ["x"]), ("corpus digest", 3),
-    ("noise_ceiling", None), ("noise_ceiling", {}), ("noise_ceiling", {"kendall": 1.0}), ("noise_ceiling sd", "x"),
-    ("noise_ceiling sd", 1e308), ("noise_ceiling sd", -1.0), ("noise_ceiling slope", 1e300),
-    ("noise_ceiling seeds", -1), ("space", ["gpt2"]), ("space", "flexibert"), ("space", None), ("space", {}),
-]  # fmt: skip
 VALUES: list[Any] = [*NAMES, None, True, -1, 0, 10**400, 1e308, 2**63, 0.5, "", "W", "x" * 5000, [], {}, [[]],
                      {"a": 1}, "\ud800", "../x", ["mean"] * 50, {"digest": "0"}]  # fmt: skip
 
@@ -90,16 +85,6 @@ def _replaced(data: Any, rng: random.Random) -> Any:
     return data
 
 
-def _with_value(data: Any, where: str, value: Any) -> Any:
-    """The data with another value in one place, such as "budget steps"."""
-    *path, field = where.split()
-    place = data
-    for key in path:
-        place = place[key]
-    place[field] = value
-    return data
-
-
 def resealed(kind: str, data: Any) -> bytes:
     """The bytes of a JSON file, with its digest if it is of a kind that has one."""
     with contextlib.suppress(ValueError, RecursionError):
@@ -117,11 +102,14 @@ WORDS = st.lists(st.sampled_from([*UNARY, *BINARY, *AGGREGATION, *INPUTS, *"[]()
 
 
 _MEGA = 1 << 20
-_JSON = ("replay", "verify", "hall", "checkpoint", "settings", "journal", "jsonl", "glue", "exact scores")
+_JSON = (
+    "replay", "verify", "hall", "checkpoint", "settings", "journal", "jsonl", "glue", "exact scores", "candidates",
+    "hf config", "rank rows", "suggested", "measured", "rank hall", "rank predictor",
+)  # fmt: skip
 BOMBS: list[tuple[str, bytes]] = [
     # Small on the disk, large in memory, as large as the limits let through; and larger than any limit.
     *((kind, b"[" + b"[]," * (size // 3) + b"[]]") for kind in _JSON for size in (_MEGA // 2, 4 * _MEGA, 40 * _MEGA)),
-    *((kind, b"{}\n" * (size // 3)) for kind in ("journal", "jsonl") for size in (100_000, 4 * _MEGA)),
+    *((kind, b"{}\n" * (size // 3)) for kind in ("journal", "jsonl", "candidates") for size in (100_000, 4 * _MEGA)),
     *((kind, b"[" * size) for kind in _JSON for size in (10_000, _MEGA)),
     *((kind, b"- a\n" * (size // 4)) for kind in ("yaml summary", "yaml config") for size in (_MEGA // 2, 4 * _MEGA)),
     *((kind, b"[" * 100_000) for kind in ("yaml summary", "yaml config")),
@@ -129,6 +117,8 @@ BOMBS: list[tuple[str, bytes]] = [
         "yaml summary",
         b"a: &a [x,x]\n" + b"".join(b"%c: &%c [*%c,*%c]\n" % (i + 1, i + 1, i, i) for i in range(97, 121)),
     ),
+    ("csv", b"a," * (2 * _MEGA)),
+    ("csv", b"# space: gpt2\n" * (_MEGA // 2)),
     ("sketch", bytes(33 * _MEGA)),
     ("sketch", b"\xff" * 40),
     ("formula", b"mean[ " + b"abs(" * 100_000),
@@ -145,12 +135,12 @@ def mutated(targets: Targets, kind: str) -> tuple[bytes, bool]:
         known = [*targets.others.values(), [targets.kinds[name][0] for name in targets.others if name != kind]]
         return rng.choice(rng.choice(known)), True
     if kind == "names":
-        return _renamed(targets, rng.choice(NAMES)), False
-    if rng.random() < 0.4 and (told := _told(targets, kind)):
-        return told, True
-    if kind in (*SEALED, "glue") and rng.random() < 0.5:
+        return renamed(bytes(content), rng.choice(NAMES)), False
+    if kind in TOLD and (kind == "options" or rng.random() < 0.4):
+        return TOLD[kind](bytes(content), rng), True
+    if kind in (*SEALED, *PLAIN_JSON) and rng.random() < 0.5:
         return resealed(kind, _replaced(json.loads(bytes(content)), rng)), False
-    if kind == "verify" and rng.random() < 0.5:
+    if kind in LINES and rng.random() < 0.5:
         lines = [json.loads(line) for line in bytes(content).splitlines()]
         return b"".join(json.dumps(line).encode() + b"\n" for line in _replaced(lines, rng)), False
     body = 32 if kind == "sketch" else 0
@@ -159,29 +149,3 @@ def mutated(targets: Targets, kind: str) -> tuple[bytes, bool]:
     if body and rng.random() < 0.7:
         content[:body] = hashlib.sha256(content[body:]).digest()
     return bytes(content), False
-
-
-def _told(targets: Targets, kind: str) -> bytes | None:
-    """A file with one change by which it must be refused; None for a kind that has no such changes."""
-    rng, content = targets.rng, targets.kinds[kind][0]
-    if kind == "verify":
-        header, *lines = content.splitlines(keepends=True)
-        return json.dumps(_with_value(json.loads(header), *rng.choice(HEADERS))).encode() + b"\n" + b"".join(lines)
-    if kind.startswith("yaml"):
-        lines = content.decode().splitlines()
-        place = rng.choice([n for n, line in enumerate(lines) if re.fullmatch(r" *(?!test_ppl)\w+: [\d.]+", line)])
-        lines[place] = lines[place].partition(": ")[0] + ": " + rng.choice(YAML)
-        return "\n".join(lines).encode()
-    if kind == "replay":
-        hall = json.loads(content)
-        del hall["digest"]
-        hall["cases"][0]["split"][rng.choice(("search", "holdout"))] = []
-        return json.dumps(hall if rng.random() < 0.5 else sealed(hall)).encode()
-    return None
-
-
-def _renamed(targets: Targets, name: str) -> bytes:
-    """The benchmark with another name for its metric, and in its ids."""
-    text = targets.kinds["names"][0].decode()
-    quoted = json.dumps(name)
-    return text.replace('"loss"', quoted).replace('"tiny', quoted[:-1]).encode()

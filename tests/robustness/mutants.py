@@ -4,17 +4,20 @@ Each mutant is one small change of the syntax tree of one module, in a copy of t
 module and the golden scores. Processes are forked from one that has imported all packages, so a mutant costs what its
 tests cost. Survivors are printed: read each, and write a test or say why the change changes nothing.
 
-    nice python -m tests.robustness.mutants --count 400 --seed 0 [--only models/spaces] > mutants.txt
+    nice python -m tests.robustness.mutants --count 400 --seed 0 [--only models/spaces] [--since COMMIT] > mutants.txt
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import os
 import random
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -60,7 +63,39 @@ TESTS = {
     "models/spaces/gpt2.py": "models_spaces models_gpt2 goldens",
     "models/spaces/gpt2_network.py": "goldens models_gpt2",
     "models/spaces/flexibert.py": "models_spaces models_flexibert goldens",
-    "models/candidates.py": "rank",
+    "models/candidates.py": "rank refused",
+    "models/benchmarks/layouts/sheet.py": "models_own_benchmarks",
+    "models/benchmarks/layouts/columns.py": "models_own_benchmarks",
+    "models/benchmarks/layouts/jsonl.py": "models_own_benchmarks models_benchmark",
+    "models/benchmarks/benchmark.py": "models_benchmark models_own_benchmarks",
+    "models/spaces/checkpoint.py": "checkpoint_changes weights",
+    "models/spaces/stored_tensors.py": "checkpoint_changes weights",
+    "models/spaces/tensor_names.py": "checkpoint_families",
+    "models/spaces/hf_saved.py": "checkpoint_families",
+    "models/spaces/hf_checkpoint.py": "checkpoint_families weights",
+    "models/spaces/llama_checkpoint.py": "weights",
+    "models/spaces/llama_subnets.py": "subnets",
+    "models/spaces/unit_order.py": "subnets cuts",
+    "models/checkpoints/export.py": "subnets",
+    "models/checkpoints/gguf_file.py": "checkpoint_package",
+    "models/checkpoints/packages.py": "checkpoint_package",
+    "models/tokenizer.py": "checkpoint_package",
+    "fitness/features/cuts.py": "cuts",
+    "fitness/features/fitting.py": "refused",
+    "fitness/features/whole.py": "whole_price",
+    "fitness/tables/cuts.py": "whole_price cut_select",
+    "fitness/tables/cut_scores.py": "whole_price",
+    "fitness/seen.py": "six_cases",
+    "fitness/growth.py": "nested",
+    "fitness/predictors/ensemble.py": "predictors",
+    "fitness/predictors/predictor.py": "predictors predictor_file",
+    "fitness/predictors/predictor_file.py": "predictor_file",
+    "fitness/predictors/suggestion.py": "predictors predictor_file",
+    "gp/case.py": "six_cases across",
+    "gp/cut_selection.py": "cut_select",
+    "gp/hall_cases.py": "gp_hall_file",
+    "gp/hall_entries.py": "gp_hall_file",
+    "gp/hall_file.py": "gp_hall_file",
     "models/spaces/variation.py": "select",
     "models/spaces/hf.py": "models_hf hf_fields",
     "models/spaces/hf_config.py": "models_hf hf_fields",
@@ -112,6 +147,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[""], help="beginnings of the paths that are tried")
+    parser.add_argument("--since", metavar="COMMIT", help="try only lines that were written after that commit")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after that many, with fewer mutants")
     asked = parser.parse_args(arguments)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True  # a cached module of the same second would hide a mutant
@@ -121,17 +158,30 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(temporary) / "tree"
         ignored = shutil.ignore_patterns(".git", "__pycache__", ".cache", ".hypothesis")
         shutil.copytree(ROOT, folder, ignore=ignored)
-        return study(folder, asked.only, asked.count, asked.seed)
+        files = [name for name in TESTS if name.startswith(tuple(asked.only)) and (folder / name).exists()]
+        lines = {name: written(name, asked.since) if asked.since else None for name in files}
+        possible = [(name, *mutant) for name in files for mutant in mutants((folder / name).read_text(), lines[name])]
+        drawn = random.Random(asked.seed).sample(possible, min(asked.count, len(possible)))
+        end = time.monotonic() + 60 * asked.minutes
+        return study(folder, sorted(drawn, key=lambda m: (files.index(m[0]), m[1])), len(possible), end)
 
 
-def study(folder: Path, only: list[str], count: int, seed: int) -> int:
-    """Try `count` mutants drawn from the modules; print each survivor and the share that was caught."""
-    files = [name for name in TESTS if name.startswith(tuple(only)) and (folder / name).exists()]
-    drawn = [(name, *mutant) for name in files for mutant in mutants((folder / name).read_text())]
-    everything = len(drawn)
-    drawn = sorted(random.Random(seed).sample(drawn, min(count, everything)), key=lambda m: (files.index(m[0]), m[1]))
+def written(name: str, since: str) -> set[int]:
+    """The lines of a file that a commit does not have."""
+    command = ["git", "diff", "--unified=0", since, "--", name]
+    hunks = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    found: set[int] = set()
+    for start, count in re.findall(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", hunks, re.M):
+        found |= set(range(int(start), int(start) + int(count or 1)))
+    return found
+
+
+def study(folder: Path, drawn: list[tuple[str, int, str, str]], everything: int, end: float) -> int:
+    """Try the mutants until `end` on the clock; print each survivor and the share that was caught."""
     limits, tally = dict[str, float](), dict[str, list[str]]()
     for name, line, what, source in drawn:
+        if time.monotonic() > end:
+            break
         original = (folder / name).read_text()
         if name not in limits:
             start = time.monotonic()

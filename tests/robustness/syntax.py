@@ -67,10 +67,12 @@ def sites(tree: ast.AST, path: tuple = ()) -> Iterator[tuple[tuple, ast.AST]]:
                 yield from sites(child, (*path, (field, at)))
 
 
-def mutants(source: str) -> list[tuple[int, str, str]]:
-    """(line, what changed, the changed source) of every mutant."""
+def mutants(source: str, lines: set[int] | None = None) -> list[tuple[int, str, str]]:
+    """(line, what changed, the changed source) of every mutant, of those on some `lines` only if they are given."""
     tree, found = ast.parse(source), []
     for path, node in sites(tree):
+        if lines is not None and getattr(node, "lineno", 0) not in lines:
+            continue
         for change in changes(node):
             fresh = copy.deepcopy(tree)
             parent, spot = None, fresh

@@ -7,6 +7,7 @@ accepted that must not be.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import random
 import shutil
@@ -29,7 +30,7 @@ from models.training import Budget, train, verification
 from models.training.learning import Learned
 from primitives.grammar import parse
 from primitives.inputs import INPUTS
-from storage.files import sealed
+from tests.robustness.rankings import SLOW_RANKINGS, Rankings, WrongAcceptance, quick_regressions, unchanged
 from tests.robustness.small import FEATURES, evolve_here, write_glue, write_jsonl, write_yaml
 from tests.robustness.special import FINE, PLACES, SPECIAL
 from tests.robustness.watch import WATCH
@@ -37,13 +38,9 @@ from tests.robustness.watch import WATCH
 __all__ = ["SLOW", "Targets", "WrongAcceptance"]
 
 SCORES, SNIP = formula_scores(()), hand_made_figures(("SNIP",))
-SLOW = ("replay", "verify", "names")  # which do real work
+SLOW = ("replay", "verify", "names", *SLOW_RANKINGS)  # which do real work
 FEW = Budget(steps=3, batch=2, length=16, checkpoints=3, curve_windows=2, final_windows=4)
 TRAINED = verification.work
-
-
-class WrongAcceptance(Exception):
-    """Content was accepted that must be refused, or shown as something else than it is."""
 
 
 def cheap(task: verification.Task, device: str) -> tuple[Learned, float]:
@@ -64,7 +61,7 @@ class Targets:
         self.yaml = write_yaml(folder / "yaml")
         self.glue = write_glue(folder / "glue.json")
         self.trained = train(folder / "trained.jsonl", count=12, replicated=3, seeds=2, jobs=1, budget=FEW)
-        self.run = evolve_here(self.table, folder / "bank", folder / "run", "--iterations", "30")
+        self.run = evolve_here(self.table, folder / "bank", folder / "run", "--iterations", "30", "--hall-size", "3")
         self._fill_bank()
         self.proxies = [parse(f"mean[ softmax(abs({name})) ]") for name in INPUTS]
         hall = (self.run / "hall_of_fame.json").read_bytes()
@@ -86,6 +83,7 @@ class Targets:
             },
             "formula": (b"product( sum[ abs(log(W)) ], mean[ softmax(G.attn) ] )", self._formula),
             "special": (b"show pipe", self._special),
+            **Rankings(self).kinds,
         }
 
     def _fill_bank(self) -> None:
@@ -115,21 +113,36 @@ class Targets:
         WATCH.armed = True
         return cli.main([str(argument) for argument in arguments]) == 0
 
-    def _file(self, name: str | Path, content: bytes) -> Path:
+    def file(self, name: str | Path, content: bytes) -> Path:
+        """A file of the case with this content."""
         path = self.place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return path
 
+    def in_bank(self, *arguments: str | Path) -> bool:
+        """As `command`, for one that reads and fills the bank of the study."""
+        WATCH.allowed = str(self.folder)
+        return self.command(*arguments)
+
+    @staticmethod
+    def printed(*arguments: str | Path) -> str:
+        """What a command prints that must succeed, before any case."""
+        with contextlib.redirect_stdout(io.StringIO()) as paper, contextlib.redirect_stderr(io.StringIO()) as talk:
+            if cli.main([str(argument) for argument in arguments]) != 0:
+                raise SystemExit(talk.getvalue())
+        return paper.getvalue()
+
     def _hall(self, content: bytes) -> object:
         form = self.rng.choice(("text", "latex", "python", "json"))
-        return _unchanged(content, self.command("show", self._file("hall.json", content), "--format", form))
+        return unchanged(content, self.command("show", self.file("hall.json", content), "--format", form))
 
     def _replay(self, content: bytes) -> object:
-        WATCH.allowed = str(self.folder)  # the bank is read, and its entries are claimed
         features = [*FEATURES, "--init-seed", "0", "--bank", self.folder / "bank", "--benchmark", self.table]
-        accepted = _unchanged(content, self.command("replay", self._file("hall.json", content), "--sketch", *features))
-        splits = [case["split"] for case in json.loads(content)["cases"]] if accepted else []
+        with quick_regressions():
+            accepted = self.in_bank("replay", self.file("hall.json", content), "--sketch", *features)
+        unchanged(content, accepted)
+        splits = [case["split"] for case in json.loads(content).get("cases", ())] if accepted else []
         if not all(split["search"] and split["holdout"] for split in splits):
             raise WrongAcceptance("a hall of fame with an empty split")
         return accepted
@@ -137,7 +150,7 @@ class Targets:
     @contextlib.contextmanager
     def _opened(self, name: str, content: bytes) -> Iterator[RunFiles]:
         self.copy_run()
-        self._file(name, content)
+        self.file(name, content)
         WATCH.armed = True
         with RunFiles.resume(self.place) as files:
             yield files
@@ -170,10 +183,10 @@ class Targets:
         return accepted
 
     def _jsonl(self, content: bytes) -> object:
-        return self.verify(self._file("b.jsonl", content))
+        return self.verify(self.file("b.jsonl", content))
 
     def _trained(self, content: bytes) -> object:
-        path = self._file("b.jsonl", content)
+        path = self.file("b.jsonl", content)
         WATCH.armed = True
         with patch.object(verification, "work", cheap):
             found = verification.verify_by_training(path, sample=1, jobs=1)
@@ -182,19 +195,19 @@ class Targets:
         return True
 
     def _names(self, content: bytes) -> object:
-        WATCH.allowed = str(self.folder)
-        features = [*FEATURES, "--bank", self.folder / "bank", "--benchmark", self._file("b.jsonl", content)]
-        accepted = self.command("replay", "--proxy", "mean[ abs(W) ]", "--sketch", *features)
+        features = [*FEATURES, "--bank", self.folder / "bank", "--benchmark", self.file("b.jsonl", content)]
+        with quick_regressions():
+            accepted = self.in_bank("replay", "--proxy", "mean[ abs(W) ]", "--sketch", *features)
         if accepted and literal(json.loads(content.splitlines()[0])["metric"]) not in self.said():
             raise WrongAcceptance("a metric is shown as something else")
         return accepted
 
     def _glue(self, content: bytes) -> object:
-        return self.verify(self._file("b.json", content))
+        return self.verify(self.file("b.json", content))
 
     def _yaml(self, name: str, content: bytes) -> object:
         shutil.copytree(self.yaml, self.place / "b")
-        self._file(f"b/{name}", content)
+        self.file(f"b/{name}", content)
         return self.verify(self.place / "b")
 
     def _yaml_summary(self, content: bytes) -> object:
@@ -205,7 +218,7 @@ class Targets:
 
     def _entry(self, kind: str, content: bytes) -> object:
         bank = FeatureBank(self.place, self.bank.key)
-        self._file(self.entries(bank, self.entry)[kind].relative_to(self.place), content)
+        self.file(self.entries(bank, self.entry)[kind].relative_to(self.place), content)
         served = self.served(kind, bank)
         if served and content in self.others[kind]:
             raise WrongAcceptance("the entry of another architecture or of other features is served")
@@ -232,11 +245,3 @@ class Targets:
         if (taken := PLACES[where](self, SPECIAL[kind])) and (where, kind) not in FINE:
             raise WrongAcceptance("what is no file was taken for one")
         return taken
-
-
-def _unchanged(content: bytes, accepted: bool) -> bool:
-    """The answer to a hall of fame, which must not be accepted with a digest that is not its own."""
-    hall = json.loads(content) if accepted else {}
-    if "digest" in hall and sealed({k: v for k, v in hall.items() if k != "digest"})["digest"] != hall["digest"]:
-        raise WrongAcceptance("content that differs from its digest")
-    return accepted

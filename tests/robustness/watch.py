@@ -27,7 +27,8 @@ class Watch:
         if not self.armed:
             return
         if event in LOUD:
-            self.seen.append(f"{event} {getattr(args[0], 'co_filename', '') if args else ''}")
+            what = args[1] if event == "compile" else getattr(args[0], "co_filename", "") if args else ""
+            self.seen.append(f"{event} {what}")
         elif (event == "open" and isinstance(args[0], str | bytes) and (args[2] or 0) & WRITING) or (
             event in CHANGING and isinstance(args[0], str | bytes | os.PathLike)
         ):
