@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from fitness.across import WAYS
-from fitness.objectives import CONDITIONAL, OBJECTIVES
+from fitness.objectives import LIKE_RHO, OBJECTIVES
 from fitness.tables.probes import RETEST
 from gp.evolution.algorithms import ALGORITHMS
 from gp.evolution.variation import MUTATED, MUTATIONS
@@ -147,7 +147,7 @@ class SearchConfig:
             "operators without sum and difference": not {"sum", "difference"} <= set(self.operators),
             "--nested, which has no constants": self.nested,
             f"--objective {self.objective}, which reads numbers of the labelled networks": self.objective
-            in CONDITIONAL,
+            not in LIKE_RHO,
         }
         return next((reason for reason, holds in reasons.items() if holds), "")
 

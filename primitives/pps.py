@@ -228,10 +228,10 @@ def _twin(proxy: Proxy) -> bool:
     base = proxy.pair
     if any("no_op" in branch.chain for branch in base.branches):
         base = Proxy(base.aggregate, base.left.canonical(), base.binary, proxy.right.canonical(), base.right_aggregate)
-    third = proxy.extension
-    if third is not None and turns(third.aggregate):  # the training budget may stand before an earlier factor
-        kept = proxy.canonical().extension
-        return base.canonical() != base or (kept is not None and kept.aggregate != third.aggregate)
+    names = [extension.aggregate for extension in proxy.extensions]
+    if any(map(turns, names)):  # the training budget may stand before an earlier factor
+        kept = [extension.aggregate for extension in proxy.canonical().extensions]
+        return base.canonical() != base or (len(kept) == len(names) and kept != names)
     return base.canonical() != base
 
 
