@@ -24,7 +24,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_budgets(tmp_path_factory.mktemp("budgets") / "tiny.jsonl", SMALL, budget=TINY)
 
 
-@pytest.mark.parametrize("recipe", BUDGET_RECIPES.values(), ids=str)
+@pytest.mark.parametrize("recipe", BUDGET_RECIPES.values(), ids=lambda recipe: recipe.family.prefix)
 def test_shapes_of_one_size_are_alike_in_size_and_unlike_in_shape(recipe: BudgetRecipe) -> None:
     space = SPACES[recipe.space]
     for target, shapes in zip(recipe.sizes, recipe.architectures(), strict=True):
@@ -34,7 +34,7 @@ def test_shapes_of_one_size_are_alike_in_size_and_unlike_in_shape(recipe: Budget
         assert max(depths) >= 4 * min(depths) and max(widths) >= 2 * min(widths)
 
 
-@pytest.mark.parametrize("recipe", BUDGET_RECIPES.values(), ids=str)
+@pytest.mark.parametrize("recipe", BUDGET_RECIPES.values(), ids=lambda recipe: recipe.family.prefix)
 def test_the_first_runs_pair_unlike_shapes_of_each_size_at_two_budgets(recipe: BudgetRecipe) -> None:
     tasks = recipe.tasks(TINY)
     assert len(tasks) == len({(t.architecture.digest, t.budget.steps, t.seed) for t in tasks}) == 328
