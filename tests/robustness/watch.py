@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 __all__ = ["WATCH", "Watch"]
@@ -26,6 +27,8 @@ class Watch:
     def hook(self, event: str, args: tuple[Any, ...]) -> None:
         if not self.armed:
             return
+        if event in ("exec", "compile") and _importing():
+            return  # a module of ours that is first needed now
         if event in LOUD:
             what = args[1] if event == "compile" else getattr(args[0], "co_filename", "") if args else ""
             self.seen.append(f"{event} {what}")
@@ -38,6 +41,16 @@ class Watch:
         where = os.path.abspath(os.fsdecode(path))
         if not f"{where}{os.sep}".startswith(self.allowed + os.sep) and where != os.devnull:
             self.seen.append(f"{event} {where}")
+
+
+def _importing() -> bool:
+    """Whether the interpreter is loading a module."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 WATCH = Watch()
