@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import sympy
 import torch
+import transformers
 
 import cli
 from gp.hall_file import load_hall
@@ -82,6 +85,105 @@ def test_a_model_is_left_as_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(v, before[1][k]) for k, v in model.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert all(p.grad is None for p in model.parameters())
+
+
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "vocab_size": 300,
+}
+TOKENS = torch.arange(16).reshape(2, 8)
+
+
+def tiny_llama() -> Any:
+    torch.manual_seed(0)
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**SMALL))
+
+
+def in_place(model: Any) -> Any:
+    def refused(graph: object, given: object) -> Callable[..., Any]:
+        raise RuntimeError("the model was called through what it was compiled to")
+
+    model.compile(backend=refused)
+    return model
+
+
+WRAPPERS: dict[str, Callable[[Any], Any]] = {
+    "data parallel": torch.nn.DataParallel,
+    "compiled": torch.compile,
+    "compiled and parallel": lambda model: torch.nn.DataParallel(torch.compile(model)),
+    "parallel and compiled": lambda model: torch.compile(torch.nn.DataParallel(model)),
+    "compiled in place": in_place,
+    "averaged": torch.optim.swa_utils.AveragedModel,
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_wrapped_model_has_the_score_of_the_model(wrapper: str, tmp_path: Path) -> None:
+    module = loaded(as_torch_module(parse("mean[ sum( l1_norm(W), to_std(G) ) ]")), tmp_path)
+    wrapped = WRAPPERS[wrapper](tiny_llama())
+    before = [m._compiled_call_impl for m in wrapped.modules()]
+    assert module.score(wrapped, TOKENS) == module.score(tiny_llama(), TOKENS)
+    assert [m._compiled_call_impl for m in wrapped.modules()] == before
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in wrapped.modules())
+
+
+def compiled_inside() -> Any:
+    model = tiny_llama()
+    model.model.layers[0] = torch.compile(model.model.layers[0])
+    return model
+
+
+def without_weights() -> Any:
+    with torch.device("meta"):
+        return tiny_llama()
+
+
+VISION = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24,
+          "image_size": 16, "patch_size": 8}  # fmt: skip
+FOREIGN: dict[str, tuple[Callable[[], Any], str]] = {
+    "a layer": (lambda: torch.nn.Linear(3, 3), "got Linear, wanted a model of Hugging Face's transformers"),
+    "a wrapped layer": (lambda: torch.nn.DataParallel(torch.nn.Linear(3, 3)), "got Linear, wanted a model"),
+    "torch's own": (lambda: torch.nn.TransformerEncoderLayer(16, 2), "got TransformerEncoderLayer, wanted a model"),
+    "a name": (lambda: "gpt2", "got str, wanted a model"),
+    "nothing": (lambda: None, "got NoneType, wanted a model"),
+    "a configuration": (lambda: transformers.LlamaConfig(**SMALL), "got LlamaConfig, wanted a model"),
+    "a compiled block": (compiled_inside, "got a model with compiled parts, wanted it as it was before torch.compile"),
+    "no weights": (without_weights, "without layers or without weights"),
+    "images": (lambda: transformers.ViTModel(transformers.ViTConfig(**VISION)), "got ViTModel, which cannot read the"),
+    "two encoders": (lambda: transformers.CLIPModel(transformers.CLIPConfig(text_config=SMALL, vision_config=VISION)),
+                     "got CLIPModel without layers"),
+    "an encoder with a decoder": (lambda: transformers.T5ForConditionalGeneration(transformers.T5Config(
+        d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2, vocab_size=300)), "an encoder with a decoder"),
+    "no attention": (lambda: transformers.MambaForCausalLM(transformers.MambaConfig(
+        hidden_size=16, num_hidden_layers=1, vocab_size=300)), "got 0 attention modules, wanted 1, one per layer"),
+    "experts": (lambda: transformers.MixtralForCausalLM(transformers.MixtralConfig(
+        num_key_value_heads=2, num_local_experts=2, **SMALL)), "got weights of no linear map that every token passes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_foreign_model_is_a_value_error(what: str, tmp_path: Path) -> None:
+    module, (make, message) = loaded(as_torch_module(parse("sum[ l1_norm(W) ]")), tmp_path), FOREIGN[what]
+    with pytest.raises(ValueError, match=message):
+        module.score(make(), TOKENS)
+
+
+BATCHES = {
+    "a list": TOKENS.tolist(), "one axis": TOKENS[0], "numbers": TOKENS.float(), "one token": TOKENS[:, :1],
+    "no token": TOKENS[:, :0], "another mapping": {"tokens": TOKENS}, "beyond the vocabulary": TOKENS + 1000,
+    "below zero": TOKENS - 50,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BATCHES)
+def test_a_batch_that_is_none_is_a_value_error(what: str, tmp_path: Path) -> None:
+    module = loaded(as_torch_module(parse("sum[ l1_norm(W) ]")), tmp_path)
+    wanted = "which cannot read the tokens" if what in ("beyond the vocabulary", "below zero") else "wanted token ids"
+    with pytest.raises(ValueError, match=wanted):
+        module.score(tiny_llama(), BATCHES[what])
 
 
 @pytest.mark.parametrize("text", [t for t in TEXTS if "Q" not in t and "A)" not in t])

@@ -19,7 +19,7 @@ from fitness.features.collect import FeatureError, Features, collect
 from fitness.features.streaming import Block, stream
 from models.architecture import Architecture
 from models.spaces import PARTED, SPACES, WEIGHTED
-from models.spaces.checkpoint import Checkpoint
+from models.spaces.checkpoint import ChangedWeights, Checkpoint
 from models.tokens import TokenBatch
 from primitives.inputs import LETTERS
 from storage.errors import ZcpError
@@ -204,9 +204,12 @@ class Failure:
 
 
 def tried(task: Visit, device: str) -> list[Any] | Failure:
-    """Like `visit`, but returns the reason if the network cannot be visited."""
+    """Like `visit`, but returns the reason if the network cannot be visited. A checkpoint that was changed is an error,
+    because it concerns every network."""
     try:
         return visit(task, device)
+    except ChangedWeights:
+        raise
     except ZcpError as error:
         return Failure(str(error))
     except (RuntimeError, MemoryError) as error:  # of torch, on the CPU

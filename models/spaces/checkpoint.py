@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from models.spaces.stored_tensors import MAX_JSON, BadWeights, Source, StoredTensor, by, read_header
+from models.spaces.stored_tensors import MAX_JSON, BadWeights, ChangedWeights, Source, StoredTensor, by, read_header
 from storage.datum import Datum
 from storage.files import load_json, opened
 
-__all__ = ["BadWeights", "Checkpoint", "Wanted", "wanted_by"]
+__all__ = ["BadWeights", "ChangedWeights", "Checkpoint", "Wanted", "wanted_by"]
 
 CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.ckpt", "model.pt", "model.pth")
@@ -102,8 +102,14 @@ class Checkpoint:
     @torch.no_grad()
     def fill(self, module: nn.Module, prefix: str = "") -> None:
         """Copy what a network that was checked, or a part of it whose names begin with `prefix`, has of the tensors,
-        in its own precision. BadWeights if a file is no longer the one of the digest."""
+        in its own precision. ChangedWeights if a file is no longer the one of the digest."""
         before = self._unchanged()
+        try:
+            self._copy(module, prefix)
+        finally:
+            self._refuse_others(before)
+
+    def _copy(self, module: nn.Module, prefix: str) -> None:
         for item in wanted_by(module):
             sources = [self.tensors[prefix + name] for name in item.names if prefix + name in self.tensors]
             values = [source.first(item.shape()) for source in sources]
@@ -115,7 +121,6 @@ class Checkpoint:
                 )
             for value in values[:1]:
                 item.tensor.copy_(value)
-        self._refuse_others(before)
 
     def _unchanged(self) -> dict[Path, Stamp]:
         """The stamps of the files, which are those of the digest: unchanged, or copies of the same bytes, as on another
@@ -163,12 +168,12 @@ def _stamp(path: Path) -> Stamp:
         found = os.stat(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise BadWeights(f"{path}: cannot be read ({reason}); copy it again") from None
+        raise ChangedWeights(f"{path}: cannot be read ({reason}); copy it again") from None
     return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
-def _changed(path: Path) -> BadWeights:
-    return BadWeights(f"{path}: was changed while it was in use, wanted the file of the start; start again")
+def _changed(path: Path) -> ChangedWeights:
+    return ChangedWeights(f"{path}: was changed while it was in use, wanted the file of the start; start again")
 
 
 def _without_weights(folder: Path) -> BadWeights:

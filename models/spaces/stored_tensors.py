@@ -15,7 +15,7 @@ from storage.datum import Datum
 from storage.errors import ZcpError
 from storage.files import opened, parse_json
 
-__all__ = ["MAX_JSON", "BadWeights", "Source", "StoredTensor", "by", "read_header"]
+__all__ = ["MAX_JSON", "BadWeights", "ChangedWeights", "Source", "StoredTensor", "by", "read_header"]
 
 MAX_JSON = 32 << 20  # bytes
 MAX_NAMES = 1_000_000
@@ -29,6 +29,10 @@ SIZES = {
 
 class BadWeights(ZcpError, ValueError):
     """A checkpoint that cannot be read, or not into this network; the message names the file or the tensor."""
+
+
+class ChangedWeights(BadWeights):
+    """A file of a checkpoint that is no longer the one that was opened: no network of the checkpoint can be had."""
 
 
 class Source(Protocol):

@@ -27,7 +27,7 @@ Blocks = Sequence[Mapping[str, Sequence[Tensor]]]
 def score(model: nn.Module, batch: Tensor | Mapping[str, Tensor]) -> float:
     """The score of a Hugging Face model on token ids (B, T), or on a mapping with input_ids; nan where the formula
     overflows. The model is left as it was. ValueError says what cannot be read of it."""
-    tokens = batch if isinstance(batch, Tensor) else batch["input_ids"]
+    tokens = batch.get("input_ids") if isinstance(batch, Mapping) else batch
     return SIGN * rounded(formula(inputs_of(model, tokens)))
 
 

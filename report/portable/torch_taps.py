@@ -37,10 +37,18 @@ class Seen:
         self.given: dict[str, Tensor] = {}
 
 
-def inputs_of(model: nn.Module, tokens: Tensor) -> list[dict[str, list[Tensor]]]:
-    """The inputs of every block, first block first."""
+def inputs_of(model: nn.Module, tokens: Tensor | None) -> list[dict[str, list[Tensor]]]:
+    """The inputs of every block, first block first; ValueError unless it is a model of the library, perhaps inside a
+    wrapper, and reads the tokens."""
+    model = unwrapped(model)
+    if not isinstance(tokens, Tensor) or tokens.dim() != 2 or tokens.shape[-1] < 2 or tokens.is_floating_point():
+        raise ValueError("got a batch that is no tensor of whole numbers (B, T), wanted token ids, two at least")
     with watched(model) as seen:
-        value = loss(model, tokens.to(next(model.parameters()).device), seen)
+        try:
+            value = loss(model, tokens.to(next(model.parameters()).device), seen)
+        except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"got {type(model).__name__}, which cannot read the tokens ({reason})") from None
         layers = model.config.num_hidden_layers  # type: ignore[union-attr]
         if len(seen.attentions) != layers:
             raise ValueError(f"got {len(seen.attentions)} attention modules, wanted {layers}, one per layer, of a "
@@ -57,6 +65,26 @@ def inputs_of(model: nn.Module, tokens: Tensor) -> list[dict[str, list[Tensor]]]
             block_inputs(modules, seen, name, maps, gradients[place], [next(after) for _ in maps])
             for place, (name, maps) in enumerate(parts.items())
         ]
+
+
+def unwrapped(model: Any) -> Any:
+    """The library's model inside torch's wrappers (compile, DataParallel); ValueError where there is none."""
+    found = model
+    while isinstance(found, nn.Module):
+        inside = dict(found.named_children())
+        if "_orig_mod" not in inside and ("module" not in inside or hasattr(found, "config")):
+            break
+        found = inside["_orig_mod"] if "_orig_mod" in inside else inside["module"]
+    wanted = ("config", "can_generate", "base_model", "set_attn_implementation")
+    if not isinstance(found, nn.Module) or not all(hasattr(found, name) for name in wanted):
+        raise ValueError(f"got {type(found).__name__}, wanted a model of Hugging Face's transformers")
+    if any(name.endswith("_orig_mod") for name, _ in found.named_modules()):
+        raise ValueError("got a model with compiled parts, wanted it as it was before torch.compile")
+    if getattr(found.config, "is_encoder_decoder", False):
+        raise ValueError(f"got {type(found).__name__}, an encoder with a decoder, wanted one of them")
+    if not hasattr(found.config, "num_hidden_layers") or any(p.is_meta for p in found.parameters()):
+        raise ValueError(f"got {type(found).__name__} without layers or without weights, wanted one model of text")
+    return found
 
 
 def loss(model: Any, tokens: Tensor, seen: Seen) -> Tensor:
@@ -158,6 +186,9 @@ def watched(model: Any) -> Iterator[Seen]:
             parameter.requires_grad_(requires_grad=True)
         model.eval()
         model.set_attn_implementation("eager")
+        for module in model.modules():
+            stack.callback(setattr, module, "_compiled_call_impl", module._compiled_call_impl)
+            module._compiled_call_impl = None
         for name, module in model.named_modules():
             if name == _block(name):
                 stack.enter_context(module.register_forward_pre_hook(partial(_keep, seen.inputs, name)))
