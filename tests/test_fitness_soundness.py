@@ -94,8 +94,9 @@ def test_the_user_decides_whether_it_is_fatal(loud: Path, tmp_path: Path, capfd:
     hall = (run / "hall_of_fame.json").read_bytes()
     assert hall == (tmp_path / "other" / "hall_of_fame.json").read_bytes()
     document = json.loads(hall)
-    assert tuple(document["dropped"]) == BAD
-    split = document["split"]
+    (case,) = document["cases"]
+    assert tuple(case["dropped"]) == BAD
+    split = case["split"]
     assert len(split["search"]) + len(split["holdout"]) == 26 and not {*split["search"], *split["holdout"]} & {*BAD}
     assert all(p["all"]["n"] == 26 and p["all"]["invalid"] == 0 for p in document["proxies"])
 
