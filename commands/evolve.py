@@ -202,24 +202,28 @@ def _settings(
     return RunSettings(
         cases, search, search_size, features.init_seed, features.batch, features.seq_len, corpus, features.build,
         on_invalid, workshops[0].bank.key.device, workshops[0].bank.key.weights or None,
-        workshops[0].bank.key.price or None, tuple(_options([case.benchmark for case in cases], search.seed)),
+        workshops[0].bank.key.price or None,
+        tuple(_options([case.benchmark for case in cases], search.seed, on_invalid)),
     )  # fmt: skip
 
 
-def _options(places: Sequence[str], seed: int) -> Iterator[str]:
+def _options(places: Sequence[str], seed: int, on_invalid: str) -> Iterator[str]:
     """The options that repeat the run: its benchmarks, its seed, and every other one that was given and decides the
-    result."""
+    result; --on-invalid last, because a resumed run may change it."""
+    from gp.runs.settings import on_invalid_option
+
     for place in places:
         yield from ("--benchmark", place)
     yield from ("--seed", str(seed))
     context = click.get_current_context()
     for parameter in context.command.params:
         name = str(parameter.name)
-        if name not in (*RESUMED, "space", "out", "seed") or name == "on_invalid":
+        if name not in (*RESUMED, "space", "out", "seed"):
             words = given_options(parameter) if was_given(name) else []
             if isinstance(parameter.type, click.Path):
                 words[1::2] = map(os.path.abspath, words[1::2])
             yield from words
+    yield from on_invalid_option(on_invalid)
 
 
 def _execute(

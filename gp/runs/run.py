@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fitness.evaluation import split_groups
@@ -64,7 +64,7 @@ class Run:
         is the same with either."""
         with RunFiles.resume(folder) as files:
             if on_invalid not in (None, files.settings.on_invalid):
-                files.settings = replace(files.settings, on_invalid=str(on_invalid))
+                files.settings = files.settings.with_on_invalid(str(on_invalid))
                 files.save_settings()
             yield cls(files)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from gp.case import Case
@@ -13,7 +13,7 @@ from models.benchmarks.origins import is_path
 from storage.datum import Datum
 from storage.errors import ZcpError
 
-__all__ = ["ON_INVALID", "BadRun", "RunCase", "RunSettings"]
+__all__ = ["ON_INVALID", "BadRun", "RunCase", "RunSettings", "on_invalid_option"]
 
 ON_INVALID = ("fail", "drop")
 _MAX_PATH = 4096
@@ -37,6 +37,11 @@ class RunCase:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "benchmark", _whole(self.benchmark))
+
+
+def on_invalid_option(on_invalid: str) -> tuple[str, ...]:
+    """The option of the rule for networks that overflow; none for the default. It is the last one of a run."""
+    return () if on_invalid == "fail" else ("--on-invalid", on_invalid)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,11 @@ class RunSettings:
         whole = Datum("settings", vars(self), BadRun)
         for name, (low, high) in _RANGES.items():
             whole[name].integer(low, high)
+
+    def with_on_invalid(self, on_invalid: str) -> RunSettings:
+        """These settings with another rule for networks that overflow, also among the options."""
+        kept = self.options[: len(self.options) - len(on_invalid_option(self.on_invalid))]
+        return replace(self, on_invalid=on_invalid, options=(*kept, *on_invalid_option(on_invalid)))
 
     def check(self, case: Case, began: RunCase) -> None:
         """Refuse another content of a case than the run began with; BadRun says of what."""
