@@ -80,10 +80,12 @@ def chosen_kind(
 def _folds(problem: SearchProblem, config: SearchConfig) -> list[np.ndarray]:
     """Which architectures each fold leaves out, (N,): a random share; of several benchmarks also a whole one each. An
     architecture that stands in several rows, one for each training budget, is left out in all of them."""
-    digests = [a.digest for a in problem.architectures[: len(problem.target.values)]]
-    if len(set(digests)) < len(digests):
+    count = problem.lesson.labelled if problem.lesson else problem.table.count
+    digests = [architecture.digest for architecture in problem.architectures[:count]]
+    labelled = digests[: len(problem.target.values)]
+    if len(set(labelled)) < len(labelled):
         return _folds_of_repeats(digests, config)
-    order = list(range(len(problem.target.values)))
+    order = list(range(count))
     random.Random(f"folds:{config.seed}").shuffle(order)
     chosen: list[list[int]] = [order[fold :: config.folds] for fold in range(config.folds)]
     if len(problem.target.slices) > 1:
