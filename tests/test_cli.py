@@ -19,6 +19,7 @@ from test_commands import COMMANDS
 
 import cli
 from commands.feature_options import FeatureOptions
+from commands.search_options import _config as search_settings
 from gp.config import SearchConfig
 from gp.runs.limits import Limits
 
@@ -258,7 +259,7 @@ def test_a_hall_without_a_split_is_refused(
     command: str, part: str, hall: Path, tiny_benchmark: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     document = json.loads(hall.read_text())
-    document["split"][part] = []
+    document["cases"][0]["split"][part] = []
     del document["digest"]
     (tmp_path / "it.json").write_text(json.dumps(document))
     words = {"IT": str(tmp_path / "it.json"), "TINY": str(tiny_benchmark)}
@@ -274,7 +275,8 @@ def test_every_option_is_read() -> None:
     for command in COMMANDS.values():
         accepted = set(inspect.signature(inspect.unwrap(command.callback)).parameters) - {"ctx"}
         gathered = {field.name for name in accepted & set(names) for field in fields(names[name])}
-        declared = {str(p.name) for p in command.params}
+        gathered |= set(inspect.signature(search_settings).parameters) if "search" in accepted else set()
+        declared = {str(p.name) for p in command.params if p.expose_value}
         assert all({name, translated.get(name)} & (accepted | gathered) for name in declared), command.name
         assert accepted - set(names) <= declared
 

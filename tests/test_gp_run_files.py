@@ -112,7 +112,7 @@ def test_damaged_or_impossible_settings_are_refused(run: Path) -> None:
     with pytest.raises(BadFile, match="differs from its digest"), RunFiles.resume(run):
         pass
     del whole["digest"]
-    changes = {"batch": "4", "corpus": 3, "on_invalid": "ignore", "search": [], "benchmark": None, "more": 1}
+    changes = {"batch": "4", "corpus": 3, "on_invalid": "ignore", "search": [], "cases": 1, "more": 1}
     for name, value in changes.items():
         path.write_bytes(dump_json(sealed({**whole, name: value})))
         with pytest.raises(BadRun, match=name), RunFiles.resume(run):
