@@ -180,7 +180,7 @@ MISTAKES = [
     (["evolve", "--benchmark", "TINY", "--population", "many"], 2, "--population"),
     (["evolve", "--benchmark", "TINY", "--metric", "los"], 1, "unknown metric 'los'"),
     (["evolve", "--benchmark", "TINY", "--space", "flexibert"], 2, "is of the space gpt2"),
-    (["evolve", "--benchmark", "TINY", "--search-size", "25"], 2, "wanted at most 20"),
+    (["evolve", "--benchmark", "TINY", "--search-size", "25"], 2, "wanted 10 to 20"),
     (["evolve", "--benchmark", "TINY", "--search-size", "16", "--build", "odd"], 1, "got 'odd', wanted one of as_"),
     (["evolve", "--space", "flexibert", "--benchmark", "gpt2-wt103"], 2, "gpt2-wt103 is of the space gpt2"),
     (["evolve", "--benchmark", ""], 1, "wanted a name of letters"),
@@ -188,8 +188,8 @@ MISTAKES = [
     (["evolve", "--benchmark", "TINY", "--poplation", "9"], 2, "'--population'?"),
     (["evolve", "--benchmark", "TINY", "--init-seed", "18446744073709551616"], 2, "--init-seed"),
     (["evolve", "--benchmark", "TINY", "--init-seed", str(2**63 - 1)], 2, "--init-seed"),
-    (["exhaust", "--benchmark", "TINY", "--search-size", "9999"], 2, "wanted at most 20"),
-    (["leaderboard", "--benchmark", "TINY", "--search-size", "25"], 2, "wanted at most 20"),
+    (["exhaust", "--benchmark", "TINY", "--search-size", "9999"], 2, "wanted 10 to 20"),
+    (["leaderboard", "--benchmark", "TINY", "--search-size", "25"], 2, "wanted 10 to 20"),
     (["evolve", "--benchmark", "TINY", "--search-size", "16", "--devices", "tpu"], 1, "got 'tpu', wanted cpu"),
     (["evolve", "--benchmark", "TINY", "--search-size", "16", "--corpus", "nowhere.txt"], 1, "cannot be read"),
     (["evolve", "--resume", "nowhere"], 1, "no config.json, so there is no run to resume"),
@@ -232,7 +232,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
         (lambda d: d["proxies"][0].update(text="mean[ absolute(W) ]"), "unknown unary operator 'absolute'"),
         (lambda d: d["proxies"][0].update(sign=0), "sign"),
         (lambda d: d["proxies"][0].update(sign=-d["proxies"][0]["sign"]), "digest"),
-        (lambda d: d.pop("split"), "split is missing"),
+        (lambda d: d["cases"][0].pop("split"), "split is missing"),
     ],
 )
 def test_a_bad_hall_of_fame_is_refused(
