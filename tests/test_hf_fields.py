@@ -101,7 +101,9 @@ def test_the_checked_form_builds_the_network_of_the_file(family: str) -> None:
     assert mine.agrees(theirs(tiny(family), network))
 
 
-@pytest.mark.parametrize("family", ["gemma4_text", "diffllama", "vaultgemma", "youtu", "starcoder2", "roberta"])
+@pytest.mark.parametrize(
+    "family", ["gemma4_text", "deepseek_v32", "diffllama", "vaultgemma", "youtu", "starcoder2", "roberta"]
+)
 def test_counts_flops_and_loss_are_those_of_the_library(family: str) -> None:
     mine, network = ours(tiny(family))
     assert mine.agrees(theirs(tiny(family), network))

@@ -4,7 +4,7 @@ Every family of the library that predicts tokens, at a tiny size. A row for each
 parameters, FLOPs of the blocks for one sequence and the loss, here and there. There: the library reads the same
 configuration as written, builds the network with its eager attention, gets the same weights, and says its own loss;
 FLOPs are those that `torch.utils.flop_counter` sees inside the blocks. An encoder's loss is the fixed projection of its
-last hidden state. Refused families follow with the reason. Exit code 1 if a row differs.
+last hidden state. Families that are refused or not tiny follow with the reason. Exit code 1 if a row differs.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ NAMED: dict[str, dict[str, Any]] = {
 }
 BATCH = TokenBatch.from_passage(2, 24)
 LENGTH = 24
+MOST = 10_000_000  # parameters
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,12 @@ def families() -> list[str]:
 
 
 def tiny(family: str) -> dict[str, Any]:
-    """A small configuration in the family's own names."""
+    """A small configuration in the family's own names; BadArchitecture for a model of several parts."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     kind = CONFIG_MAPPING[family]
+    if any(name.startswith("text") for name in kind.sub_configs):
+        raise BadArchitecture("a model of several parts, whose text part has a name of its own in this list")
     declared, aliases = {field.name for field in dataclasses.fields(kind)}, kind.attribute_map
     sizes = {aliases.get(name, name): value for name, value in SIZES.items() if name in declared or name in aliases}
     if "kv_lora_rank" in declared:  # keys and values of all heads from one latent vector
@@ -77,6 +80,8 @@ def ours(config: dict[str, Any]) -> tuple[Sums, Any]:
     space = SPACES["hf"]
     architecture = space.architecture(config["model_type"], config)
     params, flops = space.parameters(architecture).total, 2 * space.multiply_adds(architecture, LENGTH)
+    if params > MOST:
+        raise BadArchitecture(f"{params:,} parameters with these sizes, which is not tiny")
     network: Any = space.build(architecture, 0)
     with torch.no_grad():
         return Sums(params, flops, float(network.loss(BATCH.tokens))), network

@@ -22,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 from models.architecture import Architecture, BadArchitecture, ParameterCount
 from models.spaces.hf_config import LIBRARY_FAULTS, family_of, library_config
 from models.spaces.hf_library import make
-from models.spaces.hf_trace import Seen, trace
+from models.spaces.hf_trace import LENGTH, Seen, trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,15 +175,37 @@ def _measured(
     holder = modules[blocks[0].block.rpartition(".")[0].rpartition(".")[0]]
     norms = sum(p.numel() for child in holder.children() for p in child.parameters(recurse=False) if p.dim() == 1)
     total = _size(model)
+    mapped = sum(seen.runs[name] * _width_in(modules[name]) * _width_out(modules[name]) for name in maps)
+    products = _products(model, config, seen, blocks, mapped, sum(seen.pairs[block.block] for block in blocks))
     return HfLayout(
         blocks=blocks,
         width=_width_in(modules[blocks[0].maps[0][0]]),
         longest=_longest(model, config),
         vocabulary=config.vocab_size,
         parameters=ParameterCount(by_role["attn"], by_role["ffn"], inside + norms, total - inside - norms, total),
-        map_products=sum(seen.runs[name] * _width_in(modules[name]) * _width_out(modules[name]) for name in maps),
-        pair_products=sum(seen.pairs[block.block] for block in blocks),
+        map_products=products[0],
+        pair_products=products[1],
     )
+
+
+def _products(
+    model: PreTrainedModel, config: PretrainedConfig, seen: Seen, blocks: tuple[HfBlock, ...], mapped: int, paired: int
+) -> tuple[int, int]:
+    """Multiply-adds for a token and for a pair of tokens: those of the maps and of attention. Where torch counts others
+    too, such as those of an index of keys, two passes of other lengths tell the one from the other."""
+    T, longer = LENGTH, LENGTH + 2
+    counted = _inside(seen, blocks)
+    if counted in (0, T * mapped + T * T * paired):
+        return mapped, paired
+    again = _inside(trace(model, config, longer), blocks)
+    pairs, rest = divmod(T * again - longer * counted, T * longer * (longer - T))
+    tokens, left = divmod(counted - T * T * pairs, T)
+    return (mapped, paired) if rest or left else (tokens, pairs)
+
+
+def _inside(seen: Seen, blocks: tuple[HfBlock, ...]) -> int:
+    """Multiply-adds that torch counted inside the blocks."""
+    return sum(seen.flops.get(block.block, 0) for block in blocks) // 2
 
 
 def _size(module: nn.Module) -> int:

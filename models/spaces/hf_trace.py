@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 from transformers.pytorch_utils import Conv1D
 
 from models.spaces.hf_config import LIBRARY_FAULTS
@@ -24,7 +25,7 @@ from models.spaces.hf_library import TAP, by_output, make, run
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-__all__ = ["Seen", "block_name", "is_map", "trace"]
+__all__ = ["LENGTH", "Seen", "block_name", "is_map", "trace"]
 
 LENGTH = 3  # tokens of the pass
 MOST_RUN = 1 << 27  # parameters of a network that is run on the CPU
@@ -34,7 +35,7 @@ MOST_RUN = 1 << 27  # parameters of a network that is run on the CPU
 class Seen:
     """What a pass met, in order. By block: its attention module, the heads that it put out first, the width of its
     queries, and the multiply-adds of attention for a pair of tokens. By linear map: what it read first, and how often
-    it was called. `runs`: how often each other module was called."""
+    it was called. `runs`: how often each other module was called. `flops`: what torch counts inside each module."""
 
     attentions: dict[str, str] = field(default_factory=dict)
     heads: dict[str, torch.Tensor | None] = field(default_factory=dict)
@@ -42,17 +43,18 @@ class Seen:
     pairs: Counter[str] = field(default_factory=Counter)
     maps: dict[str, torch.Tensor] = field(default_factory=dict)
     runs: Counter[str] = field(default_factory=Counter)
+    flops: dict[str, int] = field(default_factory=dict)
 
 
-def trace(model: PreTrainedModel, config: PretrainedConfig) -> Seen:
+def trace(model: PreTrainedModel, config: PretrainedConfig, length: int = LENGTH) -> Seen:
     """One pass of a few tokens through a network on the device `meta`."""
-    tokens = torch.zeros(1, LENGTH, dtype=torch.long, device="meta")
-    mask = torch.zeros(1, 1, LENGTH, LENGTH, device="meta")  # ready-made, else most of the library asks for values
+    tokens = torch.zeros(1, length, dtype=torch.long, device="meta")
+    mask = torch.zeros(1, 1, length, length, device="meta")  # ready-made, else most of the library asks for values
     ways: list[Callable[[], Seen]] = [
         lambda: _pass(model, input_ids=tokens, attention_mask=mask),
         lambda: _pass(model, input_ids=tokens, attention_mask=mask[0, 0, :1].long()),  # ALiBi wants none ready-made
         lambda: _pass(model, answers=True, input_ids=tokens, attention_mask=mask),
-        lambda: _small_pass(model, config),
+        lambda: _small_pass(model, config, length),
     ]
     first: BaseException | None = None
     for way in ways:
@@ -63,12 +65,12 @@ def trace(model: PreTrainedModel, config: PretrainedConfig) -> Seen:
     raise first or RuntimeError("no pass was tried")
 
 
-def _small_pass(model: PreTrainedModel, config: PretrainedConfig) -> Seen:
+def _small_pass(model: PreTrainedModel, config: PretrainedConfig, length: int) -> Seen:
     """A pass with numbers, on the CPU, of a network that is small."""
     if (size := sum(parameter.numel() for parameter in model.parameters())) > MOST_RUN:
         raise ValueError(f"{size:,} parameters are too many for a pass with numbers")
     with torch.random.fork_rng(devices=[]):
-        return _pass(make(config), input_ids=torch.zeros(1, LENGTH, dtype=torch.long))
+        return _pass(make(config), input_ids=torch.zeros(1, length, dtype=torch.long))
 
 
 class _Answers(TorchDispatchMode):
@@ -83,7 +85,10 @@ class _Answers(TorchDispatchMode):
 def _pass(model: PreTrainedModel, answers: bool = False, **given: torch.Tensor) -> Seen:
     seen = Seen()
     with _watched(model, seen), torch.no_grad(), _Answers() if answers else nullcontext():
-        run(model, **given)
+        with FlopCounterMode(display=False) as counter:
+            run(model, **given)
+    counts = counter.get_flop_counts()
+    seen.flops = {name.partition(".")[2]: sum(found.values()) for name, found in counts.items()}
     return seen
 
 
