@@ -84,9 +84,9 @@ class _Answers(TorchDispatchMode):
 
 def _pass(model: PreTrainedModel, answers: bool = False, **given: torch.Tensor) -> Seen:
     seen = Seen()
-    with _watched(model, seen), torch.no_grad(), _Answers() if answers else nullcontext():
-        with FlopCounterMode(display=False) as counter:
-            run(model, **given)
+    counter, answering = FlopCounterMode(display=False), _Answers() if answers else nullcontext()
+    with _watched(model, seen), torch.no_grad(), answering, counter:
+        run(model, **given)
     counts = counter.get_flop_counts()
     seen.flops = {name.partition(".")[2]: sum(found.values()) for name, found in counts.items()}
     return seen
