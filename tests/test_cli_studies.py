@@ -197,7 +197,7 @@ def test_files_that_are_no_source_of_a_figure_are_refused_in_a_line(
         "{": "not valid JSON",
         "[]": "another kind of file",
         '{"rows": [], "split": {}}': "leaderboard: benchmark is missing",
-        '{"proxies": [], "split": {}}': "schema",
+        '{"proxies": [], "counts": {}}': "schema",
         damaged(study, lambda d: d.pop("levels")): "study: levels is missing",
         damaged(
             study, lambda d: d["trials"][1]["curve"][0].update(fitness="much")

@@ -152,7 +152,7 @@ def test_ctrl_c_ends_with_130_and_leaves_the_cluster_idle_for_others(
     wait_until(lambda: not workers.executing(), "idle workers")
     # Once: what is on its way is finished and kept. Twice: what has begun ends, and nobody asks for it.
     done = workers.executed() - before
-    assert workers.names() == {"a", "b", "c"} and 3 <= done <= 6
+    assert workers.names() == {"a", "b", "c"} and (3 <= done <= 6 if times == 1 else done == 3), done
     assert len(sketches(tmp_path)) == (done if times == 1 else 0)
     assert not list(tmp_path.rglob(".*.tmp"))
 

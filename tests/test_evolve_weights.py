@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import cli
+from gp.config import SearchConfig
 from gp.hall_file import load_hall
-from gp.runs.settings import BadRun, RunSettings
+from gp.runs.settings import BadRun, RunCase, RunSettings
 from models.spaces.checkpoint import Checkpoint
 
 FEATURES = ("--devices", "cpu", "--batch", "2", "--seq-len", "16")
@@ -135,10 +136,11 @@ def test_a_checkpoint_that_does_not_fit_leaves_no_run(
 
 
 def test_settings_carry_a_digest_only_where_there_is_one() -> None:
-    plain = json.loads((Path(cli.__file__).parent / "proxies" / "llama-elastic.json").read_text())["config"]
-    settings = RunSettings.from_dict({**plain, "tokens": "t"})
+    case = RunCase("llama-elastic", "a" * 64, "loss", "t")
+    plain = RunSettings((case,), SearchConfig()).to_dict()
+    settings = RunSettings.from_dict(plain)
     assert settings.weights is None and "weights" not in settings.to_dict()
-    with_digest = RunSettings.from_dict({**plain, "tokens": "t", "weights": "d" * 64})
+    with_digest = RunSettings.from_dict({**plain, "weights": "d" * 64})
     assert with_digest.weights == with_digest.recorded()["weights"] == "d" * 64
     with pytest.raises(BadRun, match="weights: got 3, wanted a text"):
-        RunSettings.from_dict({**plain, "tokens": "t", "weights": 3})
+        RunSettings.from_dict({**plain, "weights": 3})

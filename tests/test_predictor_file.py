@@ -167,7 +167,7 @@ def test_fit_writes_what_replay_reads(hall: Path, tmp_path: Path, capsys: pytest
     found = json.loads(shown)
     assert {"name", "kind", "search", "holdout", "all", "coverage"} <= set(found["predictor"])
     assert found["predictor"]["holdout"]["n"] == 14 and len(found["proxies"]) == len(load_predictor(out).formulas)
-    assert [rival["name"] for rival in found["rivals"]] == ["ridge", "Gaussian process", "random forest"]
+    assert [rival["name"] for rival in found["rivals"]] == ["ridge", "Gaussian process", "random forest", "shape law"]
     code, shown, said = run(capsys, "replay", hall, "--predictor", out, *where)
     assert code == 0 and "(predictor)" in shown and "(random forest)" in shown and "90% intervals:" in said
     assert run(capsys, "replay", hall, "--predictor", out, "--proxy", TEXTS[0])[0] == 2

@@ -175,7 +175,7 @@ def test_hover_keys_choices_and_sorting_work(tab: Tab, hostile_run: Path) -> Non
     )
     before, after = sorted_column(tab)
     assert before == ["1", "2", "3"][: len(before)] and after == before[::-1]
-    assert tab.run("document.querySelector('#s3 th').getAttribute('aria-sort')") == "descending"
+    assert tab.run("document.querySelector('#the-formulas th').getAttribute('aria-sort')") == "descending"
     for choice, label in ((0, "place by score"), (1, "width")):
         select = f"document.querySelector('select[data-chart=scatter][data-choice=\"{choice}\"]')"
         tab.run(f"{select}.value = '{label}'; {select}.dispatchEvent(new Event('change'))")

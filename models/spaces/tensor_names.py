@@ -59,13 +59,19 @@ def _prefixes(names: Collection[str]) -> list[str]:
 def _found(
     tensors: Tensors, outer: str, needed: Collection[tuple[str, ...]], base: str, convert: Convert
 ) -> dict[str, Source]:
-    """The tensors by their names in the network, if it lies behind the prefix `outer`."""
+    """The tensors by their names in the network, if it lies behind the prefix `outer`. An output map may lie behind
+    another one, if there is one alone (transformers 5.4 saves LLaVA so)."""
     found = dict(convert(_inside(tensors, outer)))
     start, known = f"{base}.", {name for names in needed for name in names}
     for name, source in [*found.items()]:
         other = name.removeprefix(start) if name.startswith(start) else start + name
         if name not in known or other in known:
             found.setdefault(other, source)
+    if outer and any(name.startswith(start) for name in known):
+        for names in needed:
+            if not any(name in found or name.startswith(start) for name in names):
+                ends = [source for full, source in tensors.items() if full.endswith(tuple(f".{n}" for n in names))]
+                found |= {names[0]: ends[0]} if len(ends) == 1 else {}
     return found
 
 

@@ -71,6 +71,11 @@ class Section:
     parts: Sequence[PageTable | Chart] = ()
     commands: Sequence[str] = ()
 
+    @property
+    def anchor(self) -> str:
+        """Name of the section in links: its title in lower case with hyphens."""
+        return self.title.lower().replace(" ", "-")
+
 
 @dataclass(frozen=True)
 class ReportPage:

@@ -32,9 +32,9 @@ def hovered(tab: Tab) -> str:
 
 def sorted_column(tab: Tab) -> tuple[list[str], list[str]]:
     """The first column of the first sortable table of formulas before and after a click on its head."""
-    cells = "[...document.querySelector('#s3 tbody').rows].map((row) => row.cells[0].textContent)"
+    cells = "[...document.querySelector('#the-formulas tbody').rows].map((row) => row.cells[0].textContent)"
     before = tab.run(cells)
-    tab.run("document.querySelector('#s3 th button').click()")
+    tab.run("document.querySelector('#the-formulas th button').click()")
     return before, tab.run(cells)
 
 
