@@ -23,7 +23,7 @@ from commands.extract import extract
 from commands.fit import fit
 from commands.leaderboard import leaderboard
 from commands.options import Commands, examples
-from commands.output import program_name, warnings_said
+from commands.output import warnings_said
 from commands.plot import plot
 from commands.rank import rank
 from commands.replay import replay
@@ -33,6 +33,7 @@ from commands.show import show
 from commands.suggest import suggest
 from commands.tables import literal
 from storage.errors import ZcpError
+from storage.program import program_name
 
 __all__ = ["VERSION", "main", "one_line", "program", "script"]
 

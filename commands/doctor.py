@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from commands.options import FORMAT, examples
-from commands.output import emit, program_name
+from commands.output import emit
 from commands.tables import Row
+from storage.program import program_name
 
 
 @click.command(epilog=examples("doctor", "doctor --format json"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from commands.output import program_name
+from storage.program import program_name
 
 if TYPE_CHECKING:
     pass

@@ -8,10 +8,8 @@ import json
 import logging
 import shlex
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from commands.tables import Cell, Formula, Interval, Row, is_number, literal, names_of, plain, table
+from storage.program import program_name
 
 if TYPE_CHECKING:
     from models.benchmarks.benchmark import Benchmark
@@ -65,11 +64,6 @@ def warnings_said() -> Iterator[None]:
         yield
     finally:
         log.removeHandler(handler)
-
-
-def program_name() -> str:
-    """How the user calls this program."""
-    return "zcp" if Path(sys.argv[0]).name == "zcp" else "python cli.py"
 
 
 def say_next(*words: object, keep: Sequence[str] = (), label: str = "next") -> None:

@@ -13,8 +13,9 @@ from commands.feature_options import FeatureOptions, other_features
 from commands.live import live
 from commands.loading import load_for
 from commands.options import examples
-from commands.output import program_name, say
+from commands.output import say
 from commands.weights import source_options
+from storage.program import program_name
 
 if TYPE_CHECKING:
     from gp.hall_file import HallDocument

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import engine.greeting
+from engine import greeting
 from engine.greeting import greet
 from storage.errors import ZcpError
 
@@ -60,11 +60,11 @@ def greeted(client: Client, addresses: Iterable[str], needs: Sequence[Need], dev
     asked = sorted(addresses)
     _check_python(cast(Mapping[str, Any], client.get_versions()), asked)
     wanted = [(need.name, need.module, need.attribute, need.value) for need in needs]
-    cloudpickle.register_pickle_by_value(engine.greeting)
+    cloudpickle.register_pickle_by_value(greeting)
     try:
         answers = client.run(greet, wanted, workers=asked, on_error="return")
     finally:
-        cloudpickle.unregister_pickle_by_value(engine.greeting)
+        cloudpickle.unregister_pickle_by_value(greeting)
     present = {a: said for a, said in sorted(answers.items()) if not isinstance(said, OSError)}
     return [_worker(address, said, needs, devices) for address, said in present.items()]
 

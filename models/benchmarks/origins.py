@@ -20,6 +20,7 @@ from models.benchmarks.archives import is_archive, unpack
 from models.benchmarks.benchmark import BadBenchmark, Benchmark
 from models.benchmarks.layouts import read_benchmark
 from storage.locks import held
+from storage.program import program_name
 
 __all__ = [
     "ORIGINS", "Origin", "default_benchmark", "embedded_path", "fetch", "find", "is_path", "load_benchmark", "locate",
@@ -201,11 +202,11 @@ def locate(name: str) -> Path | None:
 
 def _ways_out(origin: Origin) -> str:
     if origin.embedded:
-        return f"{origin.name}: the embedded table is missing; run: python cli.py benchmarks train {origin.name}"
+        return f"{origin.name}: the embedded table is missing; run: {program_name()} benchmarks train {origin.name}"
     if not origin.base:
         return f"{origin.name}: not on this machine; set ZCP_DATA to a folder that holds {origin.name}/benchmark.jsonl"
     return (
-        f"{origin.name}: not on this machine; run 'python cli.py benchmarks fetch {origin.name}' with a network, "
+        f"{origin.name}: not on this machine; run '{program_name()} benchmarks fetch {origin.name}' with a network, "
         f"or set ZCP_DATA to a folder that holds {origin.name}/"
     )
 

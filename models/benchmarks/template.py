@@ -10,6 +10,7 @@ from typing import Any
 from models.benchmarks.benchmark import FEWEST, BadBenchmark
 from models.benchmarks.layouts.fields import ALIASES, DEFAULTS, FIELDS, REQUIRED
 from models.spaces import SPACES
+from storage.program import program_name
 
 __all__ = ["template"]
 
@@ -54,7 +55,7 @@ def _comments(space: str) -> list[str]:
         "Header: metric is the name of the value to predict, higher_is_better its direction.",
         f"Record: id, config, and the measured value. At least {FEWEST} different architectures; replace the examples.",
         *(FIELDED if space in FIELDS else LIBRARY),
-        "Then: python cli.py benchmarks verify ./THIS_FILE",
+        f"Then: {program_name()} benchmarks verify ./THIS_FILE",
     ]
     if space in FIELDS:
         lines.insert(3, f"config needs {', '.join(REQUIRED[space])}.")
