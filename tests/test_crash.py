@@ -170,11 +170,12 @@ def test_workers_leave_with_a_killed_parent(quiet: Study, tmp_path: Path) -> Non
     twin = Study(quiet.folder, ITERATIONS, "cpu,cpu")
     process = start(twin.extract(tmp_path / "bank"))
     workers: list[psutil.Process] = []
+    starters: list[psutil.Process] = []
     while not workers and process.poll() is None:
         time.sleep(0.05)
         with contextlib.suppress(psutil.NoSuchProcess):  # one of them may just have left
-            children = psutil.Process(process.pid).children()
-            workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+            starters = psutil.Process(process.pid).children()
+            workers = [worker for starter in starters for worker in starter.children()]
     process.kill()
     process.communicate()
-    assert workers and not psutil.wait_procs(workers, timeout=60)[1]
+    assert workers and not psutil.wait_procs([*workers, *starters], timeout=60)[1]

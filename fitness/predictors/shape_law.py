@@ -54,14 +54,30 @@ def fitted_law(inputs: np.ndarray, losses: np.ndarray, asked: np.ndarray) -> np.
         size, tokens = level + 0.3 * inputs[:, :2].mean(axis=0)
         start = np.array([level, size, 0.3, tokens, 0.3, *shape])
         fit = least_squares(
-            lambda p: (_law(p, inputs) - losses) / scale, np.clip(start, low + 1e-6, high - 1e-6), bounds=(low, high),
-            loss="soft_l1", f_scale=0.1, max_nfev=200,
+            lambda p: (_law(p, inputs) - losses) / scale, np.clip(start, low + 1e-6, high - 1e-6),
+            jac=lambda p: _slopes(p, inputs) / scale, bounds=(low, high), loss="soft_l1", f_scale=0.1,
+            max_nfev=200, ftol=1e-4,
         )  # fmt: skip
         best = fit if best is None or fit.cost < best.cost else best
     return losses.mean() * np.ones(len(asked)) if best is None else _law(best.x, asked)
 
 
 def _law(p: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    size, tokens, shape = _terms(p, inputs)
+    return (np.exp(p[0]) + size + tokens) * (1 + shape)
+
+
+def _slopes(p: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """(n, 7): derivatives of the law by its parameters."""
+    size, tokens, shape = _terms(p, inputs)
+    losses, factor = np.exp(p[0]) + size + tokens, 1 + shape
+    by_shape = losses * shape
+    columns = (np.exp(p[0]) * factor, size * factor, -inputs[:, 0] * size * factor, tokens * factor,
+               -inputs[:, 1] * tokens * factor, by_shape, inputs[:, 2] * by_shape)  # fmt: skip
+    return np.column_stack(columns)
+
+
+def _terms(p: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The term of size, that of tokens (0 where they are not known), and the excess of the factor of shape over 1."""
     size, tokens, shape = inputs.T
-    reducible = np.exp(p[1] - p[2] * size) + np.exp(p[3] - p[4] * tokens) * (tokens != 0)
-    return (np.exp(p[0]) + reducible) * (1 + np.exp(p[5] + p[6] * shape))
+    return np.exp(p[1] - p[2] * size), np.exp(p[3] - p[4] * tokens) * (tokens != 0), np.exp(p[5] + p[6] * shape)
