@@ -15,6 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from processes import program as zcp
 from test_commands import COMMANDS
 
 import cli
@@ -28,13 +29,6 @@ SMALL = [
     "--search-size", "16", "--iterations", "40", "--population", "12", "--brood", "5", "--sweeps", "1", "--folds", "2",
     "--inputs", "paper", "--batch", "2", "--seq-len", "24", "--devices", "cpu",
 ]  # fmt: skip
-
-
-def zcp(*arguments: object, **extra: str) -> subprocess.CompletedProcess[str]:
-    """One real process of the command line."""
-    command = [sys.executable, "cli.py", *map(str, arguments)]
-    environment = {**os.environ, **extra}
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import json
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from processes import program
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -29,8 +29,7 @@ SEARCH = ("--search-size", "10", "--iterations", "30", "--population", "10", "--
 
 def zcp(folder: Path, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     """The program in a process of its own, in a folder."""
-    program = [sys.executable, str(Path(cli.__file__)), *args]
-    ran = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
+    ran = program(*args, folder=folder)
     assert ran.returncode == code and "Traceback" not in ran.stderr, ran.stderr
     return ran
 

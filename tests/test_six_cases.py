@@ -14,6 +14,7 @@ from six import NAMES, write_six
 import cli
 from fitness.evaluation import Evaluation, split_groups
 from fitness.predictors.predictor_file import load_predictor
+from fitness.predictors.rivals import RIVALS
 from fitness.seen import Seen
 from gp.hall_file import BenchmarkRef, HallCase, HallDocument, HallProxy, Measured, SplitIds, load_hall, save_hall
 from models.benchmarks.benchmark import Benchmark
@@ -23,6 +24,13 @@ from primitives.grammar import parse
 TEXTS = ("sum[ frobenius_norm(W) ]", "mean[ l1_norm(W) ]")
 FAST = ("--batch", "2", "--seq-len", "24", "--devices", "cpu")
 CONFIG = {"batch": 2, "seq_len": 24, "init_seed": 3, "search_size": 10}
+
+
+@pytest.fixture(autouse=True)
+def ridge_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One regression beside the formulas: the others take seconds and have no part in what a search saw."""
+    for name in [name for name in RIVALS if name != "ridge"]:
+        monkeypatch.delitem(RIVALS, name)
 
 
 @pytest.fixture(scope="module")
