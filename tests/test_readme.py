@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -52,16 +50,3 @@ def test_links_of_a_page_lead_to_files(page: Path) -> None:
 def test_every_command_is_in_the_table_and_no_other() -> None:
     named = {name for row in README.splitlines() if row.startswith("| `") for name in re.findall(r"^\| `(\w+)", row)}
     assert set(cli.program.commands) <= named
-
-
-def test_the_python_block_runs_as_a_script(tiny_benchmark: Path, tmp_path: Path) -> None:
-    small = "SearchConfig(iterations=20, population=12, brood=9, sweeps=1, folds=2, inputs=('W', 'G', 'J'))"
-    text = python_block().replace('"gpt2-mini"', repr(str(tiny_benchmark))).replace("50, seed", "16, seed")
-    script = tmp_path / "example.py"
-    script.write_text(text.replace("SearchConfig()", small))
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"\w+[\[(].*[\])]", done.stdout.strip()), done.stdout

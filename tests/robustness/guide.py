@@ -1,4 +1,4 @@
-"""The guide on small data: every command and every block of Python of docs/guide.md, and the notebook.
+"""The guide on small data: every command and every block of Python of docs/guide.md, that of README.md, and the notebook.
 
     python -m tests.robustness.guide
 
@@ -26,6 +26,7 @@ import cli
 from models.spaces import SPACES
 
 ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
 NOTEBOOK = json.loads((ROOT / "examples" / "tour.ipynb").read_text(encoding="utf-8"))
 SHELL = re.compile(r"^```sh\n(.*?)^```$", re.M | re.S)
@@ -113,13 +114,21 @@ def run_command(line: Line, folder: Path) -> str:
     return path.read_text()
 
 
+FEW = "iterations=12, population=10, brood=6, sweeps=1, folds=2, n_unary=1, branches=2"
+
+
 def notebook_code() -> str:
     """The cells as one script on small data."""
     text = "\n".join("".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code")
     text = text.replace('"gpt2-mini"', '"mine.jsonl"').replace("search_size = 50", "search_size = 10")
-    return text.replace(
-        "iterations=600", "iterations=12, population=10, brood=6, sweeps=1, folds=2, n_unary=1, branches=2"
-    )
+    return text.replace("iterations=600", FEW)
+
+
+def readme_code() -> str:
+    """The search of README.md on small data."""
+    text = "\n".join(text for mark, text in PYTHON.findall(README) if mark)
+    text = text.replace('"gpt2-mini"', '"mine.jsonl"').replace("50, seed", "10, seed")
+    return text.replace("SearchConfig()", f"SearchConfig({FEW})").replace('__name__ == "__main__"', "True")
 
 
 def script_of_all() -> str:
@@ -130,7 +139,7 @@ def script_of_all() -> str:
         name = Path(line.words[1]).name
         given = [word for word in line.words[2:] if not word.isdigit()] + EXAMPLES.get(name, [])
         steps.append(f"sys.argv = {[name, *given]!r}; runpy.run_path({line.words[1]!r}, run_name='__main__')")
-    steps += [f"exec(compile({text!r}, 'guide', 'exec'), {{}})" for text in [notebook_code(), *blocks]]
+    steps += [f"exec(compile({text!r}, 'guide', 'exec'), {{}})" for text in [notebook_code(), readme_code(), *blocks]]
     return "\n".join(["import runpy, sys", "if __name__ == '__main__':", *(f"    {step}" for step in steps)])
 
 
@@ -151,7 +160,9 @@ def main() -> None:
         finally:
             os.chdir(ROOT)
     blocks = len(PYTHON.findall(GUIDE))
-    print(f"{len(COMMANDS)} commands, {len(SCRIPTS)} scripts, {blocks} blocks of Python and the notebook have run")
+    print(
+        f"{len(COMMANDS)} commands, {len(SCRIPTS)} scripts, {blocks} blocks of Python, that of README.md and the notebook have run"
+    )
 
 
 if __name__ == "__main__":
