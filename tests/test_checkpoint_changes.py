@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 import torch
+from processes import program
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.spaces import SPACES, WEIGHTED
-from models.spaces.checkpoint import ChangedWeights, Checkpoint
+from models.spaces.checkpoint import BadWeights, ChangedWeights, Checkpoint
 from primitives import parse
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,33 +164,6 @@ def scores(folder: Path, bank: Path, widths: range) -> list[float]:
     return list(workshop.exact_scores([parse(FORMULA)], [net(width) for width in widths])[0])
 
 
-DRIVER = """
-import os, shutil, sys
-from pathlib import Path
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/tests"]
-import test_checkpoint_changes as t
-from fitness.features.workshop import Workshop
-from models.spaces.checkpoint import BadWeights
-from primitives import parse
-
-folder, other, bank = map(Path, sys.argv[2:5])
-
-def main():
-    workshop = Workshop.open("llama", devices="cpu,cpu", bank=bank, weights=folder, batch=1, length=8)
-    def progress(done, total):
-        if done == 2:
-            t.CHANGES[sys.argv[5]](folder, other)
-    try:
-        workshop.exact_scores([parse(t.FORMULA)], [t.net(width) for width in range(8, 20)], progress)
-    except BadWeights as error:
-        print(error)
-        sys.exit(3)
-
-if __name__ == "__main__":
-    main()
-"""
-
-
 @pytest.mark.parametrize(
     ("change", "shards"),
     [("all files are replaced", None), ("a file is rewritten in place", "8KB"), ("another index", "8KB")],
@@ -199,11 +173,14 @@ def test_workers_refuse_a_checkpoint_that_changed_and_the_bank_stays_clean(
 ) -> None:
     folders = save(tmp_path / "model", 1, shards), save(tmp_path / "other", 2, shards)
     old = Path(shutil.copytree(folders[0], tmp_path / "old"))
-    (tmp_path / "driver.py").write_text(DRIVER)
-    arguments = [sys.executable, tmp_path / "driver.py", ROOT, *folders, tmp_path / "bank", change]
-    done = subprocess.run([*map(str, arguments)], capture_output=True, text=True, timeout=900, cwd=tmp_path)
-    assert done.returncode == 3, done.stderr
-    assert done.stdout.count("\n") == 1 and "was changed while it was in use" in done.stdout
+    workshop = Workshop.open("llama", devices="cpu,cpu", bank=tmp_path / "bank", weights=folders[0], batch=1, length=8)
+
+    def progress(done: int, total: int) -> None:
+        if done == 2:
+            CHANGES[change](*folders)
+
+    with pytest.raises(BadWeights, match="was changed while it was in use"):
+        workshop.exact_scores([parse(FORMULA)], [net(width) for width in range(8, 20)], progress)
     found, fresh = (scores(old, tmp_path / bank, range(8, 20)) for bank in ("bank", "fresh"))
     assert found == fresh != scores(folders[1], tmp_path / "others", range(8, 20))
     kept = list((tmp_path / "bank").rglob("*"))
@@ -247,9 +224,8 @@ while True:
 
 def answer(place: Path, model: Path, right: list[list[float]], wait: float) -> None:
     time.sleep(wait)
-    command = [sys.executable, ROOT / "cli.py", "rank", "nets.jsonl", "--weights", model, "--proxy", FORMULA, "--bank",
-               "bank", "--devices", "cpu", "--batch", "1", "--seq-len", "8", "--format", "jsonl"]  # fmt: skip
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=900, cwd=place)
+    done = program("rank", "nets.jsonl", "--weights", model, "--proxy", FORMULA, "--bank", "bank", "--devices", "cpu",
+                   "--batch", 1, "--seq-len", 8, "--format", "jsonl", folder=place)  # fmt: skip
     if done.returncode == 0:
         found = {row["id"]: row["score"] for row in map(json.loads, done.stdout.splitlines())}
         assert [found[net(width).id] for width in range(8, 14)] in [pytest.approx(r, rel=1e-9) for r in right]
