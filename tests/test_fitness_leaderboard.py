@@ -115,7 +115,10 @@ def test_the_command_shows_everybody_in_every_format(
     split: Split,
     tmp_path_factory: pytest.TempPathFactory,
     capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name in [name for name in RIVALS if name != "ridge"]:  # they take seconds in each of four runs
+        monkeypatch.delitem(RIVALS, name)
     folder = tmp_path_factory.mktemp("leaderboard")
     options = ["leaderboard", "--benchmark", tiny_benchmark, "--bank", folder / "bank", "--hall", hall]
     options += ["--batch", 2, "--seq-len", 24, "--devices", "cpu"]
