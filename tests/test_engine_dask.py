@@ -150,9 +150,9 @@ def test_ctrl_c_ends_with_130_and_leaves_the_cluster_idle_for_others(
     assert driver.returncode == 130 and "Traceback" not in error and error.count("error: ") == 1, error
     hold.unlink(missing_ok=True)
     wait_until(lambda: not workers.executing(), "idle workers")
-    # Once: what is on its way is finished and kept. Twice: what has begun ends, and nobody asks for it.
+    # Once: what is on its way is finished and kept. Twice: what runs ends, what has not begun never does, nothing is kept.
     done = workers.executed() - before
-    assert workers.names() == {"a", "b", "c"} and (3 <= done <= 6 if times == 1 else done == 3), done
+    assert workers.names() == {"a", "b", "c"} and (3 <= done <= 6 if times == 1 else done <= 3), done
     assert len(sketches(tmp_path)) == (done if times == 1 else 0)
     assert not list(tmp_path.rglob(".*.tmp"))
 
