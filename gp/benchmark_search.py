@@ -24,6 +24,7 @@ from gp.config import SearchConfig
 from gp.evolution.evolve import SearchResult, Step, Stop, evolve
 from gp.evolution.state import SearchState
 from gp.hall_of_fame import HallOfFame
+from gp.lesson import Lesson
 from gp.problem import SearchProblem
 from gp.sweeps import Interrupted, Sweeper
 
@@ -62,15 +63,23 @@ class PreparedSearch:
 
     @classmethod
     def of(
-        cls, problem: SearchProblem, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
-    ) -> PreparedSearch:
-        """The search for the kind of formula that pays. Raises Interrupted when it should stop."""
+        cls, problem: SearchProblem, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False,
+        distilled: Callable[[SearchProblem], SearchProblem] = SearchProblem.distilled,
+    ) -> PreparedSearch:  # fmt: skip
+        """The search for the kind of formula that pays; `distilled` extracts the features of a pool where it is needed.
+        Raises Interrupted when it should stop."""
         if not config.sweeps_branches:
             return cls(problem, None, config)
+        always = config.teacher == "always" and problem.lesson is not None
         with one_thread():
-            sweeper = Sweeper.create(problem, config, should_stop)
-            kind = chosen_kind(problem, sweeper, config, should_stop)
-            problem = problem.of_kind(kind, config)
+            sweeper = None if always else Sweeper.create(problem, config, should_stop)
+            kind = chosen_kind(problem, sweeper, config, should_stop) if sweeper else "distilled"
+        if kind == "distilled":
+            problem, kind = distilled(problem), "fine"
+        problem = problem.of_kind(kind, config)
+        if sweeper is None or problem.distils:
+            with one_thread():
+                sweeper = Sweeper.create(problem, config, should_stop)
         return cls(problem, sweeper.only(problem), config.distilling() if problem.distils else config)
 
     def evolve(
@@ -142,17 +151,21 @@ def search(
         problem = SearchProblem.of(cases, config, reporter.networks, jobs)
     if config.teaches and problem.lesson is None:
         reporter.stage("no teacher: it wants one benchmark, and networks that can be drawn from its space")
+
+    def distilled(problem: SearchProblem) -> SearchProblem:
+        verb = "cross-validation prefers" if config.teacher == "auto" else "as asked:"
+        count = len(problem.lesson.pool) if problem.lesson else 0
+        reporter.stage(f"{verb} formulas distilled from a teacher on networks without labels; features of {count}")
+        return problem.distilled(reporter.networks)
+
     try:
         with stages.timed("choice", "every single branch of the space, and the kind of formula that pays"):
-            prepared = PreparedSearch.of(problem, config, reporter.should_stop)
+            prepared = PreparedSearch.of(problem, config, reporter.should_stop, distilled)
     except Interrupted:
         state = SearchState.start(config)
         return Found(config, state.hall, SearchResult(state, Stop.ASKED), cases, 0, stages.seconds, complete=False)
     if prepared.problem.coarse:
         reporter.stage("cross-validation prefers coarse formulas to fine ones: few levels, clear of each other")
-    if prepared.problem.distils:
-        chosen = "cross-validation prefers" if config.teacher == "auto" else "as asked:"
-        reporter.stage(f"{chosen} formulas distilled from a teacher on {config.pool} networks without labels")
     with stages.timed("search"):
         result = evolution(prepared) if evolution else _evolve(prepared, reporter)
     found, compared = result.hall.champions, result.state.evaluations
@@ -161,11 +174,10 @@ def search(
     reporter.early(found[: config.hall_size])
     with stages.timed("exact", f"exact scores on the search split, finalists: {len(found)}"):
         parts = [part for case in cases for part in case.by_budget]
-        every: list[Case | Nested] = [*parts, *(nested_of(cases) if config.nested else [])]
-        scores = np.hstack([each.exact_scores([f.proxy for f in found], reporter.networks) for each in every])
+        every: list[Case | Nested | Lesson] = [*parts, *(nested_of(cases) if config.nested else [])]
         if prepared.problem.distils and prepared.problem.lesson is not None:
-            home, pool = cases[0].workshop, prepared.problem.lesson.pool
-            scores = np.hstack([scores, home.exact_scores([f.proxy for f in found], pool, reporter.networks)])
+            every = [prepared.problem.lesson]
+        scores = np.hstack([each.exact_scores([f.proxy for f in found], reporter.networks) for each in every])
     hall = prepared.judged(found, scores)
     return Found(config, hall, result, cases, compared, stages.seconds)
 

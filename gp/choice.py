@@ -20,11 +20,12 @@ import numpy as np
 from scipy import stats
 
 from fitness.evaluation import Evaluation
-from fitness.ranking import row_by_row
+from fitness.ranking import kendall, row_by_row
 from gp.config import SearchConfig
 from gp.evolution.evolve import Step, evolve
 from gp.evolution.variation import Exhausted
 from gp.hall_of_fame import HallOfFame
+from gp.lesson import Lesson
 from gp.problem import SearchProblem
 from gp.sweeps import Interrupted, Sweeper
 
@@ -50,22 +51,18 @@ def led_by_consensus(hall: HallOfFame, problem: SearchProblem, scores: np.ndarra
 
 def _rehearsal(config: SearchConfig, kind: str, fold: int) -> SearchConfig:
     """The settings of the short evolution that tries a kind; of the few coarse ones the first have the best."""
-    iterations = {"fine": 240, "coarse": 0, "distilled": 600}[kind]
-    short = replace(config, seed=config.seed ^ (fold + 1), iterations=iterations, population=60)
-    short = replace(short, brood=40, sweeps=4, hall_size=BEST, start=())  # what it starts from may know the labels
-    return short.distilling() if kind == "distilled" else short
+    short = replace(config, seed=config.seed ^ (fold + 1), iterations=240 if kind == "fine" else 0, population=60)
+    return replace(short, brood=40, sweeps=4, hall_size=BEST, start=())  # what it starts from may know the labels
 
 
 def chosen_kind(
     problem: SearchProblem, sweeper: Sweeper, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
 ) -> str:
-    """The kind of formula that ranks left-out networks best, in the mean over the folds; of equal ones the first.
+    """The kind of formula that ranks left-out networks best, in the mean over the folds; of equal ones the first. For
+    distilled formulas the teacher stands, whom they come near to: it is fitted to the labels that are not left out.
     Raises Interrupted when `should_stop` says so."""
-    if config.teacher == "always" and problem.lesson is not None:
-        return "distilled"
-    coarse, distilled = bool(config.coarse), problem.lesson is not None
-    kinds = ["fine", *["coarse"] * coarse, *["distilled"] * distilled]
-    if not config.folds or len(kinds) == 1:
+    kinds = ("fine", *["coarse"] * bool(config.coarse))
+    if not config.folds or (len(kinds) == 1 and problem.lesson is None):
         return "fine"
     folds = _folds(problem, config)
     worth = np.zeros((len(folds), len(kinds)))
@@ -74,14 +71,17 @@ def chosen_kind(
         for place, kind in enumerate(kinds):
             found = _rehearsed(part, sweeper, kind, _rehearsal(config, kind, fold), should_stop)
             worth[fold, place] = _worth(found[: 1 if kind == "coarse" else BEST], problem, left_out)
-    return kinds[int(np.argmax(worth.mean(0).round(12)))]
+    best = worth.mean(0).round(12)
+    if problem.lesson is not None and _worth_of_teacher(problem.lesson, problem.target.values, folds) > best.max():
+        return "distilled"
+    return kinds[int(np.argmax(best))]
 
 
 def _folds(problem: SearchProblem, config: SearchConfig) -> list[np.ndarray]:
     """Which architectures each fold leaves out, (N,): a random share; of several benchmarks also a whole one each. An
     architecture that stands in several rows, one for each training budget, is left out in all of them."""
-    count = problem.lesson.labelled if problem.lesson else problem.table.count
-    digests = [architecture.digest for architecture in problem.architectures[:count]]
+    count = problem.table.count
+    digests = [architecture.digest for architecture in problem.architectures]
     labelled = digests[: len(problem.target.values)]
     if len(set(labelled)) < len(labelled):
         return _folds_of_repeats(digests, config)
@@ -124,6 +124,16 @@ def _worth(found: Sequence[Evaluation], problem: SearchProblem, left_out: np.nda
     target = problem.target
     asked = [own for own in target.slices if left_out[own].any()]
     return float(np.mean([_agreement(row[own], target.values[own], left_out[own]) for row in scores for own in asked]))
+
+
+def _worth_of_teacher(lesson: Lesson, quality: np.ndarray, folds: Sequence[np.ndarray]) -> float:
+    """Tau-b of what the teacher says of each network who knows the labels of the other folds alone: a regression knows
+    its own labels too well for the pairs by which formulas are compared."""
+    said = np.zeros(len(quality))
+    for left_out in folds:
+        kept = np.flatnonzero(~left_out)
+        said[left_out] = lesson.says(quality[kept], kept)[: len(quality)][left_out]
+    return kendall(said, quality)
 
 
 def _agreement(scores: np.ndarray, quality: np.ndarray, left_out: np.ndarray) -> float:

@@ -46,8 +46,9 @@ class SearchProblem:
     probe rule that a formula breaks; it is None without PPS. `jobs` threads give the same numbers as one.
     `architectures` are those of the table, where they are known. `coarse` is the least share of the architectures at
     each level of a formula (`is_coarse`), 0 where formulas may be fine. `constants` fits those of every formula that is
-    evaluated, with `shrinkage`. `lesson` is what a teacher needs to label the pool, whose columns follow those of the
-    labelled architectures. `price` is taken off for each input, operator and constant of a formula.
+    evaluated, with `shrinkage`. `lesson` is what a teacher needs to label a pool; where formulas are `distilled`, the
+    columns of the pool follow those of the labelled architectures. `price` is taken off for each input, operator and
+    constant of a formula.
     """
 
     table: BranchTable
@@ -82,8 +83,7 @@ class SearchProblem:
         every: list[Case | Nested] = [*parts, *nested]
         seen = [a for each in every for a in each.seen]
         target = _target(parts, nested, config)
-        lesson = Lesson.of(cases[0], config.pool, progress) if config.teaches and len(every) == 1 else None
-        seen += lesson.pool if lesson else []
+        lesson = Lesson.of(cases[0], config.pool) if config.teaches and len(every) == 1 else None
         if len(every) == 1:
             table = branch_table(seen, cases[0].workshop, progress)  # which may lie on the disk
         else:
@@ -92,10 +92,7 @@ class SearchProblem:
         predict = None
         if config.pps:
             predict = first_broken([_probes(case.seen, case.workshop, progress, config.retest) for case in cases])
-        places = np.arange(lesson.labelled) if lesson else ...
-        return cls(
-            table, target, config.objective, predict, jobs, places, seen, constants=config.constants, lesson=lesson
-        )
+        return cls(table, target, config.objective, predict, jobs, ..., seen, constants=config.constants, lesson=lesson)
 
     def scores(self, proxies: Sequence[Proxy]) -> np.ndarray:
         """(P, n) on the architectures that count; not finite where a formula has no score."""
@@ -149,10 +146,18 @@ class SearchProblem:
 
     def of_kind(self, kind: str, config: SearchConfig) -> SearchProblem:
         """The problem of finding formulas of a kind (`gp/choice.py`)."""
-        if kind == "distilled" and self.lesson is not None:
-            target, places = self.lesson.target(self.target.values, self.places)
-            return replace(self, target=target, places=places, constants=True, shrinkage=LIGHT, price=PRICE)
         return replace(self, coarse=config.coarse if kind == "coarse" else 0.0)
+
+    def distilled(self, progress: Progress | None = None) -> SearchProblem:
+        """The problem of agreeing with a teacher on labelled networks and on a pool, whose features are extracted; the
+        same problem where every network of the pool overflows."""
+        lesson = self.lesson.sound(progress) if self.lesson else None
+        if lesson is None:
+            return self
+        return replace(
+            self, table=lesson.table(), target=lesson.target(self.target.values), lesson=lesson, constants=True,
+            architectures=[*lesson.seen, *lesson.pool], shrinkage=LIGHT, price=PRICE,
+        )  # fmt: skip
 
     @property
     def distils(self) -> bool:

@@ -31,7 +31,7 @@ def sweeper(problem: SearchProblem) -> Sweeper:
 Asked = list[tuple[str, SearchConfig, SearchProblem]]
 
 
-def stub(monkeypatch: pytest.MonkeyPatch, fine: float, coarse: float, distilled: float = -1.0) -> Asked:
+def stub(monkeypatch: pytest.MonkeyPatch, fine: float, coarse: float) -> Asked:
     """Formulas of the kinds are worth this much; what was asked is kept."""
     asked: Asked = []
 
@@ -41,7 +41,7 @@ def stub(monkeypatch: pytest.MonkeyPatch, fine: float, coarse: float, distilled:
 
     def worth(found: Sequence[str], problem: SearchProblem, left_out: np.ndarray) -> float:
         assert len(found) == (1 if found[0] == "coarse" else BEST)
-        return {"fine": fine, "coarse": coarse, "distilled": distilled}[found[0]]
+        return {"fine": fine, "coarse": coarse}[found[0]]
 
     monkeypatch.setattr("gp.choice._rehearsed", rehearsed)
     monkeypatch.setattr("gp.choice._worth", worth)

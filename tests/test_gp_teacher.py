@@ -15,16 +15,18 @@ from test_cli import SMALL, zcp
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
 from fitness.predictors.members import rank_targets
-from fitness.predictors.numbers import NumberTable, number_table
+from fitness.predictors.numbers import NumberTable
 from fitness.predictors.teacher import taught
+from fitness.ranking import RankTarget
 from gp.additions import Additions
 from gp.benchmark_search import PreparedSearch, search
 from gp.case import Case
+from gp.choice import chosen_kind
 from gp.config import BadConfig, SearchConfig
 from gp.lesson import TRUST, Lesson
 from gp.pool import drawn_pool
 from gp.problem import SearchProblem
-from gp.sweeps import Sweeper
+from gp.sweeps import Singles, Sweeper
 from models.architecture import Architecture
 from models.benchmarks.origins import load_benchmark
 from models.spaces import DRAWABLE, SPACES
@@ -37,9 +39,10 @@ ALWAYS = SearchConfig(
 
 
 @pytest.fixture(scope="module")
-def lesson(tiny_architectures: list[Architecture]) -> Lesson:
+def lesson(tiny_architectures: list[Architecture], tmp_path_factory: pytest.TempPathFactory) -> Lesson:
     """Fourteen labelled networks; the sixteen others are the pool."""
-    return Lesson(14, tiny_architectures[14:], number_table(tiny_architectures))
+    workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path_factory.mktemp("bank"))
+    return Lesson.on(workshop, tiny_architectures[:14], tiny_architectures[14:])
 
 
 @pytest.mark.parametrize("space", DRAWABLE)
@@ -79,18 +82,41 @@ def test_a_teacher_knows_the_labels_of_its_rows_alone() -> None:
     assert np.array_equal(said, taught(numbers, seen, rank_targets(truth[seen])))
 
 
-@pytest.mark.parametrize("kept", [None, [0, 2, 3, 5, 6, 7, 9, 11, 12, 13]])
 def test_labels_are_drawn_towards_the_teacher_and_the_pool_is_what_it_says(
-    lesson: Lesson, problem: SearchProblem, kept: list[int] | None
+    lesson: Lesson, problem: SearchProblem
 ) -> None:
-    places = np.arange(14) if kept is None else np.array(kept)
-    quality = problem.target.values[places]
-    target, columns = lesson.target(quality, ... if kept is None else places)
-    said = taught(lesson.numbers, places, rank_targets(quality))
-    assert columns.tolist() == [*places, *range(14, 30)]
-    assert np.allclose(target.values[len(places) :], said[14:])
-    labels = target.values[: len(places)] - (1 - TRUST) * said[places]
-    assert np.allclose(labels / TRUST, rank_targets(quality))
+    target, said = lesson.target(problem.target.values), lesson.says(problem.target.values, np.arange(14))
+    assert np.array_equal(said, taught(lesson.numbers, np.arange(14), rank_targets(problem.target.values)))
+    assert np.allclose(target.values[14:], said[14:])
+    labels = target.values[:14] - (1 - TRUST) * said[:14]
+    assert np.allclose(labels / TRUST, rank_targets(problem.target.values))
+
+
+@pytest.mark.parametrize(("worse", "chosen"), [(False, "distilled"), (True, "coarse")])
+def test_the_teacher_has_to_rank_left_out_networks_better_than_formulas(
+    worse: bool, chosen: str, lesson: Lesson, problem: SearchProblem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Formulas are worth .4 here; the size of a network says more, and that of another one nothing."""
+    numbers = lesson.numbers
+    clear = RankTarget.create(numbers.of(["log total"])[:14, 0])
+    values = np.random.default_rng(0).permutation(numbers.values) if worse else numbers.values
+    taught_here = replace(problem, target=clear, lesson=replace(lesson, numbers=NumberTable(numbers.names, values)))
+    monkeypatch.setattr("gp.choice._rehearsed", lambda part, sweeper, kind, *more: [kind])
+    monkeypatch.setattr("gp.choice._worth", lambda found, *more: {"fine": 0.2, "coarse": 0.4}[found[0]])
+    assert chosen_kind(taught_here, Sweeper(taught_here, Singles((), np.empty((0, 14)))), ALWAYS) == chosen
+
+
+def test_where_formulas_are_not_distilled_a_search_is_that_without_a_teacher(
+    tiny_problem: SearchProblem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gp.choice._worth_of_teacher", lambda *given: -1.0)
+    monkeypatch.setattr(SearchProblem, "distilled", lambda *given: pytest.fail("features of a pool"))
+    auto = replace(ALWAYS, teacher="auto")
+    first, other = (
+        PreparedSearch.of(problem, config).evolve().state
+        for problem, config in ((tiny_problem, auto), (replace(tiny_problem, lesson=None), auto))
+    )
+    assert first.hall.champions == other.hall.champions and first.evaluations == other.evaluations
 
 
 def test_the_branches_that_add_most_are_those_that_leave_least_unexplained() -> None:
@@ -121,7 +147,7 @@ def test_the_branches_that_add_most_are_those_that_leave_least_unexplained() -> 
 def test_neighbours_agree_with_the_teacher_best_first_and_differ_in_one_branch(
     tiny_problem: SearchProblem, text: str, hole: int
 ) -> None:
-    problem = tiny_problem.of_kind("distilled", ALWAYS)
+    problem = tiny_problem.distilled()
     sweeper = Sweeper.create(problem, ALWAYS).only(problem)
     proxy = parse(text).canonical()
     found, compared = sweeper(proxy, hole)
