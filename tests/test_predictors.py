@@ -307,12 +307,13 @@ def least(left: np.ndarray, share: float) -> float:
 
 @pytest.mark.usefixtures("quick")
 def test_half_an_interval_holds_nine_tenths_of_n_plus_1_left_out_labels(benchmark: Benchmark, split: Split) -> None:
-    """20 labels: the 19th of 20, because 0.9 x 21 is 18.9; left-out errors are made with four fifths of the labels."""
+    """20 labels: the 19th of 20, because 0.9 x 21 is 18.9; left-out errors are made with four fifths of the labels. The
+    errors of a champion on the labels that chose it are too small, so the 20th counts."""
     noisy = benchmark.quality + np.random.default_rng(8).normal(0, 1, len(benchmark))
     seen = list(split.search)
     targets = standing(benchmark.quality[seen])
     champion = fitted(benchmark, split, noisy[None], "champion")
-    assert champion.factor == pytest.approx(least(np.abs(standing(noisy[seen]) - targets), 19 / 20), abs=1e-6)
+    assert champion.factor == pytest.approx(np.abs(standing(noisy[seen]) - targets).max(), abs=1e-6)
     numbers = fitted(benchmark, split, kind="numbers")
     _, out = fit_ensemble(numbers.numbers, targets)
     errors = np.abs(out.mean - targets) / out.deviation

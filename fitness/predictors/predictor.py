@@ -220,12 +220,15 @@ def _chosen(cv: Mapping[str, float], scores: np.ndarray) -> str:
 
 def _factor(kind: str, targets: np.ndarray, scores: np.ndarray, out: LeftOut) -> float:
     """How many deviations hold LEVEL of the left-out labels (split conformal prediction; Lei et al. 2018). What left
-    them out saw 4 of 5 labels; the variance of an error is taken to go with the inverse of their number."""
-    left = np.abs(out.mean - targets) / out.deviation * np.sqrt(1 - 1 / FOLDS)
+    them out saw 4 of 5 labels; the variance of an error is taken to go with the inverse of their number. A champion was
+    chosen by all labels, so its errors on these are too small: the next larger one counts."""
+    count = len(targets)
+    level = min(1.0, np.ceil(LEVEL * (count + 1)) / count)
     if kind == "champion":
         left = np.abs(_standing(scores[0], scores[0]) - targets)
-    count = len(targets)
-    return round(max(float(np.quantile(left, min(1.0, np.ceil(LEVEL * (count + 1)) / count))), 1e-6), 6)
+        return round(max(float(np.quantile(left, level, method="higher")), 1e-6), 6)
+    left = np.abs(out.mean - targets) / out.deviation * np.sqrt(1 - 1 / FOLDS)
+    return round(max(float(np.quantile(left, level)), 1e-6), 6)
 
 
 def _beyond(seen: NumberTable, asked: NumberTable) -> tuple[tuple[str, ...], ...]:
