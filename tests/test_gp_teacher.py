@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from test_cli import SMALL, zcp
+from test_cli import SMALL
 
+import cli
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
 from fitness.predictors.members import rank_targets
@@ -210,17 +211,22 @@ def test_a_search_with_a_teacher_scores_its_hall_exactly(tiny_benchmark: Path, t
     assert 0.3 < found.hall.best.fitness < 1
 
 
-def test_the_command_starts_from_a_formula_and_ends_with_a_verdict(tiny_benchmark: Path, tmp_path: Path) -> None:
+def test_the_command_starts_from_a_formula_and_ends_with_a_verdict(
+    tiny_benchmark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def evolved(*more: object) -> tuple[int, str]:
+        where = ("--benchmark", tiny_benchmark, *SMALL, "--bank", tmp_path / "bank", *more)
+        return cli.main(["evolve", *map(str, where)]), capsys.readouterr().err
+
     start, run = "sum( mean[ abs(A) ], sum[ pow2(W) ] )", tmp_path / "run"
-    more = ["--teacher", "always", "--pool", "6", "--start", start, "--bank", tmp_path / "bank", "--out", run]
-    done = zcp("evolve", "--benchmark", tiny_benchmark, *SMALL, *more)
-    assert done.returncode == 0, done.stderr
-    assert "formulas distilled from a teacher" in done.stderr
-    assert "verdict: on 14 held-out architectures of tiny the champion has tau-b " in done.stderr
+    code, said = evolved("--teacher", "always", "--pool", "6", "--start", start, "--out", run)
+    assert code == 0, said
+    assert "formulas distilled from a teacher on networks without labels; features of 6" in said
+    assert "verdict: on 14 held-out architectures of tiny the champion has tau-b " in said
     config = json.loads((run / "config.json").read_text())
     assert config["search"]["start"] == [parse(start).canonical().text] or config["search"]["start"] == [start]
-    again = zcp("evolve", "--benchmark", tiny_benchmark, *SMALL, "--start", run / "hall_of_fame.json", "--iterations",
-                "5", "--branches", "8", "--bank", tmp_path / "bank", "--out", tmp_path / "again")  # fmt: skip
-    assert again.returncode == 0, again.stderr
-    bad = zcp("evolve", "--benchmark", tiny_benchmark, "--start", "mean[ exp(exp(exp(W))) ]", "--out", tmp_path / "bad")
-    assert bad.returncode == 1 and "got 3 operators" in bad.stderr and not (tmp_path / "bad").exists()
+    hall = run / "hall_of_fame.json"
+    code, said = evolved("--start", hall, "--iterations", "5", "--branches", "8", "--out", tmp_path / "again")
+    assert code == 0, said
+    code, said = evolved("--start", "mean[ exp(exp(exp(W))) ]", "--out", tmp_path / "bad")
+    assert code == 1 and "got 3 operators" in said and not (tmp_path / "bad").exists()

@@ -48,6 +48,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "paper": {"inputs": PAPER, "aggregates": ("mean",)},
     "random": {"algorithm": "random", "branches": 3},
     "all inputs": {"inputs": tuple(INPUTS)},
+    "auto": {"teacher": "auto"},
+    "teacher": {"teacher": "always"},
     "rho": {"objective": "spearman"},
     "tau": {"objective": "kendall"},
 }
