@@ -131,6 +131,7 @@ class Amount(click.ParamType):
 
 
 COUNT = Amount("10M", {"": 1, "K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12})
+BYTES = Amount("8G", {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "MiB": 1 << 20, "GiB": 1 << 30})
 SECONDS = Amount("5ms", {"us": 1e-6, "ms": 1e-3, "s": 1})
 
 
@@ -138,7 +139,7 @@ class Bound(click.ParamType):
     """A bound on one cost, such as params=10M: the pair of its name and the amount."""
 
     name = "bound"
-    costs: ClassVar = {"params": COUNT, "flops": COUNT, "latency": SECONDS}
+    costs: ClassVar = {"params": COUNT, "flops": COUNT, "memory": BYTES, "latency": SECONDS}
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
         if isinstance(value, tuple):
@@ -148,6 +149,20 @@ class Bound(click.ParamType):
             wanted = f"one of {', '.join(f'{cost}={unit.example}' for cost, unit in self.costs.items())}"
             raise click.BadParameter(f"got {value!r}, wanted {wanted}", ctx, param)
         return name, self.costs[name].convert(amount, param, ctx)
+
+
+class BatchShape(click.ParamType):
+    """Sequences and tokens of a training batch, such as 8x1024."""
+
+    name = "batch"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,6})", str(value).strip())
+        if match is None:
+            raise click.BadParameter(f"got {value!r}, wanted sequences x tokens, such as 8x1024", ctx, param)
+        return int(match[1]), int(match[2])
 
 
 def tightest(bounds: Iterable[tuple[str, float]]) -> dict[str, float]:
@@ -193,6 +208,10 @@ def gathered(name: str, make: Callable[..., Any], *options: Command) -> Callable
     return decorate
 
 
+MEMORY_AT = click.option(
+    "--memory-at", "shape", type=BatchShape(), default="8x1024", show_default=True, metavar="BxT",
+    help="Batch of the training step whose memory is counted: sequences x tokens.",
+)  # fmt: skip
 BENCHMARK = click.option(
     "--benchmark", "name", required=True, metavar="NAME|PATH", help="Benchmark whose architectures are used."
 )

@@ -12,7 +12,7 @@ import click
 from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.moved import MOVED
-from commands.options import COUNT, SECONDS, Name, examples, table_of
+from commands.options import BYTES, COUNT, MEMORY_AT, SECONDS, Name, examples, table_of
 from commands.output import emit, say
 from commands.ranking import ranked
 from commands.source import Source
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 @click.option("--latency", "device", metavar="DEVICE", help="Measure the time of a forward pass there, such as cpu.")
 @click.option("--max-params", type=COUNT, metavar="N", help="Leave out what has more parameters, such as 10M.")
 @click.option("--max-flops", type=COUNT, metavar="N", help="Leave out what needs more FLOPs a sequence, such as 2G.")
+@click.option("--max-memory", type=BYTES, metavar="BYTES", help="Leave out what needs more to train, such as 8G.")
+@MEMORY_AT
 @click.option("--max-latency", type=SECONDS, metavar="TIME", help="Leave out what takes longer, such as 5ms.")
 @click.option("--top", type=click.IntRange(1), help="Show that many, the best.")
 @click.option(
@@ -59,7 +61,8 @@ if TYPE_CHECKING:
 def rank(
     paths: tuple[Path, ...], hall: Path | None, size: int | None, text: str | None, fitted: Path | None,
     places: tuple[str, ...], count: int | None, space: str | None, seed: int, device: str | None,
-    max_params: float | None, max_flops: float | None, max_latency: float | None, top: int | None, form: str,
+    max_params: float | None, max_flops: float | None, max_memory: float | None, shape: tuple[int, int],
+    max_latency: float | None, top: int | None, form: str,
     features: FeatureOptions, tokens: Tokens | None,
 ) -> None:  # fmt: skip
     """Order architectures that nobody measured by the exact score of a formula.
@@ -71,10 +74,11 @@ def rank(
     those of the blocks for one sequence of --seq-len tokens; a forward pass is timed over such a sequence, with one
     thread.
     """
-    from fitness.costs import CostLimits
+    from fitness.costs import CostLimits, TrainingBatch
 
     source = replace(Source.of(hall, text, size, fitted), places=places)
-    budget, device = CostLimits(max_params, max_flops, max_latency), device or ("cpu" if max_latency else None)
+    budget = CostLimits(max_params, max_flops, max_latency, max_memory, TrainingBatch(*shape))
+    device = device or ("cpu" if max_latency else None)
     refused: list[Refusal] = []
     candidates = _candidates(paths, count, space, seed, refused)
     source.introduce()

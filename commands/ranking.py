@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from commands.feature_options import FeatureOptions
-from commands.source import Source, Workshops
-from commands.tables import Interval, Row
+from commands.source import Predicted, Source, Workshops
+from commands.tables import Row
 from commands.training_tokens import budget_notes, trained_for
 from commands.weights import drawing_notes
 from storage.errors import ZcpError
@@ -33,26 +33,33 @@ class NoneRanked(ZcpError, ValueError):
 
 @dataclass(frozen=True)
 class Ranked:
-    """A candidate with its place, its latency where that was measured, and the interval of a prediction."""
+    """A candidate with its place, its latency where that was measured, and its predicted value."""
 
     place: int | None
     candidate: Candidate
     latency: Latency | None
-    predicted: Interval | None = None
+    predicted: Predicted | None = None
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The figures, by their names in tables, CSV and JSON."""
+        found: dict[str, Any] = {"place": self.place, "id": self.candidate.architecture.id}
+        found["score"] = self.candidate.score
+        if self.predicted is not None and self.candidate.score is not None:
+            found |= {name: float(value) for name, value in self.predicted._asdict().items()}
+        found |= vars(self.candidate.costs)
+        if self.latency is not None:
+            times = {"": self.latency.median, "_low": self.latency.low, "_high": self.latency.high}
+            found |= {f"latency_ms{end}": round(seconds * 1e3, 6) for end, seconds in times.items()}
+        return found
 
     def plain(self) -> dict[str, Any]:
         """Plain data for JSON: what `rank` reads again as a candidate."""
         found = self.candidate
-        row = {"place": self.place, "id": found.architecture.id, "score": found.score, **vars(found.costs)}
-        row |= {"space": found.architecture.space, "config": dict(found.architecture.config)}
+        row = self.numbers | {"space": found.architecture.space, "config": dict(found.architecture.config)}
         row |= {"notes": list(found.notes), "reason": found.reason or None}
         if found.architecture.tokens is not None:
             row["tokens"] = found.architecture.tokens
-        if self.predicted is not None and found.score is not None:
-            row["predicted"] = [float(self.predicted.low), float(self.predicted.high)]
-        if self.latency is not None:
-            times = {"": self.latency.median, "_low": self.latency.low, "_high": self.latency.high}
-            row |= {f"latency_ms{end}": round(seconds * 1e3, 6) for end, seconds in times.items()}
         return row
 
 
@@ -64,6 +71,7 @@ class Ranking:
     refused: tuple[Refusal, ...]
     title: str
     header: dict[str, Any]
+    memory: bool = False
     notes: list[str] = field(default_factory=list)
 
     def plain(self, top: int | None) -> list[dict[str, Any]]:
@@ -72,8 +80,8 @@ class Ranking:
 
     def columns(self, form: str, top: int | None) -> list[Row]:
         """The rows of a table."""
-        last: list[Row] = [{"place": None, "id": r.id, "score": None, "note": r.reason} for r in self.refused]
-        return [*columns(self.rows, form, bool(last)), *last][:top]
+        last: list[Row] = [{"place": None, "id": r.id, "score": None, "notes": r.reason} for r in self.refused]
+        return [*columns(self.rows, form, bool(last), self.memory), *last][:top]
 
     def check(self) -> None:
         """NoneRanked if nobody has a score."""
@@ -86,7 +94,7 @@ class Ranking:
 
 def _refusal(refusal: Refusal) -> dict[str, Any]:
     """Plain data for JSON: `rank` reads it again, and refuses it again."""
-    costs = dict.fromkeys(("params", "decoder_params", "flops", "depth", "width"))
+    costs = dict.fromkeys(("params", "decoder_params", "flops", "depth", "width", "memory"))
     config = None if refusal.config is None else dict(refusal.config)
     row = {"place": None, "id": refusal.id, "score": None, **costs, "space": refusal.space, "config": config}
     return row | {"notes": [refusal.reason], "reason": refusal.reason}
@@ -137,7 +145,7 @@ def ranked(
     def costs(architecture: Architecture) -> Costs:
         source.check(architecture)
         workshop = workshops(architecture.space)
-        return costs_of(architecture, workshop.batch.tokens.shape[1], workshop.bank.key.build)
+        return costs_of(architecture, workshop.batch.tokens.shape[1], workshop.bank.key.build, budget.batch)
 
     counted = refused.kept(architectures, costs)
     readable = trained_for([a for a in architectures if a in counted], tokens)
@@ -156,7 +164,7 @@ def ranked(
     notes = drawing_notes(readable, workshops) + _notes(rows, refused.all, left_out, source, usual)
     if rows:
         notes += budget_notes([row.candidate for row in rows], tokens, source, workshops, progress)
-    return Ranking(rows, tuple(refused.all), title, header, notes)
+    return Ranking(rows, tuple(refused.all), title, header, budget.memory is not None, notes)
 
 
 def _scored(
@@ -246,20 +254,18 @@ def _notes(
     return notes
 
 
-def columns(rows: Sequence[Ranked], form: str, noted: bool = False) -> list[Row]:
-    """The rows of a table; whole numbers and notes of all rows, columns of nothing left out unless they are `noted`."""
+def columns(rows: Sequence[Ranked], form: str, noted: bool = False, memory: bool = False) -> list[Row]:
+    """The rows of a table or CSV, under the names of the JSON; a table shows `memory` only if that was asked for, and
+    notes only if there are any or they are `noted`."""
     noted = noted or any(row.candidate.notes for row in rows)
-    return [_columns(row, form, noted) for row in rows]
+    return [_columns(row, form, noted, memory) for row in rows]
 
 
-def _columns(row: Ranked, form: str, noted: bool) -> Row:
-    found, costs = row.candidate, row.candidate.costs
-    score = found.score if form == "csv" or found.score is None else f"{found.score:.6g}"
-    cells: Row = {"place": row.place, "id": found.architecture.id, "score": score, "#params": costs.params,
-                  "decoder params": costs.decoder_params, "FLOPs": costs.flops, "depth": costs.depth,
-                  "width": costs.width}  # fmt: skip
-    if row.predicted is not None:
-        cells["predicted, 90%"] = row.predicted
-    if (time := row.latency) is not None:
-        cells |= {"ms": time.median * 1e3, "ms quartiles": Interval(time.low * 1e3, time.high * 1e3)}
-    return cells | ({"note": "; ".join(found.notes)} if noted else {})
+def _columns(row: Ranked, form: str, noted: bool, memory: bool) -> Row:
+    cells: Row = dict(row.numbers)
+    if form != "csv":
+        score = row.candidate.score
+        cells["score"] = None if score is None else f"{score:.6g}"
+        if not memory:
+            del cells["memory"]
+    return cells | ({"notes": "; ".join(row.candidate.notes)} if noted else {})

@@ -14,26 +14,29 @@ from commands.cut_select import CutOrder, select_cut
 from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.moved import MOVED
-from commands.options import Bound, Name, examples, table_of, tightest
+from commands.options import MEMORY_AT, Bound, Name, examples, table_of, tightest
 from commands.output import emit, say
 from commands.ranking import Ranked, columns
-from commands.source import Source
+from commands.region_options import RegionOptions, region_options
+from commands.search_plan import Count, SearchPlan, check_export, known_architectures, planned, write_export
+from commands.source import Source, Workshops
 from commands.training_tokens import TOKENS, budget_notes, trained_for
 from commands.weights import ranking_options
 
 if TYPE_CHECKING:
     from fitness.costs import Costs, Latency
+    from fitness.features.workshop import Workshop
     from gp.benchmark_search import Reporter
     from gp.selection import Selection, SelectionConfig
     from models.architecture import Architecture
     from models.budget import Tokens
-    from models.spaces.variation import Region
 
 
 @click.command(
     epilog=examples(
         "select --space gpt2 --budget params=200K",
         "select --space gpt2 --hall proxies/gpt2-mini.json --budget params=400K --budget flops=50M --format json",
+        "select --space llama --budget params=130M --fix n_token=32000 --multiple d_ffn=64 --export model",
         "select --space llama --weights checkpoints/smollm2 --budget params=100M --networks 100000 --export cut",
     )
 )
@@ -46,8 +49,11 @@ if TYPE_CHECKING:
 @click.option("--committee", "size", type=click.IntRange(2), help="Its first K formulas judge together.")
 @click.option(
     "--budget", "bounds", type=Bound(), multiple=True, required=True, metavar="COST=N",
-    help="params=10M, flops=2G or latency=5ms; repeatable, the tightest holds. The first is the cost of the front.",
+    help="params=10M, flops=2G, memory=8G (to train) or latency=5ms; repeatable, the tightest holds. The first is the "
+    "cost of the front.",
 )  # fmt: skip
+@MEMORY_AT
+@region_options
 @TOKENS
 @click.option("--networks", type=click.IntRange(2, 1_000_000), default=1000, show_default=True, help="To score.")
 @click.option("--population", type=click.IntRange(2, 10_000), default=50, show_default=True, help="Of a generation.")
@@ -60,8 +66,10 @@ if TYPE_CHECKING:
     help="With --weights: by which order units are kept.",
 )  # fmt: skip
 @click.option(
-    "--export", type=click.Path(path_type=Path), metavar="DIR", help="With --weights: write the choice as a checkpoint."
-)
+    "--export", type=click.Path(path_type=Path), metavar="DIR",
+    help="Write the best as a Hugging Face folder: its config.json (space llama), and with --init also drawn weights; "
+    "with --weights a checkpoint.",
+)  # fmt: skip
 @click.option("--measure", is_flag=True, help="With --weights: loss of the choice and its rivals on unseen text.")
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the search.")
 @MOVED
@@ -76,11 +84,14 @@ def select(
     space: str, hall: Path | None, size: int | None, bounds: Sequence[tuple[str, float]], networks: int,
     population: int, look: int, order: str, export: Path | None, measure: bool, seed: int, places: tuple[str, ...],
     figure: Path | None, top: int | None, form: str, features: FeatureOptions, tokens: Tokens | None,
+    asked: RegionOptions, shape: tuple[int, int],
 ) -> None:  # fmt: skip
     """Search architectures for the best score at every cost, none of them beyond a budget.
 
-    The values of every field are those that the hall's benchmark has. Interrupted, the same command goes on where it
-    stopped: what was scored is in the bank. One seed is one result, unless a latency is measured.
+    The values of every field are those that the hall's benchmarks have, unless --fix, --range or --multiple say
+    others. Vocabulary, context, norm and other fields that nobody searches are only varied if asked; they are those of
+    the measured architecture nearest to the budget. Interrupted, the same command goes on where it stopped: what was
+    scored is in the bank. One seed is one result, unless a latency is measured.
 
     With --weights DIR it chooses a subnet of that checkpoint: a formula scores --networks random cuts within the
     budget from one visit of the whole network, and the --look best of them are compared on calibration text.
@@ -92,19 +103,28 @@ def select(
         raise click.UsageError(f"--plot: got {figure.name!r}, wanted a name that ends in .png or .svg")
     source = replace(Source.of(hall, None, size), places=places)
     if features.weights is not None and space == "llama":
+        if asked.given:
+            raise click.UsageError("--fix, --range, --multiple, --uniform: wanted none of these with --weights, whose "
+                                   "subnets have the checkpoint's fields")  # fmt: skip
         source.introduce()
         budget = tightest(bounds)
         select_cut(source, features, CutOrder(budget, networks, look, seed, order, export, measure, top, form))
         return
-    if export is not None or measure:
-        raise click.UsageError("--export and --measure: wanted --space llama and --weights DIR, whose subnets are cut")
-    region = _region(source, space)
-    source.introduce()
+    if measure:
+        raise click.UsageError("--measure: wanted --space llama and --weights DIR, whose subnets are cut")
+    if export is not None:
+        check_export(export, space)
     cost = next((name for name, _ in bounds if name != "latency"), "params")
-    budget = tightest(bounds)
+    budget, known = tightest(bounds), known_architectures(source, space)
     config = SelectionConfig(networks, population, cost, seed=seed)
+    source.introduce()
+    workshops = source.workshops(features)
+    count = _count(workshops(space), shape)
+    plan = planned(space, known, asked.wishes(export is not None), export is not None, budget, count)
     with live(0) as reporter:
-        found, times = _searched(source, space, region, config, budget, features, reporter, tokens)
+        found, times = _searched(source, plan, config, budget, workshops, reporter, tokens)
+    if export is not None:
+        write_export(found.front[0].architecture, export, features)
     if figure is not None:
         _draw(found, cost, source, figure)
     met = [replace(candidate, seen=source.seen.by(candidate.architecture)) for candidate in found.front]
@@ -115,7 +135,7 @@ def select(
         document = {**header, "budget": budget, "rows": [row.plain() for row in front]}
         print(json.dumps(document, indent=2, sort_keys=True, allow_nan=False))
         return
-    emit(columns(front, form), form, title)
+    emit(columns(front, form, memory="memory" in budget), form, title)
 
 
 def _draw(found: Selection, cost: str, source: Source, path: Path) -> None:
@@ -125,36 +145,26 @@ def _draw(found: Selection, cost: str, source: Source, path: Path) -> None:
     say(f"written: {path}")
 
 
-def _region(source: Source, space: str) -> Region:
-    """Region of the search; usage error for a hall of another space or without its benchmark."""
-    from models.spaces import SPACES
-    from models.spaces.variation import region_of
+def _count(workshop: Workshop, shape: tuple[int, int]) -> Count:
+    """How architectures are counted: for one sequence of the workshop's batch, memory for a training batch."""
+    from fitness.costs import TrainingBatch, costs_of
 
-    mine, fields = [home for home in source.homes if home.space == space], SPACES[space].fields
-    if not mine or fields is None:
-        home = ", ".join(dict.fromkeys(home.space for home in source.homes))
-        raise click.UsageError(f"--hall: got formulas that were evolved on {home}, wanted {space}, the space searched")
-    if not (architectures := [architecture for home in mine for architecture in home.architectures]):
-        names = " or ".join(home.name for home in mine)
-        raise click.UsageError(
-            f"--hall: wanted its benchmark {names}, whose values the search uses; fetch it, or say with --benchmark "
-            "where it lies now"
-        )
-    return region_of(architectures, fields)
+    batch = TrainingBatch(*shape)
+    length, build = workshop.batch.tokens.shape[1], workshop.bank.key.build
+    return lambda architecture: costs_of(architecture, length, build, batch)
 
 
 def _searched(
-    source: Source, space: str, region: Region, config: SelectionConfig, bounds: dict[str, float],
-    features: FeatureOptions, reporter: Reporter, tokens: Tokens | None = None,
+    source: Source, plan: SearchPlan, config: SelectionConfig, bounds: dict[str, float],
+    workshops: Workshops, reporter: Reporter, tokens: Tokens | None = None,
 ) -> tuple[Selection, dict[Architecture, Latency]]:  # fmt: skip
     """The search with workers that stay, and the latencies that it measured."""
     from fitness.candidates import score_candidates
-    from fitness.costs import CostLimits, costs_of, latency_of
+    from fitness.costs import CostLimits, latency_of
     from gp.selection import select as search
 
-    workshops = source.workshops(features)
-    budget = CostLimits(bounds.get("params"), bounds.get("flops"), bounds.get("latency"))
-    length, build = workshops(space).batch.tokens.shape[1], workshops(space).bank.key.build
+    budget = CostLimits(bounds.get("params"), bounds.get("flops"), bounds.get("latency"), bounds.get("memory"))
+    space, build = plan.space, workshops(plan.space).bank.key.build
     times: dict[Architecture, Latency] = {}
 
     def allowed(architecture: Architecture, costs: Costs) -> bool:
@@ -170,8 +180,7 @@ def _searched(
     scorer = source.scorer(workshops, watch)
     with workshops(space).staffed() as workshop:
         found = search(
-            space, region, config, allowed=allowed,
-            count=lambda architecture: costs_of(architecture, length, build),
+            space, plan.region, config, allowed=allowed, count=plan.count, check=plan.check,
             score=lambda batch: score_candidates(trained_for(batch, tokens), scorer, lambda _: workshop, watch),
             on_generation=lambda done, best: say(f"scored {done}/{config.networks}, best {best:.6g}"),
         )  # fmt: skip

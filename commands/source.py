@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -15,7 +15,6 @@ from commands.feature_options import FeatureOptions, other_features
 from commands.moved import places_now
 from commands.output import say
 from commands.predicting import check_features, opened
-from commands.tables import Interval
 
 if TYPE_CHECKING:
     from fitness.candidates import CandidateScorer
@@ -30,6 +29,14 @@ UNIVERSAL = Path(__file__).resolve().parent.parent / "proxies" / "universal.json
 """The formulas that rank where none are named, evolved on several benchmarks."""
 
 Workshops = Callable[[str], "Workshop"]
+
+
+class Predicted(NamedTuple):
+    """A predicted value of the metric and the ends of its 90% interval."""
+
+    predicted: float
+    predicted_low: float
+    predicted_high: float
 
 
 @dataclass(frozen=True)
@@ -190,14 +197,14 @@ class Source:
         proxies = [formula.proxy for formula in self.formulas]
         return CommitteeScorer(self.formulas, workshops(home.space).exact_scores(proxies, home.known, progress))
 
-    def predictions(self, architectures: Sequence[Architecture], workshops: Workshops) -> dict[Architecture, Interval]:
-        """The 90% interval that a predictor gives, in the metric's unit; none of a formula."""
+    def predictions(self, architectures: Sequence[Architecture], workshops: Workshops) -> dict[Architecture, Predicted]:
+        """The value and 90% interval that a predictor gives, in the metric's unit; none of a formula."""
         if self.predictor is None or not architectures:
             return {}
         proxies = [formula.proxy for formula in self.formulas]
         scores = workshops(self.predictor.provenance.space).exact_scores(proxies, architectures)
         said = self.predictor.predict(architectures, scores)
-        return {a: Interval(*ends) for a, *ends in zip(architectures, said.low, said.high, strict=True)}
+        return {a: Predicted(*v) for a, *v in zip(architectures, said.values, said.low, said.high, strict=True)}
 
 
 def _record(hall: HallDocument) -> str:

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from engine.repeatable import repeatable
-from models.architecture import Architecture, BadArchitecture
+from models.architecture import Architecture, BadArchitecture, ParameterCount
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 
-__all__ = ["CostLimits", "Costs", "Latency", "costs_of", "latency_of"]
+__all__ = ["CostLimits", "Costs", "Latency", "TrainingBatch", "costs_of", "latency_of", "training_memory"]
 
 WARM_UPS, RUNS = 3, 15
 
 
 @dataclass(frozen=True)
+class TrainingBatch:
+    """The batch of a training step, for which memory is counted; sequences are as long as a network allows at most."""
+
+    sequences: int = 8
+    tokens: int = 1024
+
+
+@dataclass(frozen=True)
 class Costs:
     """All parameters; those of the blocks, without embeddings; floating-point operations of the blocks for one sequence
-    (two per multiply-add); the number of blocks; the model width."""
+    (two per multiply-add); the number of blocks; the model width; the bytes of a training step."""
 
     params: int
     decoder_params: int
     flops: int
     depth: int
     width: int
+    memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,15 +52,18 @@ class Latency:
 
 @dataclass(frozen=True)
 class CostLimits:
-    """The most that a network may take; None where there is no bound."""
+    """The most that a network may take; None where there is no bound. `batch` is what memory is counted for."""
 
     params: float | None = None
     flops: float | None = None
     seconds: float | None = None
+    memory: float | None = None
+    batch: TrainingBatch = field(default_factory=TrainingBatch)
 
     def allows(self, costs: Costs) -> bool:
         """Whether what is counted is within it."""
-        return _within(costs.params, self.params) and _within(costs.flops, self.flops)
+        pairs = ((costs.params, self.params), (costs.flops, self.flops), (costs.memory, self.memory))
+        return all(_within(value, bound) for value, bound in pairs)
 
     def allows_time(self, latency: Latency | None) -> bool:
         """Whether what is measured is within it; what was not measured is."""
@@ -62,15 +74,38 @@ def _within(value: float, bound: float | None) -> bool:
     return bound is None or value <= bound
 
 
-def costs_of(architecture: Architecture, length: int, build: str | None = None) -> Costs:
-    """Count the costs for a sequence of `length` tokens; BadArchitecture names a candidate that cannot be built."""
+def costs_of(
+    architecture: Architecture, length: int, build: str | None = None, batch: TrainingBatch | None = None
+) -> Costs:  # fmt: skip
+    """Count the costs for a sequence of `length` tokens, and the memory for a training batch; BadArchitecture names a
+    candidate that cannot be built."""
     space = SPACES[architecture.space]
     try:
         count = space.parameters(architecture, build)
         flops = 2 * space.multiply_adds(architecture, length, build)
-        return Costs(count.total, count.decoder, flops, *space.shape(architecture))
+        (longest, vocabulary), (depth, width) = space.limits(architecture), space.shape(architecture)
+        memory = training_memory(count, depth, width, vocabulary, longest, batch or TrainingBatch())
+        return Costs(count.total, count.decoder, flops, depth, width, memory)
     except BadArchitecture as error:
         raise BadArchitecture(f"{architecture.id}: {error}") from None
+
+
+def training_memory(
+    count: ParameterCount, depth: int, width: int, vocabulary: int, longest: int, batch: TrainingBatch
+) -> int:  # fmt: skip
+    """Bytes of a training step in float32 with Adam, an upper estimate:
+
+        16 P + 4 B T (6 L D + 4/3 (attention + FFN parameters) / D + 3 V)
+
+    P parameters take 16 bytes each: weight, gradient and Adam's two moments. Of each of B T tokens every block of width
+    D keeps its two residual inputs and both norms' two outputs (6 D), and what its maps read and put out: 3 heads'
+    widths and 2 of keys and values, 4 FFN widths if gated and 2 if not, which is 4/3 of the entries of the maps divided
+    by D, give or take. V logits are held three times at the start of the backward pass. Attention is taken to be
+    fused, so that maps of all pairs of tokens are not kept. Nothing is recomputed.
+    """
+    tokens = batch.sequences * min(batch.tokens, longest)
+    kept = 6 * depth * width + 4 * (count.attention + count.ffn) / (3 * width) + 3 * vocabulary
+    return round(16 * count.total + 4 * tokens * kept)
 
 
 def latency_of(architecture: Architecture, batch: TokenBatch, build: str | None = None, device: str = "cpu") -> Latency:

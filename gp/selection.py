@@ -27,6 +27,7 @@ TRIES = 500  # for one architecture that is new and within the budget
 Allowed = Callable[[Architecture, Costs], bool]
 Score = Callable[[Sequence[Architecture]], Sequence[tuple[float | None, str]]]
 Count = Callable[[Architecture], Costs]
+Check = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 class NoCandidate(ZcpError, ValueError):
@@ -56,15 +57,18 @@ class Selection:
 class _Nursery:
     """Makes architectures that are new and within the budget."""
 
-    def __init__(self, space: str, region: Region, allowed: Allowed, count: Count, rng: random.Random) -> None:
+    def __init__(
+        self, space: str, region: Region, allowed: Allowed, count: Count, rng: random.Random, check: Check | None
+    ) -> None:  # fmt: skip
         self.space, self.region, self.allowed, self.count, self.rng = SPACES[space], region, allowed, count, rng
+        self.check = check or self.space.check
         self.seen: dict[Architecture, Costs] = {}
 
     def new(self, make: Callable[[], dict[str, Any]], tries: int = TRIES) -> Architecture | None:
         """The first one made that is new and allowed; None after many."""
         for _ in range(tries):
             try:
-                config = valid(make, self.space.check)
+                config = valid(make, self.check)
             except BadArchitecture:
                 continue
             architecture = self.space.architecture(f"new-{len(self.seen)}", config)
@@ -95,14 +99,15 @@ def _winner(ordered: Sequence[Architecture], rng: random.Random) -> Architecture
 
 def select(
     space: str, region: Region, config: SelectionConfig, *, count: Count, allowed: Allowed, score: Score,
-    on_generation: Callable[[int, float], None] | None = None,
+    on_generation: Callable[[int, float], None] | None = None, check: Check | None = None,
 ) -> Selection:  # fmt: skip
     """The front of `config.networks` architectures of a region, every one of them allowed.
 
     `count` tells the costs, `score` the (score, reason) of new architectures; `on_generation` hears how many were
-    scored and the best score. Raises NoCandidate where nothing meets the budget.
+    scored and the best score; `check` normalises a configuration, or refuses it, in place of the space. Raises
+    NoCandidate where nothing meets the budget.
     """
-    nursery = _Nursery(space, region, allowed, count, random.Random(f"select:{config.seed}"))
+    nursery = _Nursery(space, region, allowed, count, random.Random(f"select:{config.seed}"), check)
     scored, alive = dict[Architecture, Candidate](), list[Architecture]()
     while (left := config.networks - len(scored)) > 0:
         size = min(config.population, left)

@@ -11,7 +11,8 @@ from report.style import SERIES, blank, legend_below, style
 
 __all__ = ["draw_front"]
 
-LABELS = {"params": "#params", "decoder_params": "decoder params", "flops": "FLOPs a sequence"}
+LABELS = {"params": "#params", "decoder_params": "decoder params", "flops": "FLOPs a sequence",
+          "memory": "bytes of a training step"}  # fmt: skip
 
 
 def draw_front(front: Sequence[Candidate], scored: Sequence[Candidate], cost: str, title: str) -> Figure:

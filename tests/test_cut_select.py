@@ -91,6 +91,15 @@ def test_what_cannot_be_asked_of_subnets_is_a_usage_error(
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_only_subnets_of_a_checkpoint_are_exported(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([*SELECT, "--budget", "params=18K", "--export", "out"]) == 2
-    assert "wanted --space llama and --weights DIR" in capsys.readouterr().err.splitlines()[-1]
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--measure",), "--measure: wanted --space llama and --weights DIR"),
+        (("--weights", "x", "--fix", "n_token=9"), "wanted none of these with --weights"),
+    ],
+)
+def test_only_subnets_of_a_checkpoint_are_measured_and_their_fields_are_the_checkpoints(
+    more: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*SELECT, "--budget", "params=18K", *more]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]

@@ -44,7 +44,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, tiny_benchmark: Path) -> Path
 
 COMMANDS = {
     "rank": ("rank", "some.jsonl", "--hall", "hall.json", "--committee", "2"),
-    "select": ("select", "--space", "gpt2", "--hall", "hall.json", "--budget", "params=1M", "--networks", "2"),
+    "select": ("select", "--space", "gpt2", "--hall", "hall.json", "--budget", "params=60K", "--networks", "2"),
     "replay": ("replay", "hall.json"),
     "fit": ("fit", "hall.json", "--kind", "numbers", "--out", "p.json"),
 }

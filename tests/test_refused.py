@@ -169,7 +169,7 @@ def test_a_bad_candidate_stands_last_in_every_form(
     code, again, _ = _rank(tmp_path, capfd, str(tmp_path / "again.json"), *words[1:], "--format", "csv")
     cells = list(csv.DictReader(io.StringIO(again)))
     assert code == 0 and [cell["id"] for cell in cells] == [row["id"] for row in rows]
-    assert reason in cells[-1]["note"] and cells[-1]["place"] == cells[-1]["score"] == ""
+    assert reason in cells[-1]["notes"] and cells[-1]["place"] == cells[-1]["score"] == ""
     path.write_text(json.dumps(records[1]) + "\n")
     code, out, err = _rank(tmp_path, capfd, *words, "--format", "json")
     assert code == 1 and reason in json.loads(out)["rows"][0]["reason"]

@@ -289,10 +289,36 @@ def test_the_figure_shows_what_was_scored_and_the_front(
         (("--space", "gpt2", "--budget", "params=10X"), "got '10X', wanted a number such as 10M"),
         (
             ("--space", "gpt2", "--budget", "size=10M"),
-            "got 'size=10M', wanted one of params=10M, flops=10M, latency=5ms",
+            "got 'size=10M', wanted one of params=10M, flops=10M, memory=8G, latency=5ms",
         ),
         (("--space", "gpt2", "--budget", "latency=5"), "got '5', wanted a number such as 5ms"),
-        (("--space", "gpt2", "--budget", "params=1K"), "no architecture that meets the budget was found"),
+        (
+            ("--space", "gpt2", "--budget", "params=1K"),
+            "--budget params: got 1,000, wanted at least 10,291, which the smal",
+        ),
+        (("--space", "gpt2", "--budget", "params=9M"), "--budget params: got 9,000,000, wanted at most "),
+        (("--space", "gpt2", "--budget", "params=60K", "--export", "x"), "--export: got --space gpt2, wanted llama"),
+        (
+            ("--space", "gpt2", "--budget", "params=60K", "--fix", "n_tokens=9"),
+            "--fix: got the field n_tokens, wanted one of n_layer, ",
+        ),
+        (
+            ("--space", "gpt2", "--budget", "params=60K", "--fix", "n_token"),
+            "got 'n_token', wanted a field and its val",
+        ),
+        (("--space", "gpt2", "--budget", "params=60K", "--range", "d_inner=9"), "got 'd_inner=9', wanted a field and "),
+        (
+            ("--space", "gpt2", "--budget", "params=60K", "--fix", "d_model=33,n_head=2"),
+            "no architecture of the region can be built; the last one: n_head[0]: got 2, wanted a divisor",
+        ),
+        (
+            ("--space", "gpt2", "--budget", "params=60K", "--fix", "d_inner=32", "--multiple", "d_inner=8"),
+            "--fix: got d_inner in --fix and in --range or --multiple",
+        ),
+        (
+            ("--space", "gpt2", "--budget", "params=60K", "--range", "d_inner=65..70", "--multiple", "d_inner=64"),
+            "d_inner: got 65..70 in steps of 64, wanted 1 to 100,000 values",
+        ),
         (
             ("--space", "gpt2", "--budget", "params=1M", "--plot", "x.txt"),
             "--plot: got 'x.txt', wanted a name that ends in",

@@ -139,7 +139,7 @@ def test_an_architecture_that_the_search_saw_is_marked(
     where = ("--hall", hall, "--bank", place / "bank", "--devices", "cpu")
     words = {
         "rank": (mixed, "--space", "gpt2"),
-        "select": ("--space", "gpt2", "--budget", "params=1G", "--networks", "12", "--population", "4"),
+        "select": ("--space", "gpt2", "--budget", "latency=99s", "--networks", "12", "--population", "4"),
         "suggest": ("--benchmark", place / "gpt-b.jsonl", "--candidates", mixed, "--count", "8"),
     }[command]
     found, _ = answer(capsys, command, *words, *where)

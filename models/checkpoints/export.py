@@ -1,4 +1,5 @@
-"""A subnet of a checkpoint as a folder that Hugging Face's library loads, with logits equal to those of the subnet.
+"""An architecture, or a subnet of a checkpoint, as a folder that Hugging Face's library loads; the logits of a subnet
+are equal to those that it has here.
 
 The library has one feed-forward width and one number of heads for all blocks. Where blocks of a subnet differ, narrower
 ones are padded with zeros to the widest: a unit without weights gives nothing.
@@ -9,7 +10,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ from models.architecture import Architecture
 from models.checkpoints.packages import BadPackage
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama import LlamaSpace, head_widths
+from models.spaces.llama_library import library_fields
 from storage.files import write_atomic
 
-__all__ = ["export_subnet"]
+__all__ = ["check_absent", "export_architecture", "export_subnet"]
 
 BESIDE = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "LICENSE",
@@ -36,26 +39,57 @@ KINDS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.
 def export_subnet(architecture: Architecture, weights: Checkpoint, folder: Path) -> list[str]:
     """Write the subnet to a folder, which appears whole or not at all, in the precision of the checkpoint; returns a
     line for each field of the library that cannot say what the subnet is. BadPackage if the folder exists."""
-    if folder.exists():
-        raise BadPackage(f"{folder}: exists and is never overwritten; choose another --export, or move it away")
+    check_absent(folder)
     space = LlamaSpace()
     space.check_weights(architecture, weights)
     config, notes = _config(architecture.config, weights.config)
     network: Any = space.loaded(architecture, weights)
     kind = KINDS.get(str(config.get("dtype", config.get("torch_dtype"))), torch.float32)
     tensors = {name: _padded(name, p.detach(), config).to(kind) for name, p in network.named_parameters()}
-    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix=f".{folder.name}.", suffix=".part") as place:
-        made = Path(place) / "made"
-        made.mkdir()
-        save_file(tensors, made / "model.safetensors", {"format": "pt"})
-        write_atomic(made / "config.json", (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
+    with _new_folder(folder) as made:
+        _write(made, config, tensors)
         write_atomic(made / "subnet.json", (json.dumps(dict(architecture.config), sort_keys=True) + "\n").encode())
         for name in BESIDE:
             if (source := weights.folder / name).is_file():
                 shutil.copyfile(source, made / name)
-        made.rename(folder)
     return notes
+
+
+def export_architecture(architecture: Architecture, folder: Path, init: str | None = None, seed: int = 0) -> None:
+    """Write the config.json of an architecture of the space `llama` to a folder, which appears whole or not at all;
+    with `init`, a build of the space hf, also weights that it draws. BadPackage if the folder exists."""
+    from models.spaces import SPACES
+
+    check_absent(folder)
+    config, tensors = library_fields(architecture.config), dict[str, torch.Tensor]()
+    if init is not None:
+        network: Any = SPACES["hf"].build(SPACES["hf"].architecture(architecture.id, config), seed, init)
+        tensors = {name: parameter.detach() for name, parameter in network.model.named_parameters()}
+    with _new_folder(folder) as made:
+        _write(made, config, tensors)
+
+
+def check_absent(folder: Path) -> None:
+    """BadPackage if the folder exists."""
+    if folder.exists():
+        raise BadPackage(f"{folder}: exists and is never overwritten; choose another --export, or move it away")
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside, which takes the place of `folder` at the end of the block."""
+    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix=f".{folder.name}.", suffix=".part") as place:
+        made = Path(place) / "made"
+        made.mkdir()
+        yield made
+        made.rename(folder)
+
+
+def _write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    if tensors:
+        save_file(dict(tensors), folder / "model.safetensors", {"format": "pt"})
+    write_atomic(folder / "config.json", (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
 
 
 def _config(config: Mapping[str, Any], stated: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -34,7 +34,7 @@ class FlexibertSpace:
     version = 1
     builds: tuple[str, ...] = ("as_trained", "as_published")
     drawable = True
-    fields: Fields | None = Fields(("operation", "heads", "ffn_dim", "ffn_stack"))
+    fields: Fields | None = Fields(("operation", "heads", "ffn_dim", "ffn_stack"), widths=("hidden_size", "ffn_dim"))
 
     HIDDEN_SIZE = (128, 256)
     N_BLOCKS = (2, 4)

@@ -31,7 +31,10 @@ class Gpt2Space:
     version = 1
     builds: tuple[str, ...] = ("as_trained",)
     drawable = True
-    fields: Fields | None = Fields(("n_head", "d_inner"), "n_layer")
+    fields: Fields | None = Fields(
+        ("n_head", "d_inner"), "n_layer", held=("n_token", "tgt_len", "cutoffs"),
+        widths=("d_model", "d_embed", "d_inner"),
+    )  # fmt: skip
 
     D_INNER = (512, 2048)
     N_LAYER = (2, 16)

@@ -43,7 +43,11 @@ class LlamaSpace:
     version = 1
     builds: tuple[str, ...] = ("as_initialised", "as_trained")
     drawable = True
-    fields: Fields | None = Fields(("n_head", "n_kv_head", "d_ffn"), "n_layer", joint=("n_head", "n_kv_head"))
+    fields: Fields | None = Fields(
+        ("n_head", "n_kv_head", "d_ffn"), "n_layer", joint=("n_head", "n_kv_head"),
+        held=("n_token", "tgt_len", "tied", "norm", "norm_eps", "rope_theta"), widths=("d_model", "d_ffn"),
+        optional=("head_dim",),
+    )  # fmt: skip
 
     N_LAYER = (2, 16)
     D_MODEL = (128, 256, 384, 512)

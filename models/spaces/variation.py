@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from models.architecture import Architecture, BadArchitecture
 
-__all__ = ["Fields", "Region", "crossed", "drawn", "mutated", "region_of", "valid"]
+__all__ = ["Fields", "Region", "crossed", "drawn", "mutated", "neighbours", "region_of", "valid"]
 
 TRIES = 200  # until a configuration can be built
+SPREAD = 24  # values of a field that `neighbours` tries
 Config = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Fields:
     """Which fields of a configuration are lists with an entry per block, which one is the number of blocks, if a
-    configuration says it, and which fields of a block fit only `joint`ly, as some architecture has them."""
+    configuration says it, and which fields of a block fit only `joint`ly, as some architecture has them.
+
+    `held` are fields that a selection does not vary unless asked, such as the vocabulary; `widths` go in steps of 64
+    where a range allows it; `optional` are fields that a configuration may leave out."""
 
     per_block: tuple[str, ...]
     depth: str | None = None
     joint: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    widths: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
     def length(self, config: Mapping[str, Any]) -> int:
         """The number of blocks."""
@@ -36,13 +43,16 @@ class Fields:
 @dataclass(frozen=True)
 class Region:
     """Values by field, in order, those of single blocks for the fields per block; the numbers of blocks; which fields
-    follow another one, because they are equal to it everywhere; and the values of joint fields that occur together."""
+    follow another one, because they are equal to it everywhere; the values of joint fields that occur together; and
+    optional fields with a `fixed` value. In a `uniform` region all blocks of an architecture are equal."""
 
     fields: Fields
     values: Mapping[str, tuple[Any, ...]]
     depths: tuple[int, ...]
     follows: Mapping[str, str]
     joint: tuple[tuple[Any, ...], ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    uniform: bool = False
 
 
 def region_of(architectures: Sequence[Architecture], fields: Fields) -> Region:
@@ -78,7 +88,7 @@ def drawn(region: Region, rng: random.Random) -> Config:
     config = {name: _value(region, name, depth, rng) for name in region.values}
     if region.fields.joint:
         config |= _columns(region, [_jointly(region, block, rng) for block in _blocks(region, config)])
-    return _settled(region, config, depth)
+    return _settled(region, config | _columns(region, _alike(region, _blocks(region, config))), depth)
 
 
 def mutated(region: Region, config: Mapping[str, Any], rng: random.Random) -> Config:
@@ -92,11 +102,13 @@ def mutated(region: Region, config: Mapping[str, Any], rng: random.Random) -> Co
         name = rng.choice(single)
         new[name] = rng.choice(region.values[name])
     elif kind == "block":
-        name, place = rng.choice(region.fields.per_block), rng.randrange(len(blocks))
+        names = [name for name in region.fields.per_block if len(region.values[name]) > 1]
+        name, place = rng.choice(names or region.fields.per_block), rng.randrange(len(blocks))
         if name in region.fields.joint:
             blocks[place] = _jointly(region, blocks[place], rng)
         else:
             blocks[place] = {**blocks[place], name: rng.choice(region.values[name])}
+        blocks = _alike(region, blocks, place)
     else:
         blocks = _resized(blocks, _next_depth(region.depths, len(blocks), rng), rng)
     return _settled(region, new | _columns(region, blocks), len(blocks))
@@ -109,8 +121,38 @@ def crossed(region: Region, a: Mapping[str, Any], b: Mapping[str, Any], rng: ran
     cut = rng.randint(0, depth)
     tail = theirs[len(theirs) - min(depth - cut, len(theirs)) :]
     blocks = _resized([*ours[:cut], *tail], depth, rng)
-    new = {name: rng.choice((a[name], b[name])) for name in a}
+    blocks = _alike(region, blocks, rng.randrange(depth) if region.uniform else 0)
+    new = {name: rng.choice((a[name], b[name])) for name in region.values}
     return _settled(region, new | _columns(region, blocks), depth)
+
+
+def neighbours(region: Region, config: Mapping[str, Any]) -> list[Config]:
+    """Configurations that differ in one field, in all blocks alike, at most SPREAD for each field."""
+    fields, blocks, found = region.fields, _blocks(region, config), list[Config]()
+    for depth in _spread(region.depths):
+        found.append(_settled(region, {**config, **_columns(region, [blocks[0]] * depth)}, depth))
+    for name in region.values:
+        if name in fields.joint or name in region.follows or name == fields.depth:
+            continue
+        for value in _spread(region.values[name]):
+            entry = [value] * len(blocks) if name in fields.per_block else value
+            found.append(_settled(region, {**config, name: entry}, len(blocks)))
+    for pair in _spread(region.joint) if fields.joint else ():
+        alike = {name: [value] * len(blocks) for name, value in zip(fields.joint, pair, strict=True)}
+        found.append(_settled(region, {**config, **alike}, len(blocks)))
+    return found
+
+
+def _spread(values: Sequence[Any]) -> list[Any]:
+    """At most SPREAD of them, the first and the last among them."""
+    if len(values) <= SPREAD:
+        return list(values)
+    return [values[i * (len(values) - 1) // (SPREAD - 1)] for i in range(SPREAD)]
+
+
+def _alike(region: Region, blocks: list[dict[str, Any]], place: int = 0) -> list[dict[str, Any]]:
+    """The blocks; of a uniform region all as the one at `place`."""
+    return [blocks[place]] * len(blocks) if region.uniform else blocks
 
 
 def _next_depth(depths: Sequence[int], depth: int, rng: random.Random) -> int:
@@ -151,5 +193,5 @@ def _resized(blocks: Sequence[dict[str, Any]], depth: int, rng: random.Random) -
 
 def _settled(region: Region, config: Mapping[str, Any], depth: int) -> Config:
     """The configuration whose fields that follow do, and whose number of blocks is right."""
-    new = dict(config) | {name: config[leader] for name, leader in region.follows.items()}
+    new = dict(config) | {name: config[leader] for name, leader in region.follows.items()} | dict(region.fixed)
     return new | ({region.fields.depth: depth} if region.fields.depth else {})
