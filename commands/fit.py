@@ -37,7 +37,9 @@ def fit(hall: Path, name: str | None, kind: str, out: Path | None, form: str, fe
     Only the labels of its search split are used. The predictor is data, JSON that can be read and checked.
     """
     from fitness.predictors.predictor_file import save_predictor
+    from gp.hall_file import hall_path
 
+    hall = hall_path(hall)
     path = out or hall.with_name(f"{hall.stem}-predictor.json")
     if path.resolve() == hall.resolve():
         raise click.UsageError(f"--out: got {path}, the hall of fame itself; give another name")

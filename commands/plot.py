@@ -27,9 +27,10 @@ def plot(source: Path, name: str | None, metric: str | None, out: Path | None, f
 
     A hall's champion is scored exactly on every architecture, with the features of its run.
     """
-    from gp.hall_file import load_hall
+    from gp.hall_file import hall_path, load_hall
     from report import draw_board, draw_hall, draw_study, landscape_of, load_document, save_figure
 
+    source = hall_path(source)
     path = out or source.with_suffix(".png")
     if path.suffix.lower() not in (".png", ".svg"):
         raise click.UsageError(f"--out: got {path.name!r}, wanted a name that ends in .png or .svg")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gp.hall_file import HallDocument
     from report.pages.page import ReportPage
 
-HALL, JOURNAL, ENVIRONMENT = "hall_of_fame.json", "generations.jsonl", "environment.json"
+JOURNAL, ENVIRONMENT = "generations.jsonl", "environment.json"
 
 
 @click.command(epilog=examples("report proxies/gpt2-mini.json --out report.html", "report runs/RUN"))
@@ -38,12 +38,13 @@ def report(
 
     A hall's champion is scored exactly on every architecture, with the features of its run.
     """
+    from gp.hall_file import hall_path
     from report import load_document
     from report.pages.board_page import board_page
     from report.pages.page import rendered_page
     from storage.files import write_atomic
 
-    found = _hall_of(source)
+    found = hall_path(source)
     path = out or found.with_suffix(".html")
     if path.suffix.lower() not in (".html", ".htm"):
         raise click.UsageError(f"--out: got {path.name!r}, wanted a name that ends in .html")
@@ -60,15 +61,6 @@ def report(
         page = _page(found, name, features)
     write_atomic(path, rendered_page(page))
     print(path)
-
-
-def _hall_of(source: Path) -> Path:
-    """The file of a run's directory, or the file itself."""
-    if not source.is_dir():
-        return source
-    if not (source / HALL).is_file():
-        raise click.UsageError(f"{source}: has no {HALL}; finish the run with evolve --resume {source}")
-    return source / HALL
 
 
 def _page(path: Path, name: str | None, features: FeatureOptions) -> ReportPage:

@@ -1,3 +1,4 @@
+from .candidate_ranking import rank_candidates as rank_candidates
 from .evaluation import Evaluation as Evaluation
 from .evaluation import Split as Split
 from .evaluation import split_groups as split_groups

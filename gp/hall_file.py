@@ -37,10 +37,11 @@ from storage.files import BadFile, dump_json, load_json, sealed, unsealed, write
 
 __all__ = [
     "BadHall", "Baseline", "BenchmarkRef", "Ending", "HallCase", "HallDocument", "HallProxy", "Measured", "SplitIds",
-    "load_hall", "save_hall",
+    "hall_path", "load_hall", "save_hall",
 ]  # fmt: skip
 
 SCHEMA = 2
+FILE = "hall_of_fame.json"  # in the directory of a run
 MAX_BYTES = 5_000_000
 MAX_PROXIES = 1000
 MAX_CASES = 100
@@ -182,8 +183,19 @@ def save_hall(path: Path, document: HallDocument) -> None:
     write_atomic(path, dump_json(sealed(data)))
 
 
+def hall_path(path: Path) -> Path:
+    """The hall of fame of a run's directory, or the file itself; BadHall for a directory without one."""
+    if not path.is_dir():
+        return path
+    if not (path / FILE).is_file():
+        raise BadHall(f"{path}: has no {FILE}, wanted a finished run; finish it with evolve --resume {path}")
+    return path / FILE
+
+
 def load_hall(path: Path) -> HallDocument:
-    """Read a document; BadHall if the file is missing, damaged, foreign, too large or of another schema."""
+    """Read a document, or that of a run's directory; BadHall if the file is missing, damaged, foreign, too large or of
+    another schema."""
+    path = hall_path(path)
     try:
         data = load_json(path, MAX_BYTES, "a hall of fame")
         document = HallDocument.from_dict(data, str(path))

@@ -1,7 +1,7 @@
 """Candidates: architectures that nobody measured, from files of every layout that is read here, or drawn from a space.
 
-JSON lines of our own, the published layouts without their measured values, what `rank` and `select` print as JSON, and
-Hugging Face's `config.json`. Nothing is downloaded.
+JSON lines, CSV and Parquet of our own, the published layouts without their measured values, what `rank` and `select`
+print as JSON, and Hugging Face's `config.json`. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import Any
 
 from models.architecture import Architecture
 from models.benchmarks.benchmark import MAX_FILE, MAX_ID, BadBenchmark, as_mapping, one_described
+from models.benchmarks.layouts.columns import column_rows, field_value
 from models.benchmarks.layouts.fields import written_out
+from models.benchmarks.layouts.frame import Frame, frame_rows, is_frame, parquet_rows
 from models.benchmarks.layouts.glue import GLUE_FILE, glue_configs
 from models.benchmarks.layouts.jsonl import check_schema, is_record, one_object
 from models.benchmarks.layouts.perplexity import CONFIGS, perplexity_configs
 from models.benchmarks.layouts.table import positive, read_lines
+from models.benchmarks.layouts.unsaid import records_of, space_of
 from models.spaces import SPACES
 from storage.datum import Datum
 from storage.errors import ZcpError
@@ -28,7 +31,7 @@ from storage.files import load_json
 
 __all__ = ["BadCandidate", "Refusal", "drawn_candidates", "read_candidates"]
 
-WANTED = "a config.json or a folder with one, JSON lines, or a folder of a published layout"
+WANTED = "a config.json or a folder with one, JSON lines, CSV, Parquet, or a folder of a published layout"
 HF_FILE = "config.json"
 
 
@@ -57,14 +60,18 @@ def drawn_candidates(space: str, count: int, seed: int) -> list[Architecture]:
 
 
 def read_candidates(
-    paths: Sequence[Path], space: str | None = None, refused: list[Refusal] | None = None
+    paths: Sequence[Path] | Frame, space: str | None = None, refused: list[Refusal] | None = None
 ) -> list[Architecture]:
-    """The architectures of all files and folders, in their order; JSON lines without a header are of `space`. Ids that
-    several files share are told apart by the names of the files.
+    """The architectures of all files and folders, in their order, or of a data frame of pandas; JSON lines without a
+    header are of `space`. Ids that several files share are told apart by the names of the files.
 
     A candidate that cannot be read ends this with its error, unless there is a list of those `refused` to add it to. A
     path where nothing is, or a file of another kind, is an error always.
     """
+    if is_frame(paths):
+        rows = frame_rows(paths, "frame")
+        own = space or space_of([str(name) for name in paths.columns], "frame")
+        return _Reading(own, refused)._columns(Path("frame"), own, rows)
     found = list[tuple[Path, Architecture]]()
     for path in paths:
         found += [(path, architecture) for architecture in _Reading(space, refused).read(path)]
@@ -99,7 +106,27 @@ class _Reading:
             return self._lines(path)
         if path.suffix == ".json":
             return self._json(path)
-        raise BadCandidate(f"{path}: got a file that is neither .json nor .jsonl, wanted {WANTED}")
+        if path.suffix == ".csv":
+            return self._columns(path, *column_rows(path, self.space))
+        if path.suffix == ".parquet":
+            rows = parquet_rows(path)
+            return self._columns(path, self.space or space_of(list(rows[0]) if rows else [], str(path)), rows)
+        raise BadCandidate(f"{path}: got a file that is no .json, .jsonl, .csv or .parquet, wanted {WANTED}")
+
+    def _columns(self, path: Path, space: str, rows: Sequence[Mapping[str, Any]]) -> list[Architecture]:
+        """The rows of a table with a column for each field."""
+        if not rows:
+            raise BadCandidate(f"{path}: holds no candidate, wanted a row for each below the names of the columns")
+        if space not in SPACES:
+            raise BadCandidate(f"{path}: space: got {space}, wanted one of {', '.join(SPACES)}")
+        typed = [{name: field_value(name, value, space) for name, value in row.items()} for row in rows]
+        found, seen = list[Architecture](), set[str]()
+        for index, record in enumerate(records_of(typed, space, str(path))):
+            read = partial(_tabled, str(path), index, space, record, seen)
+            found += self._tried(
+                read, f"{path}, row {index + 1}", {"id": record["id"], "config": record["config"]}, space
+            )
+        return found
 
     def _folder(self, path: Path) -> list[Architecture]:
         """By what the folder holds."""
@@ -182,6 +209,16 @@ class _Reading:
             mine = config if isinstance(config, Mapping) and config else None
             self.refused.append(Refusal(shown[:MAX_ID], str(error), own if isinstance(own, str) else None, mine))
             return []
+
+
+def _tabled(
+    name: str, index: int, space: str, record: Mapping[str, Any], seen: set[str]
+) -> list[Architecture]:  # fmt: skip
+    """The architecture of a row with id, config and perhaps tokens."""
+    where = f"{name}, row {index + 1}"
+    tokens = positive(Datum(where, record, BadBenchmark)["tokens"]) if "tokens" in record else None
+    config = written_out(space, record["config"], where)
+    return [replace(a, tokens=tokens) for a in _described(name, index, (space, record["id"], config), seen)]
 
 
 def _described(

@@ -226,7 +226,7 @@ def test_the_command_of_a_report_is_one_that_evolve_accepts(hostile_run: Path, h
     ("arguments", "message"),
     [
         (["proxies/none.json"], "none.json: cannot be read"),
-        (["docs"], "has no hall_of_fame.json; finish the run"),
+        (["docs"], "has no hall_of_fame.json, wanted a finished run"),
         (["docs/results/search-gpt2-wt103.json"], "got a study, which plot draws"),
         (["docs/results/leaderboard-gpt2-wt103.json", "--benchmark", "x"], "goes with a hall of fame"),
         (["proxies/gpt2-mini.json", "--out", "x.pdf"], "wanted a name that ends in .html"),

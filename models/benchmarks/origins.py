@@ -19,6 +19,7 @@ from pathlib import Path
 from models.benchmarks.archives import is_archive, unpack
 from models.benchmarks.benchmark import BadBenchmark, Benchmark
 from models.benchmarks.layouts import read_benchmark
+from models.benchmarks.layouts.frame import Frame, frame_benchmark
 from storage.locks import held
 from storage.program import program_name
 
@@ -168,7 +169,9 @@ def embedded_path(name: str) -> Path:
 
 def is_path(name_or_path: str) -> bool:
     """Whether it says where a benchmark lies, and is no name of one."""
-    return os.sep in name_or_path or name_or_path.startswith(".") or name_or_path.endswith(".jsonl")
+    return (
+        os.sep in name_or_path or name_or_path.startswith(".") or name_or_path.endswith((".jsonl", ".csv", ".parquet"))
+    )
 
 
 def find(name_or_path: str) -> Path:
@@ -219,8 +222,14 @@ def default_benchmark(space: str) -> str:
     return next((name for name in names if locate(name)), names[0])
 
 
-def load_benchmark(name_or_path: str, metric: str | None = None) -> Benchmark:
-    """Find and read a benchmark."""
+def load_benchmark(
+    name_or_path: str | Frame, metric: str | None = None, *, space: str | None = None,
+    higher_is_better: bool | None = None, name: str = "frame",
+) -> Benchmark:  # fmt: skip
+    """Find and read a benchmark by its name or path, or take it from a data frame of pandas with a column for each
+    field. What is not said of a frame (`space`, `metric`, `higher_is_better`) is found by the names of its columns."""
+    if not isinstance(name_or_path, str):
+        return frame_benchmark(name_or_path, space, metric, higher_is_better, name)
     path = find(name_or_path)
     return read_benchmark(path, name_or_path if name_or_path in ORIGINS else path.stem, metric)
 

@@ -85,11 +85,8 @@ def cost_range(region: Region, check: Check, cost: Callable[[dict[str, Any]], fl
     several starts; BadArchitecture if none could be built."""
     alike, rng = replace(region, uniform=True), random.Random(0)
     starts = [valid(lambda: drawn(alike, rng), check) for _ in range(STARTS)]
-    ends = [
-        [_climbed(alike, start, check, lambda config, sign=sign: sign * cost(config)) * sign for start in starts]
-        for sign in (-1, 1)
-    ]
-    return min(ends[0]), max(ends[1])
+    least = [-_climbed(alike, start, check, lambda config: -cost(config)) for start in starts]
+    return min(least), max(_climbed(alike, start, check, cost) for start in starts)
 
 
 def _climbed(region: Region, config: dict[str, Any], check: Check, value: Callable[[dict[str, Any]], float]) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.benchmarks.benchmark import BadBenchmark, Benchmark
 from models.benchmarks.layouts.columns import load_columns
+from models.benchmarks.layouts.frame import load_parquet
 from models.benchmarks.layouts.glue import GLUE_FILE, load_glue_json
 from models.benchmarks.layouts.grid import GRID_FILE, load_grid
 from models.benchmarks.layouts.jsonl import load_jsonl
@@ -14,11 +15,11 @@ from models.benchmarks.layouts.perplexity import SUMMARY, load_perplexity_folder
 __all__ = ["read_benchmark"]
 
 
-READERS = {".jsonl": load_jsonl, ".json": load_glue_json, ".csv": load_columns}
+READERS = {".jsonl": load_jsonl, ".json": load_glue_json, ".csv": load_columns, ".parquet": load_parquet}
 
 
 def read_benchmark(path: Path, name: str | None = None, metric: str | None = None) -> Benchmark:
-    """Read a folder or a `.json` file of a published layout, or a `.jsonl` or `.csv` file of our own."""
+    """Read a folder or a `.json` file of a published layout, or a `.jsonl`, `.csv` or `.parquet` file of our own."""
     name = name or path.stem
     if path.name == GRID_FILE or (path / GRID_FILE).is_file():
         return load_grid(path, name, metric)
@@ -31,6 +32,6 @@ def read_benchmark(path: Path, name: str | None = None, metric: str | None = Non
     if path.is_dir() and (tables := sorted(path.glob("*.jsonl")) + sorted(path.glob("*.csv"))):
         return read_benchmark(tables[0], name, metric)
     raise BadBenchmark(
-        f"{path}: no benchmark here, wanted a folder with {SUMMARY}, {GLUE_FILE} or {GRID_FILE}, or a .json, .jsonl or "
-        ".csv file"
+        f"{path}: no benchmark here, wanted a folder with {SUMMARY}, {GLUE_FILE} or {GRID_FILE}, or a .json, .jsonl, "
+        ".csv or .parquet file"
     )
