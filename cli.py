@@ -25,6 +25,7 @@ from commands.leaderboard import leaderboard
 from commands.options import Commands, examples
 from commands.output import warnings_said
 from commands.plot import plot
+from commands.plugins import accept_plugins
 from commands.rank import rank
 from commands.replay import replay
 from commands.report import report
@@ -102,6 +103,7 @@ COMMANDS = (
     evolve, replay, rank, select, fit, suggest, exhaust, leaderboard, ablate, plot, report, extract, show, benchmarks,
     doctor,
 )  # fmt: skip
+accept_plugins(COMMANDS)
 for command in COMMANDS:
     program.add_command(command)
 

@@ -24,6 +24,7 @@ from engine.memory import free_on
 from engine.protocol import answer
 from engine.threads import one_thread
 from storage.errors import ZcpError
+from storage.plugins import load_inherited
 
 __all__ = ["Crew", "WorkerCrash", "map_on_devices"]
 
@@ -199,6 +200,7 @@ def _work(connection: Connection, niceness: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # the owner decides
         signal.signal(number, signal.SIG_IGN)
     os.nice(niceness)
+    load_inherited()
     threading.Thread(target=_leave_with_owner, daemon=True).start()
     with one_thread(), contextlib.suppress(EOFError, BrokenPipeError):
         while True:

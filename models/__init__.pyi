@@ -5,4 +5,5 @@ from .benchmarks import Benchmark as Benchmark
 from .benchmarks import load_benchmark as load_benchmark
 from .candidates import read_candidates as read_candidates
 from .spaces import SPACES as SPACES
+from .spaces import register_space as register_space
 from .tokens import TokenBatch as TokenBatch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -153,3 +154,25 @@ def test_a_wheel_holds_every_folder_of_the_product() -> None:
     given = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}  # type: ignore[attr-defined]
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"bench", "tests", "examples"}
     assert set(ast.literal_eval(given["FOLDERS"])) == folders
+
+
+def test_doctor_names_every_dependency(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    from commands import doctor
+
+    def missing(name: str) -> str:
+        if name in ("plotly", "pandas"):
+            raise PackageNotFoundError(name)
+        return version(name) if name in doctor.REQUIRED else "1"
+
+    monkeypatch.setattr(doctor, "version", missing)
+    assert cli.main(["doctor", "--format", "json"]) == 0
+    rows = {row["what"]: row for row in json.loads(capsys.readouterr().out)}
+    for extra in ("", *(f"-{name}" for name in doctor.OPTIONAL)):
+        text = (ROOT / f"requirements{extra}.txt").read_text().split("# Tests and checks")[0]
+        named = {re.split(r"[<>= ]", line)[0] for line in text.splitlines() if line and not line.startswith("#")}
+        assert named and named <= set(rows)
+    assert rows["plotly"]["found"] == "no" and rows["plotly"]["advice"] == "pip install -r requirements.txt"
+    assert rows["pandas"]["advice"] == "only for Parquet files and data frames; pip install -r requirements-pandas.txt"
+    assert rows["torch"]["found"] == version("torch") and not rows["dask"]["advice"]

@@ -40,10 +40,19 @@ from models.spaces.hf import HfSpace
 from models.spaces.llama import LlamaSpace
 from models.spaces.space import Space
 
-__all__ = ["DRAWABLE", "PARTED", "SPACES", "WEIGHTED", "Space"]
+__all__ = ["DRAWABLE", "PARTED", "SPACES", "WEIGHTED", "Space", "register_space"]
 
 _LLAMA, _HF = LlamaSpace(), HfSpace()
 SPACES: dict[str, Space] = {space.name: space for space in (Gpt2Space(), FlexibertSpace(), _LLAMA, _HF)}
 DRAWABLE: dict[str, Space] = {name: space for name, space in SPACES.items() if space.drawable}
 PARTED: dict[str, PartedSpace] = {"llama": _LLAMA}
 WEIGHTED: dict[str, WeightedSpace] = {"llama": _LLAMA, "hf": _HF}
+
+
+def register_space(space: Space) -> None:
+    """Add a space under its name, such as one of a plug-in; ValueError if the name is taken."""
+    if space.name in SPACES:
+        raise ValueError(f"space {space.name!r} is registered already; choose another name")
+    SPACES[space.name] = space
+    if space.drawable:
+        DRAWABLE[space.name] = space
