@@ -17,6 +17,7 @@ import click
 from commands.ablate import ablate
 from commands.benchmarks import benchmarks
 from commands.doctor import doctor
+from commands.every_command import with_common_options
 from commands.evolve import evolve
 from commands.exhaust import exhaust
 from commands.extract import extract
@@ -25,7 +26,6 @@ from commands.leaderboard import leaderboard
 from commands.options import Commands, examples
 from commands.output import warnings_said
 from commands.plot import plot
-from commands.plugins import accept_plugins
 from commands.rank import rank
 from commands.replay import replay
 from commands.report import report
@@ -103,7 +103,7 @@ COMMANDS = (
     evolve, replay, rank, select, fit, suggest, exhaust, leaderboard, ablate, plot, report, extract, show, benchmarks,
     doctor,
 )  # fmt: skip
-accept_plugins(COMMANDS)
+with_common_options(COMMANDS)
 for command in COMMANDS:
     program.add_command(command)
 

@@ -8,6 +8,8 @@ import json
 import logging
 import shlex
 import shutil
+import textwrap
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,9 +30,35 @@ PARTS = (("search", "search"), ("holdout", "held-out"), ("all", "all"))
 STATISTICS = (("spearman", "rho"), ("kendall", "tau"))
 
 
-def say(text: str) -> None:
-    """Talk to the user on stderr, unbroken, so that what it shows can be copied."""
-    talk.print(Text(literal(text)), soft_wrap=True)
+def say(text: str, copied: bool = False) -> None:
+    """Talk to the user on stderr: a line, which a terminal shows broken between words, unless it is to be `copied`."""
+    if since := _clock.get("start"):
+        text = f"[{time.monotonic() - since:.1f} s] {text}"
+    line = literal(text)
+    talk.print(Text(line if copied or not talk.is_terminal else between_words(line, talk.width)), soft_wrap=True)
+
+
+def between_words(line: str, width: int) -> str:
+    """The line, broken between words for a page, its further lines indented as its beginning."""
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+    )
+
+
+_clock: dict[str, float] = {}
+
+
+@contextmanager
+def loudness(quiet: bool, verbose: bool) -> Iterator[None]:
+    """A block in which a quiet command says nothing but errors, and a verbose one the seconds before every line."""
+    talk.quiet = quiet
+    _clock.update({"start": time.monotonic()} if verbose else {})
+    try:
+        yield
+    finally:
+        talk.quiet = False
+        _clock.clear()
 
 
 def say_once(text: str) -> None:
@@ -73,7 +101,7 @@ def say_next(*words: object, keep: Sequence[str] = (), label: str = "next") -> N
     for parameter in context.command.params:
         if parameter.name in keep and was_given(str(parameter.name)):
             parts += given_options(parameter)
-    say(f"{label}: {program_name()} {shlex.join(parts)}")
+    say(f"{label}: {program_name()} {shlex.join(parts)}", copied=True)
 
 
 def given_options(parameter: click.Parameter) -> list[str]:

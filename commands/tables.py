@@ -102,14 +102,17 @@ class _Column:
     def create(cls, rows: Sequence[Row], name: str, numbers: Mapping[Formula, str]) -> _Column:
         found = [row.get(name) for row in rows]
         cells = tuple(numbers[x] if isinstance(x, Formula) and x.numbered else plain(x) for x in found)
-        piece = max(map(len, re.split(r"\s|(?<=-)", name)))
+        piece = max(map(len, re.split(r"\s|(?<=[-_])", name)))
         natural = max(piece, *map(cell_len, cells))
         words = [cell_len(word) for cell in cells for word in cell.split()]
         return cls(name, cells, is_number(rows, name), natural, min(natural, max(piece, READABLE, *words, 0)))
 
     def stacked(self, text: str, hyphens: bool = False) -> list[str]:
         """A heading or cell in lines of its width."""
+        if hyphens:  # a heading, which may be broken behind an underscore too
+            text = text.replace("_", "_ ")
         found = textwrap.wrap(text, self.width, break_long_words=False, break_on_hyphens=hyphens) or [""]
+        found = [line.replace("_ ", "_") for line in found]
         pads = [" " * (self.width - cell_len(line)) for line in found]
         return [pad + line if self.right else line + pad for pad, line in zip(pads, found, strict=True)]
 

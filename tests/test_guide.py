@@ -44,7 +44,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_the_guide_has_every_task_with_commands() -> None:
     tasks = re.split(r"^## ", GUIDE, flags=re.M)[1:]
-    assert len(tasks) == 10 and all("```sh" in task or "```python" in task for task in tasks)
+    assert len(tasks) == 12 and all("```sh" in task or "```python" in task for task in tasks)
     for task in tasks:
         title = task.splitlines()[0]
         anchor = re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")

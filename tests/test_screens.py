@@ -253,3 +253,25 @@ def test_the_next_command_is_quoted_and_keeps_where_things_are(capfd: pytest.Cap
 
     command.main(["--bank", "my bank", "--seed", "3"], standalone_mode=False)
     assert capfd.readouterr().err == "next: python cli.py replay 'a b.json' --bank 'my bank'\n"
+
+
+def test_a_line_for_a_terminal_breaks_between_words_only() -> None:
+    line = "  1,234,567 of 2,000,000 networks " + "have a score of -0.123456e-78, " * 9 + "x" * 90
+    for width in (40, 80, 120):
+        shown = output.between_words(line, width).splitlines()
+        assert all(len(piece) <= width or piece.strip() == "x" * 90 for piece in shown)
+        assert " ".join(piece.strip() for piece in shown) == line.strip()
+        assert len({len(piece) - len(piece.lstrip()) for piece in shown[1:]}) == 1
+
+
+def test_a_quiet_command_says_errors_only_and_a_verbose_one_its_seconds(capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["rank", "--sample", "1", "--space", "gpt2", "--max-params", "1", "--devices", "cpu"]
+    assert cli.main(words) == 2
+    assert "no --hall given" in capfd.readouterr().err
+    assert cli.main([*words, "--quiet"]) == 2
+    said = capfd.readouterr().err
+    assert said.startswith("error: none of 1 candidates meets the bounds") and said.count("\n") == 1
+    assert cli.main([*words, "--verbose"]) == 2
+    assert re.match(r"\[\d+\.\d s\] no --hall given", capfd.readouterr().err)
+    assert cli.main(words) == 2
+    assert capfd.readouterr().err.startswith("no --hall given")

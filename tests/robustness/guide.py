@@ -34,7 +34,7 @@ PYTHON = re.compile(r"(<!-- .*? -->\n)?```python\n(.*?)^```$", re.M | re.S)
 SMALLER = {
     "evolve": {"--iterations": "12", "--population": "10", "--brood": "6", "--sweeps": "1", "--folds": "2",
                "--hall-size": "3", "--n-unary": "1", "--branches": "2", "--search-size": "10", "--devices": "cpu"},
-    "rank": {"--sample": "2"}, "select": {"--networks": "6", "--population": "3"}, "suggest": {"--pool": "8"},
+    "rank": {"--sample": "2"}, "select": {"--networks": "6", "--population": "3", "--budget": "params=400K", "--fix": "n_token=512"}, "suggest": {"--pool": "8"},
 }  # fmt: skip
 ADDED = ("evolve", "select", "suggest")  # that get all of these; others only what they have anyway
 EXAMPLES = {"search.py": ["12"], "select_and_train.py": ["6", "1"]}  # what their own numbers become

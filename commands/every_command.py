@@ -1,0 +1,48 @@
+"""Options of every command: Python files that register extensions, executed before other options are read, and how much
+is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from commands.output import loudness
+from storage.plugins import load_plugin
+
+__all__ = ["with_common_options"]
+
+
+def with_common_options(commands: Iterable[click.Command]) -> None:
+    """Give every command, those of groups too, the options --plugin, --quiet and --verbose."""
+    for command in commands:
+        if isinstance(command, click.Group):
+            with_common_options(command.commands.values())
+        else:
+            quiet = _loudness("--quiet", "Say nothing on stderr but errors.")
+            verbose = _loudness("--verbose", "Say the seconds since the start before every line.")
+            command.params += [_plugin(), quiet, verbose]
+
+
+def _loudness(name: str, text: str) -> click.Option:
+    return click.Option([name], is_flag=True, is_eager=True, expose_value=False, callback=_set_loudness, help=text)
+
+
+def _set_loudness(context: click.Context, option: click.Parameter, given: bool) -> None:
+    if given:
+        context.find_root().with_resource(loudness(option.name == "quiet", option.name == "verbose"))
+
+
+def _plugin() -> click.Option:
+    return click.Option(
+        ["--plugin"], type=click.Path(path_type=Path), multiple=True, is_eager=True, expose_value=False,
+        callback=_load, metavar="FILE.py",
+        help="Execute this Python file first, here and in worker processes: it registers operators, proxies, spaces, "
+        "objectives or algorithms. Its code runs as it is, so name only files that you trust; repeatable.",
+    )  # fmt: skip
+
+
+def _load(context: click.Context, option: click.Parameter, paths: tuple[Path, ...]) -> None:
+    for path in paths:
+        load_plugin(path)
