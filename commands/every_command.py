@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from commands.output import loudness
-from storage.plugins import load_plugin
+from storage.plugins import load_plugins
 
 __all__ = ["with_common_options"]
 
@@ -44,5 +44,4 @@ def _plugin() -> click.Option:
 
 
 def _load(context: click.Context, option: click.Parameter, paths: tuple[Path, ...]) -> None:
-    for path in paths:
-        load_plugin(path)
+    load_plugins(paths)

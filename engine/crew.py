@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from engine.memory import free_on
 from engine.protocol import answer
 from engine.threads import one_thread
 from storage.errors import ZcpError
-from storage.plugins import load_inherited
+from storage.plugins import load_plugins, loaded_plugins
 
 __all__ = ["Crew", "WorkerCrash", "map_on_devices"]
 
@@ -76,7 +77,7 @@ class _Worker:
     def __init__(self, device: str, niceness: int) -> None:
         self.device = device
         self.connection, theirs = _STARTS.Pipe()
-        self.process = _STARTS.Process(target=_work, args=(theirs, niceness))
+        self.process = _STARTS.Process(target=_work, args=(theirs, niceness, loaded_plugins()))
         with _interrupts_blocked():  # the worker inherits the mask
             self.process.start()
         theirs.close()
@@ -195,12 +196,12 @@ class Crew:
         return worker.job
 
 
-def _work(connection: Connection, niceness: int) -> None:
+def _work(connection: Connection, niceness: int, plugins: Sequence[Path]) -> None:
     """Main loop of a worker process: receive a job, send its answer, until the owner closes the pipe."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the owner decides
         signal.signal(number, signal.SIG_IGN)
     os.nice(niceness)
-    load_inherited()
+    load_plugins(plugins)
     threading.Thread(target=_leave_with_owner, daemon=True).start()
     with one_thread(), contextlib.suppress(EOFError, BrokenPipeError):
         while True:

@@ -15,7 +15,8 @@ from fitness.objectives import OBJECTIVES
 from fitness.zoo.registry import ZOO
 from models.spaces import DRAWABLE, SPACES
 from primitives.operators import UNARY
-from storage.plugins import VARIABLE, BadPlugin, load_plugin
+from storage import plugins
+from storage.plugins import BadPlugin, load_plugins
 
 TEXT = """
 from fitness import hand_made, objective
@@ -45,7 +46,7 @@ register_space(Mine())
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file that nothing remembers afterwards."""
-    monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.setattr(plugins, "_LOADED", [])
     tables = (UNARY, ZOO, OBJECTIVES, SPACES, DRAWABLE)
     before = [dict(table) for table in tables]
     path = tmp_path / "mine.py"
@@ -82,8 +83,7 @@ def test_a_command_knows_what_its_plug_in_registers(
 
 
 def test_worker_processes_know_it_too(plugin: Path) -> None:
-    load_plugin(plugin)
-    load_plugin(plugin)  # once is enough
+    load_plugins([plugin, plugin])  # once is enough
     (answer,) = map_on_devices(is_known, ["plugged"], ["cpu"], niceness=1)
     assert answer == ("plugged", True)
 
@@ -95,7 +95,7 @@ def test_worker_processes_know_it_too(plugin: Path) -> None:
 def test_a_plug_in_that_fails_is_one_line(
     text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.setattr(plugins, "_LOADED", [])
     (tmp_path / "broken.py").write_text(text)
     assert cli.main(["doctor", "--plugin", str(tmp_path / "broken.py")]) == 1
     error = capfd.readouterr().err
@@ -104,4 +104,4 @@ def test_a_plug_in_that_fails_is_one_line(
     )
     assert json.dumps(error)
     with pytest.raises(BadPlugin, match="got no Python file"):
-        load_plugin(tmp_path / "absent.py")
+        load_plugins([tmp_path / "absent.py"])
