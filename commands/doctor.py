@@ -65,4 +65,6 @@ def doctor(form: str) -> None:
         place = locate(origin.name)
         advice = "" if place else f"{program_name()} benchmarks fetch {origin.name}, or set ZCP_DATA"
         rows.append({"what": origin.name, "found": str(place or "no"), "advice": advice})
+    if form == "table":  # two columns, so that a path fits on a narrow page
+        rows = [{"what": r["what"], "found": "; ".join(str(r[n]) for n in ("found", "advice") if r[n])} for r in rows]
     emit(rows, form, "doctor")

@@ -18,7 +18,7 @@ from models.architecture import Architecture
 from models.benchmarks.benchmark import MAX_FILE, MAX_ID, BadBenchmark, as_mapping, one_described
 from models.benchmarks.layouts.columns import column_rows, field_value
 from models.benchmarks.layouts.fields import written_out
-from models.benchmarks.layouts.frame import Frame, frame_rows, is_frame, parquet_rows
+from models.benchmarks.layouts.frame import Frame, frame_rows, parquet_rows
 from models.benchmarks.layouts.glue import GLUE_FILE, glue_configs
 from models.benchmarks.layouts.jsonl import check_schema, is_record, one_object
 from models.benchmarks.layouts.perplexity import CONFIGS, perplexity_configs
@@ -68,7 +68,7 @@ def read_candidates(
     A candidate that cannot be read ends this with its error, unless there is a list of those `refused` to add it to. A
     path where nothing is, or a file of another kind, is an error always.
     """
-    if is_frame(paths):
+    if not isinstance(paths, Sequence):
         rows = frame_rows(paths, "frame")
         own = space or space_of([str(name) for name in paths.columns], "frame")
         return _Reading(own, refused)._columns(Path("frame"), own, rows)

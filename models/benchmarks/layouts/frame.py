@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol
 
 from models.benchmarks.benchmark import MAX_FILE, BadBenchmark, Benchmark
 from models.benchmarks.layouts.columns import field_value
@@ -16,7 +16,7 @@ from models.benchmarks.layouts.table import MAX_RECORDS, Table
 from models.benchmarks.layouts.unsaid import completed, records_of
 from storage.files import read_limited
 
-__all__ = ["Frame", "frame_benchmark", "frame_rows", "is_frame", "load_parquet", "parquet_rows"]
+__all__ = ["Frame", "frame_benchmark", "frame_rows", "load_parquet", "parquet_rows"]
 
 EXTRA = "wanted pandas with pyarrow: pip install 'pandas>=2' 'pyarrow>=15'; or save it as CSV"
 
@@ -27,11 +27,6 @@ class Frame(Protocol):
     columns: Any
 
     def to_dict(self, orient: Any) -> Any: ...
-
-
-def is_frame(thing: object) -> TypeGuard[Frame]:
-    """Whether it is a data frame."""
-    return hasattr(thing, "to_dict") and hasattr(thing, "columns")
 
 
 def frame_rows(frame: Frame, where: str) -> list[dict[str, Any]]:
