@@ -11,7 +11,9 @@ seen.py         the architectures that a search or a fit saw, which no held-out 
 protocol.py     what is reported of scores on search split, held-out and all architectures
 replay.py       formulas scored on a benchmark; committees
 candidates.py   scores of architectures that nobody measured; positions.py: where a value stands among others
-costs.py        parameters, FLOPs and latency of a network; budgets
+candidate_ranking.py  these in order, as records or a data frame, from Python
+plain.py        scores of plain PyTorch networks
+costs.py        parameters, FLOPs, memory and latency of a network; budgets
 regret.py       what the first choices of a scorer lack
 leaderboard.py  hand-made, naive and evolved proxies in one table
 predictors/     what regressions make of the same labels, and quality with intervals

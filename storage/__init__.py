@@ -6,6 +6,7 @@ datum.py   `Datum`: a value inside plain data that knows its place; what comes f
 locks.py   `held`: a lock that the kernel opens when its process dies; temporary files that are swept
 log.py     `RecordLog`: finished work, a line each, that survives a kill; `OtherTask` for the log of another task
 shelf.py   `Shelf` of records and `ArrayShelf`: sealed entries by key
+plugins.py `load_plugins`: Python files that the user names, executed once
 text.py    `literal`: text from a file, escaped for a terminal
 """
 

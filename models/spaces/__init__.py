@@ -2,6 +2,7 @@
 
 space.py          Space: what every space offers, and the taps on what it builds
 variation.py      Region: the values that a search over architectures may use, and its mutations and crossover
+asked_region.py   a Region as a user asks for it: fixed fields, ranges, equal blocks; the least and largest cost in it
 gpt2.py           pre-LayerNorm decoders with a width and a head count per block
 gpt2_network.py   the networks of gpt2, and their initialisation
 llama.py          LLaMA's decoders with heads, key-value heads and a gated feed-forward width per block
@@ -10,6 +11,7 @@ llama_network.py  the networks of llama, and their initialisation, tensor by ten
 llama_weights.py  trained weights cut to narrower feed-forward layers; those of llama-elastic
 llama_parts.py    the networks of llama in pieces, one block at a time
 llama_checkpoint.py  which checkpoints have weights for a network of llama
+llama_library.py  the config.json of the library for a network of llama
 unit_order.py     the order by which the units of a checkpoint are kept where it is cut
 llama_subnets.py  subnets of a checkpoint: blocks, units and heads that are kept
 abilities.py      what some spaces can: networks in pieces, networks with the weights of a checkpoint
@@ -29,6 +31,7 @@ hf_layout.py      where the inputs of such a network are
 hf_trace.py       what one pass without numbers calls, from which this is found
 hf_network.py     the networks of hf, on random weights
 hf_checkpoint.py  the networks of hf with the weights of a checkpoint
+plain_network.py  adapter of a plain PyTorch network, by the names of its modules
 
 Descriptions need no torch; a space imports its networks when it builds one.
 """
