@@ -287,7 +287,7 @@ MISTAKES: list[tuple[tuple[str, ...], dict[str, str], str]] = [
     (("--hall", "H", "--sample", "3", "--space", "hf"), {}, "--space: got hf, wanted one of gpt2, flexibert"),
     (("--hall", "H", "meta-llama/Llama-3"), {}, "meta-llama/Llama-3: no such file or folder, and nothing is downloaded"),
     (("--hall", "H", "."), {}, ".: holds no candidates, wanted a config.json"),
-    (("--hall", "H", "x.txt"), {"x.txt": ""}, "x.txt: got a file that is neither .json nor .jsonl"),
+    (("--hall", "H", "x.txt"), {"x.txt": ""}, "x.txt: got a file that is no .json, .jsonl, .csv or .parquet"),
     (("--hall", "H", "x.json"), {"x.json": "{"}, "x.json: not valid JSON"),
     (("--hall", "H", "x.json"), {"x.json": "{}"}, "x.json: model_type is missing"),
     (("--hall", "H", "x.json"), {"x.json": "3"}, "x.json: got int, wanted a mapping"),
