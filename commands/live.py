@@ -16,10 +16,10 @@ from rich.table import Column
 from rich.text import Text
 
 from commands.output import say, talk
+from gp.reporter import Reporter
 
 if TYPE_CHECKING:
     from fitness.evaluation import Evaluation
-    from gp.benchmark_search import Reporter
     from gp.evolution.evolve import Step
 
 EVERY = 50  # networks or iterations between two plain lines
@@ -51,8 +51,6 @@ def live(iterations: int) -> Iterator[Reporter]:
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _give_up)
     try:
-        from gp.benchmark_search import Reporter  # takes a second, in which Ctrl-C is heard already
-
         with progress_bars(talk) if talk.is_terminal else nullcontext() as bars:
             display = Bars(bars, iterations) if bars else Lines(iterations)
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import click
 
 from storage.program import program_name
-
-if TYPE_CHECKING:
-    pass
 
 Command = Callable[..., Any]
 
@@ -37,6 +36,24 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+class Imported(Mapping[str, click.Command]):
+    """Commands by name; each is imported when it is asked for, from the module of its name in a package."""
+
+    def __init__(self, package: str, names: Iterable[str]) -> None:
+        self.package, self._names = package, dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._names:
+            raise KeyError(name)
+        return getattr(import_module(f"{self.package}.{name}"), name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 class Sectioned(click.Command):
     """A command whose help shows its options in sections; options named in no section come last, as internals.
 
@@ -56,33 +73,53 @@ class Sectioned(click.Command):
                 formatter.write_dl([shown[name] for name in names if name in shown])
 
 
+@dataclass(frozen=True)
+class NameTable:
+    """The names of a table in a module. Where the module is not loaded, `usual` are its names without plug-ins, so that
+    help and usual choices do not wait for it."""
+
+    module: str
+    attribute: str
+    usual: tuple[str, ...] = ()
+
+    def __call__(self) -> Iterable[str]:
+        return getattr(import_module(self.module), self.attribute)
+
+    def known(self) -> Iterable[str]:
+        """The names that can be told without loading the module, or all of them."""
+        return self.usual if self.usual and self.module not in sys.modules else self()
+
+
+def table_of(module: str, attribute: str, *usual: str) -> NameTable:
+    """A table of names, which is loaded when it is needed."""
+    return NameTable(module, attribute, usual)
+
+
 class Name(click.ParamType):
     """One of a few names, with a suggestion when it is misspelt; names of a table are read when they are needed."""
 
     name = "name"
 
     def __init__(self, *names: str, table: Callable[[], Iterable[str]] = tuple) -> None:
-        self._names, self._table = names, table
+        self._names, self.table = names, table
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (*self._names, *self._table())
+        return (*self._names, *self.table())
+
+    def shown(self) -> tuple[str, ...]:
+        """The names for help."""
+        return (*self._names, *(self.table.known() if isinstance(self.table, NameTable) else self.table()))
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        return f"[{'|'.join(self.names)}]"
+        return f"[{'|'.join(self.shown())}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        names = self.names
-        if value in names:
+        if value in self.shown() or value in (names := self.names):
             return str(value)
         near = get_close_matches(str(value), names, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise click.BadParameter(f"got {value!r}, wanted one of {', '.join(names)}{hint}", ctx, param)
-
-
-def table_of(module: str, name: str) -> Callable[[], Iterable[str]]:
-    """A table of names, which is loaded when it is needed."""
-    return lambda: getattr(import_module(module), name)
 
 
 def decimal_product(number: str, unit: float) -> float:

@@ -23,9 +23,11 @@ SHOWN = 5  # ids that a note names
 
 def opened(path: Path | None) -> Predictor | None:
     """The predictor of a file, if one is given."""
+    if path is None:
+        return None
     from fitness.predictors.predictor_file import load_predictor
 
-    return None if path is None else load_predictor(path)
+    return load_predictor(path)
 
 
 def records(

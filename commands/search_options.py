@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from gp.runs.limits import Limits
 
 
-_objectives = table_of("fitness.objectives", "OBJECTIVES")
-_presets = table_of("gp.config", "PRESETS")
-_algorithms = table_of("gp.evolution.algorithms", "ALGORITHMS")
-_aggregations = table_of("primitives.operators", "AGGREGATION")
+_objectives = table_of("fitness.objectives", "OBJECTIVES", "spearman", "kendall", "both", "pairs", "partial", "joint")
+_presets = table_of("gp.config", "PRESETS", "default", "lpzero", "universal")
+_algorithms = table_of("gp.evolution.algorithms", "ALGORITHMS", "lpzero", "memetic", "nsga2", "random")
+_aggregations = table_of("primitives.operators", "AGGREGATION", "mean", "sum", "first", "last", "rising", "falling")
 
 
 def _config(
@@ -28,9 +28,10 @@ def _config(
     """Settings of the search: options given by the user, then those of the preset, then the defaults."""
     from gp.config import JOINS, PRESETS, SearchConfig
     from primitives.inputs import INPUT_SETS
+    from primitives.operators import AGGREGATION
 
     chosen = {
-        "aggregates": {"all": tuple(_aggregations()), "both": ("mean", "sum")}.get(aggregate, (aggregate,)),
+        "aggregates": {"all": tuple(AGGREGATION), "both": ("mean", "sum")}.get(aggregate, (aggregate,)),
         "joins": JOINS if joins == "both" else (joins,),
         "inputs": INPUT_SETS[inputs],
         "mutations": tuple(mutations.split(",")),
@@ -40,7 +41,7 @@ def _config(
         **plain,
     }
     config = SearchConfig(**chosen | {n: v for n, v in PRESETS[preset].items() if not was_given(n)})
-    _check_start(config)
+    _check_spelled(config)
     return config
 
 
@@ -53,12 +54,13 @@ def _texts(start: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(entry.proxy.without_constants().text for entry in load_hall(Path(start)).proxies))
 
 
-def _check_start(config: SearchConfig) -> None:
-    """Refuse a formula that the settings cannot spell, before anything is computed."""
-    if config.start:
-        from gp.evolution.evolve import starters
-        from gp.evolution.primitive_set import primitive_set
+def _check_spelled(config: SearchConfig) -> None:
+    """Refuse names that are not registered and formulas that the settings cannot spell, before anything is computed."""
+    from gp.evolution.evolve import check_registered, starters
+    from gp.evolution.primitive_set import primitive_set
 
+    check_registered(config)
+    if config.start:
         starters(config, primitive_set(config))
 
 

@@ -26,7 +26,7 @@ from commands.weights import ranking_options
 if TYPE_CHECKING:
     from fitness.costs import Costs, Latency
     from fitness.features.workshop import Workshop
-    from gp.benchmark_search import Reporter
+    from gp.reporter import Reporter
     from gp.selection import Selection, SelectionConfig
     from models.architecture import Architecture
     from models.budget import Tokens

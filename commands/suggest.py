@@ -44,9 +44,12 @@ if TYPE_CHECKING:
 @click.option("--pool", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="How many are drawn.")
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the draws.")
 @click.option(
-    "--goal", type=Name(table=table_of("fitness.predictors.suggestion", "GOALS")), default="interval",
-    show_default=True, help="To know the space, or to find the best architecture.",
-)  # fmt: skip
+    "--goal",
+    type=Name(table=table_of("fitness.predictors.suggestion", "GOALS", "interval", "improvement")),
+    default="interval",
+    show_default=True,
+    help="To know the space, or to find the best architecture.",
+)
 @click.option("--hall", "path", type=click.Path(path_type=Path), help="Formulas that the predictions read as well.")
 @FORMAT
 @source_options

@@ -19,24 +19,31 @@ if TYPE_CHECKING:
 __all__ = ["drawing_notes", "ranking_options", "source_options"]
 
 INIT = click.option(
-    "--init", type=Name("common", "own"),
+    "--init",
+    type=Name("common", "own"),
     help="How to draw weights of the space hf: with one standard deviation, or as each configuration says "
     "(default: common, or as in the run that ranks).",
-)  # fmt: skip
+)
 WEIGHTS = (
     click.option(
-        "--weights", metavar="DIR", type=click.Path(path_type=Path),
+        "--weights",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
         help="Hugging Face checkpoint (safetensors) to read weights from, for the spaces llama and hf.",
     ),
     click.option(
-        "--stream/--whole", default=None,
+        "--stream/--whole",
+        default=None,
         help="Hold one block in memory at a time, for the space llama (default: if memory is short).",
     ),
     click.option(
-        "--price", type=Name(table=table_of("fitness.features.whole", "PRICES")), default="own", show_default=True,
+        "--price",
+        type=Name(table=table_of("fitness.features.whole", "PRICES", "own", "whole")),
+        default="own",
+        show_default=True,
         help="Features of subnets: visit each (own), or the whole network once (whole).",
     ),
-)  # fmt: skip
+)
 
 source_options = gathered("features", FeatureOptions, *FEATURES, *WEIGHTS)
 """The feature options, --weights, --stream and --price."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from fitness.evaluation import Evaluation
 from fitness.features.figures import Figure, part_scores
 from fitness.features.workshop import Progress, Refused, Workshop
 from fitness.positions import place_among
-from fitness.predictors.predictor import Predictor
 from models.architecture import Architecture
 from primitives.proxy import Proxy
+
+if TYPE_CHECKING:
+    from fitness.predictors.predictor import Predictor
 
 __all__ = [
     "Candidate",

@@ -10,7 +10,7 @@ lesson.py            what a teacher says of networks without labels; pool.py: ho
 runs/                a search in a directory that survives kills
 studies/             the same search under many settings
 hall_of_fame.py      the best formulas, in memory; hall_file.py: as a file, of hall_cases.py and hall_entries.py
-lineage.py           where formulas come from
+lineage.py           where formulas come from; reporter.py: callbacks that tell of progress
 selection.py         a search over architectures under budgets; cut_selection.py: over subnets of a checkpoint
 exhaustive.py        every formula of the published space
 """

@@ -10,46 +10,28 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine.threads import one_thread
 from fitness.evaluation import Evaluation
-from fitness.features.workshop import Progress
 from fitness.protocol import check_rankable
 from gp.case import Case, Nested, nested_of
 from gp.choice import chosen_kind, led_by_consensus
 from gp.config import SearchConfig
-from gp.evolution.evolve import SearchResult, Step, Stop, evolve
+from gp.evolution.evolve import SearchResult, Step, Stop, check_registered, evolve
 from gp.evolution.state import SearchState
 from gp.hall_of_fame import HallOfFame
 from gp.lesson import Lesson
 from gp.problem import SearchProblem
+from gp.reporter import Reporter
 from gp.sweeps import Interrupted, Sweeper
 
 __all__ = ["Found", "PreparedSearch", "Reporter", "search"]
 
 
 NEAR = 0.9  # of the best one's fitness; coarse formulas are so few that the others soon are worth nothing
-
-
-@dataclass
-class Reporter:
-    """Callbacks of a search for its progress; every field is optional."""
-
-    stage: Callable[[str], None] = field(default=lambda text: None)
-    networks: Progress | None = None
-    iteration: Callable[[Step], None] | None = None
-    should_stop: Callable[[], bool] = field(default=lambda: False)
-    early: Callable[[Sequence[Evaluation]], None] = field(default=lambda champions: None)  # by sketch scores
-
-    def sound(self, case: Case, on_invalid: str, part: Sequence[int] | None = None) -> Case:
-        """The case without networks that overflow, after a word on what was dropped."""
-        left, said = case.sound(on_invalid, self.networks, part)
-        if said:
-            self.stage(said)
-        return left
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +122,7 @@ def search(
     `on_invalid` says what becomes of networks that overflow: "fail" raises Unsound with their ids, "drop" leaves them
     out. `evolution` replaces the default, which writes nothing down.
     """
+    check_registered(config)
     for case in cases:
         check_rankable(case.benchmark, case.split)
     reporter = reporter or Reporter()

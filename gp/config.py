@@ -1,4 +1,8 @@
-"""SearchConfig: everything a search depends on besides its data, frozen, and refused if it makes no sense."""
+"""SearchConfig: everything a search depends on besides its data, frozen, and refused if it makes no sense.
+
+Names of algorithms and mutations, which plug-ins may add, are checked where a search begins
+(`gp.evolution.evolve.check_registered`).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,6 @@ from typing import Any
 from fitness.across import WAYS
 from fitness.objectives import LIKE_RHO, OBJECTIVES
 from fitness.tables.probes import RETEST
-from gp.evolution.algorithms import ALGORITHMS
-from gp.evolution.variation import MUTATED, MUTATIONS
 from primitives.grammar import MAX_CHAIN, parse
 from primitives.inputs import EXTENDED, INPUTS
 from primitives.operators import AGGREGATION, BINARY, turned
@@ -24,6 +26,8 @@ __all__ = ["JOINS", "PRESETS", "BadConfig", "SearchConfig"]
 JOINS = ("inside", "outside")
 TEACHERS = ("auto", "none", "always")
 CHAMPIONS = ("fittest", "consensus")
+MUTATED = ("branch", "replace")
+"""The mutations that are drawn by default."""
 FINALISTS = 3  # times the size of the hall of fame
 _MILLION = 1_000_000
 
@@ -108,18 +112,19 @@ class SearchConfig:
             raise BadConfig("mutation", self.mutation, "more than 0 when crossover is 0")
         if self.selection_ratio == 0:
             raise BadConfig("selection_ratio", self.selection_ratio, "more than 0")
-        self._check_choice("objective", OBJECTIVES)
-        self._check_choice("algorithm", ALGORITHMS)
-        self._check_choice("across", WAYS)
-        self._check_choice("champion", CHAMPIONS)
-        self._check_choice("teacher", TEACHERS)
+        self.check_choice("objective", OBJECTIVES)
+        if not isinstance(self.algorithm, str):
+            raise BadConfig("algorithm", self.algorithm, "the name of an algorithm")
+        self.check_choice("across", WAYS)
+        self.check_choice("champion", CHAMPIONS)
+        self.check_choice("teacher", TEACHERS)
         for text in self.start:
             self._check_formula(text)
-        self._check_names("aggregates", [*AGGREGATION, *map(turned, AGGREGATION)])
-        self._check_names("joins", JOINS)
-        self._check_names("inputs", INPUTS)
-        self._check_names("mutations", MUTATIONS)
-        self._check_names("operators", BINARY)
+        self.check_names("aggregates", [*AGGREGATION, *map(turned, AGGREGATION)])
+        self.check_names("joins", JOINS)
+        self.check_names("inputs", INPUTS)
+        self.check_names("mutations")
+        self.check_names("operators", BINARY)
         if "inside" not in self.joins and self.operators == ("matmul",):
             raise BadConfig("operators", self.operators, "another one too where branches are joined outside")
         for name in ("pps", "constants", "nested"):
@@ -195,18 +200,21 @@ class SearchConfig:
         if not is_number(value) or not 0 <= value <= 1:
             raise BadConfig(field, value, "a number from 0 to 1")
 
-    def _check_choice(self, field: str, known: Collection[str]) -> None:
+    def check_choice(self, field: str, known: Collection[str]) -> None:
+        """BadConfig if a field has a value that is not known."""
         value = getattr(self, field)
         if not isinstance(value, str) or value not in known:
             raise BadConfig(field, value, _one_of(value, known))
 
-    def _check_names(self, field: str, known: Collection[str]) -> None:
+    def check_names(self, field: str, known: Collection[str] = ()) -> None:
+        """BadConfig if a field is not a tuple of different names, or has one that is not among those `known`, if any
+        are."""
         value = getattr(self, field)
         if not isinstance(value, tuple) or not value:
-            raise BadConfig(field, value, f"a tuple of at least one of {', '.join(known)}")
+            raise BadConfig(field, value, f"a tuple of at least one of {', '.join(known) or 'the names'}")
         for name in value:
-            if not isinstance(name, str) or name not in known:
-                raise BadConfig(field, name, _one_of(name, known))
+            if not isinstance(name, str) or (known and name not in known):
+                raise BadConfig(field, name, _one_of(name, known) if known else "a name")
         if len(set(value)) < len(value):
             raise BadConfig(field, value, "each name once")
 

@@ -13,13 +13,14 @@ from fitness.predictors.rivals import rivals
 from fitness.protocol import baselines, report
 from fitness.ranking import RankTarget
 from fitness.tables.table_file import branch_table
-from gp.benchmark_search import Found, Reporter
+from gp.benchmark_search import Found
 from gp.case import Case
 from gp.evolution.evolve import Stop
 from gp.hall_cases import BenchmarkRef, HallCase, SplitIds
 from gp.hall_entries import Baseline, Ending, HallProxy, Measured
 from gp.hall_file import HallDocument
 from gp.lineage import ancestry
+from gp.reporter import Reporter
 from models.benchmarks.benchmark import Benchmark
 
 __all__ = ["fidelity", "hall_case", "measure"]

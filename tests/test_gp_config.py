@@ -59,7 +59,6 @@ def test_a_missing_setting_takes_its_default():
         ("selection_ratio", 0),
         ("selection_ratio", 2),
         ("objective", "pearson"),
-        ("algorithm", "cma-es"),
         ("algorithm", None),
         ("aggregates", ()),
         ("aggregates", ("median",)),

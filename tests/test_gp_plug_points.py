@@ -13,7 +13,7 @@ from deap import gp as deap_gp
 from landscape import evaluate, fingerprint, short, sweep
 
 from fitness.objectives import OBJECTIVES, BadObjective, objective
-from gp.config import BadConfig, SearchConfig
+from gp.config import BadConfig
 from gp.evolution.algorithms import ALGORITHMS, BadAlgorithm, algorithm
 from gp.evolution.evolve import Evolution, SearchResult, Stop, evolve
 from gp.evolution.individual import Individual
@@ -107,8 +107,9 @@ def test_a_registered_mutation_is_used_when_it_is_named() -> None:
             mutation("test-mutation")(again)
     finally:
         MUTATIONS.pop("test-mutation", None)
-    with pytest.raises(BadConfig, match="test-mutation"):
-        SearchConfig(mutations=("test-mutation",))
+    for wrong in ({"mutations": ("test-mutation",)}, {"algorithm": "cma-es"}):
+        with pytest.raises(BadConfig, match=f"{next(iter(wrong))}: got .*wanted one of"):
+            evolve(short(**wrong), evaluate)
 
 
 def test_an_algorithm_without_a_method_or_with_a_taken_name_is_refused() -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ class Workshop:
         gathering = Gathering(
             bank, self.batch, takers, also, len(left), progress, self.weights, streamed, light, refused
         )
-        gathering.gather(order, self._run)
+        gathering.gather(order, partial(self._run, len(order)))
         return gathering.made
 
     def _ways(
@@ -204,15 +205,16 @@ class Workshop:
         return streamed, light
 
     def _run(
-        self, function: Callable[[Visit, str], list[Any]], tasks: Iterable[Visit]
+        self, count: int, function: Callable[[Visit, str], list[Any]], tasks: Iterable[Visit]
     ) -> Iterator[tuple[Visit, list[Any]]]:
-        """By the engine, or by workers for these tasks alone."""
+        """Visit by the engine, or by workers for these tasks alone, of which there are at most `count`: a single one
+        needs no worker process, whose start takes longer than a small network."""
         if self.engine is not None:
             return self.engine.run(function, tasks)
         if self.bank.key.device not in (MIXED, *(device.split(":")[0] for device in self.devices)):
             got = self.devices[0] if self.devices else "no device"
             raise BadDevice(f"{self.bank.folder}: got {got}, wanted {self.bank.key.device}, which the features are of")
-        return map_on_devices(function, tasks, self.devices)
+        return map_on_devices(function, tasks, self.devices[: max(count, 1)])
 
     def streams(self, architecture: Architecture, takers: Sequence[Taker] = ()) -> bool:
         """Whether a network is visited block by block."""

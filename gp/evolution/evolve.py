@@ -21,13 +21,15 @@ from gp.evolution.breeder import Breeder, Population, Sweep
 from gp.evolution.individual import Individual, worth
 from gp.evolution.primitive_set import ProxySet, primitive_set
 from gp.evolution.state import SearchState
-from gp.evolution.variation import Exhausted, Guard, Predict, make_toolbox
+from gp.evolution.variation import MUTATIONS, Exhausted, Guard, Predict, make_toolbox
 from gp.hall_of_fame import HallOfFame
 from gp.lineage import Birth
 from primitives.grammar import parse
 from primitives.proxy import Proxy
 
-__all__ = ["Evolution", "SearchResult", "Step", "Stop", "evolve", "population_statistics", "starters"]
+__all__ = [
+    "Evolution", "SearchResult", "Step", "Stop", "check_registered", "evolve", "population_statistics", "starters",
+]  # fmt: skip
 
 
 class Stop(StrEnum):
@@ -94,6 +96,12 @@ def _mean_of_valid(fitnesses: Sequence[float]) -> float | None:
     return math.fsum(valid) / len(valid) if valid else None
 
 
+def check_registered(config: SearchConfig) -> None:
+    """BadConfig for an algorithm or a mutation that is not registered."""
+    config.check_choice("algorithm", ALGORITHMS)
+    config.check_names("mutations", MUTATIONS)
+
+
 def starters(config: SearchConfig, pset: ProxySet) -> list[Individual]:
     """The formulas that a search starts from, as individuals. Raises Misfit if the settings cannot spell one."""
     found = [Individual.from_proxy(parse(text).without_constants(), pset) for text in config.start]
@@ -113,6 +121,7 @@ class Evolution:
         self, config: SearchConfig, predict: Predict | None = None, state: SearchState | None = None,
         toolbox: base.Toolbox | None = None, sweep: Sweep | None = None,
     ) -> None:  # fmt: skip
+        check_registered(config)
         self.config = config
         self.state = SearchState.start(config) if state is None else state
         self.algorithm = ALGORITHMS[config.algorithm]

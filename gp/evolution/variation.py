@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deap import base
 
+from gp.config import MUTATED
 from gp.evolution.individual import Individual, branch_of
 from gp.evolution.primitive_set import ProxySet, arguments_of, draw
 from gp.lineage import Birth
@@ -55,9 +56,6 @@ class BadMutation(ZcpError, ValueError):
 
 MUTATIONS: dict[str, Mutate] = {}
 """The mutations by name, in the order of registration."""
-
-MUTATED = ("branch", "replace")
-"""The mutations that are drawn by default."""
 
 
 def mutation(name: str) -> Callable[[Mutate], Mutate]:

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
-from gp.benchmark_search import PreparedSearch, Reporter, search
+from gp.benchmark_search import PreparedSearch, search
 from gp.case import Case
 from gp.evolution.evolve import SearchResult, Step, Stop
 from gp.figures import measure
 from gp.hall_file import HallDocument, save_hall
+from gp.reporter import Reporter
 from gp.runs.files import RunFiles, environment
 from gp.runs.limits import Limits
 from gp.runs.settings import BadRun, RunSettings
