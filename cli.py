@@ -83,7 +83,7 @@ COMMANDS = (
 
 
 @click.group(
-    cls=Commands, commands=Imported("commands", COMMANDS), context_settings={"help_option_names": ["-h", "--help"]},
+    cls=Commands, commands=Imported("commands.", COMMANDS), context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples("evolve --space gpt2", "replay proxies/gpt2-mini.json"),
 )  # fmt: skip
 @click.version_option(VERSION, prog_name="zcp", message="%(prog)s %(version)s")

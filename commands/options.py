@@ -37,15 +37,16 @@ class Commands(click.Group):
 
 
 class Imported(Mapping[str, click.Command]):
-    """Commands by name; each is imported when it is asked for, from the module of its name in a package."""
+    """Commands by name; each is imported when it is asked for, from the module of its name behind a prefix such as
+    "package." (a text that setup.py rewrites for the wheel)."""
 
-    def __init__(self, package: str, names: Iterable[str]) -> None:
-        self.package, self._names = package, dict.fromkeys(names)
+    def __init__(self, prefix: str, names: Iterable[str]) -> None:
+        self.prefix, self._names = prefix, dict.fromkeys(names)
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in self._names:
             raise KeyError(name)
-        return getattr(import_module(f"{self.package}.{name}"), name)
+        return getattr(import_module(f"{self.prefix}{name}"), name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
