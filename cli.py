@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import click
 
-from commands.every_command import with_common_options
 from commands.options import Commands, Imported, examples
 from commands.output import warnings_said
 from commands.tables import literal

@@ -46,8 +46,8 @@ class CutOrder:
 def select_cut(source: Source, features: FeatureOptions, asked: CutOrder) -> None:
     """Choose a subnet, say what it is, and do with it what is asked for."""
     from gp.cut_selection import CutLooks, choose_cut, draw_cuts
-    from models.spaces.llama_checkpoint import whole_architecture
-    from models.spaces.llama_subnets import Whole, calibration_tokens
+    from models.spaces.llama.checkpoint import whole_architecture
+    from models.spaces.llama.subnets import Whole, calibration_tokens
 
     if set(asked.bounds) != {"params"}:
         raise click.UsageError("--budget: wanted params=N alone for subnets of a checkpoint")
@@ -97,7 +97,7 @@ def _measure(
 ) -> None:  # fmt: skip
     """The losses of the choice, of the whole network and of what rivals choose with as many looks."""
     from gp.cut_selection import rival_choices
-    from models.spaces.llama_checkpoint import whole_architecture
+    from models.spaces.llama.checkpoint import whole_architecture
 
     if (checkpoint := workshop.weights) is None:
         return

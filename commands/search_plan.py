@@ -63,7 +63,7 @@ def planned(
     are not varied have the values of the architecture nearest to the first budget that is counted."""
     from models.spaces import SPACES
     from models.spaces.asked_region import asked_region, held_choices
-    from models.spaces.llama_library import check_library
+    from models.spaces.llama.library import check_library
 
     if (fields := SPACES[space].fields) is None:
         raise click.UsageError(f"--space: got {space}, whose configurations nothing varies")

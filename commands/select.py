@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     help="With --weights: subnets whose loss on calibration text is computed.",
 )  # fmt: skip
 @click.option(
-    "--order", type=Name(table=table_of("models.spaces.llama", "ORDERS")), default="activation", show_default=True,
+    "--order", type=Name("first", "magnitude", "activation"), default="activation", show_default=True,
     help="With --weights: by which order units are kept.",
 )  # fmt: skip
 @click.option(

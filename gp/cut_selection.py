@@ -19,8 +19,8 @@ from fitness.features.whole import parts_for
 from fitness.features.workshop import Workshop
 from fitness.tables.cut_scores import CutScores, codes_of
 from models.architecture import Architecture
-from models.spaces.llama import LlamaSpace
-from models.spaces.llama_subnets import Whole
+from models.spaces.llama.space import LlamaSpace
+from models.spaces.llama.subnets import Whole
 from models.training.cuts.measuring import Cut, CutNetwork, cut_of
 from models.training.cuts.sample import CutSample, block_sizes, cut_config, subnets
 from storage.errors import ZcpError

@@ -19,7 +19,7 @@ from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
 from models.benchmarks.origins import load_benchmark
 from models.spaces.checkpoint import Checkpoint
-from models.spaces.llama_subnets import Whole, calibration_tokens
+from models.spaces.llama.subnets import Whole, calibration_tokens
 from models.training.cuts.campaign import measure_cuts
 
 WIDE = replace(PLAN, sample=replace(SAMPLE, branches=(15, 5)))

@@ -17,8 +17,8 @@ import cli
 from gp.cut_selection import BadBudget, block_influence, draw_cuts
 from models.spaces import SPACES, WEIGHTED
 from models.spaces.checkpoint import Checkpoint
-from models.spaces.llama_checkpoint import whole_architecture
-from models.spaces.llama_subnets import Whole, calibration_tokens
+from models.spaces.llama.checkpoint import whole_architecture
+from models.spaces.llama.subnets import Whole, calibration_tokens
 
 BUDGET = 18_000
 SELECT = ("select", "--space", "llama", "--devices", "cpu", "--batch", "2", "--seq-len", "12", "--networks", "40",

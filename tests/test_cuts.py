@@ -16,9 +16,10 @@ from transformers import LlamaForCausalLM
 
 from models.spaces import SPACES
 from models.spaces.checkpoint import Checkpoint
-from models.spaces.llama import ORDERS, LlamaSpace
-from models.spaces.llama_checkpoint import whole_architecture
-from models.spaces.unit_order import unit_order
+from models.spaces.llama.checkpoint import whole_architecture
+from models.spaces.llama.configuration import ORDERS
+from models.spaces.llama.space import LlamaSpace
+from models.spaces.llama.unit_order import unit_order
 from models.tokenizer import BadTokenizer, TextTokenizer
 from models.training.cuts import measuring
 from models.training.cuts.campaign import measure_cuts, verify_cuts

@@ -22,7 +22,7 @@ from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES
-from models.spaces.gpt2 import Gpt2Space
+from models.spaces.gpt2.space import Gpt2Space
 from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.invalid import Invalid

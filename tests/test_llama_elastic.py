@@ -18,8 +18,8 @@ import cli
 from models.architecture import BadArchitecture
 from models.benchmarks.origins import ORIGINS, verify
 from models.spaces import SPACES
-from models.spaces import llama_weights as stored_weights
-from models.spaces.llama_weights import SUPERNET, SUPERNET_DIGEST, SUPERNET_FILE, subnet
+from models.spaces.llama import weights as stored_weights
+from models.spaces.llama.weights import SUPERNET, SUPERNET_DIGEST, SUPERNET_FILE, subnet
 from models.training import verify_by_measuring
 from models.training.elastic import WIDTHS, ElasticPlan, ElasticProgress, part_losses, subnets, train_elastic
 from models.training.learning import Budget

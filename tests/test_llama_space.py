@@ -18,7 +18,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRot
 from fitness.features.collect import collect
 from models.architecture import BadArchitecture
 from models.spaces import SPACES
-from models.spaces.llama_network import block_of, draw
+from models.spaces.llama.network import block_of, draw
 from models.spaces.variation import crossed, drawn, mutated, region_of, valid
 from models.tokens import TokenBatch
 

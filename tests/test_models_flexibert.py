@@ -18,9 +18,9 @@ from models.architecture import BadArchitecture
 from models.benchmarks.benchmark import BadBenchmark
 from models.benchmarks.layouts.glue import load_glue_json
 from models.spaces import SPACES
-from models.spaces.bert_blocks import Encoder, EncoderBlock
-from models.spaces.bert_plans import OPERATIONS, BlockPlan
-from models.spaces.flexibert import FlexibertSpace
+from models.spaces.flexibert.blocks import Encoder, EncoderBlock
+from models.spaces.flexibert.plans import OPERATIONS, BlockPlan
+from models.spaces.flexibert.space import FlexibertSpace
 from storage.files import BadFile
 
 SPACE = FlexibertSpace()

@@ -15,8 +15,8 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from models.architecture import Architecture, BadArchitecture
 from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES
-from models.spaces.gpt2_blocks import Block
-from models.spaces.gpt2_network import Gpt2Model
+from models.spaces.gpt2.blocks import Block
+from models.spaces.gpt2.network import Gpt2Model
 
 SPACE = SPACES["gpt2"]
 

@@ -204,7 +204,7 @@ def test_a_table_with_a_padding_position_shortens_the_longest_sequence() -> None
 
 def test_the_key_of_features_knows_the_version_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     before = FeatureKey.create("hf", "x")
-    monkeypatch.setattr("models.spaces.hf.version", lambda name: "99.3.1")
+    monkeypatch.setattr("models.spaces.hf.space.version", lambda name: "99.3.1")
     assert SPACE.version == 2_099_003 and FeatureKey.create("hf", "x").digest != before.digest
 
 

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.architecture import BadArchitecture
 from models.spaces import DRAWABLE, SPACES
-from models.spaces.bert_plans import OPERATIONS
-from models.spaces.llama_weights import SUPERNET
+from models.spaces.flexibert.plans import OPERATIONS
+from models.spaces.llama.weights import SUPERNET
 
 GPT2: dict[str, Any] = {"n_layer": 1, "d_model": 64, "d_embed": 64, "div_val": 1, "n_head": [4], "d_inner": [96], "n_token": 300,
                         "tgt_len": 64, "cutoffs": []}  # fmt: skip

@@ -21,7 +21,7 @@ from storage.plugins import BadPlugin, load_plugins
 TEXT = """
 from fitness import hand_made, objective
 from models import register_space
-from models.spaces.gpt2 import Gpt2Space
+from models.spaces.gpt2.space import Gpt2Space
 from primitives import Kind, Sign, unary
 
 @unary("plugged", Kind.ENTRY, Sign.KEEP, "x^5")

@@ -21,8 +21,8 @@ from models.checkpoints.export import export_architecture
 from models.checkpoints.packages import BadPackage
 from models.spaces import SPACES
 from models.spaces.asked_region import RegionWishes, Span, asked_region, cost_range, held_choices
-from models.spaces.llama import LlamaSpace
-from models.spaces.llama_library import check_library, library_fields
+from models.spaces.llama.library import check_library, library_fields
+from models.spaces.llama.space import LlamaSpace
 from models.spaces.variation import Region, crossed, drawn, mutated, valid
 
 LLAMA, BUDGET = LlamaSpace(), 60_000

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-import models.spaces.llama_parts as parts_module
+import models.spaces.llama.parts as parts_module
 from fitness.features.bank import FeatureKey
 from fitness.features.collect import FeatureError, Features, collect
 from fitness.features.figures import formula_costs, formula_scores
@@ -22,7 +22,7 @@ from fitness.ranking import spearman
 from fitness.tables.branches import BranchTable
 from models.architecture import Architecture
 from models.spaces import PARTED
-from models.spaces.llama_blocks import GroupedAttention
+from models.spaces.llama.blocks import GroupedAttention
 from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.inputs import LETTERS
@@ -112,7 +112,7 @@ def test_a_reader_of_scores_says_what_its_formulas_read(text: str, letters: str)
 
 
 def test_a_slice_of_the_trained_supernet_streams_as_well() -> None:
-    from models.spaces.llama_weights import subnet
+    from models.spaces.llama.weights import subnet
 
     architecture = SPACE.architecture("x", subnet([384, 192] * 4))
     assert (
@@ -175,13 +175,13 @@ def test_scores_and_sketches_of_both_ways_are_the_same(tmp_path: Path) -> None:
 def test_a_network_overflows_streamed_where_it_does_as_a_whole(
     text: str, std: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.spaces.llama_network.INIT_STD", std)
+    monkeypatch.setattr("models.spaces.llama.network.INIT_STD", std)
     ours, theirs = (shop(tmp_path / str(way), way).exact_scores([parse(text)], [tiny(6)]) for way in (True, False))
     assert np.array_equal(ours, theirs, equal_nan=True) and np.isnan(ours).all() == (std == 1e30)
 
 
 def test_a_streamed_network_that_overflows_has_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.spaces.llama_network.INIT_STD", 1e30)
+    monkeypatch.setattr("models.spaces.llama.network.INIT_STD", 1e30)
     workshop = shop(tmp_path, True)
     assert np.isnan(workshop.exact_scores([parse("sum[ to_std(S) ]")], [tiny(2)])).all()
     workshop.extract([tiny(2)])

@@ -15,9 +15,10 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.checkpoints.export import export_subnet
-from models.spaces import PARTED, SPACES, WEIGHTED, llama_subnets
+from models.spaces import PARTED, SPACES, WEIGHTED
 from models.spaces.checkpoint import BadWeights, Checkpoint
-from models.spaces.llama_checkpoint import whole_architecture
+from models.spaces.llama import subnets as llama_subnets
+from models.spaces.llama.checkpoint import whole_architecture
 from models.training.cuts.measuring import Cut
 from models.training.cuts.sample import cut_config
 from primitives.grammar import parse

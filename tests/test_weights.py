@@ -25,7 +25,7 @@ from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.spaces import PARTED, SPACES, WEIGHTED
 from models.spaces.checkpoint import BadWeights, Checkpoint, Wanted
-from models.spaces.hf_network import HfNetwork
+from models.spaces.hf.network import HfNetwork
 from models.tokens import TokenBatch
 from storage.errors import ZcpError
 

@@ -24,8 +24,8 @@ from fitness.tables.table_file import branch_table, sketches
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.spaces.checkpoint import Checkpoint
-from models.spaces.llama_checkpoint import whole_architecture
-from models.spaces.llama_subnets import order_of
+from models.spaces.llama.checkpoint import whole_architecture
+from models.spaces.llama.subnets import order_of
 from primitives.grammar import parse
 from primitives.scoring import Scorer
 

@@ -31,7 +31,7 @@ from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import find, load_benchmark
 from models.spaces import SPACES
 from models.spaces.checkpoint import Checkpoint
-from models.spaces.llama_subnets import Whole, calibration_tokens
+from models.spaces.llama.subnets import Whole, calibration_tokens
 from models.training.cuts.measuring import Cut
 from models.training.cuts.sample import cut_config
 

@@ -20,7 +20,7 @@ import cli
 from bench.speed.extraction import high_water
 from bench.speed.passes import clocked, flops_of, matmul_rate, uniform
 from models.architecture import Architecture
-from models.spaces.llama import RATIOS
+from models.spaces.llama.space import RATIOS
 
 __all__ = ["candidates", "large"]
 

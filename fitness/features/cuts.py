@@ -17,8 +17,8 @@ from fitness.features.collect import FeatureError, Features
 from fitness.features.streaming import Block
 from fitness.features.visit import Reader, Visited
 from models.architecture import Architecture
-from models.spaces.llama_subnets import Whole
-from models.spaces.unit_order import UnitOrder, rows_of_groups
+from models.spaces.llama.subnets import Whole
+from models.spaces.llama.unit_order import UnitOrder, rows_of_groups
 from primitives.inputs import LETTERS
 from storage.files import BadFile
 from storage.shelf import ArrayShelf

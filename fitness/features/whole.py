@@ -13,7 +13,7 @@ from fitness.features.figures import Figure, FormulaScores, ScoreReader
 from fitness.features.gathering import Progress
 from fitness.features.visit import Reader, SketchTaker, Taker, Visited
 from models.architecture import Architecture
-from models.spaces.llama_subnets import Whole
+from models.spaces.llama.subnets import Whole
 
 if TYPE_CHECKING:
     from fitness.features.workshop import Workshop

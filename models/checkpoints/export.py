@@ -21,8 +21,9 @@ from safetensors.torch import save_file
 from models.architecture import Architecture
 from models.checkpoints.packages import BadPackage
 from models.spaces.checkpoint import Checkpoint
-from models.spaces.llama import LlamaSpace, head_widths
-from models.spaces.llama_library import library_fields
+from models.spaces.llama.configuration import head_widths
+from models.spaces.llama.library import library_fields
+from models.spaces.llama.space import LlamaSpace
 from storage.files import write_atomic
 
 __all__ = ["check_absent", "export_architecture", "export_subnet"]

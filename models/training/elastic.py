@@ -18,9 +18,10 @@ from torch.func import functional_call
 
 from engine.threads import one_thread
 from models.architecture import Architecture
-from models.spaces.llama import RATIOS, LlamaSpace
-from models.spaces.llama_network import LlamaNetwork
-from models.spaces.llama_weights import FULL, SUPERNET, fill, sliced, subnet
+from models.spaces.llama.configuration import DEFAULTS
+from models.spaces.llama.network import LlamaNetwork
+from models.spaces.llama.space import RATIOS, LlamaSpace
+from models.spaces.llama.weights import FULL, SUPERNET, fill, sliced, subnet
 from models.training.corpus import Corpus, bigram_loss, load_corpus
 from models.training.learning import CLIP, Budget, drawn_windows, optimiser_of, validation_windows
 from models.training.noise import noise_ceiling
@@ -214,7 +215,7 @@ def _benchmark(
     records: list[dict[str, Any]] = []
     for architecture in chosen:
         losses = parts[architecture.digest]
-        config = {key: value for key, value in architecture.config.items() if key not in SPACE.DEFAULTS}
+        config = {key: value for key, value in architecture.config.items() if key not in DEFAULTS}
         loss = round(sum(losses) / len(losses), DIGITS)
         records.append({"id": architecture.id, "config": config, "loss": loss, "replicates": list(losses)})
     ceiling = noise_ceiling(records, averaged=plan.parts)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from engine.threads import one_thread
 from models.architecture import Architecture
 from models.spaces import SPACES
-from models.spaces.llama_network import LlamaNetwork
+from models.spaces.llama.network import LlamaNetwork
 from models.training.corpus import Corpus
 from storage.errors import ZcpError
 

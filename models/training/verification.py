@@ -14,7 +14,7 @@ from safetensors.torch import load
 from engine.crew import map_on_devices
 from models.architecture import Architecture
 from models.spaces import SPACES
-from models.spaces.llama_weights import MAX_WEIGHTS
+from models.spaces.llama.weights import MAX_WEIGHTS
 from models.training.campaign import Task, work
 from models.training.corpus import load_corpus
 from models.training.elastic import ELASTIC, part_losses

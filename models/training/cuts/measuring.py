@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import torch
 
-from models.spaces.llama_blocks import LlamaBlock
-from models.spaces.llama_parts import LlamaParts
-from models.spaces.unit_order import UnitOrder, ordered
+from models.spaces.llama.blocks import LlamaBlock
+from models.spaces.llama.parts import LlamaParts
+from models.spaces.llama.unit_order import UnitOrder, ordered
 
 __all__ = ["Cut", "CutNetwork", "Kept", "cut_of", "keys_of"]
 

@@ -14,9 +14,9 @@ import torch
 from models.architecture import Architecture
 from models.prose import load_prose
 from models.spaces.checkpoint import Checkpoint
-from models.spaces.llama import LlamaSpace
-from models.spaces.llama_checkpoint import whole_architecture
-from models.spaces.unit_order import unit_order
+from models.spaces.llama.checkpoint import whole_architecture
+from models.spaces.llama.space import LlamaSpace
+from models.spaces.llama.unit_order import unit_order
 from models.tokenizer import TextTokenizer
 from models.tokens import spread
 from models.training.cuts.measuring import Cut, CutNetwork

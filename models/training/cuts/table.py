@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.spaces.llama import LlamaSpace
+from models.spaces.llama.configuration import DEFAULTS
 from models.training.noise import noise_ceiling
 from storage.datum import Datum
 from storage.files import BadFile, parse_json, read_limited
@@ -97,7 +97,7 @@ class CutTable:
 
     def _record(self, index: int) -> dict[str, Any]:
         parts = [round(float(value), DIGITS) for value in self.parts[index]]
-        config = {k: v for k, v in self.configs[index].items() if LlamaSpace.DEFAULTS.get(k) != v}
+        config = {k: v for k, v in self.configs[index].items() if DEFAULTS.get(k) != v}
         looks = {name: round(float(values[index]), DIGITS) for name, values in self.looks.items()}
         return {
             "id": self.id(index),

@@ -14,18 +14,18 @@ from safetensors.torch import load
 from torch import nn
 
 from models.architecture import Architecture, BadArchitecture
-from models.spaces.llama import LlamaSpace
+from models.spaces.llama.configuration import DEFAULTS
 from storage.files import BadFile, read_limited
 
 __all__ = ["MAX_WEIGHTS", "SUPERNET", "SUPERNET_FILE", "elastic_tensors", "fill", "sliced", "subnet"]
 
-SUPERNET_FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "data" / "llama-elastic.safetensors"
+SUPERNET_FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "data" / "llama-elastic.safetensors"
 SUPERNET_DIGEST = "c9f51426bb6044cceedcb905caff2610b16e18609bfecb3ab026cafe140d8dea"
 MAX_WEIGHTS = 8 << 20  # bytes
 FULL = 384
 SUPERNET: Mapping[str, Any] = {
     "n_layer": 8, "d_model": 128, "n_head": [4] * 8, "n_kv_head": [2] * 8, "d_ffn": [FULL] * 8, "n_token": 256,
-    "tgt_len": 128, **LlamaSpace.DEFAULTS,
+    "tgt_len": 128, **DEFAULTS,
 }  # fmt: skip
 FREE = "d_ffn"  # the one field in which subnets differ
 

@@ -10,8 +10,8 @@ import torch
 
 from models.architecture import Architecture, BadArchitecture
 from models.spaces.checkpoint import BadWeights, Checkpoint, wanted_by
-from models.spaces.llama import LlamaSpace
-from models.spaces.llama_network import LlamaNetwork
+from models.spaces.llama.configuration import described
+from models.spaces.llama.network import LlamaNetwork
 from models.spaces.tensor_names import placed
 from storage.datum import is_whole
 
@@ -67,7 +67,7 @@ def whole_architecture(weights: Checkpoint) -> Architecture:
         "rope_theta": int(theta) if isinstance(theta, float) and theta.is_integer() else theta,
     }  # fmt: skip
     try:
-        return LlamaSpace().architecture(weights.folder.name or "whole", found)
+        return described(weights.folder.name or "whole", found)
     except BadArchitecture as error:
         raise BadWeights(f"{weights.folder / 'config.json'}: {error}") from None
 

@@ -4,14 +4,21 @@ elastic widths of LoNAS (Munoz et al. 2024, arXiv 2404.10934) are points of it."
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from models.architecture import Architecture, BadArchitecture, ParameterCount
-from models.spaces.space import Fill, block_numbers, check_choice, check_fields, check_int, check_list
+from models.architecture import Architecture, ParameterCount
+from models.spaces.llama.configuration import (
+    NAME,
+    attention_maps,
+    checked,
+    described,
+    full_ffn,
+    head_widths,
+    is_cut,
+)
+from models.spaces.space import Fill, block_numbers
 from models.spaces.variation import Fields
 
 if TYPE_CHECKING:
@@ -20,9 +27,8 @@ if TYPE_CHECKING:
     from models.spaces.abilities import NetworkParts
     from models.spaces.checkpoint import Checkpoint
 
-__all__ = ["ORDERS", "RATIOS", "LlamaSpace", "full_ffn", "head_widths"]
+__all__ = ["RATIOS", "LlamaSpace"]
 
-ORDERS = ("first", "magnitude", "activation")  # by which units are kept
 RATIOS = (1.0, 0.875, 0.75, 0.625, 0.5)  # LoNAS's widths of a feed-forward layer, as shares of the full one
 
 
@@ -35,11 +41,11 @@ class LlamaSpace:
     pairs of features.
 
     A subnet of a checkpoint also has `keep`, the indices (L,) of the checkpoint's blocks that it keeps, in order, and
-    `order`, by which the units of narrower layers are kept (`models/spaces/unit_order.py`): the first ones (LoNAS; what
+    `order`, by which the units of narrower layers are kept (`unit_order.py`): the first ones (LoNAS; what
     a configuration without it means), those of the largest weights, or those of the largest weights times activations.
     """
 
-    name = "llama"
+    name = NAME
     version = 1
     builds: tuple[str, ...] = ("as_initialised", "as_trained")
     drawable = True
@@ -53,32 +59,10 @@ class LlamaSpace:
     D_MODEL = (128, 256, 384, 512)
     N_HEAD = (2, 4, 8, 16)
     GROUPS = (1, 2)  # query heads of one key-value head
-    DEFAULTS: Mapping[str, Any] = {"tied": False, "norm": "rms", "norm_eps": 1e-6, "rope_theta": 10_000}
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The normalised configuration; BadArchitecture names the first bad field."""
-        known = ("n_layer", "d_model", "n_head", "n_kv_head", "d_ffn", "n_token", "tgt_len", *self.DEFAULTS)
-        check_fields(config, *known, "head_dim", "keep", "order")
-        config = {**self.DEFAULTS, **config}
-        if isinstance(theta := config["rope_theta"], float) and theta.is_integer():
-            config["rope_theta"] = int(theta)  # as the library writes it
-        n_layer = check_int(config, "n_layer", 1, 128)
-        checked = {
-            "n_layer": n_layer,
-            "d_model": check_int(config, "d_model", 4, 16384),
-            "n_head": check_list(config, "n_head", n_layer, 1, 1024),
-            "n_kv_head": check_list(config, "n_kv_head", n_layer, 1, 1024),
-            "d_ffn": check_list(config, "d_ffn", n_layer, 1, 65536),
-            "n_token": check_int(config, "n_token", 2, 1_000_000),
-            "tgt_len": check_int(config, "tgt_len", 1, 1 << 20),
-            "tied": check_choice(config, "tied", (False, True)),
-            "norm": check_choice(config, "norm", ("rms", "layer")),
-            "norm_eps": check_choice(config, "norm_eps", (1e-5, 1e-6)),
-            "rope_theta": check_int(config, "rope_theta", 1, 10**9),
-        }
-        checked |= _cut(config, n_layer) | _head_dim(config, checked)
-        _check_heads(checked)
-        return checked
+        return checked(config)
 
     def sample(self, rng: random.Random) -> dict[str, Any]:
         """A configuration of the space that `count` counts, every field drawn uniformly: LoNAS's ratios of the full
@@ -104,7 +88,7 @@ class LlamaSpace:
 
     def architecture(self, id: str, config: Mapping[str, Any]) -> Architecture:
         """A checked architecture."""
-        return Architecture.create(id, self.name, self.check(config))
+        return described(id, config)
 
     def shape(self, architecture: Architecture) -> tuple[int, int]:
         """(depth, width)."""
@@ -128,7 +112,7 @@ class LlamaSpace:
     def parameters(self, architecture: Architecture, build: str | None = None) -> ParameterCount:
         """Counts whose total is `LlamaForCausalLM.num_parameters()` of the same sizes."""
         c = architecture.config
-        attention, ffn = sum(_attention_maps(c)), sum(3 * c["d_model"] * f for f in c["d_ffn"])
+        attention, ffn = sum(attention_maps(c)), sum(3 * c["d_model"] * f for f in c["d_ffn"])
         decoder = attention + ffn + (2 * c["n_layer"] + 1) * c["d_model"]
         table = c["n_token"] * c["d_model"]
         return ParameterCount(attention, ffn, decoder, table, decoder + table * (1 if c["tied"] else 2))
@@ -136,14 +120,14 @@ class LlamaSpace:
     def multiply_adds(self, architecture: Architecture, length: int, build: str | None = None) -> int:
         """The maps of every token, and per block Q K^T and S V over all pairs of tokens, masked ones included."""
         c = architecture.config
-        maps = sum(_attention_maps(c)) + sum(3 * c["d_model"] * f for f in c["d_ffn"])
+        maps = sum(attention_maps(c)) + sum(3 * c["d_model"] * f for f in c["d_ffn"])
         mixed = sum(heads * width for heads, width in zip(c["n_head"], head_widths(c), strict=True))
         return length * maps + 2 * length * length * mixed
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """A `LlamaNetwork`. `as_initialised`: each tensor is drawn from a generator of its own, named by the seed, the
         architecture and the tensor. `as_trained`: a slice of the supernet of llama-elastic, whatever the seed."""
-        from models.spaces.llama_network import LlamaNetwork
+        from models.spaces.llama.network import LlamaNetwork
 
         fill, network = self._fill(architecture, init_seed, build), LlamaNetwork(architecture.config)
         fill(network, "")
@@ -153,7 +137,7 @@ class LlamaSpace:
         self, architecture: Architecture, init_seed: int, build: str | None = None, weights: Checkpoint | None = None
     ) -> NetworkParts:
         """The network, or that of `loaded`, in pieces."""
-        from models.spaces.llama_parts import LlamaParts
+        from models.spaces.llama.parts import LlamaParts
 
         fill = self._fill(architecture, init_seed, build) if weights is None else _loading(architecture, weights)
         return LlamaParts(architecture.config, fill)
@@ -161,19 +145,19 @@ class LlamaSpace:
     def largest_part(self, architecture: Architecture) -> int:
         """Parameters of the widest block, or of a table."""
         c = architecture.config
-        blocks = zip(_attention_maps(c), c["d_ffn"], strict=True)
+        blocks = zip(attention_maps(c), c["d_ffn"], strict=True)
         return max(c["n_token"] * c["d_model"], *(maps + (3 * f + 2) * c["d_model"] for maps, f in blocks))
 
     def check_weights(self, architecture: Architecture, weights: Checkpoint) -> None:
         """Refuse a checkpoint of another family, of other sizes, or without some of the tensors."""
-        from models.spaces.llama_checkpoint import check_checkpoint
-        from models.spaces.llama_subnets import check_subnet, is_cut
+        from models.spaces.llama.checkpoint import check_checkpoint
+        from models.spaces.llama.subnets import check_subnet
 
         (check_subnet if is_cut(architecture.config) else check_checkpoint)(architecture, weights)
 
     def loaded(self, architecture: Architecture, weights: Checkpoint) -> nn.Module:
         """A `LlamaNetwork` with the weights of a checkpoint, cut to the blocks and units of the architecture."""
-        from models.spaces.llama_network import LlamaNetwork
+        from models.spaces.llama.network import LlamaNetwork
 
         network = LlamaNetwork(architecture.config)
         _loading(architecture, weights)(network, "")
@@ -181,69 +165,18 @@ class LlamaSpace:
 
     def _fill(self, architecture: Architecture, init_seed: int, build: str | None) -> Fill:
         if build == "as_trained":
-            from models.spaces.llama_weights import elastic_tensors, fill
+            from models.spaces.llama.weights import elastic_tensors, fill
 
             tensors = elastic_tensors(architecture)
             return lambda module, prefix: fill(module, tensors, prefix)
-        from models.spaces.llama_network import draw
+        from models.spaces.llama.network import draw
 
         return lambda module, prefix: draw(module, architecture.seed(init_seed), prefix)
 
 
 def _loading(architecture: Architecture, weights: Checkpoint) -> Fill:
     """Loader of the weights of a checkpoint into a network or a part of one."""
-    from models.spaces.llama_checkpoint import library_names
-    from models.spaces.llama_subnets import is_cut, subnet_fill
+    from models.spaces.llama.checkpoint import library_names
+    from models.spaces.llama.subnets import subnet_fill
 
     return subnet_fill(architecture, weights) if is_cut(architecture.config) else library_names(weights).fill
-
-
-def full_ffn(d_model: int) -> int:
-    """LLaMA's width of a gated feed-forward layer: two thirds of 4 d_model, the next multiple of 64."""
-    return 64 * math.ceil(8 * d_model / 3 / 64)
-
-
-def head_widths(config: Mapping[str, Any]) -> list[int]:
-    """The width of a head, block by block."""
-    return [config.get("head_dim", config["d_model"] // heads) for heads in config["n_head"]]
-
-
-def _attention_maps(config: Mapping[str, Any]) -> list[int]:
-    """Entries of q, k, v and o together, block by block."""
-    sizes = zip(config["n_head"], config["n_kv_head"], head_widths(config), strict=True)
-    return [2 * config["d_model"] * (heads + shared) * width for heads, shared, width in sizes]
-
-
-def _head_dim(config: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, int]:
-    """The field `head_dim`, where heads are not D / n_head wide anyway: one network has one description."""
-    if config.get("head_dim") is None:
-        return {}
-    width = check_int(config, "head_dim", 2, 16384)
-    usual = all(checked["d_model"] // heads == width for heads in checked["n_head"])
-    return {} if usual else {"head_dim": width}
-
-
-def _cut(config: Mapping[str, Any], n_layer: int) -> dict[str, Any]:
-    """The fields of a subnet, those that a configuration has."""
-    found: dict[str, Any] = {}
-    if config.get("keep") is not None:
-        found["keep"] = keep = check_list(config, "keep", n_layer, 0, 1023)
-        for left, right in pairwise(keep):
-            if left >= right:
-                said = "block {0} twice" if left == right else "block {1} after block {0}"
-                raise BadArchitecture(f"keep: got {said.format(left, right)}, wanted each block once, in rising order")
-    if config.get("order") is not None and check_choice(config, "order", ORDERS) != ORDERS[0]:
-        found["order"] = config["order"]
-    return found
-
-
-def _check_heads(config: Mapping[str, Any]) -> None:
-    """Refuse heads that rotary positions cannot turn, and groups of heads that do not divide."""
-    D, widths = config["d_model"], head_widths(config)
-    for i, (heads, shared) in enumerate(zip(config["n_head"], config["n_kv_head"], strict=True)):
-        if not widths[i] or widths[i] % 2:
-            raise BadArchitecture(
-                f"n_head[{i}]: got {heads}, so heads of {widths[i]} features at d_model = {D}, wanted an even number"
-            )
-        if heads % shared:
-            raise BadArchitecture(f"n_kv_head[{i}]: got {shared}, wanted a divisor of n_head[{i}] = {heads}")

@@ -3,30 +3,29 @@ those of the library on random weights; nothing is downloaded, and no code of a 
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
-from models.spaces.hf_config import LIBRARY_FAULTS, family_of, library_config, shaping
+from models.spaces.hf.config import normalised
 
 if TYPE_CHECKING:
     from torch import nn
 
     from models.spaces.checkpoint import Checkpoint
-    from models.spaces.hf_layout import HfLayout
+    from models.spaces.hf.layout import HfLayout
     from models.spaces.variation import Fields
 
-__all__ = ["LIBRARY_FAULTS", "HfSpace", "family_of", "library_config"]
+__all__ = ["HfSpace"]
 
 
 class HfSpace:
     """Configuration: that of the library, `model_type` first; what is left out has the library's default.
 
     The checked form has the fields that shape the network in one spelling, so that one network has one digest
-    (`hf_fields.py`). There is nothing to draw from: `sample` and `count` refuse.
+    (`fields.py`). There is nothing to draw from: `sample` and `count` refuse.
 
     Builds: `common` draws the weight matrices of every family with one standard deviation, so that scores do not depend
     on the initialiser that a configuration names; `own` draws what the configuration and its family say.
@@ -49,8 +48,7 @@ class HfSpace:
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The normalised configuration; BadArchitecture names what the library does not know or accept."""
-        found = library_config(config)
-        return json.loads(json.dumps({**shaping(found), "model_type": found.model_type}, allow_nan=False))
+        return normalised(config)
 
     def architecture(self, id: str, config: Mapping[str, Any]) -> Architecture:
         """A checked architecture."""
@@ -89,15 +87,15 @@ class HfSpace:
 
     def layout(self, architecture: Architecture) -> HfLayout:
         """Layout of the network: places of the inputs of its blocks, and its sizes."""
-        from models.spaces.hf_layout import layout_of
+        from models.spaces.hf.layout import layout_of
 
         return layout_of(architecture)
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """An `HfNetwork`, its weights drawn from the architecture's own seed. In the build `common` fields of the
         initialiser have no part in the seed either."""
-        from models.spaces.hf_drawing import draw_common, without_initialiser
-        from models.spaces.hf_network import HfNetwork
+        from models.spaces.hf.drawing import draw_common, without_initialiser
+        from models.spaces.hf.network import HfNetwork
 
         if build == "own":
             return HfNetwork(architecture, architecture.seed(init_seed))
@@ -108,12 +106,12 @@ class HfSpace:
 
     def check_weights(self, architecture: Architecture, weights: Checkpoint) -> None:
         """Refuse a checkpoint of another configuration (but for wider gated layers), or without some tensors."""
-        from models.spaces.hf_checkpoint import check_checkpoint
+        from models.spaces.hf.checkpoint import check_checkpoint
 
         check_checkpoint(architecture, weights)
 
     def loaded(self, architecture: Architecture, weights: Checkpoint) -> nn.Module:
         """An `HfNetwork` with the weights of a checkpoint."""
-        from models.spaces.hf_checkpoint import loaded_network
+        from models.spaces.hf.checkpoint import loaded_network
 
         return loaded_network(architecture, weights)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from models.spaces.llama_blocks import Gain, LlamaBlock, Projection
-from models.spaces.llama_network import block_of, block_taps
+from models.spaces.llama.blocks import Gain, LlamaBlock, Projection
+from models.spaces.llama.network import block_of, block_taps
 from models.spaces.space import BlockTaps, Fill
 
 __all__ = ["LlamaParts"]

@@ -6,10 +6,10 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
+from models.spaces.gpt2.sizes import clusters, projection_widths, untied_widths
 from models.spaces.space import block_numbers, check_choice, check_fields, check_int, check_list, initialised
 from models.spaces.variation import Fields
 from storage.datum import is_whole
@@ -138,25 +138,6 @@ class Gpt2Space:
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """A `Gpt2Model` whose every weight comes from the architecture's own generator."""
-        from models.spaces.gpt2_network import Gpt2Model
+        from models.spaces.gpt2.network import Gpt2Model
 
         return initialised(Gpt2Model(architecture.config), architecture.seed(init_seed))
-
-
-def clusters(config: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """(number of tokens, embedding width) of each table; a single one when div_val is 1."""
-    if config["div_val"] == 1:
-        return [(config["n_token"], config["d_embed"])]
-    ends = pairwise([0, *config["cutoffs"], config["n_token"]])
-    return [(high - low, config["d_embed"] // config["div_val"] ** i) for i, (low, high) in enumerate(ends)]
-
-
-def projection_widths(config: Mapping[str, Any]) -> list[int]:
-    """Widths that need a map to d_model: all clusters if they differ, the one table only if it does."""
-    widths = [width for _, width in clusters(config)]
-    return [] if widths == [config["d_model"]] else widths
-
-
-def untied_widths(config: Mapping[str, Any]) -> list[int]:
-    """The softmax owns the projection of its first cluster only (tie_projs is false there)."""
-    return projection_widths(config)[:1]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
-from models.spaces.bert_plans import OPERATIONS, POSITIONS, VOCABULARY, BlockPlan, embedding_parameters
+from models.spaces.flexibert.plans import OPERATIONS, POSITIONS, VOCABULARY, BlockPlan, embedding_parameters
 from models.spaces.space import block_numbers, check_choice, check_fields, check_int, check_list, initialised
 from models.spaces.variation import Fields
 
@@ -116,7 +116,7 @@ class FlexibertSpace:
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """An `Encoder` whose every weight comes from the architecture's own generator."""
-        from models.spaces.bert_blocks import Encoder
+        from models.spaces.flexibert.blocks import Encoder
 
         plans, projected_loss = self.plans(architecture.config, build), build != "as_published"
         return initialised(Encoder(plans, projected_loss), architecture.seed(init_seed))

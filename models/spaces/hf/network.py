@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
 from models.architecture import Architecture, BadArchitecture
-from models.spaces.hf_config import library_config
-from models.spaces.hf_layout import HfBlock, layout_of
-from models.spaces.hf_library import TAP, by_output, is_decoder, make, run
+from models.spaces.hf.config import library_config
+from models.spaces.hf.layout import HfBlock, layout_of
+from models.spaces.hf.library import TAP, by_output, is_decoder, make, run
 from models.spaces.space import BlockTaps, WeightTap
 
 __all__ = ["BlockTap", "HfNetwork"]

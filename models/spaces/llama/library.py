@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.architecture import BadArchitecture
-from models.spaces.llama import LlamaSpace, head_widths
+from models.spaces.llama.configuration import head_widths
+from models.spaces.llama.space import LlamaSpace
 
 __all__ = ["check_library", "library_fields"]
 

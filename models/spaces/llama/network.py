@@ -1,5 +1,5 @@
 """The network of a `llama` architecture: LLaMA blocks between a table of tokens and an output map, under the names of
-Hugging Face's `LlamaForCausalLM`. Its description is in `models/spaces/llama.py`, which needs no torch."""
+Hugging Face's `LlamaForCausalLM`. Its description is in `models/spaces/llama/space.py`, which needs no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.spaces.llama_blocks import BlockSizes, Gain, LlamaBlock, Projection
+from models.spaces.llama.blocks import BlockSizes, Gain, LlamaBlock, Projection
 from models.spaces.space import BlockTaps, WeightTap
 
 __all__ = ["LlamaNetwork", "block_of", "block_taps", "draw"]

@@ -11,10 +11,10 @@ from torch import nn
 
 from models.architecture import Architecture, BadArchitecture
 from models.spaces.checkpoint import BadWeights, Checkpoint, wanted_by
-from models.spaces.hf import HfSpace, library_config
-from models.spaces.hf_library import make
-from models.spaces.hf_network import HfNetwork
-from models.spaces.hf_saved import library_tensors
+from models.spaces.hf.config import library_config, normalised
+from models.spaces.hf.library import make
+from models.spaces.hf.network import HfNetwork
+from models.spaces.hf.saved import library_tensors
 from models.spaces.tensor_names import placed
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def check_checkpoint(architecture: Architecture, weights: Checkpoint) -> None:
     wanted = architecture.config
     where = f"{weights.folder / 'config.json'}"
     try:
-        stated = HfSpace().architecture(architecture.id, weights.config).config
+        stated = Architecture.create(architecture.id, architecture.space, normalised(weights.config)).config
     except BadArchitecture as error:
         raise BadWeights(f"{where}: {error}") from None
     for field in ("model_type", *sorted(wanted.keys() | stated.keys())):

@@ -12,7 +12,7 @@ import torch
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, dot_natural_key
 
-from models.spaces.hf import LIBRARY_FAULTS
+from models.spaces.hf.config import LIBRARY_FAULTS
 from models.spaces.stored_tensors import BadWeights, Source
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from models.architecture import BadArchitecture
-from models.spaces.hf_fields import FamilyFields, is_noise
+from models.spaces.hf.fields import FamilyFields, is_noise
 from storage.datum import is_number, is_whole
 
 __all__ = ["known_fields"]

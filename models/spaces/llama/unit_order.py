@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from models.spaces.abilities import NetworkParts
-from models.spaces.llama_blocks import LlamaBlock
+from models.spaces.llama.blocks import LlamaBlock
 
 __all__ = ["UnitOrder", "ordered", "rows_of_groups", "unit_order"]
 
@@ -28,7 +28,7 @@ class UnitOrder:
 
 @torch.no_grad()
 def unit_order(kind: str, parts: NetworkParts, tokens: torch.Tensor) -> UnitOrder:
-    """The order of a `kind` (`models.spaces.llama.ORDERS`) of all units of a whole network in pieces.
+    """The order of a `kind` (`models.spaces.llama.configuration.ORDERS`) of all units of a whole network in pieces.
 
     first: as they are stored (Munoz et al. 2024, arXiv 2404.10934). magnitude: the norm of all weights of a unit.
     activation: the norm of what a unit gives out on tokens (B, T), times the norm of the weights that read it (after

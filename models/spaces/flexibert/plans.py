@@ -1,5 +1,5 @@
 """The sizes of a `flexibert` network: what each block is built from, and what it costs. The modules built from them are
-in `models/spaces/bert_blocks.py`; nothing here needs torch."""
+in `models/spaces/flexibert/blocks.py`; nothing here needs torch."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
-from models.spaces.hf_config import LIBRARY_FAULTS, family_of, library_config
-from models.spaces.hf_library import make
-from models.spaces.hf_trace import LENGTH, Seen, trace
+from models.spaces.hf.config import LIBRARY_FAULTS, family_of, library_config
+from models.spaces.hf.library import make
+from models.spaces.hf.trace import LENGTH, Seen, trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.spaces.bert_plans import EMBEDDING, KERNELS, POSITIONS, SEGMENTS, VOCABULARY, BlockPlan
+from models.spaces.flexibert.plans import EMBEDDING, KERNELS, POSITIONS, SEGMENTS, VOCABULARY, BlockPlan
 from models.spaces.space import BlockTaps, WeightTap
 
 __all__ = ["Encoder", "EncoderBlock"]

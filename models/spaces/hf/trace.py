@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.pytorch_utils import Conv1D
 
-from models.spaces.hf_config import LIBRARY_FAULTS
-from models.spaces.hf_library import TAP, by_output, make, run
+from models.spaces.hf.config import LIBRARY_FAULTS
+from models.spaces.hf.library import TAP, by_output, make, run
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel

@@ -14,16 +14,17 @@ from torch import nn
 from models.architecture import Architecture
 from models.prose import load_prose
 from models.spaces.checkpoint import BadWeights, Checkpoint
-from models.spaces.llama import ORDERS, LlamaSpace, head_widths
-from models.spaces.llama_checkpoint import check_checkpoint, whole_architecture
-from models.spaces.llama_weights import SUPERNET
+from models.spaces.llama.checkpoint import check_checkpoint, library_names, whole_architecture
+from models.spaces.llama.configuration import ORDERS, described, head_widths
+from models.spaces.llama.parts import LlamaParts
+from models.spaces.llama.unit_order import UnitOrder, ordered, unit_order
+from models.spaces.llama.weights import SUPERNET
 from models.spaces.space import Fill
-from models.spaces.unit_order import UnitOrder, ordered, unit_order
 from models.tokenizer import TextTokenizer
 from models.tokens import spread
 
 __all__ = [
-    "CALIBRATION", "Whole", "calibration_tokens", "check_subnet", "is_cut", "order_of", "subnet_fill",
+    "CALIBRATION", "Whole", "calibration_tokens", "check_subnet", "order_of", "subnet_fill",
 ]  # fmt: skip
 
 LAYER = "model.layers."
@@ -46,7 +47,7 @@ class Whole:
         kinds = kinds or [ORDERS[0]]
         if len(kinds) > 1:
             raise BadWeights(f"order: got subnets whose units are kept by {' and by '.join(kinds)}, wanted one of them")
-        supernet = LlamaSpace().architecture("supernet", SUPERNET)
+        supernet = described("supernet", SUPERNET)
         return cls(supernet if weights is None else whole_architecture(weights), kinds[0], weights)
 
     def order(self) -> UnitOrder:
@@ -84,8 +85,13 @@ class _Known:
 
 @lru_cache(maxsize=4)
 def _ordered(known: _Known, kind: str, tokens: tuple[tuple[int, ...], ...]) -> UnitOrder:
-    parts = LlamaSpace().parts(whole_architecture(known.weights), 0, weights=known.weights)
+    parts = _whole_parts(whole_architecture(known.weights), known.weights)
     return unit_order(kind, parts, torch.tensor(tokens))
+
+
+def _whole_parts(whole: Architecture, weights: Checkpoint) -> LlamaParts:
+    """The whole network of a checkpoint in pieces."""
+    return LlamaParts(whole.config, library_names(weights).fill)
 
 
 def calibration_tokens(weights: Checkpoint) -> torch.Tensor:
@@ -97,11 +103,6 @@ def calibration_tokens(weights: Checkpoint) -> torch.Tensor:
             "copy it into the folder, or take the order magnitude"
         )
     return torch.tensor(spread(tokenizer.encode(load_prose().calibration), *CALIBRATION, "calibration text"))
-
-
-def is_cut(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration says of itself that it is a subnet."""
-    return "keep" in config or "order" in config
 
 
 def check_subnet(architecture: Architecture, weights: Checkpoint) -> None:
@@ -139,7 +140,7 @@ def subnet_fill(architecture: Architecture, weights: Checkpoint) -> Fill:
     """What gives the network of a subnet, or a part of it, its weights: those of the blocks that it keeps, with the
     units that it keeps in their order."""
     whole, config = Whole.of([architecture], weights), architecture.config
-    parts: Any = LlamaSpace().parts(whole.architecture, 0, weights=weights)
+    parts = _whole_parts(whole.architecture, weights)
     keep = config.get("keep", range(config["n_layer"]))
 
     @torch.no_grad()

@@ -4,22 +4,23 @@ reduced to the fields that shape a network."""
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from models.architecture import BadArchitecture
-from models.spaces.hf_fields import fields_of, is_noise, plain, read_numbers
-from models.spaces.hf_rope import check_rope
-from models.spaces.hf_sizes import MOST_BLOCKS, check_sizes, check_written_table
-from models.spaces.hf_unknown import known_fields
+from models.spaces.hf.fields import fields_of, is_noise, plain, read_numbers
+from models.spaces.hf.rope import check_rope
+from models.spaces.hf.sizes import MOST_BLOCKS, check_sizes, check_written_table
+from models.spaces.hf.unknown import known_fields
 from models.spaces.space import check_int
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-__all__ = ["LIBRARY_FAULTS", "family_of", "library_config", "shaping"]
+__all__ = ["LIBRARY_FAULTS", "family_of", "library_config", "normalised"]
 
 LIBRARY_FAULTS = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NotImplementedError, OSError,
@@ -51,6 +52,12 @@ def library_config(config: Mapping[str, Any]) -> PretrainedConfig:
         raise BadArchitecture(f"{family}: got an encoder with a decoder, wanted one of them")
     _check_shape(found)
     return _with_padding(found)
+
+
+def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a configuration that shape its network, in one spelling, as plain data."""
+    found = library_config(config)
+    return json.loads(json.dumps({**_shaping(found), "model_type": found.model_type}, allow_nan=False))
 
 
 def _read_fields(family: str, kind: type[PretrainedConfig], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +117,7 @@ def _with_padding(config: PretrainedConfig) -> PretrainedConfig:
     return config
 
 
-def shaping(config: PretrainedConfig) -> dict[str, Any]:
+def _shaping(config: PretrainedConfig) -> dict[str, Any]:
     """The fields of a configuration that shape its networks, and those that the library needs to give these."""
     fields, family = fields_of(type(config)), config.model_type
     defaults = {field.name: field.default for field in dataclasses.fields(config)}

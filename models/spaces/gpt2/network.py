@@ -1,5 +1,5 @@
 """The network of a `gpt2` architecture: GPT-2 blocks between an adaptive embedding and an adaptive softmax. Its
-description is in `models/spaces/gpt2.py`, which needs no torch."""
+description is in `models/spaces/gpt2/space.py`, which needs no torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.spaces.gpt2 import clusters, projection_widths, untied_widths
-from models.spaces.gpt2_blocks import Block
+from models.spaces.gpt2.blocks import Block
+from models.spaces.gpt2.sizes import clusters, projection_widths, untied_widths
 from models.spaces.space import BlockTaps, WeightTap
 
 __all__ = ["Gpt2Model"]
