@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import click
 
+from commands.every_command import with_common_options
 from commands.options import Commands, Imported, examples
 from commands.output import warnings_said
 from commands.tables import literal
@@ -82,7 +83,8 @@ COMMANDS = (
 
 
 @click.group(
-    cls=Commands, commands=Imported("commands.", COMMANDS), context_settings={"help_option_names": ["-h", "--help"]},
+    cls=Commands, commands=Imported("commands.", COMMANDS, with_common_options),
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples("evolve --space gpt2", "replay proxies/gpt2-mini.json"),
 )  # fmt: skip
 @click.version_option(VERSION, prog_name="zcp", message="%(prog)s %(version)s")

@@ -14,7 +14,8 @@ import click
 from commands.feature_options import WHERE, FeatureOptions, feature_options
 from commands.live import live
 from commands.loading import check_enough, load_different, load_named
-from commands.options import FORMAT, METRIC, Name, examples, search_size, table_of
+from commands.names import Name, table_of
+from commands.options import FORMAT, METRIC, examples, search_size
 from commands.output import direction, say, say_next
 from commands.study_tables import show
 

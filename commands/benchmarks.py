@@ -12,7 +12,8 @@ import click
 from commands.checkpoints import get_checkpoint, measure_subnets
 from commands.live import live
 from commands.loading import load_named
-from commands.options import FORMAT, Commands, Name, examples, table_of
+from commands.names import Name, table_of
+from commands.options import FORMAT, Commands, examples
 from commands.output import emit, say, say_next
 from commands.tables import Row
 

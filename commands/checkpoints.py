@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.live import live
-from commands.options import Name, examples, table_of
+from commands.names import Name, table_of
+from commands.options import examples
 from commands.output import say, say_next
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from commands.feature_options import WHERE, FeatureOptions
 from commands.live import live
 from commands.loading import check_search_size, draw_split, load_different, load_named, load_recorded
 from commands.moved import places_now
-from commands.options import FORMAT, METRIC, ON_INVALID, Name, Sectioned, examples, search_size, table_of
+from commands.names import Name, table_of
+from commands.options import FORMAT, METRIC, ON_INVALID, Sectioned, examples, search_size
 from commands.output import (
     columns_of,
     direction,

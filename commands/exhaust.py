@@ -13,7 +13,8 @@ import click
 from commands.feature_options import FeatureOptions, other_features
 from commands.live import live
 from commands.loading import draw_split, load_named, split_ids
-from commands.options import BENCHMARK, FORMAT, METRIC, SPLIT_SEED, Name, examples, search_size
+from commands.names import Name
+from commands.options import BENCHMARK, FORMAT, METRIC, SPLIT_SEED, examples, search_size
 from commands.output import columns_of, direction, emit, flat, say, say_ceiling, say_intervals
 from commands.tables import Formula, Row
 from commands.weights import source_options

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from commands.options import Name, gathered
+from commands.names import Name
+from commands.options import gathered
 from commands.output import say, say_once, was_given
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import click
 from commands.feature_options import WHERE, FeatureOptions
 from commands.live import live
 from commands.loading import load_for
-from commands.options import FORMAT, Name, examples, table_of
+from commands.names import Name, table_of
+from commands.options import FORMAT, examples
 from commands.output import emit, say, say_next
 from commands.tables import Row
 from commands.weights import source_options

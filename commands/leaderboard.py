@@ -12,7 +12,8 @@ import click
 from commands.feature_options import FeatureOptions, other_features
 from commands.live import live
 from commands.loading import draw_split, load_named, say_transfer
-from commands.options import BENCHMARK, METRIC, SPLIT_SEED, Name, examples, search_size
+from commands.names import Name
+from commands.options import BENCHMARK, METRIC, SPLIT_SEED, examples, search_size
 from commands.output import STATISTICS, ceiling_of, direction, rendered, say
 from commands.tables import Interval, Row
 from commands.weights import source_options

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 from importlib import import_module
@@ -14,6 +12,7 @@ from typing import Any, ClassVar
 
 import click
 
+from commands.names import Name
 from storage.program import program_name
 
 Command = Callable[..., Any]
@@ -38,21 +37,23 @@ class Commands(click.Group):
 
 class Imported(Mapping[str, click.Command]):
     """Commands by name; each is imported when it is asked for, from the module of its name behind a prefix such as
-    "package." (a text that setup.py rewrites for the wheel)."""
+    "package." (a text that setup.py rewrites for the wheel), and made ready once."""
 
-    def __init__(self, prefix: str, names: Iterable[str]) -> None:
-        self.prefix, self._names = prefix, dict.fromkeys(names)
+    def __init__(self, prefix: str, names: Iterable[str], ready: Callable[[Iterable[click.Command]], None]) -> None:
+        self._prefix, self._ready = prefix, ready
+        self._found: dict[str, click.Command | None] = dict.fromkeys(names)
 
     def __getitem__(self, name: str) -> click.Command:
-        if name not in self._names:
-            raise KeyError(name)
-        return getattr(import_module(f"{self.prefix}{name}"), name)
+        if (command := self._found[name]) is None:
+            command = self._found[name] = getattr(import_module(f"{self._prefix}{name}"), name)
+            self._ready([command])
+        return command
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._found)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._found)
 
 
 class Sectioned(click.Command):
@@ -72,55 +73,6 @@ class Sectioned(click.Command):
         for heading, names in (*self.sections.items(), ("Search internals", rest)):
             with formatter.section(heading):
                 formatter.write_dl([shown[name] for name in names if name in shown])
-
-
-@dataclass(frozen=True)
-class NameTable:
-    """The names of a table in a module. Where the module is not loaded, `usual` are its names without plug-ins, so that
-    help and usual choices do not wait for it."""
-
-    module: str
-    attribute: str
-    usual: tuple[str, ...] = ()
-
-    def __call__(self) -> Iterable[str]:
-        return getattr(import_module(self.module), self.attribute)
-
-    def known(self) -> Iterable[str]:
-        """The names that can be told without loading the module, or all of them."""
-        return self.usual if self.usual and self.module not in sys.modules else self()
-
-
-def table_of(module: str, attribute: str, *usual: str) -> NameTable:
-    """A table of names, which is loaded when it is needed."""
-    return NameTable(module, attribute, usual)
-
-
-class Name(click.ParamType):
-    """One of a few names, with a suggestion when it is misspelt; names of a table are read when they are needed."""
-
-    name = "name"
-
-    def __init__(self, *names: str, table: Callable[[], Iterable[str]] = tuple) -> None:
-        self._names, self.table = names, table
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (*self._names, *self.table())
-
-    def shown(self) -> tuple[str, ...]:
-        """The names for help."""
-        return (*self._names, *(self.table.known() if isinstance(self.table, NameTable) else self.table()))
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        return f"[{'|'.join(self.shown())}]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value in self.shown() or value in (names := self.names):
-            return str(value)
-        near = get_close_matches(str(value), names, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise click.BadParameter(f"got {value!r}, wanted one of {', '.join(names)}{hint}", ctx, param)
 
 
 def decimal_product(number: str, unit: float) -> float:

@@ -12,7 +12,8 @@ import click
 from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.moved import MOVED
-from commands.options import BYTES, COUNT, MEMORY_AT, SECONDS, Name, examples, table_of
+from commands.names import Name, table_of
+from commands.options import BYTES, COUNT, MEMORY_AT, SECONDS, examples
 from commands.output import emit, say
 from commands.ranking import ranked
 from commands.source import Source

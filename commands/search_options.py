@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.options import Duration, Name, gathered, removed, table_of
+from commands.names import Name, table_of
+from commands.options import Duration, gathered, removed
 from commands.output import was_given
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from commands.cut_select import CutOrder, select_cut
 from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.moved import MOVED
-from commands.options import MEMORY_AT, Bound, Name, examples, table_of, tightest
+from commands.names import Name, table_of
+from commands.options import MEMORY_AT, Bound, examples, tightest
 from commands.output import emit, say
 from commands.ranking import Ranked, columns
 from commands.region_options import RegionOptions, region_options

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.options import Name, examples
+from commands.names import Name
+from commands.options import examples
 from commands.output import page_width
 from commands.tables import hanging, literal
 

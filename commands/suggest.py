@@ -11,7 +11,8 @@ import click
 from commands.feature_options import FeatureOptions
 from commands.live import live
 from commands.loading import load_named
-from commands.options import BENCHMARK, FORMAT, METRIC, Name, examples, table_of
+from commands.names import Name, table_of
+from commands.options import BENCHMARK, FORMAT, METRIC, examples
 from commands.output import emit, say
 from commands.tables import Row
 from commands.weights import source_options

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.feature_options import FEATURES, FeatureOptions
-from commands.options import Name, gathered, table_of
+from commands.names import Name, table_of
+from commands.options import gathered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

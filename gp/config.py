@@ -30,6 +30,12 @@ MUTATED = ("branch", "replace")
 """The mutations that are drawn by default."""
 FINALISTS = 3  # times the size of the hall of fame
 _MILLION = 1_000_000
+WHOLE = {
+    "seed": (0, 2**63 - 1), "iterations": (0, 100 * _MILLION), "population": (2, _MILLION), "n_unary": (1, MAX_CHAIN),
+    "branches": (2, MAX_BRANCHES), "teacher_branches": (2, MAX_BRANCHES), "pool": (1, 10_000), "brood": (1, _MILLION),
+    "sweeps": (0, 1000), "folds": (0, 100), "hall_size": (1, 1000), "tries": (1, _MILLION),
+}  # fmt: skip
+"""The settings that are whole numbers, and their ranges."""
 
 
 class BadConfig(ZcpError, ValueError):
@@ -92,20 +98,10 @@ class SearchConfig:
     start: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self._check_integer("seed", 0, 2**63 - 1)
-        self._check_integer("iterations", 0, 100 * _MILLION)
-        self._check_integer("population", 2, _MILLION)
-        self._check_integer("n_unary", 1, MAX_CHAIN)
-        self._check_integer("branches", 2, MAX_BRANCHES)
-        self._check_integer("teacher_branches", 2, MAX_BRANCHES)
-        self._check_integer("pool", 1, 10_000)
-        self._check_integer("brood", 1, _MILLION)
-        self._check_integer("sweeps", 0, 1000)
-        self._check_integer("folds", 0, 100)
+        for name, (low, high) in WHOLE.items():
+            self._check_integer(name, low, high)
         if self.folds == 1:
             raise BadConfig("folds", 1, "0, or at least 2")
-        self._check_integer("hall_size", 1, 1000)
-        self._check_integer("tries", 1, _MILLION)
         for name in ("crossover", "mutation", "selection_ratio", "coarse", "retest"):
             self._check_share(name)
         if self.crossover + self.mutation == 0:

@@ -16,7 +16,7 @@ import click
 import pytest
 
 import cli
-from commands.options import Name
+from commands.names import Name
 from commands.search_options import search_options
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,8 +1,16 @@
-"""The rules that keep the project readable: import directions, no evaluation of text, nothing printed outside the commands."""
+"""The rules that keep the project readable: import directions, sizes, no evaluation of text, nothing printed outside the
+commands.
+
+Circles: no module reaches itself by imports, those inside functions among them; a name behind the door of a package
+counts as an import of the module that has it. Imports for annotations alone (`if TYPE_CHECKING:`) run never and do not
+count.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -90,6 +98,107 @@ def test_every_module_and_public_name_says_what_it_is(path: Path) -> None:
     defined = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     for name in public & set(defined):
         assert ast.get_docstring(defined[name]), f"{name} has no docstring"
+
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in EVERYTHING
+}
+
+
+def run_imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports of a module that run at some time."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield from run_imports(child)
+
+
+def behind_the_door(package: str, name: str) -> str:
+    """The module that a name of a package comes from: a module of it, or what its `.pyi` says."""
+    if f"{package}.{name}" in MODULES:
+        return f"{package}.{name}"
+    stub = MODULES[package].with_suffix(".pyi")
+    listed = [
+        n for n in ast.walk(ast.parse(stub.read_text() if stub.exists() else "")) if isinstance(n, ast.ImportFrom)
+    ]
+    return next((f"{package}.{n.module}" for n in listed if name in {alias.name for alias in n.names}), package)
+
+
+def reached(module: str) -> set[str]:
+    """The modules of ours that a module imports."""
+    found = set[str]()
+    for node in run_imports(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif node.module in MODULES:
+            found |= {behind_the_door(node.module, alias.name) for alias in node.names}
+    return found & set(MODULES) - {module}
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_module_imports_what_imports_it() -> None:
+    assert circle({module: reached(module) for module in MODULES}) == []
+
+
+def test_a_circle_inside_functions_and_one_behind_a_door_would_be_found() -> None:
+    assert circle({"a": {"b"}, "b": {"a"}}) and "models.spaces.llama.checkpoint" in reached("models.spaces.llama.space")
+    assert behind_the_door("gp", "SearchConfig") == "gp.config" and "gp.config" in reached("gp.benchmark_search")
+
+
+LONG_FILES = {
+    "commands/evolve.py": "help of one command and its steps; options are in search_options.py and feature_options.py",
+    "commands/ranking.py": "one ranking, from candidates to rows, notes and refusals",
+    "engine/cluster.py": "one engine whose tasks, claims and losses share one state",
+    "fitness/features/visit.py": "one visit: what every taker and the worker must agree on",
+    "fitness/ranking.py": "all rank statistics, each a few lines",
+    "gp/evolution/evolve.py": "ask, tell and evolve change one state",
+    "gp/evolution/primitive_set.py": "the typed grammar of DEAP trees, one type system",
+    "gp/evolution/variation.py": "all operators of the toolbox and the decorator around them",
+    "models/benchmarks/origins.py": "a table of origins, and how each is found",
+    "models/candidates.py": "every layout of candidates, read into one kind of record",
+    "primitives/pps.py": "the pruning rules, a few lines each, in the order in which they are asked",
+    "primitives/proxy.py": "the formula and its canonical form",
+    "report/pages/hall_page.py": "one page, from its top to its end",
+    "report/portable/sympy_module.py": "one emitted module: every operator spelled in sympy",
+    "report/portable/torch_module.py": "one emitted module: text that must stand together",
+}
+LONG_FUNCTIONS = {
+    "commands/exhaust.py exhaust": "the signature of its options, then one step after another",
+    "commands/replay.py replay": "the signature of its options, then one step after another",
+    "gp/benchmark_search.py search": "the stages of a search in the order in which they run",
+    "report/pages/charts.py scatter": "one chart, most of it the literal that plotly reads",
+}
+
+
+def length(function: ast.FunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    own = (function.end_lineno or 0) - function.lineno + 1
+    first = function.body[0]
+    return own - ((first.end_lineno or 0) - first.lineno + 1 if ast.get_docstring(function) else 0)
+
+
+def test_files_have_at_most_250_lines_or_a_reason() -> None:
+    """The table names those that are longer, no more and no fewer."""
+    long = {name_of(path) for path in EVERYTHING if path.read_text().count("\n") > 250}
+    assert long == set(LONG_FILES)
+
+
+def test_functions_have_at_most_40_lines_or_a_reason() -> None:
+    long = {
+        f"{name_of(path)} {node.name}"
+        for path in EVERYTHING
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and length(node) > 40
+    }
+    assert long == set(LONG_FUNCTIONS)
 
 
 def test_the_page_of_the_rooms_names_places_that_exist() -> None:

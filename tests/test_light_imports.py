@@ -40,7 +40,7 @@ assert "torch" not in sys.modules
 def test_help_of_every_command_loads_no_heavy_package_and_names_what_the_tables_hold() -> None:
     code = f"""
 import sys, cli
-from commands.options import Name, NameTable
+from commands.names import Name, NameTable
 assert all(cli.main([name, "--help"]) == 0 for name in cli.COMMANDS)
 print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
 types = [parameter.type for name in cli.COMMANDS for parameter in cli.program.commands[name].params]

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.architecture import BadArchitecture
-from models.spaces.llama.configuration import head_widths
-from models.spaces.llama.space import LlamaSpace
+from models.spaces.llama.configuration import checked, head_widths
 
 __all__ = ["check_library", "library_fields"]
 
 
 def check_library(config: Mapping[str, Any]) -> dict[str, Any]:
     """The normalised configuration; BadArchitecture if the library has no such network."""
-    found = LlamaSpace().check(config)
+    found = checked(config)
     library_fields(found)
     return found
 
