@@ -173,6 +173,7 @@ LONG_FILES = {
 LONG_FUNCTIONS = {
     "commands/exhaust.py exhaust": "the signature of its options, then one step after another",
     "commands/replay.py replay": "the signature of its options, then one step after another",
+    "commands/select.py select": "the signature of its options, then one step after another",
     "gp/benchmark_search.py search": "the stages of a search in the order in which they run",
     "report/pages/charts.py scatter": "one chart, most of it the literal that plotly reads",
 }
