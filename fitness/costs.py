@@ -113,7 +113,7 @@ def latency_of(architecture: Architecture, batch: TokenBatch, build: str | None 
     model: Any = SPACES[architecture.space].build(architecture, 0, build)
     model.to(device).eval()
     tokens = batch.tokens[:1].to(device)
-    with repeatable(device), torch.inference_mode():
+    with repeatable(device), torch.no_grad():  # tables that networks cache must be usable in a backward pass
         seconds = [_pass(model, tokens) for _ in range(WARM_UPS + RUNS)][WARM_UPS:]
     low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
     return Latency(median, low, high)

@@ -25,6 +25,7 @@ from fitness.candidates import Candidate, CommitteeScorer, beyond, in_order, ran
 from fitness.costs import CostLimits, Costs, Latency, costs_of, latency_of
 from fitness.evaluation import Evaluation
 from fitness.features.bank import FeatureKey
+from fitness.features.collect import collect
 from fitness.features.workshop import Workshop
 from fitness.positions import place_among
 from fitness.predictors.predictor_file import load_predictor
@@ -210,6 +211,14 @@ def test_latency_is_the_median_of_its_runs_and_leaves_the_threads_alone() -> Non
     architecture = SPACES["gpt2"].architecture("x", tiny_config(random.Random(0)))
     found = latency_of(architecture, TokenBatch.from_passage(2, 24))
     assert found.runs == 15 and 0 < found.low <= found.median <= found.high and torch.get_num_threads() == before
+
+
+def test_a_network_that_was_timed_can_be_visited() -> None:
+    """Rotary tables are cached, and a later pass has gradients."""
+    config = {"n_layer": 1, "d_model": 12, "n_head": [2], "n_kv_head": [2], "d_ffn": [8], "n_token": 300, "tgt_len": 32}
+    architecture, batch = SPACES["llama"].architecture("x", config), TokenBatch.from_passage(1, 31)
+    latency_of(architecture, batch)
+    assert collect(SPACES["llama"].build(architecture, 0), batch).finite
 
 
 def test_a_network_that_overflows_is_named_and_last(
