@@ -13,7 +13,7 @@ from commands.source import Predicted, Source, Workshops
 from commands.tables import Row
 from commands.training_tokens import budget_notes, trained_for
 from commands.weights import drawing_notes
-from storage.errors import ZcpError
+from storage.errors import CannotCompute, ZcpError
 
 if TYPE_CHECKING:
     from fitness.candidates import Candidate
@@ -27,7 +27,7 @@ T = TypeVar("T")
 NAMED = 20  # candidates that could not be ranked and are named on stderr
 
 
-class NoneRanked(ZcpError, ValueError):
+class NoneRanked(CannotCompute, ValueError):
     """Candidates of which none has a score; the message says why the first one has none."""
 
 

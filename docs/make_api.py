@@ -74,7 +74,7 @@ def signature(found: Any) -> str:
         return ""
     shown = [p.replace(annotation=inspect.Parameter.empty) for p in parameters if p.name not in ("self", "cls")]
     text = str(inspect.Signature(shown))
-    return re.sub(r"<[^<>]*>|\(.{160,}\)$", "...", text)
+    return re.sub(r"<[^<>]*(<[^<>]*>[^<>]*)*>|\(.{160,}\)$", "...", text)  # no addresses: <function <lambda> at 0x...>
 
 
 def paragraphs(found: Any) -> str:

@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 from engine.memory import free_on
 from engine.protocol import answer
 from engine.threads import one_thread
-from storage.errors import ZcpError
+from storage.errors import WorkStopped
 from storage.plugins import load_plugins, loaded_plugins
 
 __all__ = ["Crew", "WorkerCrash", "map_on_devices"]
@@ -39,7 +39,7 @@ if _SERVED:  # imported once by the process that workers are forked from, which 
 _UNGUARDED = 86  # exit code of a worker that would have started workers while it imported its owner's script
 
 
-class WorkerCrash(ZcpError, RuntimeError):
+class WorkerCrash(WorkStopped, RuntimeError):
     """A task whose worker died twice, or workers that cannot start."""
 
 

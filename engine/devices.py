@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["KINDS", "MIXED", "BadDevice", "check_devices", "kind_of"]
 
@@ -16,7 +16,7 @@ MIXED = "mixed"  # kinds of devices, where the user has said that this is well
 KINDS = ("cpu", "cuda", MIXED)
 
 
-class BadDevice(ZcpError, ValueError):
+class BadDevice(WrongInput):
     """A device that this machine does not have."""
 
 

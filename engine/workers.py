@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from engine import greeting
 from engine.greeting import greet
-from storage.errors import ZcpError
+from storage.errors import WorkStopped
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -20,7 +20,7 @@ __all__ = ["ClusterError", "Need", "Worker", "greeted"]
 DEVICES = ("auto", "cpu", "cuda")
 
 
-class ClusterError(ZcpError, RuntimeError):
+class ClusterError(WorkStopped, RuntimeError):
     """A cluster that cannot be used; the message names the scheduler or the worker."""
 
 

@@ -12,14 +12,14 @@ from scipy import stats
 from fitness.evaluation import dense_ranks
 from fitness.growth import GrowthTarget
 from fitness.ranking import RankTarget
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["WAYS", "AcrossTarget", "BadAcross", "Target"]
 
 WAYS = ("mean", "worst")
 
 
-class BadAcross(ZcpError, ValueError):
+class BadAcross(WrongInput):
     """Targets that cannot be joined; the message says why."""
 
 

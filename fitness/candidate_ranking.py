@@ -13,12 +13,12 @@ from fitness.evaluation import Evaluation
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from primitives.grammar import parse
-from storage.errors import ZcpError
+from storage.errors import MissingData
 
 __all__ = ["CandidateRanking", "NoPandas", "rank_candidates"]
 
 
-class NoPandas(ZcpError, ImportError):
+class NoPandas(MissingData, ImportError):
     """Pandas is not installed."""
 
 

@@ -11,7 +11,7 @@ from fitness.evaluation import Evaluation, ranking_keys
 from fitness.ranking import RankTarget
 from primitives.invalid import Invalid
 from primitives.proxy import Proxy
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = [
     "CONDITIONAL", "LIKE_RHO", "OBJECTIVES", "BadObjective", "Objective", "agreement", "evaluate_scores", "objective",
@@ -19,7 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class BadObjective(ZcpError, ValueError):
+class BadObjective(WrongInput):
     """An objective that cannot be registered; the message says why."""
 
 

@@ -14,7 +14,7 @@ from fitness.ranking import bootstrap_interval, kendall, spearman
 from fitness.zoo.naive import NAIVE, naive_scores
 from models.benchmarks.benchmark import Benchmark
 from models.spaces import SPACES
-from storage.errors import ZcpError
+from storage.errors import CannotCompute
 
 __all__ = [
     "Unrankable", "baselines", "check_rankable", "correlation", "inside_groups", "interval_note", "near_pairs",
@@ -25,7 +25,7 @@ FEWEST = 3  # architectures that a correlation needs
 FEW = 30  # architectures below which an interval is wide
 
 
-class Unrankable(ZcpError, ValueError):
+class Unrankable(CannotCompute, ValueError):
     """Architectures that nothing can be ranked on; the message says what would do."""
 
 

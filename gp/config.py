@@ -19,7 +19,7 @@ from primitives.inputs import EXTENDED, INPUTS
 from primitives.operators import AGGREGATION, BINARY, turned
 from primitives.proxy import MAX_BRANCHES, BadProxy
 from storage.datum import is_number, is_whole
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["JOINS", "PRESETS", "BadConfig", "SearchConfig"]
 
@@ -38,7 +38,7 @@ WHOLE = {
 """The settings that are whole numbers, and their ranges."""
 
 
-class BadConfig(ZcpError, ValueError):
+class BadConfig(WrongInput):
     """A value that a search cannot run with: which field, what it got, what it wanted."""
 
     def __init__(self, field: str, got: object, wanted: str) -> None:

@@ -23,7 +23,7 @@ from models.spaces.llama.space import LlamaSpace
 from models.spaces.llama.subnets import Whole
 from models.training.cuts.measuring import Cut, CutNetwork, cut_of
 from models.training.cuts.sample import CutSample, block_sizes, cut_config, subnets
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["BadBudget", "CutChoice", "CutLooks", "block_influence", "choose_cut", "draw_cuts", "rival_choices"]
 
@@ -31,7 +31,7 @@ NEAR = 0.97  # of the budget, which candidates use at least
 SPACE = LlamaSpace()
 
 
-class BadBudget(ZcpError, ValueError):
+class BadBudget(WrongInput):
     """A budget that no subnet of the checkpoint can meet; the message says what it got and what it wanted."""
 
 

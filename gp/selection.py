@@ -18,7 +18,7 @@ from gp.evolution.fronts import first_front, survivors
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
 from models.spaces.variation import Region, crossed, drawn, mutated, valid
-from storage.errors import ZcpError
+from storage.errors import CannotCompute
 
 __all__ = ["NoCandidate", "Selection", "SelectionConfig", "select"]
 
@@ -30,7 +30,7 @@ Count = Callable[[Architecture], Costs]
 Check = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
-class NoCandidate(ZcpError, ValueError):
+class NoCandidate(CannotCompute, ValueError):
     """A budget that nothing meets; the message says what the cheapest architecture needs."""
 
 

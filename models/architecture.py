@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["Architecture", "BadArchitecture", "ParameterCount"]
 
 
-class BadArchitecture(ZcpError, ValueError):
+class BadArchitecture(WrongInput):
     """A description that its space cannot build; the message names the field, what it got and what it wants."""
 
 

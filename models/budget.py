@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from models.architecture import Architecture
 from models.spaces import SPACES
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["BadTokens", "Tokens", "per_parameter"]
 
@@ -15,7 +15,7 @@ MOST = 1e18
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 
 
-class BadTokens(ZcpError, ValueError):
+class BadTokens(WrongInput):
     """An amount of training tokens that cannot be read; the message says what was wanted."""
 
 

@@ -26,7 +26,7 @@ from models.benchmarks.layouts.table import positive, read_lines
 from models.benchmarks.layouts.unsaid import records_of, space_of
 from models.spaces import SPACES
 from storage.datum import Datum
-from storage.errors import ZcpError
+from storage.errors import WrongInput, ZcpError
 from storage.files import load_json
 
 __all__ = ["BadCandidate", "Refusal", "drawn_candidates", "read_candidates"]
@@ -35,7 +35,7 @@ WANTED = "a config.json or a folder with one, JSON lines, CSV, Parquet, or a fol
 HF_FILE = "config.json"
 
 
-class BadCandidate(ZcpError, ValueError):
+class BadCandidate(WrongInput):
     """A candidate that cannot be read; the message names the file, what it got and what it wanted."""
 
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 from storage.files import read_limited
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ TOKENIZER_FILE = "tokenizer.json"
 MAX_TOKENIZER = 64 << 20  # bytes
 
 
-class BadTokenizer(ZcpError, ValueError):
+class BadTokenizer(WrongInput):
     """A tokenizer that cannot be read or is not the checkpoint's; the message names the file."""
 
 

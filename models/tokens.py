@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 from storage.files import opened
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ slowly, somewhere beneath the keel; children say it is only the water, which has
 """
 
 
-class BadCorpus(ZcpError, ValueError):
+class BadCorpus(WrongInput):
     """A text that cannot fill the batch; the message says how long it is and how long it must be."""
 
 

@@ -15,14 +15,14 @@ from itertools import pairwise
 
 from primitives.operators import UNARY, Sign, turns
 from primitives.proxy import Branch, Extension, Proxy
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = [
     "RULES", "BadRule", "Rule", "branch_violation", "join_violation", "rule", "sign_of", "violation", "violations",
 ]  # fmt: skip
 
 
-class BadRule(ZcpError, ValueError):
+class BadRule(WrongInput):
     """A rule that the table refuses; the message names it and the probe that failed."""
 
 

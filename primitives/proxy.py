@@ -16,14 +16,14 @@ from typing import Any
 
 from primitives.inputs import INPUTS, Input
 from primitives.operators import BINARY, BUDGET, UNARY, Binary, Kind, constant_of, fixed, turned, turns
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["MAX_BRANCHES", "BadProxy", "Branch", "Extension", "Proxy"]
 
 MAX_BRANCHES = 8
 
 
-class BadProxy(ZcpError, ValueError):
+class BadProxy(WrongInput):
     """A text or a genotype that is not a proxy; the message points at the place."""
 
 

@@ -1,6 +1,7 @@
 """Persistent data: atomic files, locks that a dead process releases, logs and shelves that detect damage.
 
-errors.py  `ZcpError`: the root of all errors that carry advice
+errors.py  `ZcpError`: the root of all errors that carry advice, and its children `WrongInput`, `MissingData`,
+           `CannotCompute` and `WorkStopped`
 files.py   `write_atomic` and reading with a limit; `BadFile` for a file that cannot be trusted or written
 datum.py   `Datum`: a value inside plain data that knows its place; what comes from a file passes through it
 locks.py   `held`: a lock that the kernel opens when its process dies; temporary files that are swept

@@ -1,4 +1,8 @@
 from .datum import Datum as Datum
+from .errors import CannotCompute as CannotCompute
+from .errors import MissingData as MissingData
+from .errors import WorkStopped as WorkStopped
+from .errors import WrongInput as WrongInput
 from .errors import ZcpError as ZcpError
 from .files import BadFile as BadFile
 from .files import write_atomic as write_atomic

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 from storage.locks import temporary
 
 __all__ = [
@@ -26,7 +26,7 @@ MAX_NODES = 300_000
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-class BadFile(ZcpError, ValueError):
+class BadFile(WrongInput):
     """A file that cannot be trusted or written; the message names it and says what to do."""
 
 

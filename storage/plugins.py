@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["BadPlugin", "load_plugins", "loaded_plugins"]
 
 _LOADED: list[Path] = []
 
 
-class BadPlugin(ZcpError, ValueError):
+class BadPlugin(WrongInput):
     """A plug-in that cannot be executed; the message names the file and the reason."""
 
 

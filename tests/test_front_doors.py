@@ -23,6 +23,23 @@ def test_every_name_at_the_door_is_there_and_says_what_it_is(room: str) -> None:
             assert inspect.getdoc(found), name
 
 
+def test_every_error_is_wrong_input_missing_data_without_a_result_or_stopped() -> None:
+    """And the docstring of the errors draws these four."""
+    from storage import errors
+
+    four = errors.ZcpError.__subclasses__()
+    assert {e.__name__ for e in four} == {"WrongInput", "MissingData", "CannotCompute", "WorkStopped"}
+    assert all(f"+- {error.__name__} " in str(errors.__doc__) for error in four)
+    sources = [path.read_text() for room in (*ROOMS, "commands") for path in (ROOT / room).rglob("*.py")]
+    assert sum(text.count("(ZcpError") for text in sources) == len(four)
+
+
+def test_the_page_of_the_interface_is_that_of_the_docstrings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    made = importlib.import_module("make_api")
+    assert made.page() == (ROOT / "docs" / "api.md").read_text(), "stale; run python docs/make_api.py"
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_the_docstring_lists_what_is_inside(room: str) -> None:
     """A line for each name, or for each file and folder."""

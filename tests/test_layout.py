@@ -9,6 +9,7 @@ count.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -206,6 +207,15 @@ def test_the_page_of_the_rooms_names_places_that_exist() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     table = page.split("## Where would it go?")[1].split("## ")[0]
     places = [line.split("|")[2].strip(" `") for line in table.splitlines() if line.startswith("|")][2:]
+    places = [place.split("`")[-1] if "`" in place else place for place in places]
     assert len(places) >= 10 and all((ROOT / place).exists() for place in places), places
+    decided = page.split("## Where is it decided?")[1].split("## ")[0]
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:4]] for line in decided.splitlines() if line[:2] == "| "]
+    for question, place, name in rows[1:]:
+        text = (ROOT / place).read_text() if (ROOT / place).is_file() else (ROOT / place / "__init__.py").read_text()
+        assert re.search(rf"\b(def|class) {name}\b|^{name}\b|\b{name}\b.*import|import.*\b{name}\b", text, re.M), (
+            question
+        )
+    assert len(rows) > 20
     rooms = {folder.name for folder in ROOT.iterdir() if (folder / "__init__.py").exists()}
     assert all(f"{room}/" in page for room in rooms), rooms

@@ -23,7 +23,7 @@ from fitness.features.sketch import GRID, NODES, SKETCH_VERSION, sketches
 from models.architecture import Architecture
 from models.spaces import SPACES
 from primitives.inputs import INPUTS, LETTERS
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 from storage.files import BadFile
 from storage.locks import held, sweep
 from storage.shelf import ArrayShelf
@@ -37,7 +37,7 @@ MAX_SKETCH = 32 << 20  # bytes; the deepest published network needs below 2 MiB
 MAX_TABLE = 2 << 30
 
 
-class BadFeatures(ZcpError, ValueError):
+class BadFeatures(WrongInput):
     """Features that no space offers; the message names the nearest that one does."""
 
 

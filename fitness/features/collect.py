@@ -13,14 +13,14 @@ from fitness.features.recording import Recording, recording
 from models.spaces.space import BlockTaps
 from models.tokens import TokenBatch
 from primitives.inputs import LETTERS
-from storage.errors import ZcpError
+from storage.errors import CannotCompute
 
 __all__ = ["EXTRACTOR_VERSION", "FeatureError", "Features", "block_inputs", "check_taps", "collect", "filled"]
 
 EXTRACTOR_VERSION = 1  # changes whenever the numbers of an extraction would
 
 
-class FeatureError(ZcpError, RuntimeError):
+class FeatureError(CannotCompute, RuntimeError):
     """A network whose inputs cannot be read; the message names what is missing."""
 
 

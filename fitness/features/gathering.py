@@ -16,7 +16,7 @@ from fitness.features.visit import Failure, Taker, Visit, tried, visit
 from models.architecture import Architecture
 from models.spaces.checkpoint import Checkpoint
 from models.tokens import TokenBatch
-from storage.errors import ZcpError
+from storage.errors import WorkStopped
 
 __all__ = ["BadAnswer", "Gathering", "Progress", "Refused"]
 
@@ -32,7 +32,7 @@ Refused = dict[Architecture, str]
 """Why networks could not be visited. Who gives one to fill wants the others visited all the same."""
 
 
-class BadAnswer(ZcpError, RuntimeError):
+class BadAnswer(WorkStopped, RuntimeError):
     """An invalid answer of a worker; the message names the network."""
 
 

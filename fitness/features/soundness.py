@@ -12,7 +12,7 @@ from fitness.features.whole import PRICES
 from fitness.features.workshop import Progress, Workshop
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
-from storage.errors import ZcpError
+from storage.errors import CannotCompute
 
 __all__ = ["Screened", "Unsound", "overflowing", "screen"]
 
@@ -20,7 +20,7 @@ FEWEST = 10  # architectures that a ranking needs
 SHOWN = 5  # ids that a message names
 
 
-class Unsound(ZcpError, ValueError):
+class Unsound(CannotCompute, ValueError):
     """Networks that produce NaN or infinities where all must be sound; the message names them."""
 
 

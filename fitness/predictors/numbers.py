@@ -9,7 +9,7 @@ import numpy as np
 
 from models.architecture import Architecture
 from models.spaces import SPACES
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["COUNTS", "OPTIONAL", "BadNumbers", "NumberTable", "number_table"]
 
@@ -20,7 +20,7 @@ OPTIONAL = ("heads", "heads first", "heads last")
 """Numbers that a predictor reads where its labels say that they help."""
 
 
-class BadNumbers(ZcpError, ValueError):
+class BadNumbers(WrongInput):
     """A number that no space gives; the message names it."""
 
 

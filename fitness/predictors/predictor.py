@@ -28,7 +28,7 @@ from fitness.ranking import kendall
 from fitness.seen import Seen, SeenCase
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["KINDS", "LEVEL", "BadPrediction", "Prediction", "Predictor", "Provenance"]
 
@@ -41,7 +41,7 @@ LEVEL = 0.9  # of the intervals
 MARGINAL = 0.1  # of the measured range, how far outside it a number may lie
 
 
-class BadPrediction(ZcpError, ValueError):
+class BadPrediction(WrongInput):
     """A predictor that cannot be fitted or asked so; the message says what it wanted."""
 
 

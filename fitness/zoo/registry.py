@@ -8,12 +8,12 @@ from difflib import get_close_matches
 
 from fitness.features.visit import Visited
 from primitives.grammar import parse
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["ZOO", "BadZoo", "HandMade", "NoValue", "find", "hand_made"]
 
 
-class BadZoo(ZcpError, ValueError):
+class BadZoo(WrongInput):
     """A proxy that cannot be registered or found; the message names the nearest one that exists."""
 
 

@@ -13,12 +13,12 @@ from deap import gp as deap_gp
 from gp.evolution.primitive_set import ProxySet, Role, arguments_of
 from gp.lineage import Birth
 from primitives.proxy import Branch, Proxy
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["Individual", "Misfit", "Worth", "branch_of", "worth"]
 
 
-class Misfit(ZcpError, ValueError):
+class Misfit(WrongInput):
     """A proxy that a primitive set cannot spell; the message says what does not fit."""
 
 

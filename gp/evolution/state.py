@@ -23,7 +23,7 @@ from gp.hall_of_fame import HallOfFame
 from gp.lineage import Birth
 from primitives.grammar import read_proxy
 from storage.datum import Datum
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["BadState", "SearchState"]
 
@@ -31,7 +31,7 @@ SCHEMA = 2
 _MANY = 200_000_000
 
 
-class BadState(ZcpError, ValueError):
+class BadState(WrongInput):
     """Data that is not a search state of this configuration; the message names the bad part."""
 
 

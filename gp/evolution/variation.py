@@ -21,7 +21,7 @@ from gp.evolution.primitive_set import ProxySet, arguments_of, draw
 from gp.lineage import Birth
 from primitives.pps import branch_violation, join_violation
 from primitives.proxy import Proxy
-from storage.errors import ZcpError
+from storage.errors import CannotCompute, WrongInput
 
 if TYPE_CHECKING:
     from gp.config import SearchConfig
@@ -46,11 +46,11 @@ SEEN = "seen"
 _FRESH = 20  # times `tries` before a space counts as exhausted
 
 
-class Exhausted(ZcpError, RuntimeError):
+class Exhausted(CannotCompute, RuntimeError):
     """The rules leave no new formula, as far as a bounded number of tries can tell."""
 
 
-class BadMutation(ZcpError, ValueError):
+class BadMutation(WrongInput):
     """A mutation that cannot be registered; the message says why."""
 
 

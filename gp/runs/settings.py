@@ -11,7 +11,7 @@ from gp.case import Case
 from gp.config import BadConfig, SearchConfig
 from models.benchmarks.origins import is_path
 from storage.datum import Datum
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["ON_INVALID", "BadRun", "RunCase", "RunSettings", "on_invalid_option"]
 
@@ -21,7 +21,7 @@ _MOST_CASES = 100
 _MOST_OPTIONS = 1000
 
 
-class BadRun(ZcpError, ValueError):
+class BadRun(WrongInput):
     """A run that cannot start or continue; the message says why and what to do."""
 
 

@@ -22,12 +22,12 @@ from gp.studies.transfer import seen
 from models.benchmarks.benchmark import Benchmark
 from primitives.inputs import INPUT_SETS
 from primitives.operators import AGGREGATION
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["STUDIES", "BadStudy", "Setting", "Study", "Trial", "plan", "plan_transfer"]
 
 
-class BadStudy(ZcpError, ValueError):
+class BadStudy(WrongInput):
     """A study that this benchmark is too small for."""
 
 

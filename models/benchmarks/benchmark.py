@@ -14,7 +14,7 @@ import numpy as np
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
 from storage.datum import is_number, is_whole
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = [
     "MAX_FILE", "MAX_ID", "BadBenchmark", "Benchmark", "as_mapping", "choose_metric", "described", "finish",
@@ -27,7 +27,7 @@ FEWEST = 10  # architectures
 ALIKE = 0.02  # difference of the logarithms of two training budgets that count as one
 
 
-class BadBenchmark(ZcpError, ValueError):
+class BadBenchmark(WrongInput):
     """A benchmark that cannot be used; the message names the record, what it got and what it wants."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -28,7 +28,7 @@ CONTROL = 3  # the kind of a token that no text contains, such as <|endoftext|>
 SPLITS_DIGITS = "smollm"  # the one way of splitting a text that is read here: every digit alone, then as GPT-2 does
 
 
-class BadGguf(ZcpError, ValueError):
+class BadGguf(WrongInput):
     """A GGUF file that cannot be turned into a checkpoint; the message names the field."""
 
 

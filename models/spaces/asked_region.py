@@ -12,7 +12,7 @@ from typing import Any
 
 from models.architecture import Architecture
 from models.spaces.variation import Fields, Region, drawn, neighbours, region_of, valid
-from storage.errors import ZcpError
+from storage.errors import WrongInput, ZcpError
 
 __all__ = ["BadRegion", "RegionWishes", "Span", "asked_region", "cost_range", "held_choices"]
 
@@ -23,7 +23,7 @@ STARTS, SWEEPS = 3, 8
 Check = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
-class BadRegion(ZcpError, ValueError):
+class BadRegion(WrongInput):
     """Wishes that a region cannot meet; the message names the field, what it got and what it wanted."""
 
 

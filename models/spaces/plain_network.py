@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from models.spaces.space import BlockTaps, WeightTap
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["NANOGPT", "BadNetwork", "ModuleNames", "PlainNetwork", "plain_logits"]
 
@@ -28,7 +28,7 @@ SOFTMAX = (F.softmax, torch.softmax, torch.Tensor.softmax)
 Logits = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 
 
-class BadNetwork(ZcpError, ValueError):
+class BadNetwork(WrongInput):
     """A network whose inputs cannot be read; the message says what it got and what it wanted."""
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 
 from storage.datum import Datum
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 from storage.files import opened, parse_json
 
 __all__ = ["MAX_JSON", "BadWeights", "ChangedWeights", "Source", "StoredTensor", "by", "read_header"]
@@ -27,7 +27,7 @@ SIZES = {
 """Bytes of an entry; kinds that are unknown here are allowed where no network wants them."""
 
 
-class BadWeights(ZcpError, ValueError):
+class BadWeights(WrongInput):
     """A checkpoint that cannot be read, or not into this network; the message names the file or the tensor."""
 
 

@@ -14,7 +14,7 @@ from models.architecture import Architecture
 from models.spaces import SPACES
 from models.spaces.llama.network import LlamaNetwork
 from models.training.corpus import Corpus
-from storage.errors import ZcpError
+from storage.errors import CannotCompute, WrongInput
 
 __all__ = [
     "CLIP", "BadBudget", "Budget", "DivergedError", "Learned", "drawn_windows", "optimiser_of", "train_one",
@@ -26,11 +26,11 @@ EVALUATION_BATCH = 32  # windows
 REFERENCE_WIDTH = 64
 
 
-class DivergedError(ZcpError, RuntimeError):
+class DivergedError(CannotCompute, RuntimeError):
     """A loss that is not a finite number; the message names the architecture, the seed and the step."""
 
 
-class BadBudget(ZcpError, ValueError):
+class BadBudget(WrongInput):
     """A budget that no run can spend; the message names the field."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class BadOperator(ZcpError, ValueError):
+class BadOperator(WrongInput):
     """An operator that the table refuses; the message names the probe that failed."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gp.evolution.breeder import Breeder, Population
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 if TYPE_CHECKING:
     from gp.config import SearchConfig
@@ -17,7 +17,7 @@ __all__ = ["ALGORITHMS", "Algorithm", "BadAlgorithm", "Newborn", "algorithm"]
 PARTS = ("first", "select", "offspring", "survivors")
 
 
-class BadAlgorithm(ZcpError, ValueError):
+class BadAlgorithm(WrongInput):
     """A class that cannot be registered; the message says what is taken or missing."""
 
 

@@ -22,12 +22,12 @@ from models.tokens import spread
 from models.training.cuts.measuring import Cut, CutNetwork
 from models.training.cuts.sample import CutSample, cut_config, subnets
 from models.training.cuts.table import CutTable
-from storage.errors import ZcpError
+from storage.errors import WrongInput
 
 __all__ = ["SMOLLM2", "BadCampaign", "CutPlan", "CutSetting", "Windows", "windows_of"]
 
 
-class BadCampaign(ZcpError, ValueError):
+class BadCampaign(WrongInput):
     """A measuring that cannot begin or go on; the message says why."""
 
 
