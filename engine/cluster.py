@@ -279,6 +279,7 @@ class _Dispatch(Generic[Task, Result]):
         if len(job.lost) > 1:
             raise WorkerCrash(
                 f"{job.task}: lost the worker {job.lost[0]} and then {job.lost[1]}, wanted one that lives; "
-                "give workers more memory, or leave it out, then run this again: what is finished is kept"
+                "give workers more memory, or leave it out, then run this again: what is finished is kept",
+                job.task,
             )
         self.again.append(job)

@@ -40,7 +40,11 @@ _UNGUARDED = 86  # exit code of a worker that would have started workers while i
 
 
 class WorkerCrash(WorkStopped, RuntimeError):
-    """A task whose worker died twice, or workers that cannot start."""
+    """A `task` whose worker died twice, or workers that cannot start (no task)."""
+
+    def __init__(self, message: str, task: object = None) -> None:
+        super().__init__(message)
+        self.task = task
 
 
 def map_on_devices(
@@ -185,13 +189,14 @@ class Crew:
                 "the script starts workers while it is imported, and every worker imports it; put what it does "
                 'under if __name__ == "__main__":'
             ) from None
+        self.vacant.append(worker.device)
         if worker.job.lost:
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise WorkerCrash(
                 f"a worker process died twice on one task ({how}); free memory or use fewer workers, then "
-                "resume: what is finished is kept"
+                "resume: what is finished is kept",
+                worker.job.task,
             ) from None
-        self.vacant.append(worker.device)
         worker.job.lost = True
         return worker.job
 

@@ -74,8 +74,11 @@ def test_a_killed_worker_costs_nothing_but_a_retry(tmp_path: Path) -> None:
 def test_a_task_that_kills_twice_is_an_error_with_a_sentence() -> None:
     with pytest.raises(WorkerCrash, match=r"died twice on one task \(killed by SIGKILL\); free memory"):
         list(map_on_devices(die, [1], ("cpu", "cpu")))
-    with pytest.raises(WorkerCrash, match="exit code 7"):
-        list(map_on_devices(leave_silently, [1], ("cpu", "cpu")))
+    with Crew(("cpu",)) as crew:
+        with pytest.raises(WorkerCrash, match="exit code 7") as crash:
+            list(crew.run(leave_silently, [1, 2]))
+        assert crash.value.task == 1
+        assert list(crew.run(square, [3])) == [(3, (9, "cpu", 1))]  # the crew still has its device
 
 
 def test_each_of_many_tasks_may_lose_one_worker(tmp_path: Path) -> None:

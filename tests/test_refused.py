@@ -17,6 +17,7 @@ import pytest
 from conftest import tiny_config
 
 import cli
+from engine.crew import WorkerCrash
 from fitness.features.bank import SketchEntry
 from fitness.features.collect import FeatureError
 from fitness.features.figures import Figure
@@ -174,6 +175,33 @@ def test_a_bad_candidate_stands_last_in_every_form(
     code, out, err = _rank(tmp_path, capfd, *words, "--format", "json")
     assert code == 1 and reason in json.loads(out)["rows"][0]["reason"]
     assert "error: none of 1 candidates could be ranked; bad: " in err and reason in err
+
+
+def test_a_candidate_that_ends_its_worker_stands_last(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(function: Callable[[Any, str], Any], tasks: Iterable[Any], devices: object) -> Iterator[tuple[Any, Any]]:
+        for task in tasks:
+            if str(task) == "bad":
+                raise WorkerCrash("a worker process died twice on one task (killed by SIGKILL)", task)
+            yield task, function(task, "cpu")
+
+    monkeypatch.setattr("fitness.features.workshop.map_on_devices", killed)
+    path = tmp_path / "some.jsonl"
+    # The largest network is visited first, so all others come after the crash.
+    records = [{"id": "bad", "space": "gpt2", "config": CONFIG | {"n_token": 900}}, *GOOD]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    code, out, err = _rank(tmp_path, capfd, str(path), "--proxy", FORMULAS[0], "--format", "json")
+    rows = json.loads(out)["rows"]
+    assert code == 0 and [row["place"] for row in rows] == [1, 2, 3, None] and rows[-1]["id"] == "bad"
+    assert "killed by SIGKILL" in rows[-1]["reason"] and "1 of 4 candidates could not be ranked" in err
+    workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path / "elsewhere")
+    several = [SPACES["gpt2"].architecture(record["id"], record["config"]) for record in records]
+    with pytest.raises(WorkerCrash):  # whoever lists no refusals hears of it
+        workshop.extract(several)
+    told, refused = list[tuple[int, int]](), dict[Architecture, str]()
+    workshop.exact_scores([parse(FORMULAS[0])], several, lambda *done: told.append(done), refused)
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)] and [a.id for a in refused] == ["bad"]
 
 
 class Liar:

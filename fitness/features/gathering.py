@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from engine.crew import WorkerCrash
 from fitness.features.bank import FeatureBank
 from fitness.features.visit import Failure, Taker, Visit, tried, visit
 from models.architecture import Architecture
@@ -52,7 +53,8 @@ class Gathering:
         self.weights, self.streamed, self.light, self.refused = weights, streamed, light, refused
         self._progress, self._told, self._asked = progress, 0, list[KeyboardInterrupt]()
         self._claims: dict[str, ExitStack] = {}
-        self._busy: list[Architecture] = []
+        self._later: list[Architecture] = []
+        self._ended = set[str]()
 
     def gather(self, architectures: Sequence[Architecture], run: Run) -> None:
         """Visit them all. Where `progress` asks to stop, what is in progress is finished and kept before that."""
@@ -60,22 +62,38 @@ class Gathering:
             self._round(architectures, run)
             if self._asked:
                 raise self._asked[0]
-            if architectures := self._busy:
+            if architectures := self._later:
                 with self.bank.claim(architectures[0], wait=True):
-                    self._busy = []
+                    self._later = []
 
     def _round(self, architectures: Sequence[Architecture], run: Run) -> None:
-        """Visit those that no other process is at."""
+        """Visit those that no other process is at; those that a lost worker leaves are for another round."""
         try:
             for task, taken in run(visit if self.refused is None else tried, self._visits(architectures)):
                 self._keep(task, taken)
                 self._claims.pop(task.architecture.digest).close()
-                self.made, self.done = self.made + 1, self.done + 1
+                self.made += 1
+                self._end(task.architecture)
                 self._tell()
             self._tell()
+        except WorkerCrash as crash:
+            self._lost(crash)
+            self._later = [architecture for architecture in architectures if architecture.digest not in self._ended]
         finally:
             for claim in self._claims.values():
                 claim.close()
+
+    def _end(self, architecture: Architecture) -> None:
+        """Nothing more is to be done of this one."""
+        self._ended.add(architecture.digest)
+        self.done += 1
+
+    def _lost(self, crash: WorkerCrash) -> None:
+        """Refuse the network whose visit ended its worker twice, such as one for which the memory was too short."""
+        if self.refused is None or not isinstance(crash.task, Visit):
+            raise crash
+        self.refused[crash.task.architecture] = str(crash)[:MAX_REASON]
+        self._end(crash.task.architecture)
 
     def _keep(self, task: Visit, taken: Any) -> None:
         """Write an answer to the bank, once it is known to be one: a worker of a cluster may send anything."""
@@ -99,7 +117,7 @@ class Gathering:
                 return
             with ExitStack() as claim:
                 if not claim.enter_context(self.bank.claim(architecture)):
-                    self._busy.append(architecture)
+                    self._later.append(architecture)
                 elif lacking := self._lacking(self.takers, architecture):
                     streamed, light = (architecture.digest in digests for digests in (self.streamed, self.light))
                     lacking += [] if streamed or light else self._lacking(self.also, architecture)
@@ -107,7 +125,7 @@ class Gathering:
                     made = architecture, self.batch, key.init_seed, key.build
                     yield Visit(*made, lacking, self.weights, streamed, not light)
                 else:  # another process has been there
-                    self.done += 1
+                    self._end(architecture)
 
     def _lacking(self, takers: Sequence[Taker], architecture: Architecture) -> list[Taker]:
         found = [taker.lacking(self.bank, architecture) for taker in takers]
