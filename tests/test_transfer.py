@@ -90,9 +90,10 @@ def test_a_search_sees_the_others_only(cases: list[Case]) -> None:
     trials = plan_transfer(STUDIES["transfer"], whole, (1, 2), None, 10)
     assert [(t.place, t.config.seed) for t in trials] == [(place, seed) for seed in (1, 2) for place in range(4)]
     for trial in trials:
-        assert not trial.split.search and trial.holdout == tuple(range(len(trial.benchmark)))
+        tested = trial.tested.benchmark
+        assert not trial.tested.split.search and trial.holdout == tuple(range(len(tested)))
         (other,) = trial.cases
-        assert other.benchmark is not trial.benchmark and other.split.search
+        assert other.benchmark is not tested and other.split.search
     with pytest.raises(BadStudy, match="got one benchmark, wanted at least 2"):
         plan_transfer(STUDIES["transfer"], whole[:1], (1,))
 

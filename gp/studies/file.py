@@ -52,14 +52,11 @@ def _settings(trials: Sequence[Trial]) -> str:
     """A digest of everything that the records of these trials depend on."""
     whole = [
         [
-            t.benchmark.digest,
-            t.workshop.bank.key.digest,
             t.place,
             t.label,
             t.config.to_dict(),
-            t.split.search,
             t.holdout,
-            *([case.benchmark.digest, case.workshop.bank.key.digest, case.split.search] for case in t.others),
+            [[c.benchmark.digest, c.workshop.bank.key.digest, c.split.search] for c in t.everything],
         ]
         for t in sorted(trials, key=lambda t: (t.place, t.config.seed))
     ]

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from fitness.evaluation import Split, split_groups
+from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
 from fitness.objectives import OBJECTIVES
 from fitness.protocol import check_rankable
 from gp.case import Case
 from gp.config import PRESETS, SearchConfig
-from gp.studies.transfer import seen
+from gp.studies.transfer import seen, unseen
 from models.benchmarks.benchmark import Benchmark
 from primitives.inputs import INPUT_SETS
 from primitives.operators import AGGREGATION
@@ -113,32 +113,31 @@ STUDIES: dict[str, Study] = {
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One search to be done, the one number `place` of its study and seed; `holdout` are the architectures that no
-    setting of this seed searches on. A search that leaves its benchmark out sees the splits of `others` instead."""
+    """One search to be done, the one number `place` of its study and seed: the `cases` that it sees, and the case that
+    its champions are tested on, one of these or one that is left out. `holdout` are the architectures of the tested one
+    that no setting of this seed searches on."""
 
-    benchmark: Benchmark
-    workshop: Workshop
+    cases: tuple[Case, ...]
+    tested: Case
     place: int
     label: str
     config: SearchConfig
-    split: Split
     holdout: tuple[int, ...]
-    others: tuple[Case, ...] = ()
 
     @property
-    def cases(self) -> tuple[Case, ...]:
-        """What the search sees."""
-        return self.others or (Case(self.benchmark, self.workshop, self.split),)
+    def leaves_out(self) -> bool:
+        """Whether the search sees nothing of the tested case."""
+        return not self.tested.split.search
 
     @property
     def everything(self) -> tuple[Case, ...]:
         """Cases whose features the trial needs."""
-        return (Case(self.benchmark, self.workshop, self.split), *self.others)
+        return (self.tested, *self.cases) if self.leaves_out else self.cases
 
     def alone(self) -> Trial:
         """A copy of the trial for another process."""
-        others = tuple(replace(case, workshop=case.workshop.alone()) for case in self.others)
-        return replace(self, workshop=self.workshop.alone(), others=others)
+        cases = tuple(replace(case, workshop=case.workshop.alone()) for case in self.cases)
+        return replace(self, cases=cases, tested=replace(self.tested, workshop=self.tested.workshop.alone()))
 
 
 def plan(
@@ -167,7 +166,8 @@ def plan(
         common = tuple(sorted(set.intersection(*(set(split.holdout) for split in splits.values()))))
         for place, setting in enumerate(kept):
             config = SearchConfig(**{**study.base, "seed": seed, **asked, **setting.changes})
-            trials.append(Trial(benchmark, workshop, place, setting.label, config, splits[setting.label], common))
+            case = Case(benchmark, workshop, splits[setting.label])
+            trials.append(Trial((case,), case, place, setting.label, config, common))
     return sorted(trials, key=lambda trial: -trial.config.n_unary)
 
 
@@ -185,8 +185,7 @@ def plan_transfer(
             check_rankable(case.benchmark, case.split)
         for place, (setting, left) in enumerate(product(study.settings, range(len(cases)))):
             config = SearchConfig(**{**study.base, "seed": seed, **asked, **setting.changes})
-            others, mine = tuple(split[:left] + split[left + 1 :]), cases[left]
-            everyone = tuple(range(len(mine.benchmark)))
-            none = Split((), everyone)
-            trials.append(Trial(mine.benchmark, mine.workshop, place, setting.label, config, none, everyone, others))
+            mine = unseen(cases[left].benchmark, cases[left].workshop)
+            others = tuple(split[:left] + split[left + 1 :])
+            trials.append(Trial(others, mine, place, setting.label, config, mine.split.holdout))
     return trials

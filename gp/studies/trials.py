@@ -15,7 +15,6 @@ from fitness.ranking import kendall, spearman
 from fitness.tables.branches import BranchTable
 from fitness.tables.table_file import branch_table
 from gp.benchmark_search import PreparedSearch
-from gp.case import Case
 from gp.evolution.evolve import Step
 from gp.problem import SearchProblem, probed, second_initialisation
 from gp.studies.plan import Trial
@@ -103,16 +102,16 @@ def _run_trial(trial: Trial, device: str) -> dict[str, Any]:
 
 def _beside(trial: Trial, hall: Sequence[Evaluation]) -> dict[str, Any]:
     """All rankings of the benchmark that the trial leaves out."""
-    if not trial.others:
+    if not trial.leaves_out:
         return {}
-    mine = Case(trial.benchmark, trial.workshop, trial.split)
-    return {"left_out": trial.benchmark.name, **transferred(mine, trial.others, hall, trial.config)}
+    left = trial.tested
+    return {"left_out": left.benchmark.name, **transferred(left, trial.cases, hall, trial.config)}
 
 
 def _curve(trial: Trial, recorder: _Recorder) -> list[dict[str, Any]]:
     held = list(trial.holdout)
     scores = _whole_table(trial).scores([champion.proxy for champion, _ in recorder.points])[:, held]
-    quality = trial.benchmark.quality[held]
+    quality = trial.tested.benchmark.quality[held]
     curve = []
     for (champion, seconds), row in zip(recorder.points, scores, strict=True):
         point = {"evaluations": champion.found_at, "seconds": round(seconds, 3), "text": champion.proxy.text}
@@ -128,8 +127,9 @@ _tables: dict[tuple[str, str], BranchTable] = {}  # what this process has loaded
 
 def _whole_table(trial: Trial) -> BranchTable:
     """The branch table of all architectures; a worker makes it once."""
-    key = trial.workshop.bank.key.digest, trial.benchmark.digest
+    benchmark, workshop = trial.tested.benchmark, trial.tested.workshop
+    key = workshop.bank.key.digest, benchmark.digest
     if key not in _tables:
         _tables.clear()
-        _tables[key] = branch_table(trial.benchmark.architectures, trial.workshop)
+        _tables[key] = branch_table(benchmark.architectures, workshop)
     return _tables[key]
