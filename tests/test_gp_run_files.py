@@ -105,6 +105,32 @@ def test_a_checkpoint_of_another_version_is_refused_and_kept(run: Path) -> None:
     assert (run / "checkpoint.json").exists()
 
 
+OLD = {"benchmark": "b", "metric": "loss", "benchmark_digest": "d" * 64, "tokens": "e" * 64}
+OTHER = {"benchmark": "c", "metric": "glue", "digest": "f" * 64, "tokens": "a" * 64}
+
+
+def test_a_run_of_the_form_with_one_benchmark_and_others_goes_on(run: Path, tmp_path: Path) -> None:
+    path = run / "config.json"
+    whole = {
+        key: value for key, value in json.loads(path.read_bytes()).items() if key not in ("cases", "options", "digest")
+    }
+    path.write_bytes(dump_json(sealed({**whole, **OLD, "others": [OTHER]})))
+    with RunFiles.resume(run) as files:
+        read, result = files.settings, go_on(files, 40)
+    assert read.cases == (RunCase("b", "loss", "d" * 64, "e" * 64), RunCase("c", "glue", "f" * 64, "a" * 64))
+    assert read.options is None and read.with_on_invalid("drop").options is None
+    assert RunSettings.from_dict(json.loads(dump_json(read.to_dict()))) == read
+    with RunFiles.create(tmp_path / "today", settings()) as files:
+        assert go_on(files, 40).state.to_dict() == result.state.to_dict()
+    for changes, said in (
+        ({"others": 3}, "others: got 3, wanted a list"), ({"others": [{}]}, r"cases\[1\]"),
+        ({"tokens": None}, r"cases\[0\]: tokens"), ({"cases": [OTHER], "options": []}, "got the field 'benchmark'"),
+    ):  # fmt: skip
+        path.write_bytes(dump_json(sealed({**whole, **OLD, **changes})))
+        with pytest.raises(BadRun, match=said), RunFiles.resume(run):
+            pass
+
+
 def test_damaged_or_impossible_settings_are_refused(run: Path) -> None:
     path = run / "config.json"
     whole = json.loads(path.read_bytes())

@@ -51,8 +51,8 @@ class RunSettings:
     `cases` are the benchmarks; `device` is the kind of device that features are computed on; `weights` the digest of
     the checkpoint that the networks have their weights of, if there is one; `price` is `whole` where features are those
     of the parts of one whole network. `on_invalid` says what becomes of an architecture whose network overflows: `fail`
-    ends the run with its id, `drop` leaves it out of everything. `options` are those of the command that began the run.
-    BadRun if a number could not be read back.
+    ends the run with its id, `drop` leaves it out of everything. `options` are those of the command that began the run,
+    None where an older version began it, which did not keep them. BadRun if a number could not be read back.
     """
 
     cases: tuple[RunCase, ...]
@@ -67,7 +67,7 @@ class RunSettings:
     device: str = "cpu"
     weights: str | None = None
     price: str | None = None
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] | None = ()
 
     def __post_init__(self) -> None:
         whole = Datum("settings", vars(self), BadRun)
@@ -76,6 +76,8 @@ class RunSettings:
 
     def with_on_invalid(self, on_invalid: str) -> RunSettings:
         """These settings with another rule for networks that overflow, also among the options."""
+        if self.options is None:
+            return replace(self, on_invalid=on_invalid)
         kept = self.options[: len(self.options) - len(on_invalid_option(self.on_invalid))]
         return replace(self, on_invalid=on_invalid, options=(*kept, *on_invalid_option(on_invalid)))
 
@@ -105,7 +107,8 @@ class RunSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for config.json."""
-        plain = {**vars(self), "options": list(self.options), "cases": [dict(vars(case)) for case in self.cases]}
+        options = None if self.options is None else list(self.options)
+        plain = {**vars(self), "options": options, "cases": [dict(vars(case)) for case in self.cases]}
         if self.device == "cpu":
             del plain["device"]
         if self.weights is None:
@@ -117,9 +120,7 @@ class RunSettings:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "config.json") -> RunSettings:
         """Inverse of `to_dict`; BadRun names a field that is missing, unknown or impossible."""
-        whole = Datum(where, data, BadRun)
-        if "benchmark" in whole.mapping():
-            raise BadRun(f"{where}: got the settings of an older version, wanted a list of cases; start a new run")
+        whole = _in_cases(Datum(where, data, BadRun))
         whole.only(*(field.name for field in fields(cls)))
         on_invalid = whole["on_invalid"]
         if on_invalid.value not in ON_INVALID:
@@ -132,11 +133,27 @@ class RunSettings:
         values |= {name: whole[name].optional_text(_MAX_PATH) for name in ("corpus", "build")}
         values["device"] = whole["device"].text(16) if "device" in data else "cpu"
         values |= {name: whole[name].text(64) if name in data else None for name in ("weights", "price")}
-        values["options"] = tuple(option.text(_MAX_PATH) for option in whole["options"].items(_MOST_OPTIONS))
+        if (options := whole["options"]).value is not None:
+            values["options"] = tuple(option.text(_MAX_PATH) for option in options.items(_MOST_OPTIONS))
+        else:
+            values["options"] = None
         cases = tuple(_run_case(item) for item in whole["cases"].items(_MOST_CASES))
         if not cases:
             raise whole["cases"].refuse("at least one benchmark; restore the file or start a new run")
         return cls(cases=cases, search=search, on_invalid=on_invalid.value, **values)
+
+
+def _in_cases(whole: Datum) -> Datum:
+    """Settings with a list of cases; an older version kept the first one in fields of its own, the rest as `others`,
+    and no options."""
+    settings = whole.mapping()
+    if "benchmark" not in settings or "cases" in settings:
+        return whole
+    flat = {"benchmark": "benchmark", "metric": "metric", "digest": "benchmark_digest", "tokens": "tokens"}
+    first = {name: whole[field].value for name, field in flat.items()}
+    others = [case.value for case in whole["others"].items(_MOST_CASES)] if "others" in settings else []
+    kept = {name: value for name, value in settings.items() if name not in (*flat.values(), "others")}
+    return Datum(whole.where, {**kept, "cases": [first, *others], "options": None}, BadRun)
 
 
 def _run_case(item: Datum) -> RunCase:
