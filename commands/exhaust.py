@@ -102,7 +102,7 @@ def exhaust(
 
 
 def _workshop(hall: HallDocument | None, benchmark: Benchmark, features: FeatureOptions) -> Workshop:
-    """Features of the hall's run, where the user gives no others; a usage error for a hall of other benchmarks."""
+    """Features of the hall's run; a usage error for a hall of other benchmarks."""
     if hall is None:
         return features.open(benchmark.space)
     if (case := hall.case_of(benchmark)) is None:

@@ -98,25 +98,44 @@ class FeatureOptions:
             context.meta[CONNECTION] = context.with_resource(opened)
         return cast(Cluster, context.meta[CONNECTION])
 
-    def of_run(self, config: Mapping[str, Any], case: HallCase | Provenance | None) -> FeatureOptions:
-        """Those of the run behind a hall of fame or a predictor, where the user gives none; differences are said.
-        `case` is what the run knows of the space that is asked for, None of a space that it did not meet."""
+    def of_run(
+        self, config: Mapping[str, Any], case: HallCase | Provenance | None, binding: bool = True
+    ) -> FeatureOptions:
+        """Those of the run behind a hall of fame or a predictor. `case` is what the run knows of the space that is
+        asked for, None of a space that it did not meet. Options of the user that make other features of a known space
+        are refused if the file is `binding`, and differences are said otherwise."""
         recorded = _recorded_features(config, case)
         other = {name: value for name, value in recorded.items() if value != getattr(self, name)}
-        overruled = {name for name in other if was_given(name)}
+        taken = {name: value for name, value in other.items() if not was_given(name)}
+        overruled = {n: v for n, v in (_unsaid(case) | recorded).items() if was_given(n) and v != getattr(self, n)}
         if "price" in overruled:
             raise click.UsageError(
                 f"--price: got {self.price}, wanted {other['price']}, by whose features the formulas were evolved; "
                 "leave it out"
             )
-        for name in sorted(overruled):
-            say_once(
-                f"{_flag(name)}: {getattr(self, name)} here, {other[name]} in the run, so these are other features"
-            )
-        taken = {name: value for name, value in other.items() if name not in overruled}
+        if overruled and case is not None and binding:
+            replace(self, **taken)._check_same(overruled, case)
+        for name, value in sorted(overruled.items() if case is None or not binding else ()):
+            say_once(f"{_flag(name)}: {getattr(self, name)} here, {value} in the run, so these are other features")
         if taken:
-            say_once("features as in the run: " + " ".join(f"{_flag(name)} {value}" for name, value in taken.items()))
+            say_once(f"features as in the run: {_flags(taken)}")
         return replace(self, **taken, trained=_recorded_weights(config, case))
+
+    def _check_same(self, recorded: Mapping[str, Any], case: HallCase | Provenance) -> None:
+        """Usage error if these options, which differ from the `recorded` ones, make other features than the case has;
+        a corpus may have another path and the same text."""
+        if not (said := other_features(case, self.open(case.space))):
+            return
+        got = _flags({name: getattr(self, name) for name in recorded})
+        raise click.UsageError(
+            f"{got}: wanted {_flags(recorded)}, because the formulas were evolved {said}; leave it out, or score a "
+            "formula by its text (rank --proxy)"
+        )
+
+
+def _flags(settings: Mapping[str, Any]) -> str:
+    said = {name: f"{_flag(name)} {value}" for name, value in settings.items()}
+    return " ".join(said[name] if value is not None else f"no {_flag(name)}" for name, value in settings.items())
 
 
 def _flag(name: str) -> str:
@@ -147,6 +166,13 @@ def _recorded_features(config: Mapping[str, Any], case: HallCase | Provenance | 
     if case is not None and case.build is not None and config.get("build") is not None:
         found["build"] = case.build
     return found
+
+
+def _unsaid(case: HallCase | Provenance | None) -> dict[str, Any]:
+    """The feature settings of a run whose file does not mention them."""
+    if case is None:
+        return {"corpus": None}
+    return {"corpus": None, "build": case.build} | ({"init": case.build} if case.space == "hf" else {})
 
 
 def _recorded_price(config: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ def leaderboard(
 
     Held-out architectures are those that the halls' search did not see (the first hall's decides), or all but
     --search-size drawn with --seed; none that a hall's search saw is ever held out. Features are those of the first
-    hall, unless they are given. The p-value compares held-out tau with that of the best naive baseline.
+    hall. The p-value compares held-out tau with that of the best naive baseline.
     """
     from fitness.leaderboard import contenders, rival_contenders
     from fitness.leaderboard import leaderboard as ranked
@@ -85,8 +85,7 @@ def leaderboard(
 
 
 def _workshop(halls: Sequence[HallDocument], features: FeatureOptions, space: str) -> Workshop:
-    """Features of the first hall that met the space, where the user gives no others; those of every other hall must be
-    the same."""
+    """Features of the first hall that met the space; those of every other hall must be the same."""
     cases = [(f"evolved {n}", hall, case) for n, hall in enumerate(halls, 1) if (case := hall.case_in(space))]
     if not cases:
         return features.open(space)

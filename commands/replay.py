@@ -58,7 +58,7 @@ def replay(
 ) -> None:  # fmt: skip
     """Score saved formulas, or a predictor, on every architecture of a benchmark.
 
-    Metric and features are those of the hall's run, unless they are given.
+    Features are those of the hall's run, and so is the metric, unless it is given.
     """
     from fitness.features.soundness import screen
     from fitness.replay import replay as run

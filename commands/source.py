@@ -153,7 +153,8 @@ class Source:
         return [architecture for home in self.homes for architecture in home.known]
 
     def workshops(self, features: FeatureOptions) -> Workshops:
-        """The workshop of each space, with the features of the hall's run where the user gives no others."""
+        """The workshop of each space, with the features of the hall's run; those that the user asks for instead are
+        refused where he named the hall, and taken where the default one ranks."""
         from models.spaces import WEIGHTED
 
         config = self.predictor.provenance.config if self.predictor else self.hall.config if self.hall else {}
@@ -161,7 +162,7 @@ class Source:
         @cache
         def opened(space: str) -> Workshop:
             case = self._recorded(space)
-            own = features.of_run(config, case)
+            own = features.of_run(config, case, binding=not self.unasked)
             own = own if space in WEIGHTED else replace(own, weights=None)  # only counted: who ranks is refused before
             workshop = own.open(space)
             if self.predictor is not None and case is not None:

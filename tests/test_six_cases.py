@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from six import NAMES, write_six
+from six import COUNT, NAMES, write_six
 
 import cli
 from fitness.evaluation import Evaluation, split_groups
@@ -147,6 +148,46 @@ def test_an_architecture_that_the_search_saw_is_marked(
     marked = {row["id"] for row in found["rows"] if "seen in gpt-" in str(row.get("notes", row.get("note")))}
     assert marked == {row["id"] for row in found["rows"] if row["id"] in met}
     assert found["rows"] and (command != "rank" or marked == met)
+
+
+READERS = {
+    "rank": ("rank", "B", "--hall", "HALL", "--space", "gpt2"),
+    "select": ("select", "--space", "gpt2", "--hall", "HALL", "--budget", "params=1G"),
+    "suggest": ("suggest", "--benchmark", "B", "--hall", "HALL", "--pool", "4"),
+    "fit": ("fit", "HALL", "--benchmark", "B"),
+    "replay": ("replay", "HALL", "--benchmark", "B", "--sketch"),
+    "leaderboard": ("leaderboard", "--benchmark", "B", "--hall", "HALL"),
+    "report": ("report", "HALL", "--benchmark", "B"),
+}
+
+
+@pytest.mark.parametrize("command", READERS)
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--init-seed", "4"), "--init-seed 4: wanted --init-seed 3"),
+        (("--corpus", "TEXT"), "wanted no --corpus"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_other_features_than_the_hall_names_are_refused_with_both_keys(
+    command: str, option: tuple[str, str], said: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "text.txt").write_text("another text " * 400)
+    where = {"HALL": place / "hall.json", "B": place / "gpt-a.jsonl", "TEXT": place / "text.txt"}
+    words = [str(where.get(word, word)) for word in (*READERS[command], *option)]
+    assert cli.main([*words, "--bank", str(place / "bank"), "--devices", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert said in error and re.search(r"evolved with the features x, got [0-9a-f]{12}; leave it out", error), error
+
+
+def test_the_default_formula_ranks_with_the_features_that_are_asked_for(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (place / "gpt-a.jsonl", "--space", "gpt2", *FAST, "--init-seed", "4", "--bank", place / "default")
+    found, said = answer(capsys, "rank", *words)
+    assert len(found["rows"]) == COUNT and "--seq-len: 24 here, 64 in the run" in said
+    assert re.search(r"evolved with the features [0-9a-f]{12}, got [0-9a-f]{12}", said)
 
 
 @pytest.mark.parametrize("name", NAMES)
