@@ -74,7 +74,7 @@ def tabular(benchmark: Benchmark, seeds: Sequence[int], bank: Path) -> None:
     halls = judged(kept, seeds, [50])
     rows: dict[str, dict[tuple[str, int], list[float]]] = {}
     for seed in seeds:
-        held = halls[50, seed].cases[0].split.holdout
+        held = halls[50, seed].split.holdout
         for name, scores in scorers(halls[50, seed], kept, seed).items():
             for budget, found in regrets(scores, benchmark, held).items():
                 for first in FIRST:

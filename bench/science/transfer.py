@@ -55,7 +55,9 @@ def table(rows: Sequence[dict[str, Any]]) -> None:
     """Medians over seeds by benchmark, mean and worst over benchmarks; and how far the others are from the formula."""
     for setting in dict.fromkeys(row["setting"] for row in rows):
         own = [row for row in rows if row["setting"] == setting]
-        names = [name for name in BENCHMARKS if any(row["benchmark"] == name for row in own)]
+        names = sorted(
+            {row["benchmark"] for row in own}, key=lambda n: (n not in BENCHMARKS, [*BENCHMARKS, n].index(n))
+        )
         print(f"\n| tau-b on the one left out, {setting} | {' | '.join(names)} | mean | worst |")
         print("|---" * (len(names) + 3) + "|")
         ranked = list(dict.fromkeys(who for row in own for who in row["tau"]))

@@ -74,7 +74,9 @@ def exponent(sizes: tuple[int, ...], times: list[float]) -> float:
 def stream(batch: TokenBatch, count: int) -> dict[str, Any]:
     """Score `count` sampled architectures with one formula; peak memory after a tenth and at the end."""
     rng, start = random.Random(0), time.perf_counter()
-    real = [sketch_features(Visited.run(network(rng.randint(2, 16), rng), batch).features) for _ in range(200)]
+    real = [
+        sketch_features(Visited.run(network(rng.randint(2, 16), rng), batch).features) for _ in range(min(200, count))
+    ]
     extraction = (time.perf_counter() - start) / len(real)
     marks: list[float] = []
 
