@@ -1,8 +1,9 @@
 """A mutation study: do the tests notice when a line of the product changes?
 
-Each mutant is one small change of the syntax tree of one module, in a copy of the tree, run against the tests of that
-module and the golden scores. Processes are forked from one that has imported all packages, so a mutant costs what its
-tests cost. Survivors are printed: read each, and write a test or say why the change changes nothing.
+Each mutant is one small change of the syntax tree of one module, in a copy of the tree, run against those tests of the
+module and the golden scores that run the changed line (`reach.py`), the quick ones first. Processes are forked from one
+that has imported all packages, so a mutant costs what these tests cost. Survivors are printed with the number of tests:
+read each, and write a test or say why the change changes nothing.
 
     nice python -m tests.robustness.mutants --count 400 --seed 0 [--only models/spaces] [--since COMMIT] > mutants.txt
 """
@@ -21,10 +22,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.robustness.reach import Chosen, Reach, Tracer
 from tests.robustness.syntax import mutants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +36,7 @@ HEAVY = (
     "click", "matplotlib.mathtext", "transformers.models.gpt2.modeling_gpt2", "transformers.models.bert.modeling_bert",
     "transformers.models.convbert.modeling_convbert",
 )  # fmt: skip
+SEEN, LONGEST = "seen.json", 3600  # what a run of a test file reached, and its seconds at most
 LANGUAGE = "primitives_operators primitives_scoring primitives_pps"
 TESTS = {
     "primitives/grammar.py": "primitives_grammar",
@@ -120,8 +124,9 @@ TESTS = {
 }
 
 
-def outcome(folder: Path, tests: str, limit: float) -> str:
-    """What the tests say of the copy, in a process of their own: caught (they fail), survived, or hung."""
+def forked(folder: Path, files: Sequence[str], plugin: object, limit: float, stop: bool = True) -> str:
+    """What some test files of the copy say in a process of their own, which has a plugin of pytest: caught (a test
+    fails), survived, or hung."""
     if (child := os.fork()) == 0:
         os.setsid()
         os.chdir(folder)
@@ -129,8 +134,13 @@ def outcome(folder: Path, tests: str, limit: float) -> str:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1), os.dup2(null, 2)
         importlib.import_module("torch").set_num_threads(1)
-        files = [path for name in tests.split() if (path := f"tests/test_{name}.py") and Path(path).exists()]
-        os._exit(pytest.main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", *files]))
+        code = 1
+        try:
+            code = pytest.main([*(["-x"] * stop), "-q", "-n", "0", "-p", "no:cacheprovider", *files], plugins=[plugin])
+            if isinstance(plugin, Tracer):
+                plugin.save(folder / SEEN)
+        finally:
+            os._exit(code)
     end = time.monotonic() + limit
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -148,7 +158,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[""], help="beginnings of the paths that are tried")
     parser.add_argument("--since", metavar="COMMIT", help="try only lines that were written after that commit")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after that many, with fewer mutants")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop after that many, with fewer mutants, a random part"
+    )
     asked = parser.parse_args(arguments)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True  # a cached module of the same second would hide a mutant
@@ -163,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
         possible = [(name, *mutant) for name in files for mutant in mutants((folder / name).read_text(), lines[name])]
         drawn = random.Random(asked.seed).sample(possible, min(asked.count, len(possible)))
         end = time.monotonic() + 60 * asked.minutes
-        return study(folder, sorted(drawn, key=lambda m: (files.index(m[0]), m[1])), len(possible), end)
+        return study(folder, drawn, len(possible), end)
 
 
 def written(name: str, since: str) -> set[int]:
@@ -178,26 +190,31 @@ def written(name: str, since: str) -> set[int]:
 
 def study(folder: Path, drawn: list[tuple[str, int, str, str]], everything: int, end: float) -> int:
     """Try the mutants until `end` on the clock; print each survivor and the share that was caught."""
-    limits, tally = dict[str, float](), dict[str, list[str]]()
+    names, tally = sorted({name for name, *_ in drawn}), dict[str, list[str]]()
+
+    def trace(file: str) -> Path:
+        (folder / SEEN).unlink(missing_ok=True)
+        forked(folder, [file], Tracer(folder, names), LONGEST, stop=False)
+        return folder / SEEN
+
+    reach = Reach(trace)
     for name, line, what, source in drawn:
         if time.monotonic() > end:
             break
+        files = [path for test in TESTS[name].split() if (folder / (path := f"tests/test_{test}.py")).exists()]
         original = (folder / name).read_text()
-        if name not in limits:
-            start = time.monotonic()
-            sound = outcome(folder, TESTS[name], 600) == "survived"
-            limits[name] = (20 + 5 * (time.monotonic() - start)) * sound
-            if not sound:
-                print(f"{name}: its tests fail without any change, so no mutant of it is tried", flush=True)
-        if not limits[name]:
-            continue
-        (folder / name).write_text(source)
-        tally.setdefault(name, []).append(outcome(folder, TESTS[name], limits[name]))
-        (folder / name).write_text(original)
-        if tally[name][-1] != "caught":
-            print(f"{tally[name][-1]:9} {name}:{line}  {what}", flush=True)
-    for name, found in tally.items():
-        print(f"{len(found) - found.count('survived'):4} of {len(found):4}  {name}")
+        chosen = reach.tests(files, name, original, line)
+        found = "survived"
+        if chosen:
+            (folder / name).write_text(source)
+            own = [file for file in files if any(test.startswith(f"{file}::") for test in chosen)]
+            found = forked(folder, own, Chosen(list(chosen)), 300 + 10 * sum(chosen.values()))
+            (folder / name).write_text(original)
+        tally.setdefault(name, []).append(found)
+        if found != "caught":
+            print(f"{found:9} {name}:{line}  {what}  ({len(chosen)} tests)", flush=True)
+    for name, several in tally.items():
+        print(f"{len(several) - several.count('survived'):4} of {len(several):4}  {name}")
     total = [found for part in tally.values() for found in part]
     noticed = len(total) - total.count("survived")
     print(f"{noticed} of {len(total)} caught ({noticed / max(1, len(total)):.1%}), of {everything} possible mutants")
