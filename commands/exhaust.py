@@ -38,10 +38,16 @@ SHARES = (0.5, 0.9, 0.99, 0.999, 0.9999)
 @BENCHMARK
 @METRIC
 @click.option("--n-unary", type=click.IntRange(1, 2), default=1, show_default=True, help="Unary operators in a branch.")
-@click.option("--aggregate", type=Name("mean", "sum"), default="mean", show_default=True, help="Blocks to network.")
 @click.option(
-    "--inputs", type=Name("paper", "extended", "all"), default="paper", show_default=True, help="What is read.",
-)  # fmt: skip
+    "--aggregate", type=Name("mean", "sum"), default="mean", show_default=True, help="Aggregation over blocks."
+)
+@click.option(
+    "--inputs",
+    type=Name("paper", "extended", "all"),
+    default="paper",
+    show_default=True,
+    help="Quantities of the network that formulas may read.",
+)
 @SPLIT_SEED
 @search_size("Architectures it may see.")
 @click.option("--top", type=click.IntRange(1, 1000), default=20, show_default=True, help="Formulas to show.")

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     epilog=examples("fit proxies/gpt2-mini.json", "fit proxies/gpt2-mini.json --kind numbers --out predictor.json")
 )
 @click.argument("hall", type=click.Path(path_type=Path))
-@click.option("--benchmark", "name", metavar="NAME|PATH", help="Whose labels (default: the hall's first benchmark).")
+@click.option(
+    "--benchmark", "name", metavar="NAME|PATH", help="Benchmark whose labels are used (default: the hall's first)."
+)
 @click.option(
     "--kind",
     type=Name(
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     ),
     default="auto",
     show_default=True,
-    help="What predicts; auto: chosen inside the search split.",
+    help="Kind of predictor; auto: chosen by cross-validation inside the search split.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write (default: HALL-predictor.json).")
 @FORMAT

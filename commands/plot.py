@@ -18,8 +18,10 @@ from commands.weights import source_options
     epilog=examples("plot proxies/gpt2-mini.json --out hall.png", "plot runs/STUDY/STUDY.json --out study.svg")
 )
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--benchmark", "name", metavar="NAME|PATH", help="Of a hall: on which one (default: that of its run).")
-@click.option("--metric", help="Of a hall: which measured value is the target (default: that of its run).")
+@click.option(
+    "--benchmark", "name", metavar="NAME|PATH", help="Benchmark on which a hall is drawn (default: that of its run)."
+)
+@click.option("--metric", help="Measured value that is the target of a hall (default: that of its run).")
 @click.option("--out", type=click.Path(path_type=Path), help="FILE.png or .svg (default: beside the source, .png).")
 @source_options
 def plot(source: Path, name: str | None, metric: str | None, out: Path | None, features: FeatureOptions) -> None:

@@ -37,15 +37,26 @@ if TYPE_CHECKING:
 )
 @click.argument("paths", metavar="[CANDIDATES]...", type=click.Path(path_type=Path), nargs=-1)
 @click.option(
-    "--hall", type=click.Path(path_type=Path), help="Its first formula ranks (default: proxies/universal.json)."
+    "--hall",
+    type=click.Path(path_type=Path),
+    help="Hall of fame whose first formula ranks (default: proxies/universal.json).",
 )
-@click.option("--committee", "size", type=click.IntRange(2), help="Its first K formulas rank together.")
+@click.option(
+    "--committee",
+    "size",
+    type=click.IntRange(2),
+    help="Rank by the mean position under the first K formulas of --hall.",
+)
 @click.option("--proxy", "text", help="A formula instead of a file; more of it is taken as better.")
-@click.option("--predictor", "fitted", type=click.Path(path_type=Path), help="What `fit` has written.")
+@click.option("--predictor", "fitted", type=click.Path(path_type=Path), help="Predictor file, written by `fit`.")
 @MOVED
 @click.option("--sample", "count", type=click.IntRange(1, 100_000), help="Draw that many candidates from --space.")
-@click.option("--space", type=Name(table=table_of("models.spaces", "SPACES")), help="Of --sample, or of JSON lines.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --sample.")
+@click.option(
+    "--space",
+    type=Name(table=table_of("models.spaces", "SPACES")),
+    help="Family of architectures of --sample or of JSON lines.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed of --sample.")
 @TOKENS
 @click.option("--latency", "device", metavar="DEVICE", help="Measure the time of a forward pass there, such as cpu.")
 @click.option("--max-params", type=COUNT, metavar="N", help="Leave out what has more parameters, such as 10M.")
@@ -56,7 +67,7 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(1), help="Show that many, the best.")
 @click.option(
     "--format", "form", type=Name("table", "json", "jsonl", "csv"), default="table", show_default=True,
-    help="How results are printed.",
+    help="Output format.",
 )  # fmt: skip
 @ranking_options
 def rank(

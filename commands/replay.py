@@ -42,7 +42,7 @@ TOLERATED = 5e-4  # of a correlation, to the one on record
     )
 )
 @click.argument("hall", type=click.Path(path_type=Path), required=False)
-@click.option("--benchmark", "name", metavar="NAME|PATH", help="Whose architectures (default: those of the hall).")
+@click.option("--benchmark", "name", metavar="NAME|PATH", help="Benchmark to score (default: that of the hall).")
 @click.option("--metric", help="Which measured value is the target (default: that of the hall).")
 @click.option("--proxy", "text", help="A formula instead of a file.")
 @click.option("--committee", "size", type=click.IntRange(2), help="Show the first K formulas as one scorer too.")

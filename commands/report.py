@@ -28,7 +28,7 @@ JOURNAL, ENVIRONMENT = "generations.jsonl", "environment.json"
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="FILE.html (default: beside the source).")
 @click.option(
-    "--benchmark", "name", metavar="NAME|PATH", help="Of a hall: which of its benchmarks (default: the first)."
+    "--benchmark", "name", metavar="NAME|PATH", help="Benchmark of a hall that is shown (default: the first)."
 )
 @source_options
 def report(

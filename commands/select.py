@@ -42,12 +42,22 @@ if TYPE_CHECKING:
     )
 )
 @click.option(
-    "--space", type=Name(table=table_of("models.spaces", "DRAWABLE")), required=True, help="What is searched."
+    "--space",
+    type=Name(table=table_of("models.spaces", "DRAWABLE")),
+    required=True,
+    help="Family of architectures to search.",
 )
 @click.option(
-    "--hall", type=click.Path(path_type=Path), help="Its first formula judges (default: proxies/universal.json)."
+    "--hall",
+    type=click.Path(path_type=Path),
+    help="Hall of fame whose first formula scores (default: proxies/universal.json).",
 )
-@click.option("--committee", "size", type=click.IntRange(2), help="Its first K formulas judge together.")
+@click.option(
+    "--committee",
+    "size",
+    type=click.IntRange(2),
+    help="Score by the mean position under the first K formulas of --hall.",
+)
 @click.option(
     "--budget", "bounds", type=Bound(), multiple=True, required=True, metavar="COST=N",
     help="params=10M, flops=2G, memory=8G (to train) or latency=5ms; repeatable, the tightest holds. The first is the "
@@ -56,8 +66,20 @@ if TYPE_CHECKING:
 @MEMORY_AT
 @region_options
 @TOKENS
-@click.option("--networks", type=click.IntRange(2, 1_000_000), default=1000, show_default=True, help="To score.")
-@click.option("--population", type=click.IntRange(2, 10_000), default=50, show_default=True, help="Of a generation.")
+@click.option(
+    "--networks",
+    type=click.IntRange(2, 1_000_000),
+    default=1000,
+    show_default=True,
+    help="Number of networks to score.",
+)
+@click.option(
+    "--population",
+    type=click.IntRange(2, 10_000),
+    default=50,
+    show_default=True,
+    help="Number of architectures in a generation.",
+)
 @click.option(
     "--look", type=click.IntRange(1, 10_000), default=50, show_default=True,
     help="With --weights: subnets whose loss on calibration text is computed.",
@@ -72,7 +94,7 @@ if TYPE_CHECKING:
     "with --weights a checkpoint.",
 )  # fmt: skip
 @click.option("--measure", is_flag=True, help="With --weights: loss of the choice and its rivals on unseen text.")
-@click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the search.")
+@click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed of the search.")
 @MOVED
 @click.option("--plot", "figure", type=click.Path(path_type=Path), help="Draw all of them there, FILE.png or .svg.")
 @click.option("--top", type=click.IntRange(1), help="Show that many of the front, the best.")

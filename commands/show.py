@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Formulas with figures, for a paper, as code to read, one as a module that runs alone, or the whole file.",
 )  # fmt: skip
-@click.option("--place", type=click.IntRange(1), default=1, show_default=True, help="Of the formula in a module.")
+@click.option(
+    "--place", type=click.IntRange(1), default=1, show_default=True, help="Place of the formula that a module computes."
+)
 @click.option("--lineage", is_flag=True, help="Where the champion comes from, back to the first population.")
 def show(hall: Path, form: str, place: int, lineage: bool) -> None:
     """Print the formulas of a hall of fame."""

@@ -37,13 +37,19 @@ if TYPE_CHECKING:
 )
 @BENCHMARK
 @METRIC
-@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many to suggest.")
+@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="Number of suggestions.")
 @click.option(
     "--candidates", type=click.Path(path_type=Path), metavar="FILE",
     help="JSON lines with id and config to choose from (default: drawn from the values of the measured ones).",
 )  # fmt: skip
-@click.option("--pool", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="How many are drawn.")
-@click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the draws.")
+@click.option(
+    "--pool",
+    type=click.IntRange(1, 10_000),
+    default=1000,
+    show_default=True,
+    help="Number of architectures drawn to choose from.",
+)
+@click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed of the draws.")
 @click.option(
     "--goal",
     type=Name(table=table_of("fitness.predictors.suggestion", "GOALS", "interval", "improvement")),
