@@ -20,7 +20,7 @@ from models.architecture import Architecture, BadArchitecture
 from models.checkpoints.export import export_architecture
 from models.checkpoints.packages import BadPackage
 from models.spaces import SPACES
-from models.spaces.asked_region import RegionWishes, Span, asked_region, cost_range, held_choices
+from models.spaces.asked_region import BadRegion, RegionWishes, Span, asked_region, cost_range, held_choices
 from models.spaces.llama.library import check_library, library_fields
 from models.spaces.llama.space import LlamaSpace
 from models.spaces.variation import Region, crossed, drawn, mutated, valid
@@ -89,6 +89,26 @@ def test_ranges_and_multiples_are_the_values_between_the_ends() -> None:
         assert values(seen, name) == all_of_them
     assert values(seen, "n_head") == {2, 8}
     assert region(ranges={"d_model": Span(63, 66)}).values["d_model"] == (63, 64, 65, 66)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ({"fixed": {"n_head": (4, 4)}}, "n_head: got a list, wanted one value, which all blocks have"),
+        ({"ranges": {"d_ffn": (8, (8, 9))}}, "d_ffn: got a list, wanted one value"),
+        ({"ranges": {"n_layer": Span(0, 3)}, "uniform": True}, "n_layer: got 0/3, wanted whole numbers from 1 to"),
+        ({"fixed": {"n_layer": "x"}}, "n_layer: got x, wanted whole numbers from 1 to 100,000"),
+        ({"ranges": {"n_kv_head": (1, 1.5)}}, "n_kv_head: got 1/1.5, wanted whole numbers"),
+        ({"multiples": {"norm": 8}}, "--multiple: got norm, wanted a field of whole numbers"),
+        ({"ranges": {"d_ffn": ("a", "b")}, "multiples": {"d_ffn": 8}}, "d_ffn: got a/b in steps of 8, wanted 1 to"),
+        ({"ranges": {"n_layer": Span(9, 3)}}, "n_layer: got 9..3 in steps of 1, wanted 1 to"),
+        ({"ranges": {"d_model": Span(1, 10**9)}}, "d_model: got 1..1000000000 in steps of 1, wanted 1 to 100,000"),
+        ({"fixed": {"width": 3}}, "--fix: got the field width, wanted one of n_layer, .* head_dim"),
+    ],
+)
+def test_wishes_that_cannot_be_met_are_one_sentence(wishes: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadRegion, match=said):
+        region(**wishes)
 
 
 def test_an_optional_field_can_be_fixed() -> None:

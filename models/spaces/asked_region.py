@@ -12,6 +12,7 @@ from typing import Any
 
 from models.architecture import Architecture
 from models.spaces.variation import Fields, Region, drawn, neighbours, region_of, valid
+from storage.datum import is_whole
 from storage.errors import WrongInput, ZcpError
 
 __all__ = ["BadRegion", "RegionWishes", "Span", "asked_region", "cost_range", "held_choices"]
@@ -58,7 +59,7 @@ def asked_region(
     of the `nearest` architecture."""
     region = region_of(architectures, fields)
     known = (*region.values, *fields.optional)
-    _check_names(wishes, known)
+    _check_names(wishes, known, fields)
     values = {**region.values, **{name: (nearest.config[name],) for name in fields.held if name in region.values}}
     for name in wishes.names & region.values.keys():
         values[name] = _values(name, region.values[name], wishes, fields)
@@ -107,13 +108,21 @@ def _climbed(region: Region, config: dict[str, Any], check: Check, value: Callab
     return best
 
 
-def _check_names(wishes: RegionWishes, known: Sequence[str]) -> None:
+def _check_names(wishes: RegionWishes, known: Sequence[str], fields: Fields) -> None:
+    """Refuse unknown fields, fields that are asked for twice, and lists for single blocks."""
     for option, given in (("--fix", wishes.fixed), ("--range", wishes.ranges), ("--multiple", wishes.multiples)):
         for name in given:
             if name not in known:
                 near = get_close_matches(name, known, 1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise BadRegion(f"{option}: got the field {name}, wanted one of {', '.join(known)}{hint}")
+    for name, values in (*((n, (v,)) for n, v in wishes.fixed.items()), *wishes.ranges.items()):
+        if name in fields.per_block and isinstance(values, tuple) and any(isinstance(v, tuple) for v in values):
+            raise BadRegion(f"{name}: got a list, wanted one value, which all blocks have, such as {name}=8")
+        counted = name in (fields.depth, *fields.joint)
+        ends = values if isinstance(values, tuple) else (values.low, values.high)
+        if counted and not all(is_whole(v) and 0 < v < MOST for v in ends):
+            raise BadRegion(f"{name}: got {'/'.join(map(str, ends))}, wanted whole numbers from 1 to {MOST:,}")
     if twice := sorted(wishes.fixed.keys() & (wishes.ranges.keys() | wishes.multiples.keys())):
         raise BadRegion(f"--fix: got {twice[0]} in --fix and in --range or --multiple, wanted one of these")
 
@@ -122,10 +131,12 @@ def _values(name: str, known: Sequence[Any], wishes: RegionWishes, fields: Field
     """The values of a field that something is asked about, in order."""
     if name in wishes.fixed:
         return (wishes.fixed[name],)
+    if name in wishes.multiples and not all(is_whole(value) for value in known):
+        raise BadRegion(f"--multiple: got {name}, wanted a field of whole numbers")
     asked = wishes.ranges.get(name, Span(known[0], known[-1]) if name in wishes.multiples else tuple(known))
     if isinstance(asked, tuple):
         step = wishes.multiples.get(name, 1)
-        found = tuple(value for value in asked if step == 1 or value % step == 0)
+        found = tuple(value for value in asked if step == 1 or (is_whole(value) and value % step == 0))
     else:
         step = wishes.multiples.get(name) or _step(name, asked, fields)
         found = tuple(range(-(-asked.low // step) * step, min(asked.high, asked.low + MOST * step) + 1, step))

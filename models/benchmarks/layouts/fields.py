@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.benchmarks.benchmark import BadBenchmark
-from models.spaces.llama.configuration import DEFAULTS
+from models.spaces.llama.configuration import DEFAULTS as LLAMA_DEFAULTS
 from storage.datum import is_whole
 
 __all__ = ["ALIASES", "DEFAULTS", "FIELDS", "PER_BLOCK", "REQUIRED", "for_all_blocks", "written_out"]
@@ -31,7 +31,7 @@ ALIASES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
     "gpt2": {"div_val": 1, "cutoffs": [], "n_token": 50257, "tgt_len": 1024},
-    "llama": {"n_token": 32000, "tgt_len": 2048, **DEFAULTS},
+    "llama": {"n_token": 32000, "tgt_len": 2048, **LLAMA_DEFAULTS},
 }
 PER_BLOCK: dict[str, tuple[str, ...]] = {
     "gpt2": ("n_head", "d_inner"),
