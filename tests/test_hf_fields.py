@@ -261,6 +261,35 @@ def test_the_exported_module_takes_the_activations_of_the_ffn_of_gemma4() -> Non
     assert [tuple(block["A"][0].shape) for block in blocks] == [(48, 48)] * 2
 
 
+def test_activations_of_gemma3n_are_those_of_the_ffn_here_and_in_the_exported_module() -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from report.portable.torch_taps import inputs_of
+
+    config = tiny("gemma3n_text")
+    model: Any = SPACE.build(SPACE.architecture("a", config), 0)
+    assert [block.down for block in model.layout.blocks] == [f"model.layers.{i}.mlp.down_proj" for i in range(4)]
+    fields = {name: value for name, value in config.items() if name != "model_type"}
+    library = AutoModelForCausalLM.from_config(AutoConfig.for_model("gemma3n_text", **fields))
+    for blocks in (collect(model, BATCH).blocks, inputs_of(library, BATCH.tokens)):
+        assert [tuple(block["A"][0].shape) for block in blocks] == [(48, 48)] * 4
+
+
+@pytest.mark.parametrize(
+    ("family", "changed"),
+    [
+        ("gemma3n_text", {"num_kv_shared_layers": 1}),
+        ("minicpm3", {"dim_model_base": 8}),
+        ("jamba", {"attn_layer_period": 2, "attn_layer_offset": 1}),
+    ],
+)
+def test_a_field_that_a_property_of_the_configuration_reads_shapes_the_network(
+    family: str, changed: dict[str, Any]
+) -> None:
+    plain = tiny(family)
+    assert made(plain | changed).digest != made(plain).digest
+
+
 def test_attention_that_is_called_twice_in_a_block_shows_its_weights_once_and_what_the_last_map_reads() -> None:
     model: Any = SPACE.build(SPACE.architecture("d", tiny("diffllama")), 0)
     for _ in range(2):

@@ -33,6 +33,17 @@ PER_LAYER = {"vocab_size_per_layer_input": 300, "hidden_size_per_layer_input": 4
 NAMED: dict[str, dict[str, Any]] = {
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "gemma4_text": {**PER_LAYER, "layer_types": ["sliding_attention", "full_attention"], "global_head_dim": 16},
+    "gemma3n_text": {
+        "vocab_size_per_layer_input": 300,
+        "hidden_size_per_layer_input": 4,
+        "num_hidden_layers": 4,
+        "laurel_rank": 4,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "num_kv_shared_layers": 2,
+        "altup_num_inputs": 2,
+        "activation_sparsity_pattern": [0.0, 0.5, 0.0, 0.0],
+        "intermediate_size": [48] * 4,
+    },
     "ctrl": {"dff": 48},
 }
 BATCH = TokenBatch.from_passage(2, 24)

@@ -1,7 +1,8 @@
 """The fields of a Hugging Face family: which ones it knows, which ones shape its networks, and how they are written.
 
 A field shapes a network if the family's own network code, or the library's code of masks and rotary positions, names
-it. All other fields are left out of an architecture, so that one network has one digest.
+it, or names a property of the configuration that reads it. All other fields are left out of an architecture, so that
+one network has one digest.
 """
 
 from __future__ import annotations
@@ -88,11 +89,22 @@ def _read(config: Any) -> FamilyFields:
         declared=declared,
         aliases=aliases,
         known=frozenset({*declared, *aliases, *reads, *derived, *LEGACY, *config.sub_configs}),
-        named=frozenset(WORD.findall("\n".join([own, *shared]))) if texts else frozenset(),
+        named=_named(config, frozenset(WORD.findall("\n".join([own, *shared])))) if texts else frozenset(),
         derived=derived,
         from_padding="position_ids_from_input" in own or "SinusoidalPositionalEmbedding" in own,
         written="np.power(10000" in own,
     )
+
+
+def _named(config: type, words: frozenset[str]) -> frozenset[str]:
+    """The words of the network code, and those of each property of the configuration that it names, such as which
+    layers share keys and values."""
+    own = [vars(base) for base in config.__mro__ if base.__module__.startswith("transformers.models.")]
+    properties = {name: value.fget.__code__ for part in own for name, value in part.items()
+                  if isinstance(value, property) and isinstance(value.fget, FunctionType)}  # fmt: skip
+    while more := {word for name, code in properties.items() if name in words for word in _words(code)} - words:
+        words |= more
+    return words
 
 
 def _codes(config: type) -> Iterator[CodeType]:
