@@ -20,6 +20,7 @@ from test_commands import COMMANDS
 
 import cli
 from commands.feature_options import FeatureOptions
+from commands.region_options import RegionOptions
 from commands.search_options import _config as search_settings
 from gp.config import SearchConfig
 from gp.runs.limits import Limits
@@ -264,7 +265,7 @@ def test_a_hall_without_a_split_is_refused(
 
 def test_every_option_is_read() -> None:
     """An option that a command declares is a parameter of its function, by name or in what some are gathered to."""
-    names = {"search": SearchConfig, "limits": Limits, "features": FeatureOptions}
+    names = {"search": SearchConfig, "limits": Limits, "features": FeatureOptions, "asked": RegionOptions}
     translated = {"aggregate": "aggregates", "no_pps": "pps", "time_budget": "seconds"}
     for command in COMMANDS.values():
         accepted = set(inspect.signature(inspect.unwrap(command.callback)).parameters) - {"ctx"}
