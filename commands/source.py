@@ -162,9 +162,9 @@ class Source:
         @cache
         def opened(space: str) -> Workshop:
             case = self._recorded(space)
-            own = features.of_run(config, case, binding=not self.unasked)
-            own = own if space in WEIGHTED else replace(own, weights=None)  # only counted: who ranks is refused before
-            workshop = own.open(space)
+            counted = features.weights is not None and space not in WEIGHTED  # whoever ranks is refused before
+            asked = replace(features, weights=None) if counted else features
+            workshop = asked.of_run(config, case, binding=not self.unasked and not counted).open(space)
             if self.predictor is not None and case is not None:
                 check_features(self.predictor, workshop)
             elif said := other_features(case, workshop):

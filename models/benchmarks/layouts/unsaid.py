@@ -33,7 +33,9 @@ def space_of(columns: Sequence[str], where: str) -> str:
 
 
 def completed(said: Mapping[str, Any], columns: Sequence[str], metric: str | None, where: str) -> dict[str, Any]:
-    """The header: what is said, and the rest by the columns."""
+    """The header: what is said, and the rest by the columns; a name without its value is refused."""
+    if empty := [name for name in ("space", "metric") if said.get(name) == ""]:
+        raise BadBenchmark(f"{where}: {empty[0]}: got nothing, wanted a name; fill it in, or remove the line")
     space = said.get("space") or space_of(columns, where)
     metric = said.get("metric") or metric or _metric(columns, str(space), where)
     higher = said.get("higher_is_better")
