@@ -150,6 +150,7 @@ def test_a_hall_of_several_benchmarks_has_figures_on_each_and_one_sign(hall: Pat
         }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_a_resumed_run_too(
     hall: Path, tiny_benchmark: Path, other_benchmark: Path
 ) -> None:

@@ -71,6 +71,7 @@ def test_one_process_finds_what_two_found(
     assert found["trials"] == before["trials"] and found["levels"]
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_where_it_was(study: Path, tiny_benchmark: Path, bank: Path, tmp_path: Path) -> None:
     few = ["--seeds", "2", "--iterations", "20", "--search-size", "15", "--jobs", "1"]
     asked = ["ablate", "--benchmark", tiny_benchmark, "--study", "pps", *few, *FEATURES, "--bank", bank]

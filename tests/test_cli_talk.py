@@ -93,6 +93,7 @@ def test_settings_of_a_hall_are_checked(
     assert message in error.splitlines()[-1] and "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_replay_of_a_formula_says_what_it_took_before_it_starts(tmp_path: Path) -> None:
     at_work, asked = "networks 50/500", ["replay", "--proxy", "mean[ abs(W) ]", "--bank", tmp_path / "bank"]
     process, said = start(at_work, *asked, *FEATURES)
@@ -103,6 +104,7 @@ def test_replay_of_a_formula_says_what_it_took_before_it_starts(tmp_path: Path) 
     assert f"next: python cli.py replay --proxy 'mean[ abs(W) ]' --bank {tmp_path / 'bank'}" in rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "moment"), [(signal.SIGINT, "networks 15/15"), (signal.SIGTERM, "pairs of inputs 2/15")]
 )
@@ -114,6 +116,7 @@ def test_exhaust_obeys_the_first_signal(number: int, moment: str, tiny_benchmark
     assert "pairs of inputs 15/15, " not in rest and rest.rstrip().endswith("error: interrupted")
 
 
+@pytest.mark.slow
 def test_training_obeys_the_first_signal(tmp_path: Path) -> None:
     out = tmp_path / "mine.jsonl"
     process = subprocess.Popen(
@@ -127,6 +130,7 @@ def test_training_obeys_the_first_signal(tmp_path: Path) -> None:
     assert f"next: python cli.py benchmarks train gpt2-mini --resume --out {out} --jobs 1\n" in rest
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_to_end_names_the_way_on(tiny_benchmark: Path, tmp_path: Path) -> None:
     asked = ["evolve", "--benchmark", tiny_benchmark, "--search-size", 16, *FEATURES, "--bank", tmp_path / "b"]
     asked += ["--out", tmp_path / "run", "--iterations", 100_000, "--population", 12, "--brood", 9, "--sweeps", 1]

@@ -186,6 +186,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return header, records
 
 
+@pytest.mark.slow
 def test_a_stopped_measuring_goes_on_to_the_same_table(folder: Path, tmp_path: Path) -> None:
     weights, asked = Checkpoint.open(folder), []
 

@@ -100,6 +100,7 @@ print(json.dumps({c.formula: [c.scores.tolist(), c.seconds] for c in found if c.
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("texts", [("sum[ frobenius_norm(W) ]",) * 2, ("sum[ frobenius_norm(W) ]", "mean[ abs(J) ]")])
 def test_two_leaderboards_at_once_compute_each_value_once(
     texts: tuple[str, str], tiny_benchmark: Path, tmp_path: Path

@@ -78,6 +78,7 @@ def test_it_is_found_and_has_no_exact_score_of_any_formula(loud: Path, tmp_path:
     assert left.dropped == BAD and len(left.benchmark) == len(left.benchmark.ground_truth) == 26
 
 
+@pytest.mark.slow
 def test_the_user_decides_whether_it_is_fatal(loud: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     bank, run = str(tmp_path / "bank"), tmp_path / "run"
     extract = ["extract", "--benchmark", str(loud), *FEATURES, "--bank", bank]

@@ -96,6 +96,7 @@ def test_the_seed_decides_everything(algorithm):
     assert one != fingerprint(search(seed=2, algorithm=algorithm))
 
 
+@pytest.mark.slow
 def test_another_process_with_another_hash_seed_finds_the_same():
     tests = Path(__file__).parent
     program = "from landscape import *; print([fingerprint(search(algorithm=a)) for a in ('memetic', 'nsga2')])"

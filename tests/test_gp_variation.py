@@ -80,6 +80,7 @@ def valid_population(count):
     return [toolbox.individual(rng) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_10_000_generated_and_varied_trees_keep_the_form_and_score_without_a_shape_error():
     rng, scorer, results = random.Random(1), Scorer(blocks()), Counter()
     sets = (

@@ -95,6 +95,7 @@ def test_the_example_ranks_five_configurations(desk: Path, capsys: pytest.Captur
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == found
 
 
+@pytest.mark.slow
 def test_the_example_searches_and_compares_with_a_regression(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hall = runpy.run_path(str(ROOT / "examples" / "search.py"))["main"]("mine.jsonl", 12)
     first, second = capsys.readouterr().out.splitlines()

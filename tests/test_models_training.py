@@ -147,6 +147,7 @@ def test_seconds_are_beside_the_benchmark_and_not_in_it(trained: Path) -> None:
     assert len(lines) == 1 + 15 and all(json.loads(line)["seconds"] > 0 for line in lines[1:])
 
 
+@pytest.mark.slow
 def test_killing_at_any_moment_and_resuming_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
     path, partial = tmp_path / "tiny.jsonl", tmp_path / "tiny.partial.jsonl"
     for wanted, delay in ((3, 0.0), (9, 0.03)):
@@ -172,6 +173,7 @@ campaign.Budget = partial(learning.Budget, **{asdict(TINY)!r})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_interrupt_ends_a_training_after_the_runs_in_progress(tmp_path: Path, number: int) -> None:
     path = tmp_path / "mine.jsonl"

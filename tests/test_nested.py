@@ -131,6 +131,7 @@ def test_nested_networks_have_fresh_weights_of_the_first_build(tmp_path: Path) -
     assert trained.fresh().bank.key == Workshop.open("llama", devices="cpu", bank=tmp_path).bank.key
 
 
+@pytest.mark.slow
 def test_a_search_held_to_growth_says_so_in_its_hall(tiny_benchmark: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = zcp("evolve", "--benchmark", tiny_benchmark, *SMALL, "--nested", "--bank", tmp_path / "bank", "--out", out)

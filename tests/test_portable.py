@@ -47,6 +47,7 @@ def loaded(text: str, folder: Path) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_modules_in_a_fresh_process_give_our_exact_scores(tmp_path: Path) -> None:
     formulas = [load_hall(path).proxies[0].proxy for path in HALLS]
     formulas += [parse(text) for text in TEXTS] + random_formulas(12)

@@ -124,6 +124,7 @@ tests.GOLDEN["cube"] = tests.N**3
 """
 
 
+@pytest.mark.slow
 def test_another_operator_passes_all_tests_once_it_has_a_golden_value(tmp_path: Path) -> None:
     (tmp_path / "plugin.py").write_text(PLUGIN)
     folder = Path(__file__).parent

@@ -41,6 +41,7 @@ def test_an_aggregation_is_mathtext(name: str) -> None:
     assert compiles(AGGREGATION[name].formula) and AGGREGATION[name].formula in as_latex(parse(f"{name}[ W ]"))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(proxies)
 def test_every_formula_is_mathtext(proxy: Proxy) -> None:
