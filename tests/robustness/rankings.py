@@ -270,7 +270,9 @@ def same(rows: Sequence[Mapping[str, Any]], told: Sequence[Any]) -> None:
 
 
 def agrees(ranked: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
-    """Whether every number that is told is the one that is ranked."""
+    """Whether every number that is told is the one that is ranked; a `d_embed` of -1 is the width of the model, as in
+    the published layout."""
+    told = {**told, "d_embed": told.get("d_model")} if told.get("d_embed") == -1 else told
     pairs = [(value, ranked.get(name, value)) for name, value in told.items()]
     numbers = [(a, b) for a, b in pairs if isinstance(a, int | float) and isinstance(b, int | float)]
     return all(a == b and isinstance(a, bool) == isinstance(b, bool) for a, b in numbers)
