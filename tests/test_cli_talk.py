@@ -143,6 +143,7 @@ def test_a_run_that_is_told_to_end_names_the_way_on(tiny_benchmark: Path, tmp_pa
 BYTES = os.fsdecode(b"half\xff")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "encoding", "shown"),
     [

@@ -158,6 +158,7 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
     assert script(tmp_path, "if __name__ == '__main__':\n").communicate(timeout=300) == ("4\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.02, 0.5])
 def test_a_kill_while_workers_start_is_silent(tmp_path: Path, delay: float) -> None:
     """For some microseconds a child of Python's own waits for its first bytes, and nobody can silence that; a kill

@@ -97,6 +97,7 @@ def test_a_run_without_a_checkpoint_goes_on_without_one(
     assert "--weights: got " in (err := capsys.readouterr().err) and "wanted none, with which the run began" in err
 
 
+@pytest.mark.slow
 def test_replay_needs_the_checkpoint_or_says_that_it_is_not_there(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +114,7 @@ def test_replay_needs_the_checkpoint_or_says_that_it_is_not_there(
     assert f"--weights: none here, {digest} in the run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_run_goes_on_from_where_the_checkpoint_was_moved(place: Path) -> None:
     whole = place / "whole"
     shutil.copytree(place / "run", whole)

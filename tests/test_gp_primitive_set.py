@@ -33,6 +33,7 @@ TINY = SearchConfig(n_unary=1, inputs=("S",), aggregates=("mean",))
 SETS = [(("inside",), 2), (("outside",), 2), (("outside",), 3), (("inside", "outside"), 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("joins", "branches"), SETS)
 def test_the_number_of_trees_is_the_number_of_trees_and_each_has_its_own_text(joins, branches):
     pset = primitive_set(replace(TINY, joins=joins, branches=branches))

@@ -211,6 +211,7 @@ def test_a_search_with_a_teacher_scores_its_hall_exactly(tiny_benchmark: Path, t
     assert 0.3 < found.hall.best.fitness < 1
 
 
+@pytest.mark.slow
 def test_the_command_starts_from_a_formula_and_ends_with_a_verdict(
     tiny_benchmark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,7 @@ def test_another_content_is_not_taken_for_it(
     )
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_a_benchmark_that_moved(
     desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

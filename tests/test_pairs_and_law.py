@@ -95,6 +95,7 @@ def test_attention_times_ffn_is_the_product_of_the_counts() -> None:
     assert (naive_scores("attention x FFN", some) == attention * ffn).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("more", "reads"), [((), True), (("--no-training-budget",), False)])
 def test_evolve_reads_t_where_there_are_several_budgets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], reads: bool

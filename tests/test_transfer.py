@@ -50,6 +50,7 @@ def asked(*paths: Path) -> list[str]:
     return ["ablate", "--study", "transfer", *(word for path in paths for word in ("--benchmark", str(path)))]
 
 
+@pytest.mark.slow
 def test_a_document_has_every_benchmark_left_out_by_every_setting(
     quick: None, halves: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
