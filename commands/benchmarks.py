@@ -117,7 +117,7 @@ def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int, weight
 
 
 def _again(benchmark: Benchmark, jobs: int, weights: Path | None) -> Callable[[Path, int, int], Verification]:
-    """How some architectures of a benchmark are measured again."""
+    """A function that measures some architectures of a benchmark again."""
     from models.spaces.checkpoint import Checkpoint
     from models.training import verify_by_measuring, verify_by_training
 
@@ -197,7 +197,7 @@ def train_benchmark(
 
 
 def _goes_on(name: str) -> bool:
-    """Whether an unfinished file of a benchmark is itself what a training continues."""
+    """True if an unfinished file of a benchmark is itself what a training continues."""
     from models.training.budgets import BUDGET_RECIPES
 
     return name in BUDGET_RECIPES

@@ -128,7 +128,7 @@ def _fitness(table: BranchTable, proxies: Sequence[Proxy], target: RankTarget) -
 
 
 def _in_space(proxy: Proxy, n_unary: int, aggregate: str, inputs: Sequence[str]) -> bool:
-    """Whether the enumeration has met this formula."""
+    """True if the enumeration has met this formula."""
     branches = proxy.branches
     joined_inside = len(branches) <= 2 and proxy.right_aggregate is None and proxy.aggregate == aggregate
     known = all(b.input in inputs and len(b.chain) <= n_unary for b in branches)

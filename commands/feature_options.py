@@ -80,7 +80,7 @@ class FeatureOptions:
         return {**settings, "corpus": corpus, **{name: value for name, value in own.items() if value}}
 
     def of_space(self, space: str, home: str) -> FeatureOptions:
-        """Those of another space beside its home: the build is that of home, others take their first one."""
+        """Options for another space than `home`: the build stays in the space of home, others take their first one."""
         return self if space == home else replace(self, build=None)
 
     def _cluster(self) -> Cluster | None:
@@ -101,7 +101,7 @@ class FeatureOptions:
     def of_run(
         self, config: Mapping[str, Any], case: HallCase | Provenance | None, binding: bool = True
     ) -> FeatureOptions:
-        """Those of the run behind a hall of fame or a predictor. `case` is what the run knows of the space that is
+        """Options of the run behind a hall of fame or a predictor. `case` is what the run knows of the space that is
         asked for, None of a space that it did not meet. Options of the user that make other features of a known space
         are refused if the file is `binding`, and differences are said otherwise."""
         recorded = _recorded_features(config, case)

@@ -1,4 +1,4 @@
-"""How a long command shows that it is alive, and how it is asked to stop."""
+"""Progress of a long command, and signals that ask it to stop."""
 
 from __future__ import annotations
 

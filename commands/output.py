@@ -70,7 +70,7 @@ def say_once(text: str) -> None:
 
 
 class Warnings(logging.Handler):
-    """What the library has to say, a line each on stderr, and each line once."""
+    """Log handler that prints each warning of the library once, as a line on stderr."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def given_options(parameter: click.Parameter) -> list[str]:
 
 
 def was_given(name: str) -> bool:
-    """Whether the user gave an option of the running command, instead of leaving it at its default."""
+    """True if the user gave an option of the running command, instead of leaving it at its default."""
     source = click.get_current_context().get_parameter_source(name)
     return source is click.core.ParameterSource.COMMANDLINE
 
@@ -174,7 +174,7 @@ def rendered(rows: Sequence[Row], form: str, title: str) -> str:
 
 
 def page_width() -> int:
-    """How many characters a line on stdout may have."""
+    """Number of characters that a line on stdout may have."""
     return shutil.get_terminal_size((WIDTH, 0)).columns
 
 

@@ -72,7 +72,7 @@ def beside(
 
 
 def say_records(found: Sequence[Mapping[str, Any]], split: Split | None) -> None:
-    """How often the intervals hold, and what lies outside what was measured."""
+    """Print how often the intervals hold, and which architectures lie outside what was measured."""
     for record in found:
         part = "all" if split is None else "held-out"
         held = "of another metric" if record["coverage"] is None else f"{record['coverage']:.1%} of {part} ones hold"

@@ -112,7 +112,7 @@ def rank(
 def _candidates(
     paths: tuple[Path, ...], count: int | None, space: str | None, seed: int, refused: list[Refusal]
 ) -> list[Architecture]:
-    """What is ranked, and those `refused` that cannot be read; a usage error where nothing or half of a pair is
+    """The candidates, and those `refused` that cannot be read; a usage error where nothing or half of a pair is
     given."""
     from models.candidates import drawn_candidates, read_candidates
     from models.spaces import DRAWABLE

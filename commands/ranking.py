@@ -1,4 +1,4 @@
-"""What `rank` needs to know before it prints: who ranks, in which direction, and what was found of each candidate."""
+"""A ranking before it is printed: its scorer, its direction, and a row for each candidate."""
 
 from __future__ import annotations
 

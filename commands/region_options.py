@@ -68,7 +68,7 @@ def _multiple(text: str) -> int:
 
 @dataclass(frozen=True)
 class RegionOptions:
-    """What is asked of the architectures that are searched."""
+    """Options that restrict the architectures to search."""
 
     fixed: tuple[tuple[tuple[str, Any], ...], ...] = ()
     ranges: tuple[tuple[tuple[str, Any], ...], ...] = ()
@@ -77,7 +77,7 @@ class RegionOptions:
 
     @property
     def given(self) -> bool:
-        """Whether any of these options was used."""
+        """True if any of these options was used."""
         return bool(self.fixed or self.ranges or self.multiples or self.uniform is not None)
 
     def wishes(self, exported: bool) -> RegionWishes:

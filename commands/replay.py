@@ -100,7 +100,7 @@ def replay(
 
 @dataclass(frozen=True)
 class _Source:
-    """What is replayed where: formulas, the figures that a file has of them, a benchmark and feature options."""
+    """Input of a replay: formulas, the figures that a file has of them, a benchmark and feature options."""
 
     formulas: Sequence[Evaluation]
     benchmark: Benchmark
@@ -113,7 +113,7 @@ class _Source:
         cls, hall: Path | None, text: str | None, predictor: Predictor | None,
         asked: tuple[str | None, str | None, FeatureOptions],
     ) -> _Source:  # fmt: skip
-        """What the user names: a formula alone, or a hall of fame, or a predictor, or both of these."""
+        """Formulas that the user names: a formula alone, or a hall of fame, or a predictor, or both of these."""
         if text is not None and hall is None and predictor is None:
             return cls.of_text(text, *asked)
         if hall is None and text is None and predictor is not None:
@@ -159,12 +159,12 @@ class _Source:
 
     @property
     def split(self) -> Split | None:
-        """What was seen of the benchmark, and what is held out; None where nothing was seen."""
+        """The seen and the held-out architectures of the benchmark; None if none was seen."""
         return self.seen.parted(self.benchmark) if self.seen else None
 
     @property
     def transfer(self) -> bool:
-        """Whether the formulas were evolved, or the predictor fitted, on other benchmarks."""
+        """True if the formulas were evolved, or the predictor fitted, on other benchmarks."""
         return self.seen is not None and self.seen.case_of(self.benchmark) is None
 
     def recorded(self, feature_key: str) -> list[Mapping[str, Any]]:
@@ -182,7 +182,7 @@ class _Source:
 
 
 def _say_visits(source: _Source, workshop: Workshop, sketch: bool) -> None:
-    """How much there is to do, before it starts."""
+    """Print the number of networks to visit, before the visits start."""
     from fitness.features.figures import part_scores
     from fitness.features.visit import SketchTaker
 
@@ -230,7 +230,7 @@ def _inside_rows(records: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def _say_notes(rows: Sequence[ReplayRow], sketch: bool) -> None:
-    """Which rules the formulas break, and how far the figures are from those on record."""
+    """Print which rules the formulas break, and how far the figures are from those on record."""
     from primitives.pps import RULES
 
     for row in rows:

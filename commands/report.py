@@ -100,7 +100,7 @@ def _environment(folder: Path) -> Mapping[str, Any]:
 
 
 def _commands(hall: HallDocument, path: Path) -> Iterator[str]:
-    """What repeats the run, checks its figures, and uses its formula; a file without the options of its run says
+    """Commands that repeat the run, check its figures, and use its formula; a file without the options of its run says
     nothing of repeating it."""
     start, file = program_name(), shlex.quote(path.name)
     asked = hall.config.get("options")

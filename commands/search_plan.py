@@ -1,5 +1,5 @@
-"""What `select` searches: the region of a space, how an architecture is checked and counted, and the folder that the
-best one is written to."""
+"""Plan of a search by `select`: the region of a space, how an architecture is checked and counted, and the folder that
+the best one is written to."""
 
 from __future__ import annotations
 

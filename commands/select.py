@@ -169,7 +169,8 @@ def _draw(found: Selection, cost: str, source: Source, path: Path) -> None:
 
 
 def _count(workshop: Workshop, shape: tuple[int, int]) -> Count:
-    """How architectures are counted: for one sequence of the workshop's batch, memory for a training batch."""
+    """A function that counts the costs of architectures: for one sequence of the workshop's batch, memory for a
+    training batch."""
     from fitness.costs import TrainingBatch, costs_of
 
     batch = TrainingBatch(*shape)

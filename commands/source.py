@@ -1,5 +1,5 @@
-"""Who ranks in `rank` and `select`: a formula of a hall of fame, a committee of them, a formula by its text, or a
-predictor; and what it says of its direction and of what it was evolved on."""
+"""Scorer that ranks in `rank` and `select`: a formula of a hall of fame, a committee of them, a formula by its text, or
+a predictor; and what it says of its direction and of what it was evolved on."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Predicted(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """Who ranks: the first formula of a hall of fame, a committee of its first `size`, a formula by its text, or a
-    predictor; `unasked` if the user named none. Its benchmarks are read where files say, or at the `places` where they
-    lie now."""
+    """Scorer that ranks: the first formula of a hall of fame, a committee of its first `size`, a formula by its text,
+    or a predictor; `unasked` if the user named none. Its benchmarks are read where files say, or at the `places` where
+    they lie now."""
 
     formulas: tuple[Evaluation, ...]
     size: int | None = None
@@ -174,7 +174,7 @@ class Source:
         return opened
 
     def _recorded(self, space: str) -> HallCase | Provenance | None:
-        """What the file of who ranks knows of the features of a space."""
+        """Record of the features of a space in the hall or the predictor; None if it has none."""
         if self.predictor is not None:
             return self.predictor.provenance if self.predictor.provenance.space == space else None
         return self.hall.case_in(space) if self.hall else None

@@ -64,7 +64,7 @@ def names_of(rows: Sequence[Row]) -> list[str]:
 
 
 def is_number(rows: Sequence[Row], name: str) -> bool:
-    """Whether a column holds figures only."""
+    """True if a column holds figures only."""
     return all(isinstance(row.get(name), int | float | Interval | None) for row in rows)
 
 

@@ -53,7 +53,7 @@ ranking_options = gathered("features", FeatureOptions, *FEATURES, *WEIGHTS, INIT
 
 
 def drawing_notes(architectures: Sequence[Architecture], workshops: Workshops) -> list[str]:
-    """How fresh weights of Hugging Face networks were drawn."""
+    """Notes on how fresh weights of Hugging Face networks were drawn."""
     if not any(a.space == "hf" for a in architectures) or (key := workshops("hf").bank.key).weights:
         return []
     if key.build == "own":

@@ -145,7 +145,7 @@ def score_candidates(
 
 
 def _key(architecture: Architecture) -> tuple[str, float | None]:
-    """What a score depends on: the configuration and its training tokens."""
+    """Key of a score: the configuration and its training tokens."""
     return architecture.digest, architecture.tokens
 
 

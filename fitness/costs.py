@@ -61,12 +61,12 @@ class CostLimits:
     batch: TrainingBatch = field(default_factory=TrainingBatch)
 
     def allows(self, costs: Costs) -> bool:
-        """Whether what is counted is within it."""
+        """True if what is counted is within it."""
         pairs = ((costs.params, self.params), (costs.flops, self.flops), (costs.memory, self.memory))
         return all(_within(value, bound) for value, bound in pairs)
 
     def allows_time(self, latency: Latency | None) -> bool:
-        """Whether what is measured is within it; what was not measured is."""
+        """True if what is measured is within it; what was not measured is."""
         return latency is None or _within(latency.median, self.seconds)
 
 

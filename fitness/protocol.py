@@ -83,7 +83,7 @@ def _rounded(value: float) -> float:
 def within_budgets(
     scores: np.ndarray, benchmark: Benchmark, places: Sequence[int] | None = None, intervals: bool = True
 ) -> dict[str, Any]:
-    """The same of the rows `places` of a benchmark (default: all), within each training budget and then averaged; with
+    """Figures of the rows `places` of a benchmark (default: all), within each training budget and then averaged; with
     the number of `budgets` where there are several. Rows of one architecture are not independent, so an interval is the
     mean of those of the budgets and no narrower."""
     found = [correlation(scores[own], benchmark.quality[own], intervals) for own in benchmark.of_budgets(places)]

@@ -78,8 +78,8 @@ def chosen_kind(
 
 
 def _folds(problem: SearchProblem, config: SearchConfig) -> list[np.ndarray]:
-    """Which architectures each fold leaves out, (N,): a random share; of several benchmarks also a whole one each. An
-    architecture that stands in several rows, one for each training budget, is left out in all of them."""
+    """Number of the fold that leaves out each architecture, (N,): a random share; of several benchmarks also a whole
+    one each. An architecture that stands in several rows, one for each training budget, is left out in all of them."""
     count = problem.table.count
     digests = [architecture.digest for architecture in problem.architectures]
     labelled = digests[: len(problem.target.values)]

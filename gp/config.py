@@ -133,12 +133,12 @@ class SearchConfig:
 
     @property
     def sweeps_branches(self) -> bool:
-        """Whether the algorithm compares a formula with all that differ in one branch."""
+        """True if the algorithm compares a formula with all that differ in one branch."""
         return self.algorithm == "memetic" and "outside" in self.joins
 
     @property
     def teaches(self) -> bool:
-        """Whether a teacher may label a pool: sweeps find the long formulas, whose parts are added up and taken off."""
+        """True if a teacher may label a pool: sweeps find the long formulas, whose parts are added up and taken off."""
         return self.teacher == "always" or (self.teacher == "auto" and self.folds > 0 and not self._untaught())
 
     def _untaught(self) -> str:
@@ -158,7 +158,7 @@ class SearchConfig:
 
     @property
     def finalists(self) -> int:
-        """How many formulas are scored exactly to make the hall of fame."""
+        """Number of formulas that are scored exactly to make the hall of fame."""
         return self.hall_size * (FINALISTS if self.algorithm == "memetic" else 1)
 
     def to_dict(self) -> dict[str, Any]:

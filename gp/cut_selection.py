@@ -25,13 +25,13 @@ from models.training.cuts.measuring import Cut, CutNetwork, cut_of
 from models.training.cuts.sample import CutSample, block_sizes, cut_config, subnets
 from storage.errors import WrongInput
 
-__all__ = ["BadBudget", "CutChoice", "CutLooks", "block_influence", "choose_cut", "draw_cuts", "rival_choices"]
+__all__ = ["CutChoice", "CutLooks", "UnreachableBudget", "block_influence", "choose_cut", "draw_cuts", "rival_choices"]
 
 NEAR = 0.97  # of the budget, which candidates use at least
 SPACE = LlamaSpace()
 
 
-class BadBudget(WrongInput):
+class UnreachableBudget(WrongInput):
     """A budget that no subnet of the checkpoint can meet; the message says what it got and what it wanted."""
 
 
@@ -48,15 +48,15 @@ class CutChoice:
 
 
 def draw_cuts(whole: Architecture, budget: int, count: int, seed: int, order: str) -> list[Architecture]:
-    """Up to `count` different subnets with at most `budget` parameters in all and nearly as many; BadBudget if there
-    are none."""
+    """Up to `count` different subnets with at most `budget` parameters in all and nearly as many; UnreachableBudget if
+    there are none."""
     config, most = whole.config, SPACE.parameters(whole).total
     kept, (unit, group) = block_sizes(config)
     blocks = config["n_layer"] * (kept[0] * unit + kept[1] * group)
     level = 1 - (most - budget) / blocks
     if not 0.25 < level < 1:
         least = most - round(0.75 * blocks)
-        raise BadBudget(
+        raise UnreachableBudget(
             f"--budget params: got {budget:,}, wanted more than {least:,} and less than {most:,}, a quarter of the "
             "blocks and the whole network"
         )

@@ -62,11 +62,11 @@ class Lesson:
         return self.workshop.exact_scores(proxies, [*self.seen, *self.pool], progress)
 
     def says(self, quality: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """What the teacher of the labels `quality` (n,) at `places` says of every network, (N,)."""
+        """Predictions (N,) for every network by the teacher of the labels `quality` (n,) at `places`."""
         return taught(self.numbers, places, rank_targets(quality))
 
     def target(self, quality: np.ndarray) -> RankTarget:
-        """What formulas are to agree with: the labels `quality` (n,), each drawn towards what the teacher says, and
+        """Target of the fitness: the labels `quality` (n,), each drawn towards what the teacher says, and
         what the teacher says of the pool."""
         said, count = self.says(quality, np.arange(len(self.seen))), len(self.seen)
         labels = TRUST * rank_targets(quality) + (1 - TRUST) * said[:count]

@@ -99,7 +99,7 @@ class SearchProblem:
         return self.table.scores(proxies, self.jobs)[:, self.places]
 
     def evaluate(self, proxies: Sequence[Proxy]) -> list[Evaluation]:
-        """What formulas are worth, with their constants where they have any."""
+        """Fitness of formulas, with their constants where they have any."""
         proxies = self.fitted(proxies)
         return self.judge(proxies, self.scores(proxies))
 
@@ -110,7 +110,7 @@ class SearchProblem:
         return fitted(proxies, self.table, self.target.values, self.places, self.shrinkage)
 
     def judge(self, proxies: Sequence[Proxy], scores: np.ndarray) -> list[Evaluation]:
-        """What formulas with these scores (P, n) are worth; where they must be coarse, the fine ones are refused."""
+        """Fitness of formulas with these scores (P, n); where they must be coarse, the fine ones are refused."""
         found = evaluate_scores(proxies, scores, self.target, self.objective)
         if self.price:
             return [replace(e, fitness=max(e.fitness - self.price * e.proxy.complexity, 0.0))
@@ -123,7 +123,7 @@ class SearchProblem:
         ]
 
     def usable(self, scores: np.ndarray) -> np.ndarray:
-        """Which rows of scores (P, n) have a fitness."""
+        """Mask of the rows of scores (P, n) that have a fitness."""
         with np.errstate(invalid="ignore"):
             usable = np.isfinite(scores).all(-1) & (scores.max(-1) > scores.min(-1))
         if self.coarse:
@@ -161,7 +161,7 @@ class SearchProblem:
 
     @property
     def distils(self) -> bool:
-        """Whether formulas are to agree with a teacher."""
+        """True if formulas are to agree with a teacher."""
         return self.price > 0
 
 
@@ -177,7 +177,7 @@ def _target(cases: Sequence[Case], nested: Sequence[Nested], config: SearchConfi
 
 
 def is_coarse(scores: np.ndarray, share: float) -> np.ndarray:
-    """Whether each row of `scores` (P, N) has few levels that can be told apart: every value is shared by at least
+    """True if each row of `scores` (P, N) has few levels that can be told apart: every value is shared by at least
     `share` of the N architectures, and by two, and neighbours are CLEAR of each other. A constant row is not coarse
     but empty."""
     shared, count = rarest(scores), scores.shape[-1]

@@ -36,7 +36,7 @@ class NoCandidate(CannotCompute, ValueError):
 
 @dataclass(frozen=True)
 class SelectionConfig:
-    """How many networks are scored in all, how many live in a generation, which cost stands against the score, and how
+    """Settings of a selection: the number of networks to score, the size of a generation, the cost to trade, and how
     often two parents are crossed before a child is mutated."""
 
     networks: int = 1000

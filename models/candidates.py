@@ -18,7 +18,7 @@ from models.architecture import Architecture
 from models.benchmarks.benchmark import MAX_FILE, MAX_ID, BadBenchmark, as_mapping, one_described
 from models.benchmarks.layouts.columns import column_rows, field_value
 from models.benchmarks.layouts.fields import written_out
-from models.benchmarks.layouts.frame import Frame, frame_rows, parquet_rows
+from models.benchmarks.layouts.frame import DataFrameLike, frame_rows, parquet_rows
 from models.benchmarks.layouts.glue import GLUE_FILE, glue_configs
 from models.benchmarks.layouts.jsonl import check_schema, is_record, one_object
 from models.benchmarks.layouts.perplexity import CONFIGS, perplexity_configs
@@ -60,7 +60,7 @@ def drawn_candidates(space: str, count: int, seed: int) -> list[Architecture]:
 
 
 def read_candidates(
-    paths: Sequence[Path] | Frame, space: str | None = None, refused: list[Refusal] | None = None
+    paths: Sequence[Path] | DataFrameLike, space: str | None = None, refused: list[Refusal] | None = None
 ) -> list[Architecture]:
     """The architectures of all files and folders, in their order, or of a data frame of pandas; JSON lines without a
     header are of `space`. Ids that several files share are told apart by the names of the files.

@@ -187,7 +187,7 @@ def _same_branches(proxy: Proxy) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def _says_nothing(branch: Branch, enters_by_mean: bool) -> bool:
-    """Whether the branch's number is the same for every tensor, by algebra: a z-score has mean 0 and deviation 1,
+    """True if the branch's number is the same for every tensor, by algebra: a z-score has mean 0 and deviation 1,
     its square has mean 1, and shares along a line of T tokens have mean 1/T. What is left can only count blocks."""
     state = "shares" if branch.input == "S" else ""
     chain = branch.canonical().chain

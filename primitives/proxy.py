@@ -61,12 +61,12 @@ class Branch:
 
     @cached_property
     def pruned(self) -> bool:
-        """Whether a prune drops the branch."""
+        """True if a prune drops the branch."""
         return "prune" in self.chain
 
     @cached_property
     def is_scalar(self) -> bool:
-        """Whether an operator has reduced the tensor to one number."""
+        """True if an operator has reduced the tensor to one number."""
         return any(UNARY[name].kind is Kind.REDUCE for name in self.chain)
 
     def canonical(self) -> Branch:
@@ -158,7 +158,7 @@ class Proxy:
 
     @property
     def reads_budget(self) -> bool:
-        """Whether the training budget is part of the formula."""
+        """True if the training budget is part of the formula."""
         return any(map(turns, self.aggregates))
 
     @property
@@ -168,17 +168,17 @@ class Proxy:
 
     @property
     def is_linear(self) -> bool:
-        """Whether the aggregation of the joined branches is the join of their aggregations."""
+        """True if the aggregation of the joined branches is the join of their aggregations."""
         return self.operator is not None and self.operator.linear
 
     @property
     def joins_blocks(self) -> bool:
-        """Whether the branches meet block by block and must: a linear join of their aggregates has the same value."""
+        """True if the branches meet block by block and must: a linear join of their aggregates has the same value."""
         return self.right is not None and self.right_aggregate is None and not self.is_linear
 
     @property
     def joins_entries(self) -> bool:
-        """Whether aligned tensors meet entry by entry, so that the means of the branches do not suffice."""
+        """True if aligned tensors meet entry by entry, so that the means of the branches do not suffice."""
         return (
             self.right is not None
             and self.right_aggregate is None
@@ -197,7 +197,7 @@ class Proxy:
         return sum(len(b.canonical().chain) for b in self.branches) + 2 * len(self.branches) - 1 + aggregations
 
     def without_constants(self) -> Proxy:
-        """The same formula with every constant 1, in its canonical spelling."""
+        """A copy of the formula with every constant 1, in its canonical spelling."""
         other = constant_of(self.right_aggregate)[1] if self.right_aggregate else None
         proxy = Proxy(self.aggregate, self.left, self.binary, self.right, other)
         for extension in self.extensions:
@@ -262,7 +262,7 @@ class Proxy:
         return Proxy(turned(self.aggregate), self.left, self.binary, self.right, other)
 
     def pruned(self) -> Proxy:
-        """The same proxy without branches that a prune drops; raises BadProxy if none is left."""
+        """A copy of the proxy without branches that a prune drops; raises BadProxy if none is left."""
         return self.canonical() if any(b.pruned for b in self.branches) else self
 
     def to_genotype(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from test_cuts import loss_of
 from transformers import LlamaForCausalLM
 
 import cli
-from gp.cut_selection import BadBudget, block_influence, draw_cuts
+from gp.cut_selection import UnreachableBudget, block_influence, draw_cuts
 from models.spaces import SPACES, WEIGHTED
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.checkpoint import whole_architecture
@@ -72,7 +72,7 @@ def test_candidates_differ_and_keep_to_the_budget(folder: Path) -> None:
     assert all(0.97 * BUDGET <= size <= BUDGET for size in sizes)
     assert [a.digest for a in draw_cuts(whole, BUDGET, 60, 100, "activation")] == [a.digest for a in found]
     with pytest.raises(
-        BadBudget, match=r"--budget params: got 99,000, wanted more than .* and less than 25,848, a quarter"
+        UnreachableBudget, match=r"--budget params: got 99,000, wanted more than .* and less than 25,848, a quarter"
     ):
         draw_cuts(whole, 99_000, 10, 100, "activation")
 

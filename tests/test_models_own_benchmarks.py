@@ -166,6 +166,8 @@ def test_json_lines_without_a_header_are_told_what_it_is(tmp_path: Path, lines: 
         ("id,n_layer,loss\n", "nothing says the space, and the columns id, n_layer, loss are not those"),
         (COLUMNS.replace("false", "down") + "id,loss\n", "higher_is_better: got 'down', wanted true or false"),
         (COLUMNS.replace("gpt2", "gtp2") + "id,loss\n", "space: got 'gtp2', wanted one of gpt2"),
+        (COLUMNS.replace("gpt2", "") + "id,loss\n", "space: got nothing, wanted a name"),
+        (COLUMNS.replace("metric: loss", "metric:") + "id,loss\n", "metric: got nothing, wanted a name"),
         (COLUMNS, "got 0 architectures, 0 of them distinct"),
         (COLUMNS + "id,loss,loss\n", "wanted distinct ones"),
         (COLUMNS + "id,n_layer,loss\na,1\n", "line 6: got 2 cells, wanted 3 as in the first row"),

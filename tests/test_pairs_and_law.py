@@ -14,6 +14,7 @@ from fitness.evaluation import Split
 from fitness.features.workshop import Workshop
 from fitness.near_pairs import pairs_of_one_size
 from fitness.objectives import agreement
+from fitness.predictors import shape_law
 from fitness.predictors.rivals import rival_scores
 from fitness.predictors.shape_law import fitted_law, law_inputs, losses_of
 from fitness.ranking import RankTarget, kendall
@@ -69,6 +70,15 @@ def test_the_law_ranks_what_follows_it_at_budgets_that_it_has_not_seen() -> None
     assert kendall(fitted_law(inputs[seen], losses[seen], inputs[held]), losses[held]) > 0.9
     alone = [float(fitted_law(inputs[seen], losses[seen], inputs[[i]])[0]) for i in held[:3]]
     assert alone == pytest.approx(fitted_law(inputs[seen], losses[seen], inputs[held[:3]]).tolist())
+
+
+@pytest.mark.parametrize("place", range(7))
+def test_the_derivatives_of_the_law_are_its_differences(place: int) -> None:
+    inputs = np.random.default_rng(0).uniform((9, 12, 1), (16, 20, 5), (6, 3))
+    inputs[:2, 1] = 0  # rows whose training tokens are not known
+    at, step = np.array([0.1, 3.0, 0.3, 2.0, 0.2, -1.0, 0.3]), 1e-6 * np.eye(7)[place]
+    wanted = (shape_law._law(at + step, inputs) - shape_law._law(at - step, inputs)) / 2e-6
+    assert shape_law._slopes(at, inputs)[:, place] == pytest.approx(wanted, rel=1e-5, abs=1e-9)
 
 
 def test_the_law_is_a_rival_and_never_scores_a_label_by_itself() -> None:

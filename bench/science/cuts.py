@@ -224,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def calibrated(workshop: Workshop, weights: Checkpoint) -> Workshop:
-    """The same workshop, whose batch is the first calibration tokens."""
+    """A copy of the workshop whose batch is the first calibration tokens."""
     from dataclasses import replace
 
     from fitness.features.bank import FeatureBank

@@ -60,7 +60,7 @@ class Sums:
     loss: float
 
     def agrees(self, other: Sums) -> bool:
-        """Whether the counts are equal and the losses differ by rounding alone."""
+        """True if the counts are equal and the losses differ by rounding alone."""
         near = abs(self.loss - other.loss) <= 1e-5 * max(1.0, abs(other.loss))
         return (self.params, self.flops) == (other.params, other.flops) and near
 

@@ -1,4 +1,5 @@
-"""How well a teacher knows a benchmark from few labels: what `evolve --teacher auto` asks, and what it cannot see.
+"""Quality of a teacher fitted to few labels: on left-out labels, as `evolve --teacher auto` sees it, and on held-out
+architectures.
 
     python -m bench.science.lessons --benchmark gpt2-mini llama-mini [--seeds 100 119] [--labels 50]
 

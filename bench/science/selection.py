@@ -1,4 +1,4 @@
-"""What formulas choose: the regret of their first architectures under budgets, and architectures that nobody measured,
+"""Regret of selection: the regret of their first architectures under budgets, and architectures that nobody measured,
 chosen and trained.
 
     python -m bench.science.selection [--benchmark gpt2-wt103 gpt2-mini flexibert-glue] [--seeds 42 43 44 45 46]
@@ -87,7 +87,7 @@ def tabular(benchmark: Benchmark, seeds: Sequence[int], bank: Path) -> None:
 
 
 def unmeasured(found: Judged, benchmark: Benchmark, workshop: Workshop) -> dict[str, Score]:
-    """How each scorer scores architectures that are not in the benchmark."""
+    """Scores by each scorer of architectures that are not in the benchmark."""
     entries, seen = list(found.hall.proxies), list(found.split.search)
     predictor, count = fitted(found, benchmark, None), best_count(benchmark, seen)
 

@@ -1,4 +1,4 @@
-"""How cost grows: branches and formulas against architectures and tensors, and a stream of many architectures.
+"""Growth of cost: branches and formulas against architectures and tensors, and a stream of many architectures.
 
     python -m bench.speed.scaling [--stream 100000] [--plot docs/scaling.png] [--json]
 

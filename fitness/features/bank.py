@@ -99,7 +99,7 @@ class SketchEntry:
 
     @property
     def finite(self) -> bool:
-        """Whether the network ran without overflow. Every entry of every tensor has a share in a sample."""
+        """True if the network ran without overflow. Every entry of every tensor has a share in a sample."""
         return math.isfinite(self.loss) and all(bool(np.isfinite(x).all()) for x in self.samples.values())
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -109,7 +109,7 @@ class SketchEntry:
         return arrays | {"blocks": np.array([self.blocks]), "loss": np.array([self.loss])}
 
     def is_sound(self) -> bool:
-        """Whether it has the arrays of a sketch, in their shapes."""
+        """True if it has the arrays of a sketch, in their shapes."""
         try:
             _checked(self.arrays())
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # what made it may be anything

@@ -34,14 +34,14 @@ class Features:
 
     @property
     def finite(self) -> bool:
-        """Whether the network ran without overflow: its loss and every entry of every input are numbers."""
+        """True if the network ran without overflow: its loss and every entry of every input are numbers."""
         return math.isfinite(self.loss) and all(
             _finite(x) for block in self.blocks for name in LETTERS for x in block.get(name, ())
         )
 
 
 def _finite(x: torch.Tensor) -> bool:
-    """Whether every entry is a number: exactly when their sum is, in float64; in float32, which takes a tenth of the
+    """True if every entry is a number: exactly when their sum is, in float64; in float32, which takes a tenth of the
     time, the sum of large numbers may overflow."""
     return math.isfinite(float(x.sum())) or math.isfinite(float(x.sum(dtype=torch.float64)))
 

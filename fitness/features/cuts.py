@@ -39,7 +39,8 @@ def parts_of(config: Mapping[str, Any]) -> list[tuple[Part, Part]]:
 
 
 def cut_block(block: Block, part: Part, order: UnitOrder, sequences: int) -> dict[str, tuple[torch.Tensor, ...]]:
-    """What a part of a block shows, of what the whole block shows; the gradient at its input belongs to attention."""
+    """Arrays of a part of a block, cut from those of the whole block; the gradient at its input belongs to
+    attention."""
     index, kind, count = part
     found: dict[str, tuple[torch.Tensor, ...]] = dict.fromkeys(
         (*LETTERS, *(f"{letter}.{role}" for letter in "WG" for role in (ATTENTION, FEEDING))), ()
@@ -91,7 +92,7 @@ class Parts:
 
     @classmethod
     def read(cls, arrays: Mapping[str, np.ndarray]) -> Parts:
-        """Of what `arrays` gave; ValueError or KeyError if it cannot be that."""
+        """Inverse of `arrays`; ValueError or KeyError if it cannot be that."""
         found: dict[Part, dict[str, dict[str, np.ndarray]]] = {}
         for name, values in arrays.items():
             if name == "loss":

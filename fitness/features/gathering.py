@@ -38,7 +38,7 @@ class BadAnswer(WorkStopped, RuntimeError):
 
 
 class Gathering:
-    """What the `takers`, and `also` those that take only from a network that is visited anyway, want of networks. These
+    """Requests of the `takers`, and `also` of those that take only from a network that is visited anyway. Networks
     have the `weights` of a checkpoint if there is one; those with the digests `streamed` are visited block by block,
     in no more passes than the `takers` need, so that there is nothing to take beside them, and the `light` ones without
     gradients. A network that cannot be visited is an error, unless there are those `refused` to add it to."""

@@ -217,7 +217,7 @@ class Workshop:
         return map_on_devices(function, tasks, self.devices[: max(count, 1)])
 
     def streams(self, architecture: Architecture, takers: Sequence[Taker] = ()) -> bool:
-        """Whether a network is visited block by block."""
+        """True if a network is visited block by block."""
         if architecture.space not in PARTED:
             if self.stream:
                 raise FeatureError(

@@ -146,7 +146,7 @@ class Predictor:
         return self.labels if self.provenance.higher_is_better else -self.labels
 
     def predict(self, architectures: Sequence[Architecture], formula_scores: np.ndarray | None = None) -> Prediction:
-        """What is predicted of M architectures of the space; `formula_scores` (F, M) are the exact scores of
+        """Predictions for M architectures of the space; `formula_scores` (F, M) are the exact scores of
         `formulas`, without their sign. A score that is not finite makes a prediction of nan. Other shapes raise
         BadPrediction."""
         if not architectures:
@@ -219,9 +219,9 @@ def _chosen(cv: Mapping[str, float], scores: np.ndarray) -> str:
 
 
 def _factor(kind: str, targets: np.ndarray, scores: np.ndarray, out: LeftOut) -> float:
-    """How many deviations hold LEVEL of the left-out labels (split conformal prediction; Lei et al. 2018). What left
-    them out saw 4 of 5 labels; the variance of an error is taken to go with the inverse of their number. A champion was
-    chosen by all labels, so its errors on these are too small: the next larger one counts."""
+    """Number of deviations that holds LEVEL of the left-out labels (split conformal prediction; Lei et al. 2018). What
+    left them out saw 4 of 5 labels; the variance of an error is taken to go with the inverse of their number. A
+    champion was chosen by all labels, so its errors on these are too small: the next larger one counts."""
     count = len(targets)
     level = min(1.0, np.ceil(LEVEL * (count + 1)) / count)
     if kind == "champion":

@@ -68,7 +68,7 @@ class Step:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """How a search ended; `state` continues it."""
+    """Result of a search; `state` continues it."""
 
     state: SearchState
     stop: Stop
@@ -137,7 +137,7 @@ class Evolution:
 
     @property
     def finished(self) -> bool:
-        """Whether all iterations are done."""
+        """True if all iterations are done."""
         return bool(self.state.population) and self.state.iteration >= self.config.iterations
 
     def ask(self) -> list[Proxy]:

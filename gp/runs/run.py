@@ -33,7 +33,7 @@ __all__ = ["BadRun", "Outcome", "Reporter", "Run", "RunSettings", "environment"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; `document` is None when it was stopped before its end."""
+    """Result of a run; `document` is None when it was stopped before its end."""
 
     document: HallDocument | None
     result: SearchResult

@@ -126,7 +126,7 @@ class Trial:
 
     @property
     def leaves_out(self) -> bool:
-        """Whether the search sees nothing of the tested case."""
+        """True if the search sees nothing of the tested case."""
         return not self.tested.split.search
 
     @property

@@ -134,7 +134,7 @@ def one_described(name: str, index: int, row: tuple[str, Any, Mapping[str, Any]]
 
 
 def place(name: str, index: int, id: Any) -> str:
-    """How a record is called in a message."""
+    """Name of a record in a message."""
     return f"{name}: record {index} ({str(id)[:MAX_ID]})"
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from models.benchmarks.archives import is_archive, unpack
 from models.benchmarks.benchmark import BadBenchmark, Benchmark
 from models.benchmarks.layouts import read_benchmark
-from models.benchmarks.layouts.frame import Frame, frame_benchmark
+from models.benchmarks.layouts.frame import DataFrameLike, frame_benchmark
 from storage.locks import held
 from storage.program import program_name
 
@@ -168,7 +168,7 @@ def embedded_path(name: str) -> Path:
 
 
 def is_path(name_or_path: str) -> bool:
-    """Whether it says where a benchmark lies, and is no name of one."""
+    """True if it says where a benchmark lies, and is no name of one."""
     return (
         os.sep in name_or_path or name_or_path.startswith(".") or name_or_path.endswith((".jsonl", ".csv", ".parquet"))
     )
@@ -223,7 +223,7 @@ def default_benchmark(space: str) -> str:
 
 
 def load_benchmark(
-    name_or_path: str | Frame, metric: str | None = None, *, space: str | None = None,
+    name_or_path: str | DataFrameLike, metric: str | None = None, *, space: str | None = None,
     higher_is_better: bool | None = None, name: str = "frame",
 ) -> Benchmark:  # fmt: skip
     """Find and read a benchmark by its name or path, or take it from a data frame of pandas with a column for each

@@ -18,7 +18,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from models.spaces.stored_tensors import MAX_JSON, BadWeights, ChangedWeights, Source, StoredTensor, by, read_header
+from models.spaces.stored_tensors import (
+    MAX_JSON,
+    BadWeights,
+    ChangedWeights,
+    StoredTensor,
+    TensorSource,
+    by,
+    read_header,
+)
 from storage.datum import Datum
 from storage.files import load_json, opened
 
@@ -58,7 +66,7 @@ class Checkpoint:
 
     folder: Path
     config: Mapping[str, Any]
-    tensors: Mapping[str, Source]
+    tensors: Mapping[str, TensorSource]
     files: Mapping[Path, Stamp]
     digest: str
 
@@ -83,7 +91,7 @@ class Checkpoint:
             raise BadWeights(f"{folder / CONFIG}: quantization_config: got {got}, wanted none; save the plain weights")
         return cls(folder, config, tensors, stamps, _hashed(tuple(stamps.items())))
 
-    def named(self, tensors: Mapping[str, Source]) -> Checkpoint:
+    def named(self, tensors: Mapping[str, TensorSource]) -> Checkpoint:
         """This checkpoint with its tensors renamed."""
         return replace(self, tensors=tensors)
 

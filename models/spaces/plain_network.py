@@ -62,7 +62,7 @@ def plain_logits(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
 
 
 class _Tap(nn.Module):
-    """Where a block is watched: `activations` puts out A, its own output[1] is S (B, K, T, T)."""
+    """Modules of a block to watch: `activations` puts out A, its own output[1] is S (B, K, T, T)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from storage.datum import Datum
 from storage.errors import WrongInput
 from storage.files import opened, parse_json
 
-__all__ = ["MAX_JSON", "BadWeights", "ChangedWeights", "Source", "StoredTensor", "by", "read_header"]
+__all__ = ["MAX_JSON", "BadWeights", "ChangedWeights", "StoredTensor", "TensorSource", "by", "read_header"]
 
 MAX_JSON = 32 << 20  # bytes
 MAX_NAMES = 1_000_000
@@ -35,8 +35,8 @@ class ChangedWeights(BadWeights):
     """A file of a checkpoint that is no longer the one that was opened: no network of the checkpoint can be had."""
 
 
-class Source(Protocol):
-    """Source of the values of a tensor: a file, or the library's conversion of several stored tensors."""
+class TensorSource(Protocol):
+    """TensorSource of the values of a tensor: a file, or the library's conversion of several stored tensors."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
-from models.spaces.stored_tensors import BadWeights, Source
+from models.spaces.stored_tensors import BadWeights, TensorSource
 
 __all__ = ["Convert", "placed"]
 
@@ -15,7 +15,7 @@ WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 """Parts of names that torch's wrappers leave; `module` is a prefix like any other."""
 DEPTH = 4  # parts of a prefix
 
-Tensors: TypeAlias = Mapping[str, Source]
+Tensors: TypeAlias = Mapping[str, TensorSource]
 Convert: TypeAlias = Callable[[Tensors], Tensors]
 """From names as they are saved to names in the network."""
 
@@ -58,7 +58,7 @@ def _prefixes(names: Collection[str]) -> list[str]:
 
 def _found(
     tensors: Tensors, outer: str, needed: Collection[tuple[str, ...]], base: str, convert: Convert
-) -> dict[str, Source]:
+) -> dict[str, TensorSource]:
     """The tensors by their names in the network, if it lies behind the prefix `outer`. An output map may lie behind
     another one, if there is one alone (transformers 5.4 saves LLaVA so)."""
     found = dict(convert(_inside(tensors, outer)))
@@ -75,9 +75,9 @@ def _found(
     return found
 
 
-def _inside(tensors: Tensors, outer: str) -> dict[str, Source]:
+def _inside(tensors: Tensors, outer: str) -> dict[str, TensorSource]:
     """Without the prefix; what lies beside it, such as the output map, by its name there, the nearest one first."""
-    found: dict[str, Source] = {}
+    found: dict[str, TensorSource] = {}
     scope = outer
     while scope:
         found |= {n.removeprefix(scope): s for n, s in tensors.items() if n.startswith(scope)} | found

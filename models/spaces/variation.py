@@ -22,7 +22,7 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class Fields:
-    """Which fields of a configuration are lists with an entry per block, which one is the number of blocks, if a
+    """Roles of the fields of a configuration: the lists with an entry per block, the number of blocks, if a
     configuration says it, and which fields of a block fit only `joint`ly, as some architecture has them.
 
     `held` are fields that a selection does not vary unless asked, such as the vocabulary; `widths` go in steps of 64

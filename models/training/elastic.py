@@ -39,8 +39,8 @@ WIDTHS = tuple(round(FULL * ratio) for ratio in RATIOS)
 
 @dataclass(frozen=True)
 class ElasticPlan:
-    """What is trained and measured: `levels` of total width with `each` subnets, and three anchors; losses on `parts`
-    disjoint parts of the validation text, `windows` of each."""
+    """Plan of the supernet and its subnets: `levels` of total width with `each` subnets, and three anchors; losses on
+    `parts` disjoint parts of the validation text, `windows` of each."""
 
     budget: Budget = field(default_factory=lambda: Budget(steps=4000, batch=16, length=64))
     seed: int = 0

@@ -64,7 +64,7 @@ class Unary:
 
     @property
     def on_scalars(self) -> bool:
-        """Whether the operator is meaningful on a single number."""
+        """True if the operator is meaningful on a single number."""
         return self.kind in (Kind.ENTRY, Kind.DROP)
 
 

@@ -75,7 +75,7 @@ def smaller() -> Iterator[None]:
 
 
 def train_chosen() -> None:
-    """What training of the proposed architectures would write, with made-up losses."""
+    """Write the file that training the proposed architectures would give, with made-up losses."""
     header, *lines = map(json.loads, Path("chosen.jsonl").read_text().splitlines())
     rows = [line | {"loss": 3.0, "replicates": [3.0 + place / 100, 3.1]} for place, line in enumerate(lines)]
     Path("trained.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (header, *rows)))

@@ -75,7 +75,7 @@ SCRIPTS = [line for line in lines_of(GUIDE) if line.words[1] != "cli.py"]
 
 
 def laid(folder: Path) -> None:
-    """What a reader of the guide has: measured models, five configurations, and this project."""
+    """Write the files of a reader of the guide: measured models, five configurations, and this project."""
     rng = random.Random(4)
     lines: list[dict[str, Any]] = [{"schema": 1, "space": "gpt2", "metric": "loss", "higher_is_better": False}]
     for place in range(20):
@@ -106,7 +106,7 @@ def config_of(family: str) -> dict[str, Any]:
 
 
 def run_command(line: Line, folder: Path) -> str:
-    """What a command printed, whose target is in the folder; SystemExit if it failed."""
+    """Run a command in the folder and return its output; SystemExit if it failed."""
     path = folder / (line.target or "printed.txt")
     with path.open("w") as file, redirect_stdout(file):
         if code := cli.main(line.smaller):

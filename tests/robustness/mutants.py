@@ -125,7 +125,7 @@ TESTS = {
 
 
 def forked(folder: Path, files: Sequence[str], plugin: object, limit: float, stop: bool = True) -> str:
-    """What some test files of the copy say in a process of their own, which has a plugin of pytest: caught (a test
+    """Verdict of some test files of the copy, run in a process of their own with a plugin of pytest: caught (a test
     fails), survived, or hung."""
     if (child := os.fork()) == 0:
         os.setsid()

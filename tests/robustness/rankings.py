@@ -87,7 +87,7 @@ class Rankings:
         return path.read_bytes()
 
     def _rows(self) -> bytes:
-        """What `rank` prints as JSON, which it reads again."""
+        """JSON of `rank`, which it reads again."""
         return self.targets.printed(
             "rank", self.candidates, "--proxy", FORMULA, "--format", "json", *self.where
         ).encode()
@@ -160,7 +160,7 @@ class Rankings:
         return self._suggest(self.targets.file("b.jsonl", content), "--pool", "8")
 
     def _suggest(self, table: Path, *words: str | Path) -> object:
-        """Whether `suggest` answers; what it names is new, its ids differ, and its intervals are none of nan."""
+        """True if `suggest` answers; what it names is new, its ids differ, and its intervals are none of nan."""
         with quick_regressions():
             if not self.targets.in_bank(
                 "suggest", "--benchmark", table, *words, "--count", "2", "--format", "json", *self.where
@@ -242,7 +242,7 @@ def checked(text: str) -> list[dict[str, Any]]:
 
 
 def whole(rows: Sequence[Mapping[str, Any]] | None) -> bool:
-    """Whether every candidate has a score."""
+    """True if every candidate has a score."""
     return bool(rows) and all(row["score"] is not None for row in rows or ())
 
 
@@ -254,7 +254,7 @@ def loaded(line: str) -> Any:
 
 
 def is_header(record: Any) -> bool:
-    """Whether a line says what the others are."""
+    """True if a line says what the others are."""
     return isinstance(record, dict) and "schema" in record
 
 
@@ -270,7 +270,7 @@ def same(rows: Sequence[Mapping[str, Any]], told: Sequence[Any]) -> None:
 
 
 def agrees(ranked: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
-    """Whether every number that is told is the one that is ranked; a `d_embed` of -1 is the width of the model, as in
+    """True if every number that is told is the one that is ranked; a `d_embed` of -1 is the width of the model, as in
     the published layout."""
     told = {**told, "d_embed": told.get("d_model")} if told.get("d_embed") == -1 else told
     pairs = [(value, ranked.get(name, value)) for name, value in told.items()]

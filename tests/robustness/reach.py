@@ -81,13 +81,13 @@ class Chosen:
 
 @dataclass
 class Reach:
-    """What the tests of each file reach, by the file's name; `trace` runs one and writes what a Tracer saw."""
+    """Lines that the tests of each file reach, by the file's name; `trace` runs one and writes what a Tracer saw."""
 
     trace: Callable[[str], Path]
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def of(self, file: str) -> dict[str, Any]:
-        """What a Tracer saw in one test file, seen now if it is not known."""
+        """Lines that a Tracer saw in one test file, seen now if it is not known."""
         if file not in self.known:
             path = self.trace(file)
             found = json.loads(path.read_text()) if path.exists() else {"lines": {}, "seconds": {}, "failed": [file]}
@@ -122,7 +122,7 @@ def statement(source: str, line: int) -> range:
 
 
 def runs_in_a_function(source: str, line: int) -> bool:
-    """Whether a line is in the body of a function, so that an import does not run it."""
+    """True if a line is in the body of a function, so that an import does not run it."""
     bodies = [node.body[0].lineno for node in ast.walk(ast.parse(source))
               if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
               and node.body[0].lineno <= line <= (node.end_lineno or node.lineno)]  # fmt: skip

@@ -21,7 +21,7 @@ POINT = "document.querySelector('#scatter .scatterlayer .point').getBoundingClie
 
 
 def hovered(tab: Tab) -> str:
-    """What the label says of the first point of the scatter."""
+    """Text of the label of the first point of the scatter."""
     tab.run("document.querySelector('#scatter').scrollIntoView({block: 'center'})")
     box = json.loads(tab.run(f"JSON.stringify({POINT})"))
     for shift in (1.5, 0.0):  # a hover needs a move
@@ -39,7 +39,7 @@ def sorted_column(tab: Tab) -> tuple[list[str], list[str]]:
 
 
 def looked_at(tab: Tab, page: Path, folder: Path) -> str:
-    """What is wrong or right with one report."""
+    """Verdict on one report."""
     words = []
     for width, dark in ((1280, False), (400, True)):
         tab.open(page, width, dark)

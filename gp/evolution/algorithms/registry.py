@@ -22,7 +22,8 @@ class BadAlgorithm(WrongInput):
 
 
 class Algorithm(Protocol):
-    """Which offspring a search tries next, and who survives them. It has no state: all of it is in the population.
+    """Choice of the offspring that a search tries next, and of the survivors. It has no state: all of it is in the
+    population.
 
     One with `together = True` makes them by `Breeder.brood`, which asks predictive rules of many at once.
     """

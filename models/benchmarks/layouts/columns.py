@@ -72,7 +72,7 @@ def _header(said: Mapping[str, str]) -> dict[str, Any]:
 
 
 def field_value(name: str, cell: Any, space: str, comma: bool = False) -> Any:
-    """What the text of a cell means: a number, a word, or a list of them in a field that has one for each block; other
+    """Value of a cell: a number, a word, or a list of them in a field that has one for each block; other
     values as they are."""
     if name == "id" or not isinstance(cell, str) or not cell:
         return cell

@@ -16,12 +16,12 @@ from models.benchmarks.layouts.table import MAX_RECORDS, Table
 from models.benchmarks.layouts.unsaid import completed, records_of
 from storage.files import read_limited
 
-__all__ = ["Frame", "frame_benchmark", "frame_rows", "load_parquet", "parquet_rows"]
+__all__ = ["DataFrameLike", "frame_benchmark", "frame_rows", "load_parquet", "parquet_rows"]
 
 EXTRA = "wanted pandas with pyarrow: pip install 'pandas>=2' 'pyarrow>=15'; or save it as CSV"
 
 
-class Frame(Protocol):
+class DataFrameLike(Protocol):
     """A data frame, as pandas has it."""
 
     columns: Any
@@ -29,7 +29,7 @@ class Frame(Protocol):
     def to_dict(self, orient: Any) -> Any: ...
 
 
-def frame_rows(frame: Frame, where: str) -> list[dict[str, Any]]:
+def frame_rows(frame: DataFrameLike, where: str) -> list[dict[str, Any]]:
     """The rows as plain values, without what is missing."""
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names):
@@ -41,8 +41,13 @@ def frame_rows(frame: Frame, where: str) -> list[dict[str, Any]]:
 
 
 def frame_benchmark(
-    frame: Frame, space: str | None, metric: str | None, higher: bool | None, name: str, content: bytes | None = None
-) -> Benchmark:  # fmt: skip
+    frame: DataFrameLike,
+    space: str | None,
+    metric: str | None,
+    higher: bool | None,
+    name: str,
+    content: bytes | None = None,
+) -> Benchmark:
     """A benchmark of a data frame; what is not said is found by the names of its columns."""
     rows = frame_rows(frame, name)
     said = {"space": space, "metric": metric, "higher_is_better": higher}
@@ -64,7 +69,7 @@ def parquet_rows(path: Path) -> list[dict[str, Any]]:
     return frame_rows(_read(path), str(path))
 
 
-def _read(path: Path) -> Frame:
+def _read(path: Path) -> DataFrameLike:
     try:
         import pandas
         import pyarrow

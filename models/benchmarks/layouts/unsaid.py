@@ -1,5 +1,5 @@
-"""What a table with a column for each field does not say of itself, as a data frame or a CSV file without comments: its
-space, its metric, whether more of it is better; found by the names of its columns."""
+"""Space, metric and direction of a table without a header, such as a data frame or a CSV file without comments, found
+by the names of its columns."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_fields(family: str, kind: type[PretrainedConfig], config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the library is given: the fields that it knows, checked before it makes anything of them. Of a model of
+    """Fields for the library: the ones that it knows, checked before it makes anything of them. Of a model of
     several parts only the text part is read."""
     parts = {name: value for name, value in config.items() if name in kind.sub_configs and isinstance(value, Mapping)}
     text = {name: _read_part(kind, name, value) for name, value in parts.items() if name in TEXT_PARTS}
@@ -103,7 +103,7 @@ def _class_of(family: Any, config: Mapping[str, Any]) -> type[PretrainedConfig]:
 
 
 def _with_padding(config: PretrainedConfig) -> PretrainedConfig:
-    """The same, without a padding token where it only blanks a row of the table of tokens; families whose positions
+    """The fields without a padding token where it only blanks a row of the table of tokens; families whose positions
     count from it need one inside the vocabulary."""
     fields = fields_of(type(config))
     if fields.written:
@@ -138,7 +138,7 @@ def _shaping(config: PretrainedConfig) -> dict[str, Any]:
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    """Whether a value is an infinity, alone or in a list, that the library itself has there: JSON has none."""
+    """True if a value is an infinity, alone or in a list, that the library itself has there: JSON has none."""
     found = [value] if isinstance(value, float) else list(value) if isinstance(value, list | tuple) else []
     infinite = any(isinstance(x, float) and math.isinf(x) for x in found)
     return infinite and (value == default or tuple(found) == default)

@@ -43,7 +43,7 @@ FLOAT_TAG = "__float__"  # how the library writes an infinity
 
 
 def is_noise(name: str) -> bool:
-    """Whether a field of this name shapes no network of any family."""
+    """True if a field of this name shapes no network of any family."""
     return name in NOISE or NOISY.fullmatch(name) is not None
 
 
@@ -62,7 +62,7 @@ class FamilyFields:
     written: bool
 
     def shapes(self, name: str) -> bool:
-        """Whether the network code names the field, or an alias of it."""
+        """True if the network code names the field, or an alias of it."""
         if name == "pad_token_id":
             return self.from_padding
         names = {name, *(alias for alias, own in self.aliases.items() if own == name)}

@@ -22,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 from models.architecture import Architecture, BadArchitecture, ParameterCount
 from models.spaces.hf.config import LIBRARY_FAULTS, family_of, library_config
 from models.spaces.hf.library import make
-from models.spaces.hf.trace import LENGTH, Seen, trace
+from models.spaces.hf.trace import LENGTH, Trace, trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ def layout_of(architecture: Architecture) -> HfLayout:
     return _measured(model, config, seen, blocks)
 
 
-def _block(model: PreTrainedModel, seen: Seen, block: str, family: str) -> HfBlock:
+def _block(model: PreTrainedModel, seen: Trace, block: str, family: str) -> HfBlock:
     """The names of one block, with every weight matrix of it accounted for."""
     attention, heads = seen.attentions[block], seen.heads[block]
     called = {name: x for name, x in seen.maps.items() if name.startswith(f"{block}.")}
@@ -112,11 +112,11 @@ def _block(model: PreTrainedModel, seen: Seen, block: str, family: str) -> HfBlo
 
 
 def _same(x: torch.Tensor, heads: torch.Tensor) -> bool:
-    """Whether a map reads the heads themselves, without a copy."""
+    """True if a map reads the heads themselves, without a copy."""
     return x.numel() == heads.numel() and x.untyped_storage()._cdata == heads.untyped_storage()._cdata
 
 
-def _check_once(seen: Seen, family: str) -> None:
+def _check_once(seen: Trace, family: str) -> None:
     """Refuse blocks that run several times in a pass: their inputs would be several."""
     for block, attention in seen.attentions.items():
         if (times := max(seen.runs[block], seen.runs[attention])) > 1:
@@ -164,7 +164,7 @@ def _width_out(module: nn.Module) -> int:
 
 
 def _measured(
-    model: PreTrainedModel, config: PretrainedConfig, seen: Seen, blocks: tuple[HfBlock, ...]
+    model: PreTrainedModel, config: PretrainedConfig, seen: Trace, blocks: tuple[HfBlock, ...]
 ) -> HfLayout:  # fmt: skip
     modules = dict(model.named_modules())
     maps = {name: role for block in blocks for name, role in block.maps}
@@ -189,7 +189,7 @@ def _measured(
 
 
 def _products(
-    model: PreTrainedModel, config: PretrainedConfig, seen: Seen, blocks: tuple[HfBlock, ...], mapped: int, paired: int
+    model: PreTrainedModel, config: PretrainedConfig, seen: Trace, blocks: tuple[HfBlock, ...], mapped: int, paired: int
 ) -> tuple[int, int]:
     """Multiply-adds for a token and for a pair of tokens: those of the maps and of attention. Where torch counts others
     too, such as those of an index of keys, two passes of other lengths tell the one from the other."""
@@ -203,7 +203,7 @@ def _products(
     return (mapped, paired) if rest or left else (tokens, pairs)
 
 
-def _inside(seen: Seen, blocks: tuple[HfBlock, ...]) -> int:
+def _inside(seen: Trace, blocks: tuple[HfBlock, ...]) -> int:
     """Multiply-adds that torch counted inside the blocks."""
     return sum(seen.flops.get(block.block, 0) for block in blocks) // 2
 

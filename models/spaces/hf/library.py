@@ -28,14 +28,14 @@ BY_OUTPUT = ("falcon", "gptj", "gpt_neo")  # checked: attention of their own, wh
 
 
 def is_decoder(config: PretrainedConfig) -> bool:
-    """Whether the family predicts next tokens; what fills in masked ones is an encoder unless it says otherwise."""
+    """True if the family predicts next tokens; what fills in masked ones is an encoder unless it says otherwise."""
     family = config.model_type
     causal = family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     return causal and (family not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or bool(getattr(config, "is_decoder", False)))
 
 
 def by_output(config: PretrainedConfig) -> bool:
-    """Whether S is read from what the attention modules put out."""
+    """True if S is read from what the attention modules put out."""
     return config.model_type in BY_OUTPUT
 
 

@@ -21,7 +21,7 @@ __all__ = ["BlockTap", "HfNetwork"]
 
 
 class BlockTap(nn.Module):
-    """Where a block can be watched: its output[1] is S (B, K, T, T), `queries` puts out Q (B, T, D) and `activations` A
+    """Modules of a block to watch: its output[1] is S (B, K, T, T), `queries` puts out Q (B, T, D) and `activations` A
     (B, T, F)."""
 
     def __init__(self) -> None:
@@ -97,8 +97,8 @@ class HfNetwork(nn.Module):
         return super().train(False)
 
     def loss(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Of tokens (B, T): a decoder's mean cross-entropy (nats) of predicting tokens[:, 1:]; of an encoder, a fixed
-        random projection of the last hidden state (docs/flexibert.md says why not its sum)."""
+        """Loss of tokens (B, T): a decoder's mean cross-entropy (nats) of predicting tokens[:, 1:]; of an encoder, a
+        fixed random projection of the last hidden state (docs/flexibert.md says why not its sum)."""
         if self.decoder:
             logits = run(self.model, input_ids=tokens).logits[:, :-1]
             return F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())

@@ -1,4 +1,4 @@
-"""How the installed transformers saves a network: the names and the forms of stored tensors, by its own rules
+"""Names and forms of stored tensors as the installed transformers saves them, by its own rules
 (`transformers.conversion_mapping`), which `from_pretrained` follows as well."""
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, dot_natural_key
 
 from models.spaces.hf.config import LIBRARY_FAULTS
-from models.spaces.stored_tensors import BadWeights, Source
+from models.spaces.stored_tensors import BadWeights, TensorSource
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 __all__ = ["library_tensors"]
 
-Part = tuple[str, str, Source]
+Part = tuple[str, str, TensorSource]
 """The pattern of a rule that a stored tensor answers to, the tensor's name, and the tensor."""
 
 
@@ -31,7 +31,7 @@ class Converted:
     name: str
     shape: tuple[int, ...]
     parts: tuple[Part, ...]
-    make: Callable[[Callable[[Source], torch.Tensor]], Mapping[str, torch.Tensor]]
+    make: Callable[[Callable[[TensorSource], torch.Tensor]], Mapping[str, torch.Tensor]]
 
     def check(self) -> None:
         """Refuse stored tensors that are no weights."""
@@ -44,10 +44,10 @@ class Converted:
         return whole[tuple(slice(0, size) for size in shape)]
 
 
-def library_tensors(model: PreTrainedModel, tensors: Mapping[str, Source]) -> dict[str, Source]:
+def library_tensors(model: PreTrainedModel, tensors: Mapping[str, TensorSource]) -> dict[str, TensorSource]:
     """Stored tensors by the names that the network has for them."""
     rules = get_model_conversion_mapping(model)
-    found: dict[str, Source] = {}
+    found: dict[str, TensorSource] = {}
     joined: dict[str, tuple[WeightConverter, list[Part]]] = {}
     for name in sorted(tensors, key=dot_natural_key):
         own = name
@@ -68,10 +68,10 @@ def library_tensors(model: PreTrainedModel, tensors: Mapping[str, Source]) -> di
 
 def _converted(
     model: PreTrainedModel, target: str, rule: WeightConverter, parts: tuple[Part, ...]
-) -> dict[str, Source]:
+) -> dict[str, TensorSource]:
     """All that a rule makes of some stored tensors, by name."""
 
-    def make(read: Callable[[Source], torch.Tensor]) -> dict[str, torch.Tensor]:
+    def make(read: Callable[[TensorSource], torch.Tensor]) -> dict[str, torch.Tensor]:
         fresh: Any = deepcopy(rule)
         for pattern, name, source in parts:
             fresh.add_tensor(target, name, pattern, read(source))

@@ -25,15 +25,15 @@ from models.spaces.hf.library import TAP, by_output, make, run
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-__all__ = ["LENGTH", "Seen", "block_name", "is_map", "trace"]
+__all__ = ["LENGTH", "Trace", "block_name", "is_map", "trace"]
 
 LENGTH = 3  # tokens of the pass
 MOST_RUN = 1 << 27  # parameters of a network that is run on the CPU
 
 
 @dataclass
-class Seen:
-    """What a pass met, in order. By block: its attention module, the heads that it put out first, the width of its
+class Trace:
+    """Record of a pass, in order. By block: its attention module, the heads that it put out first, the width of its
     queries, and the multiply-adds of attention for a pair of tokens. By linear map: what it read first, and how often
     it was called. `runs`: how often each other module was called. `flops`: what torch counts inside each module."""
 
@@ -46,11 +46,11 @@ class Seen:
     flops: dict[str, int] = field(default_factory=dict)
 
 
-def trace(model: PreTrainedModel, config: PretrainedConfig, length: int = LENGTH) -> Seen:
+def trace(model: PreTrainedModel, config: PretrainedConfig, length: int = LENGTH) -> Trace:
     """One pass of a few tokens through a network on the device `meta`."""
     tokens = torch.zeros(1, length, dtype=torch.long, device="meta")
     mask = torch.zeros(1, 1, length, length, device="meta")  # ready-made, else most of the library asks for values
-    ways: list[Callable[[], Seen]] = [
+    ways: list[Callable[[], Trace]] = [
         lambda: _pass(model, input_ids=tokens, attention_mask=mask),
         lambda: _pass(model, input_ids=tokens, attention_mask=mask[0, 0, :1].long()),  # ALiBi wants none ready-made
         lambda: _pass(model, answers=True, input_ids=tokens, attention_mask=mask),
@@ -65,7 +65,7 @@ def trace(model: PreTrainedModel, config: PretrainedConfig, length: int = LENGTH
     raise first or RuntimeError("no pass was tried")
 
 
-def _small_pass(model: PreTrainedModel, config: PretrainedConfig, length: int) -> Seen:
+def _small_pass(model: PreTrainedModel, config: PretrainedConfig, length: int) -> Trace:
     """A pass with numbers, on the CPU, of a network that is small."""
     if (size := sum(parameter.numel() for parameter in model.parameters())) > MOST_RUN:
         raise ValueError(f"{size:,} parameters are too many for a pass with numbers")
@@ -82,8 +82,8 @@ class _Answers(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _pass(model: PreTrainedModel, answers: bool = False, **given: torch.Tensor) -> Seen:
-    seen = Seen()
+def _pass(model: PreTrainedModel, answers: bool = False, **given: torch.Tensor) -> Trace:
+    seen = Trace()
     counter, answering = FlopCounterMode(display=False), _Answers() if answers else nullcontext()
     with _watched(model, seen), torch.no_grad(), answering, counter:
         run(model, **given)
@@ -92,11 +92,11 @@ def _pass(model: PreTrainedModel, answers: bool = False, **given: torch.Tensor) 
     return seen
 
 
-def _tapped(seen: Seen, name: str, heads: torch.Tensor, weights: torch.Tensor, queries: torch.Tensor) -> None:
+def _tapped(seen: Trace, name: str, heads: torch.Tensor, weights: torch.Tensor, queries: torch.Tensor) -> None:
     _attended(seen, name, heads, queries.shape[-1], heads.shape[-1])
 
 
-def _attended(seen: Seen, name: str, heads: torch.Tensor | None, width: int, value_width: int) -> None:
+def _attended(seen: Trace, name: str, heads: torch.Tensor | None, width: int, value_width: int) -> None:
     """Q K^T takes a product for each feature of the queries, S V one for each of the values."""
     block = block_name(name)
     seen.pairs[block] += width + value_width
@@ -112,7 +112,7 @@ def block_name(name: str) -> str:
 
 
 @contextmanager
-def _watched(model: PreTrainedModel, seen: Seen) -> Iterator[None]:
+def _watched(model: PreTrainedModel, seen: Trace) -> Iterator[None]:
     with ExitStack() as stack:
         for name, module in dict(model.named_modules()).items():
             stack.enter_context(module.register_forward_pre_hook(partial(_called, seen, name)))
@@ -127,17 +127,17 @@ def _watched(model: PreTrainedModel, seen: Seen) -> Iterator[None]:
 
 
 def is_map(module: nn.Module) -> bool:
-    """Whether a module is a linear map with a weight matrix."""
+    """True if a module is a linear map with a weight matrix."""
     return isinstance(module, nn.Linear | Conv1D)
 
 
-def _called(seen: Seen, name: str, module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+def _called(seen: Trace, name: str, module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
     seen.runs[name] += 1
     if is_map(module):
         seen.maps.setdefault(name, given[0])
 
 
-def _gave(seen: Seen, name: str, module: nn.Module, given: object, output: object) -> None:
+def _gave(seen: Trace, name: str, module: nn.Module, given: object, output: object) -> None:
     """An attention module is the innermost one whose second output is weights (B, K, T, T)."""
     if isinstance(output, tuple) and len(output) > 1 and isinstance(output[1], torch.Tensor) and output[1].dim() == 4:
         width = output[0].shape[-1]

@@ -90,7 +90,7 @@ def nearest(name: str, fields: FamilyFields) -> str | None:
 
 
 def _sizes(name: str, value: Any, near: str | None) -> bool:
-    """Whether a field would size the network or share weights."""
+    """True if a field would size the network or share weights."""
     words = set(re.split(r"[_\W]+|(?<=[a-z])(?=[A-Z])", name.lower()))
     if value is None or value is False or value in ("", [], {}) or is_noise(name):
         return False
@@ -105,7 +105,7 @@ def _sizes(name: str, value: Any, near: str | None) -> bool:
 
 
 def _said_already(name: str, value: Any, near: str | None, fields: FamilyFields, given: Mapping[str, Any]) -> bool:
-    """Whether the field that is meant is there as well, and says the same. A family without grouped heads has as many
+    """True if the field that is meant is there as well, and says the same. A family without grouped heads has as many
     of keys and values as of queries."""
     names = {near, *(alias for alias, own in fields.aliases.items() if own == near)}
     if DIALECT.get(name.lower(), name) == "num_key_value_heads" and near is None:

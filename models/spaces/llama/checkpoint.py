@@ -1,4 +1,4 @@
-"""Which checkpoints have weights for a network of the space `llama`: those of `LlamaForCausalLM` with the same sizes
+"""Checkpoints with weights for a network of the space `llama`: those of `LlamaForCausalLM` with the same sizes
 and the operations that the space has; feed-forward layers may be wider than the network's."""
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _check_kind(config: Mapping[str, Any], where: str) -> None:
 
 
 def _wanted(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the checkpoint must state; a list where blocks of a checkpoint cannot differ and those of ours do."""
+    """Fields that the checkpoint must state; a list where blocks of a checkpoint cannot differ and those of ours do."""
     heads, shared = (sorted(set(config[field])) for field in ("n_head", "n_kv_head"))
     return {
         "num_hidden_layers": config["n_layer"],
@@ -97,7 +97,7 @@ def _wanted(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stated(config: Mapping[str, Any], field: str) -> Any:
-    """What a config.json says, in the words of any version of the library; what it leaves out is LLaMA's."""
+    """Fields of a config.json of any version of the library; those that it leaves out are LLaMA's."""
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     rope = rope if isinstance(rope, dict) else {"rope_type": rope}
     if field == "rope_type":

@@ -102,5 +102,5 @@ def _check_heads(config: Mapping[str, Any]) -> None:
 
 
 def is_cut(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration says of itself that it is a subnet."""
+    """True if a configuration says of itself that it is a subnet."""
     return "keep" in config or "order" in config

@@ -76,7 +76,7 @@ def block_of(config: Mapping[str, Any], index: int) -> LlamaBlock:
 
 
 def block_taps(block: LlamaBlock) -> BlockTaps:
-    """Where the inputs of one block are found: A is what the down projection reads; W and G are q, k, v and o, then
+    """Modules of one block to watch: A is what the down projection reads; W and G are q, k, v and o, then
     gate, up and down."""
     attention, feeding = block.self_attn, block.mlp
     maps = (

@@ -137,8 +137,8 @@ def _too_large(ours: Mapping[str, Any], place: int, theirs: Mapping[str, Any]) -
 
 
 def subnet_fill(architecture: Architecture, weights: Checkpoint) -> Fill:
-    """What gives the network of a subnet, or a part of it, its weights: those of the blocks that it keeps, with the
-    units that it keeps in their order."""
+    """A function that fills the network of a subnet, or a part of it, with weights: those of the blocks that it keeps,
+    with the units that it keeps in their order."""
     whole, config = Whole.of([architecture], weights), architecture.config
     parts = _whole_parts(whole.architecture, weights)
     keep = config.get("keep", range(config["n_layer"]))

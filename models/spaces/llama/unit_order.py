@@ -60,7 +60,7 @@ def _magnitudes(block: LlamaBlock) -> Scores:
 
 
 def _watched(block: LlamaBlock, x: torch.Tensor) -> tuple[torch.Tensor, Scores]:
-    """What a block puts out, and the squared activation times the squared weights of every unit."""
+    """Output of a block, and the squared activation times the squared weights of every unit."""
     energy: dict[str, torch.Tensor] = {}
 
     def note(name: str, module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What is measured of a checkpoint's subnets: which ones, on which text, stage by stage."""
+"""Plan of measuring a checkpoint's subnets: which ones, on which text, stage by stage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from models.tokenizer import TextTokenizer
 from models.tokens import spread
 from models.training.cuts.measuring import Cut, CutNetwork
 from models.training.cuts.sample import CutSample, cut_config, subnets
-from models.training.cuts.table import CutTable
+from models.training.cuts.table import LossTable
 from storage.errors import WrongInput
 
 __all__ = ["SMOLLM2", "BadCampaign", "CutPlan", "CutSetting", "Windows", "windows_of"]
@@ -33,7 +33,7 @@ class BadCampaign(WrongInput):
 
 @dataclass(frozen=True)
 class CutPlan:
-    """What is measured: a sample of subnets; windows of `length` tokens, `rounds` of them in each of `parts` disjoint
+    """Sizes of a plan: a sample of subnets; windows of `length` tokens, `rounds` of them in each of `parts` disjoint
     parts of the measured text; `calibration` windows of the other text, the first `few` of them for the cheap look."""
 
     sample: CutSample
@@ -45,7 +45,7 @@ class CutPlan:
     order: str = "activation"
 
     def stages(self) -> list[tuple[str, int]]:
-        """What is done first: a round, the cheap look, a round, the rest of the calibration text, all other rounds."""
+        """Order of the stages: a round, the cheap look, a round, the rest of the calibration text, all other rounds."""
         looks = [("measured", 0), ("calibration", 0), ("measured", 1), ("calibration", 1)]
         return [*looks, *(("measured", r) for r in range(2, self.rounds))][: self.rounds + 2]
 
@@ -87,7 +87,7 @@ def windows_of(tokenizer: TextTokenizer, plan: CutPlan) -> Windows:
 
 @dataclass(frozen=True, eq=False)
 class CutSetting:
-    """What a plan is about: the checkpoint, the windows of text, the subnets with the root of each, the whole network
+    """Objects of a plan: the checkpoint, the windows of text, the subnets with the root of each, the whole network
     first, and `task`, which names all that decides a figure."""
 
     plan: CutPlan
@@ -120,10 +120,10 @@ class CutSetting:
         """The subnets below a root of the tree; the whole network counts to the first."""
         return [cut for cut, own in zip(self.cuts, self.roots, strict=True) if own == root]
 
-    def table(self, path: Path) -> CutTable:
+    def table(self, path: Path) -> LossTable:
         """The table at a path, or an empty one."""
         cut = [cut_config(self.whole.config, cut, self.plan.order) for cut in self.cuts[1:]]
-        return CutTable.resumed(path, self.task, self.plan, [dict(self.whole.config), *cut])
+        return LossTable.resumed(path, self.task, self.plan, [dict(self.whole.config), *cut])
 
     def network(self) -> CutNetwork:
         """The whole network, ready to be cut."""
@@ -132,7 +132,7 @@ class CutSetting:
 
 
 def _task(plan: CutPlan, weights: Checkpoint, tokenizer: TextTokenizer) -> dict[str, Any]:
-    """What decides every figure."""
+    """Everything that decides a figure."""
     return {
         "plan": json.loads(json.dumps(asdict(plan))),
         "checkpoint": weights.digest,

@@ -17,14 +17,14 @@ from storage.files import BadFile, parse_json, read_limited
 if TYPE_CHECKING:
     from models.training.cuts.plan import CutPlan
 
-__all__ = ["MAX_TABLE", "CutTable"]
+__all__ = ["MAX_TABLE", "LossTable"]
 
 MAX_TABLE = 8 << 20  # bytes
 DIGITS = 6
 LOOKS = "calibration_few", "calibration_all"  # fields of the losses on calibration text
 
 
-class CutTable:
+class LossTable:
     """`parts` (N, P): mean losses over the rounds so far; `looks`: mean losses on calibration text by field; `stages`:
     how many are in."""
 
@@ -36,7 +36,7 @@ class CutTable:
     @classmethod
     def resumed(
         cls, path: Path, task: Mapping[str, Any], plan: CutPlan, configs: Sequence[Mapping[str, Any]]
-    ) -> CutTable:
+    ) -> LossTable:
         """The table at a path, or an empty one; BadFile if it is of another task."""
         table = cls(task, plan, configs)
         if not path.exists():
@@ -61,7 +61,7 @@ class CutTable:
 
     @property
     def rounds(self) -> int:
-        """How many rounds of measured windows are in."""
+        """Number of measured rounds in the table."""
         return sum(kind == "measured" for kind, _ in self.plan.stages()[: self.stages])
 
     def add(self, stage: tuple[str, int], losses: Sequence[Sequence[float]]) -> None:
@@ -77,7 +77,7 @@ class CutTable:
         self.stages += 1
 
     def id(self, index: int) -> str:
-        """How a subnet is called; the whole network is the first."""
+        """Id of a subnet; the whole network is the first."""
         return "whole" if index == 0 else f"cut-{index - 1:03d}"
 
     def content(self, name: str, stages: int) -> bytes:
