@@ -6,7 +6,7 @@ Each runs in this process as its page prints it, with fewer rows, seeds and iter
 and the first that fails ends it. Left out, because their size is their subject: `speed.profile` (README's first command
 as it is), `speed.search` (enumerates all trees), `speed.streaming` of all depths and of LLaMA-7B (one visit runs here),
 `speed.extraction` and `speed.engine` (time starts of processes and a cluster). `science.cuts` runs in
-tests/test_bench_cuts.py.
+tests/test_bench_cuts.py. `science.peers` ends with one line where its libraries are not installed.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("science.predictors", "--benchmark T.jsonl --seeds 42 --labels 12 20 --sketch --out figures --json all.json"),
     ("science.seeds", "--benchmark T.jsonl --seeds 42 --search-size 20 --hall-size 2 --inside"),
     ("science.seeds", "--predictors --benchmark T.jsonl --seeds 42 --search-size 12 --sketch"),
+    ("science.peers", "--benchmark T.jsonl --seeds 42 --labels 20 --teacher none always --seconds 0.1 --screen 0 9"),
     ("science.selection", "--benchmark T.jsonl --seeds 42"),
     ("science.selection", "--propose chosen.jsonl --networks 6"),
     ("science.selection", "--compare trained.jsonl"),
@@ -56,7 +57,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 @contextlib.contextmanager
 def smaller() -> Iterator[None]:
     """A block in which searches are short, one process works, and benchmarks of fixed names are the small one."""
-    from bench.science import halls, seeds, selection, transfer
+    from bench.science import halls, peers, seeds, selection, transfer
     from bench.speed import scaling
     from fitness.features import workshop
     from fitness.predictors import ensemble
@@ -66,6 +67,7 @@ def smaller() -> Iterator[None]:
         enter(patch.object(workshop, "check_devices", lambda text: ("cpu",)))
         enter(patch.object(ensemble, "ENSEMBLE", ("ridge",)))
         enter(patch.object(halls, "SearchConfig", partial(SearchConfig, **FEW)))
+        enter(patch.dict(peers.SETTINGS, FEW, pool=3))
         enter(patch.dict(seeds.SETTINGS, default=FEW))
         enter(patch.dict(transfer.SETTINGS, universal={**PRESETS["universal"], **FEW}))
         enter(patch.object(selection, "load_benchmark", lambda name: load_benchmark("T.jsonl")))
