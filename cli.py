@@ -16,7 +16,7 @@ import click
 
 from commands.every_command import with_common_options
 from commands.options import Commands, Imported, examples
-from commands.output import warnings_said
+from commands.output import between_words, talk, warnings_said
 from commands.tables import literal
 from storage.errors import ZcpError
 from storage.program import program_name
@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {one_line(message)}", file=sys.stderr)
+    line = f"error: {one_line(message)}"
+    print(between_words(line, talk.width) if talk.is_terminal else line, file=sys.stderr)
     return code
 
 

@@ -14,7 +14,7 @@ from commands.live import live
 from commands.loading import draw_split, load_named, say_transfer
 from commands.names import Name
 from commands.options import BENCHMARK, METRIC, SPLIT_SEED, examples, search_size
-from commands.output import STATISTICS, ceiling_of, direction, rendered, say
+from commands.output import STATISTICS, between_words, ceiling_of, direction, page_width, rendered, say
 from commands.tables import Interval, Row
 from commands.weights import source_options
 
@@ -122,10 +122,12 @@ def _page(rows: Sequence[Mapping[str, Any]], benchmark: Benchmark, split: Split,
         cells = [{name: value for name, value in cell.items() if name != "note"} for cell in cells]
     signs = f"{len(split.search)} architectures fix the signs, {len(split.holdout)} are held out"
     title = f"{benchmark.name}: correlation with {direction(benchmark)}, n = {len(benchmark)}; {signs}"
-    between = "\n\n" if form == "markdown" else "\n"
+    notes = _notes(rows, benchmark, split)
+    lines = [between_words(note, page_width()) for note in notes]
+    below = "\n\n".join(notes) if form == "markdown" else "\n".join(lines)
     lost = [{"proxy": row["name"]} | _regret(row) for row in rows if row.get("regret")]
     second = rendered(lost, form, REGRET) + "\n" if lost else ""
-    return rendered(cells, form, title) + "\n" + second + between.join(_notes(rows, benchmark, split))
+    return rendered(cells, form, title) + "\n" + second + below + "\n"
 
 
 def _regret(row: Mapping[str, Any]) -> Row:
@@ -146,7 +148,7 @@ def _notes(rows: Sequence[Mapping[str, Any]], benchmark: Benchmark, split: Split
     notes.append("near-size tau: over pairs whose #params differ by at most 10%; s/arch: passes and arithmetic")
     rivals = sorted({row["rival"] for row in rows if row["rival"]})
     notes += [f"p: one-sided, paired bootstrap of held-out tau against {', '.join(rivals)}"] if rivals else []
-    return [*notes[:-1], f"{notes[-1]}\n"]
+    return notes
 
 
 def _cells(row: Mapping[str, Any]) -> Row:

@@ -91,9 +91,11 @@ def check_search_size(benchmark: Benchmark, search_size: int) -> None:
     """Refuse a benchmark that is too small for a search, and a search split that leaves too few architectures."""
     check_enough(benchmark)
     if search_size > len(benchmark) - LEAST:
+        most = len(benchmark) - LEAST
+        wanted = f"{LEAST} to {most}" if most > LEAST else f"{LEAST}"
         raise click.UsageError(
-            f"--search-size: got {search_size}, wanted {LEAST} to {len(benchmark) - LEAST}, "
-            f"so that {LEAST} architectures are held out"
+            f"--search-size: got {search_size}, wanted {wanted}, so that {LEAST} of {len(benchmark)} architectures are "
+            "held out"
         )
 
 

@@ -138,6 +138,8 @@ class Bound(click.ParamType):
         if name not in self.costs:
             wanted = f"one of {', '.join(f'{cost}={unit.example}' for cost, unit in self.costs.items())}"
             raise click.BadParameter(f"got {value!r}, wanted {wanted}", ctx, param)
+        if "," in amount:
+            raise click.BadParameter(f"got {value!r}, wanted one cost; repeat --budget for each other", ctx, param)
         return name, self.costs[name].convert(amount, param, ctx)
 
 

@@ -10,7 +10,7 @@ import click
 
 from commands.feature_options import FeatureOptions
 from commands.source import Predicted, Source, Workshops
-from commands.tables import Row
+from commands.tables import Row, Score
 from commands.training_tokens import budget_notes, trained_for
 from commands.weights import drawing_notes
 from storage.errors import CannotCompute, ZcpError
@@ -265,7 +265,7 @@ def _columns(row: Ranked, form: str, noted: bool, memory: bool) -> Row:
     cells: Row = dict(row.numbers)
     if form != "csv":
         score = row.candidate.score
-        cells["score"] = None if score is None else f"{score:.6g}"
+        cells["score"] = None if score is None else Score(score)
         if not memory:
             del cells["memory"]
     return cells | ({"notes": "; ".join(row.candidate.notes)} if noted else {})

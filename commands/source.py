@@ -89,7 +89,7 @@ class Source:
     def introduce(self) -> None:
         """A line on what ranks, where the user named nothing."""
         if self.unasked and self.hall is not None:
-            say(f"no --hall given: {'/'.join(UNIVERSAL.parts[-2:])} ranks, {self.name}; {_record(self.hall)}")
+            say(f"no --hall given: {'/'.join(UNIVERSAL.parts[-2:])} ranks by {self.name}; {_record(self.hall)}")
 
     @classmethod
     def _of_hall(cls, document: HallDocument, size: int | None) -> Source:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from commands.output import emit
+from commands.output import between_words, emit, page_width
 from commands.tables import Interval, Row
 
 __all__ = ["show"]
@@ -29,7 +29,8 @@ def show(document: Mapping[str, Any], form: str, title: str) -> None:
     seeds = document["summary"][0]["seeds"]
     heading = f"{title}; study {document['study']}: {document['title']}; mean and 95% interval over {seeds} seeds"
     emit([_cells(row) for row in document["summary"]], form, heading)
-    print(f"difference: to {document['reference']}, seed by seed; wins: share of seeds, pairs: of comparisons")
+    note = f"difference: to {document['reference']}, seed by seed; wins: share of seeds, pairs: of comparisons"
+    print(between_words(note, page_width()))
     if document["study"] in ("search", "pps"):
         print()
         rows = [_level(row) for row in document["levels"]]

@@ -40,6 +40,10 @@ class Formula:
     numbered: bool = True
 
 
+class Score(float):
+    """A score of any size, shown with six digits."""
+
+
 Cell = str | int | float | Interval | Formula | None
 Row = dict[str, Cell]
 
@@ -53,6 +57,8 @@ def plain(value: Cell) -> str:
             return f"{low:.3f}..{high:.3f}"
         case Formula(text):
             return literal(text)
+        case Score():
+            return f"{value:.6g}"
         case float():
             return f"{value:.3f}"
     return literal(str(value))
@@ -121,10 +127,22 @@ Block = tuple[list[_Column], int]
 
 
 def _side_by_side(columns: Sequence[_Column], width: int) -> list[Block] | None:
-    """Blocks of columns that fit, each with the first column; None where two columns do not fit."""
-    for gap in (2, 1):
-        if fitting := _squeezed(columns, width, gap):
-            return [(fitting, gap)]
+    """One block of all columns or several blocks, each with the first column, whichever has fewer lines; None where
+    two columns do not fit."""
+    whole = next(([(fitting, gap)] for gap in (2, 1) if (fitting := _squeezed(columns, width, gap))), None)
+    parts = _in_blocks(columns, width)
+    if whole is None or parts is None:
+        return whole or parts
+    return min(whole, parts, key=_height)
+
+
+def _height(blocks: Sequence[Block]) -> int:
+    """Number of lines, with an empty one between two blocks."""
+    return sum(len(_lines(block, gap)) + 1 for block, gap in blocks)
+
+
+def _in_blocks(columns: Sequence[_Column], width: int) -> list[Block] | None:
+    """Blocks of as many columns as fit, each with the first column; None where two columns do not fit."""
     key, *rest = columns
     if not rest:
         return None

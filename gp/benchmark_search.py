@@ -142,7 +142,7 @@ def search(
         return problem.distilled(reporter.networks)
 
     try:
-        with stages.timed("choice", "every single branch of the space, and the kind of formula that pays"):
+        with stages.timed("choice", "scores of every single-branch formula; choice of the kind of formula"):
             prepared = PreparedSearch.of(problem, config, reporter.should_stop, distilled)
     except Interrupted:
         state = SearchState.start(config)

@@ -53,7 +53,8 @@ def test_an_interrupt_saves_what_there_is(quiet: Study, tmp_path: Path, signals:
 
 
 @pytest.mark.parametrize(
-    ("moment", "reached"), [("every single branch", None), ("exact scores on the search split", ITERATIONS)]
+    ("moment", "reached"),
+    [("scores of every single-branch formula", None), ("exact scores on the search split", ITERATIONS)],
 )
 def test_an_interrupt_before_and_after_the_evolution_loses_nothing(
     moment: str, reached: int | None, quiet: Study, tmp_path: Path

@@ -188,8 +188,8 @@ def test_equal_labels_are_refused_before_any_network_is_built(
         (14, 10, "got 14 architectures, wanted at least 20 in all, 10 that a search sees and 10 that are held out; "
                  "measure 6 more"),
         (19, 50, "got 19 architectures, wanted at least 20 in all"),
-        (20, 11, "--search-size: got 11, wanted 10 to 10"),
-        (25, 50, "--search-size: got 50, wanted 10 to 15, so that 10 architectures are held out"),
+        (20, 11, "--search-size: got 11, wanted 10, so that 10 of 20 architectures are held out"),
+        (25, 50, "--search-size: got 50, wanted 10 to 15, so that 10 of 25 architectures are held out"),
         (20, 10, None),
     ],
 )  # fmt: skip

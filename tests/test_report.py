@@ -16,6 +16,7 @@ from gp.hall_file import HallDocument, load_hall
 from models.architecture import Architecture
 from models.spaces import SPACES
 from primitives import Invalid, parse, score
+from report.pages.charts import bars
 from report.pages.evidence import _per_block, parts_of
 from report.pages.page import LONGEST, chart_text, shown
 from report.pages.recommendation import front_of, recommended
@@ -198,6 +199,13 @@ def test_the_parts_of_a_formula_add_up_to_its_value(tiny_features) -> None:
 @pytest.fixture
 def hall() -> HallDocument:
     return load_hall(ROOT / "proxies" / "gpt2-mini.json")
+
+
+@pytest.mark.parametrize(("marked", "first_stands_out"), [((), False), (("a",), True)])
+def test_a_marked_bar_has_a_colour_of_its_own(marked: tuple[str, ...], first_stands_out: bool) -> None:
+    chart = bars("rivals", [("a", 0.5, None), ("b", 0.4, None), ("c", 0.3, None)], "tau", "what", marked=marked)
+    first, *others = chart.figure.data[0].marker.color
+    assert len(set(others)) == 1 and (first not in others) is first_stands_out
 
 
 def test_the_recommended_formula_is_the_simplest_within_one_standard_error(hall: HallDocument) -> None:

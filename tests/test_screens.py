@@ -24,7 +24,7 @@ from commands.exhaust import _in_space
 from commands.leaderboard import _cells
 from commands.live import Bars, _note, progress_bars
 from commands.replay import _figures, _inside_rows
-from commands.tables import Formula, Interval, Row, literal, table
+from commands.tables import Formula, Interval, Row, Score, literal, table
 from gp.hall_file import load_hall
 from primitives.grammar import parse
 
@@ -85,6 +85,35 @@ def test_the_table_of_evolve_is_one_block_on_a_page_of_100() -> None:
     assert len(table_lines) == 1 + 3 + 10 + 3 + 8 and table_lines[3].split()[-1] == "fidelity"
     assert table_lines[4].startswith("1 ") and "0.913..0.941" in table_lines[4]
     assert "\n10  +1  product( difference(" in page
+
+
+def test_a_table_has_as_few_lines_as_its_columns_allow() -> None:
+    """Long texts stand in a block of their own where wrapping them beside figures would take more lines."""
+    rows: list[Row] = [
+        {"place": n, "flops": 10**30, "params": 10**20, "notes": "outside in depth " * 4} for n in (1, 2, 3)
+    ]
+    for width, lines in ((200, 5), (80, 10)):
+        page = table(rows, "ranking", width)
+        assert len(page.splitlines()) == lines and max(map(len, page.splitlines())) <= width
+
+
+@pytest.mark.parametrize(("score", "shown"), [(0.0000123456789, "1.23457e-05"), (-123.4, "-123.4"), (2e7, "2e+07")])
+def test_a_score_has_six_digits_and_stands_on_the_right(score: float, shown: str) -> None:
+    rows: list[Row] = [{"id": "a", "score": Score(score)}, {"id": "b", "score": Score(1.0)}]
+    heading, first, second = table(rows, "ranking", 80).splitlines()[1:]
+    assert first.endswith(f"  {shown}") and second.endswith("1") and len(first) == len(second) == len(heading)
+
+
+def test_an_error_breaks_between_words_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "talk", Console(stderr=True, width=40, force_terminal=True))
+    assert cli.main(["evolve", "--benchmark", "no such benchmark, whose name is long"]) == 1
+    said = capfd.readouterr().err
+    assert len(said.splitlines()) > 2 and max(map(len, said.splitlines())) <= 40
+    monkeypatch.undo()
+    assert cli.main(["evolve", "--benchmark", "no such benchmark, whose name is long"]) == 1
+    assert capfd.readouterr().err.split() == said.split()
 
 
 words = st.text("abc.-[]/:é", min_size=1, max_size=12)

@@ -292,6 +292,7 @@ def test_the_figure_shows_what_was_scored_and_the_front(
             "got 'size=10M', wanted one of params=10M, flops=10M, memory=8G, latency=5ms",
         ),
         (("--space", "gpt2", "--budget", "latency=5"), "got '5', wanted a number such as 5ms"),
+        (("--space", "gpt2", "--budget", "params=1M,memory=8G"), "wanted one cost; repeat --budget for each other"),
         (
             ("--space", "gpt2", "--budget", "params=1K"),
             "--budget params: got 1,000, wanted at least 10,291, which the smal",

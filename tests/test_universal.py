@@ -54,7 +54,7 @@ def test_rank_without_a_hall_says_what_ranks_and_does_it_in_any_folder(
     said = capfd.readouterr()
     first, answer = universal.proxies[0], json.loads(said.out)
     (line,) = (
-        line for line in said.err.splitlines() if line.startswith("no --hall given: proxies/universal.json ranks")
+        line for line in said.err.splitlines() if line.startswith("no --hall given: proxies/universal.json ranks by")
     )
     assert first.proxy.text in line and first.holdout
     names = [case.benchmark.name for case in universal.cases]
@@ -120,7 +120,7 @@ def test_select_without_a_hall_searches_any_space_of_the_hall(
     words = ["--space", space, "--budget", "params=60K", "--networks", "3", "--population", "2", "--format", "json"]
     assert cli.main(["select", *words, "--bank", bank, "--devices", "cpu"]) == 0
     said = capfd.readouterr()
-    assert json.loads(said.out)["rows"] and said.err.count("no --hall given: proxies/universal.json ranks") == 1
+    assert json.loads(said.out)["rows"] and said.err.count("no --hall given: proxies/universal.json ranks by") == 1
 
 
 def test_a_checkout_without_the_file_asks_for_one(

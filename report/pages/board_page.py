@@ -83,7 +83,8 @@ def _bars(ranked: Sequence[Mapping[str, Any]]) -> Chart:
     entries = [(row["name"], float(row["holdout"]["kendall"]), (*map(float, row["holdout"]["ci95_kendall"]),)[:2])
                for row in ranked]  # fmt: skip
     what = f"Held-out tau-b of {len(entries)} rankings with 95% bootstrap intervals, best on top."
-    return bars("board", entries, "held-out tau-b", what)  # type: ignore[arg-type]
+    evolved = [row["name"] for row in ranked if row["kind"] == "evolved"]
+    return bars("board", entries, "held-out tau-b", what, marked=evolved)  # type: ignore[arg-type]
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str | float | None, ...]:

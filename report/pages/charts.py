@@ -3,7 +3,7 @@ Text from files goes through `chart_text`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from report.pages.page import Chart, Choice, PageTable, chart_text, shown
 __all__ = ["bars", "blocks_chart", "evolution_chart", "front_chart", "growth_chart", "scatter", "styled"]
 
 SERIES = ("#2f7fd1", "#d9622b", "#2c9a6b", "#a05fc0")
-GREY = "#8a939c"
+GREY, PALE = "#8a939c", "rgba(128, 136, 144, 0.5)"
 SYMBOLS = ("circle", "triangle-up", "diamond", "square")
 
 
@@ -206,14 +206,16 @@ def growth_chart(ancestors: Sequence[Ancestor], what: str) -> Chart:
 
 
 def bars(
-    name: str, entries: Sequence[tuple[str, float, tuple[float, float] | None]], axis: str, what: str, unit: str = ""
+    name: str, entries: Sequence[tuple[str, float, tuple[float, float] | None]], axis: str, what: str, unit: str = "",
+    marked: Collection[str] = (),
 ) -> Chart:  # fmt: skip
-    """Horizontal bars of (label, value, interval), the first on top."""
+    """Horizontal bars of (label, value, interval), the first on top; beside `marked` ones all others are pale."""
+    colors = [SERIES[0] if e[0] in marked or not marked else PALE for e in entries]
     labels, values = [chart_text(e[0]) for e in entries], [e[1] for e in entries]
     ends = [e[2] or (e[1], e[1]) for e in entries]
     figure = go.Figure()
     figure.add_bar(
-        x=values, y=[f"{label} " for label in labels], orientation="h", marker={"color": SERIES[0]}, hoverinfo="text",
+        x=values, y=[f"{label} " for label in labels], orientation="h", marker={"color": colors}, hoverinfo="text",
         hovertext=[f"{label}: {_figure(v)}{unit}" + (f" ({low:.3f} to {high:.3f})" if low < high else "")
                    for label, v, (low, high) in zip(labels, values, ends, strict=True)],
         error_x={"type": "data", "symmetric": False,

@@ -25,6 +25,7 @@ __all__ = ["hall_page"]
 
 Row = tuple[str | int | float | Markup | None, ...]
 FIGURES = ("search tau-b", "held-out rho", "95% interval", "held-out tau-b", "95% interval of tau-b")
+CHAMPION = "formula 1"
 SENTENCES = PROBE_RULES | {SEEN: "the formula was compared before"}
 
 
@@ -109,7 +110,7 @@ def _cells(search: Figures | None, holdout: Figures | None) -> Row:
 
 def _against(case: HallCase, champion: HallProxy, evidence: HallEvidence) -> Section:
     groups = (
-        ("evolved", [Baseline("formula 1", champion.search, champion.holdout, champion.all)]),
+        ("evolved", [Baseline(CHAMPION, champion.search, champion.holdout, champion.all)]),
         ("fitted", evidence.rivals), ("published", evidence.published), ("count", case.baselines),
     )  # fmt: skip
     rows = [(shown(b.name), kind, *_cells(b.search, b.holdout)) for kind, entries in groups for b in entries]
@@ -122,7 +123,7 @@ def _against(case: HallCase, champion: HallProxy, evidence: HallEvidence) -> Sec
         "How good it is",
         ("Fitted are regressions on numbers of the configuration and the same labels; published are LPZero's formulas, "
          "scored on sketches with signs fixed on the search split; counts need no network at all.",),
-        (bars("rivals", shape, "held-out tau-b", what),
+        (bars("rivals", shape, "held-out tau-b", what, marked=[CHAMPION]),
          PageTable("The champion and its rivals", ("ranking", "kind", *FIGURES), rows, 0)),
     )  # fmt: skip
 
@@ -157,7 +158,7 @@ def _formulas(entries: Sequence[HallProxy], pick: Recommendation | None) -> Sect
     points = [(entry.proxy.text, entry.proxy.complexity, float(entry.formula.fitness)) for entry in entries]
     front = front_of(entries)
     columns = ("place", "formula", "complexity", "fitness", *FIGURES, "found at")
-    text = f"Fitness on the search split against complexity of {len(rows)} formulas; {len(front)} are on the front."
+    text = f"Fitness on the search split against complexity of {len(rows)} formulas; {len(front)} on the front."
     return Section(
         "The formulas",
         (*_explained(pick), "A bar is the mean over the entries of a tensor; l counts the blocks, and W, G, A, J, H "
@@ -206,7 +207,8 @@ def _blocks(case: HallCase, evidence: HallEvidence) -> Section:
 def _origin(hall: HallDocument, evidence: HallEvidence) -> Section:
     parts, notes = [], []
     if generations := evidence.landscape.generations:
-        best = generations[-1]["best_fitness"]
+        found = generations[-1]["best_fitness"]
+        best = "no formula has a score" if found is None else f"{found:.4g}"
         what = f"Best and mean fitness over {generations[-1]['evaluations']:,} formulas compared; at the end {best}."
         parts.append(evolution_chart(generations, what))
     else:
