@@ -11,3 +11,4 @@ from .hall_file import HallDocument as HallDocument
 from .hall_file import load_hall as load_hall
 from .hall_file import save_hall as save_hall
 from .hall_of_fame import HallOfFame as HallOfFame
+from .reporter import Reporter as Reporter

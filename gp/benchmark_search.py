@@ -150,7 +150,7 @@ def search(
     if prepared.problem.coarse:
         reporter.stage("cross-validation prefers coarse formulas to fine ones: few levels, clear of each other")
     with stages.timed("search"):
-        result = evolution(prepared) if evolution else _evolve(prepared, reporter)
+        result = evolution(prepared) if evolution else prepared.evolve(should_stop=reporter.told)
     found, compared = result.hall.champions, result.state.evaluations
     if result.stop is Stop.ASKED:
         return Found(config, result.hall, result, cases, compared, stages.seconds, complete=False)
@@ -163,13 +163,6 @@ def search(
         scores = np.hstack([each.exact_scores([f.proxy for f in found], reporter.networks) for each in every])
     hall = prepared.judged(found, scores)
     return Found(config, hall, result, cases, compared, stages.seconds)
-
-
-def _evolve(prepared: PreparedSearch, reporter: Reporter) -> SearchResult:
-    def should_stop(step: Step) -> bool:
-        return reporter.should_stop()
-
-    return prepared.evolve(reporter.iteration, should_stop=should_stop)
 
 
 @contextmanager

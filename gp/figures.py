@@ -25,7 +25,7 @@ from models.benchmarks.benchmark import Benchmark
 
 __all__ = ["fidelity", "hall_case", "measure"]
 
-EARLY = (Stop.TIME, Stop.PATIENCE, Stop.TARGET)
+EARLY = (Stop.TIME, Stop.PATIENCE, Stop.TARGET, Stop.CALLBACK)
 
 
 def measure(

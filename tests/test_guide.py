@@ -24,6 +24,8 @@ from tests.robustness.guide import (
     lines_of,
     run_command,
     script_of_all,
+    steps_of_all,
+    tasks_of,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +50,7 @@ def test_the_guide_has_every_task_with_commands() -> None:
     for task in tasks:
         title = task.splitlines()[0]
         anchor = re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
-        assert f"- [{title}](#{anchor})" in GUIDE
+        assert re.search(rf"^- {re.escape(f'[{title}](#{anchor})')}, \d+ s$", GUIDE, re.M), title
 
 
 def arguments_of(line: Line) -> list[str]:
@@ -72,6 +74,13 @@ def test_the_flags_of_a_command_exist(line: Line) -> None:
 def test_the_flags_in_the_table_of_commands_exist(row: tuple[str, str]) -> None:
     known = {flag for option in cli.program.commands[row[0]].params for flag in option.opts}
     assert set(re.findall(r"--[a-z-]+", row[1])) <= known
+
+
+def test_every_command_script_and_block_is_of_one_task() -> None:
+    tasks = tasks_of(GUIDE)
+    assert [line for text in tasks.values() for line in lines_of(text)] == lines_of(GUIDE)
+    steps = [task for task, _ in steps_of_all()]
+    assert len(steps) == len(SCRIPTS) + len(PYTHON.findall(GUIDE)) + 2 and set(steps) <= {"README.md", *tasks}
 
 
 def test_ci_runs_every_block_of_the_guide_and_the_blocks_of_the_readme() -> None:

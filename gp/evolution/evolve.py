@@ -41,6 +41,7 @@ class Stop(StrEnum):
     TIME = "the time budget is used up"
     PATIENCE = "no better champion for as long as patience lasts"
     TARGET = "the target is reached"
+    CALLBACK = "a callback ended it"
 
 
 @dataclass(frozen=True)

@@ -96,20 +96,22 @@ class Run:
     def _evolve(self, prepared: PreparedSearch, reporter: Reporter, limits: Limits | None) -> SearchResult:
         """From the last checkpoint to the end or to a limit, with a checkpoint of where it ended."""
 
+        answer: Stop | None = None
+
         def should_stop(step: Step) -> Stop | None:
             if step.iteration >= self.settings.search.iterations:
                 return Stop.FINISHED
-            if reporter.should_stop():
-                return Stop.ASKED
+            if answer or reporter.should_stop():
+                return answer or Stop.ASKED
             return limits.reached(step) if limits else None
 
         state = self.files.load_state(prepared.config)
         with self.files.journal(state) as on_iteration:
 
             def report(step: Step) -> None:
+                nonlocal answer
                 on_iteration(step)
-                if reporter.iteration:
-                    reporter.iteration(step)
+                answer = reporter.told(step)
 
             result = prepared.evolve(report, state, should_stop)
         self.files.save_state(result.state)

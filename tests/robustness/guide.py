@@ -3,7 +3,8 @@
     python -m tests.robustness.guide
 
 In a temporary folder with 20 measured models and five configurations, commands run one after the other with sizes that
-take no time; what they print is thrown away, and the first that fails ends it.
+take no time; what they print is thrown away, and the first that fails ends it. At the end it prints the seconds of
+processor of each task, those of worker processes included.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,17 @@ class Line:
             elif given[0] in ADDED:
                 given += [flag, value]
         return given
+
+
+def tasks_of(page: str) -> dict[str, str]:
+    """The text of each section of a page by its title."""
+    return dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", page, re.M | re.S))
+
+
+def processor_seconds() -> float:
+    """Seconds of processor of this process and of those that it has waited for."""
+    found = os.times()
+    return found.user + found.system + found.children_user + found.children_system
 
 
 def lines_of(page: str) -> list[Line]:
@@ -131,34 +142,60 @@ def readme_code() -> str:
     return text.replace("SearchConfig()", f"SearchConfig({FEW})").replace('__name__ == "__main__"', "True")
 
 
+def steps_of_all() -> list[tuple[str, str]]:
+    """The task and the code of the scripts of the guide, of the notebook, and of the blocks of Python, which are last:
+    what they register is of one process."""
+    steps, blocks = [], []
+    for task, text in tasks_of(GUIDE).items():
+        for line in (line for line in lines_of(text) if line in SCRIPTS):
+            name = Path(line.words[1]).name
+            given = [word for word in line.words[2:] if not word.isdigit()] + EXAMPLES.get(name, [])
+            code = f"sys.argv = {[name, *given]!r}; runpy.run_path({line.words[1]!r}, run_name='__main__')"
+            steps.append((task, code))
+        blocks += [(task, block) for mark, block in PYTHON.findall(text) if mark]
+    blocks = [("From a notebook", notebook_code()), ("README.md", readme_code()), *blocks]
+    return steps + [(task, f"exec(compile({block!r}, 'guide', 'exec'), {{}})") for task, block in blocks]
+
+
 def script_of_all() -> str:
-    """The scripts of the guide, the notebook, and the blocks of Python last: what they register is of one process."""
-    blocks = [text for mark, text in PYTHON.findall(GUIDE) if mark]
-    steps = []
-    for line in SCRIPTS:
-        name = Path(line.words[1]).name
-        given = [word for word in line.words[2:] if not word.isdigit()] + EXAMPLES.get(name, [])
-        steps.append(f"sys.argv = {[name, *given]!r}; runpy.run_path({line.words[1]!r}, run_name='__main__')")
-    steps += [f"exec(compile({text!r}, 'guide', 'exec'), {{}})" for text in [notebook_code(), readme_code(), *blocks]]
-    return "\n".join(["import runpy, sys", "if __name__ == '__main__':", *(f"    {step}" for step in steps)])
+    """One script that runs all steps and writes the seconds of each task to seconds.json."""
+    lines = ["import json, runpy, sys", "from tests.robustness.guide import processor_seconds"]
+    lines += ["if __name__ == '__main__':", "    seconds, start = {}, 0.0"]
+    for task, code in steps_of_all():
+        lines += [f"    {code}", f"    seconds[{task!r}] = seconds.get({task!r}, 0.0) + processor_seconds() - start"]
+        lines.append("    start = processor_seconds()")
+    return "\n".join([*lines, "    json.dump(seconds, open('seconds.json', 'w'))"])
+
+
+def run_all(folder: Path) -> dict[str, float]:
+    """Run commands, scripts and blocks; returns the seconds of processor of each task."""
+    seconds = dict[str, float]()
+    for task, text in tasks_of(GUIDE).items():
+        for line in (line for line in lines_of(text) if line in COMMANDS):
+            start = processor_seconds()
+            run_command(line, folder)
+            spent = processor_seconds() - start
+            seconds[task] = seconds.get(task, 0.0) + spent
+            print(f"{spent:6.1f} s of processor  {' '.join(line.words[1:])}", flush=True)
+    (folder / "all.py").write_text(script_of_all())
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "HF_HUB_OFFLINE": "1"}
+    subprocess.run([sys.executable, "all.py"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    for task, spent in json.loads((folder / "seconds.json").read_text()).items():
+        seconds[task] = seconds.get(task, 0.0) + spent
+    return seconds
 
 
 def main() -> None:
-    """A line per command with its seconds."""
+    """A line per command with its seconds, then one per task."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         laid(folder)
         os.chdir(folder)
         try:
-            for line in COMMANDS:
-                start = time.process_time()
-                run_command(line, folder)
-                print(f"{time.process_time() - start:6.1f} s of processor  {' '.join(line.words[1:])}", flush=True)
-            (folder / "all.py").write_text(script_of_all())
-            environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "HF_HUB_OFFLINE": "1"}
-            subprocess.run([sys.executable, "all.py"], env=environment, check=True, stdout=subprocess.DEVNULL)
+            seconds = run_all(folder)
         finally:
             os.chdir(ROOT)
+    print(*(f"{spent:6.1f} s of processor, task: {task}" for task, spent in seconds.items()), sep="\n")
     blocks = len(PYTHON.findall(GUIDE))
     print(
         f"{len(COMMANDS)} commands, {len(SCRIPTS)} scripts, {blocks} blocks of Python, that of README.md and the notebook have run"
