@@ -58,6 +58,17 @@ def test_a_pool_stays_in_the_range_of_what_was_seen(space: str) -> None:
     assert [a.digest for a in drawn_pool(seen, 5)] == [a.digest for a in pool[:5]]
 
 
+def test_three_networks_of_one_width_are_enough_to_draw_from() -> None:
+    def network(name: str, width: int, inner: list[int]) -> Architecture:
+        sizes = {"n_layer": 2, "d_model": width, "d_embed": width, "n_head": [2, 2], "d_inner": inner}
+        more = {"div_val": 1, "n_token": 300, "tgt_len": 64, "cutoffs": [100, 200]}
+        return SPACES["gpt2"].architecture(name, sizes | more)
+
+    wide = [network(f"w{i}", 32, [130 + i, 140 + i]) for i in range(3)]
+    pool = drawn_pool([*wide, network("n", 16, [150, 150])], 20)
+    assert pool and {a.config["d_model"] for a in pool} == {32}
+
+
 def test_fields_that_no_network_varies_are_equal_in_every_block_of_a_pool(
     tiny_architectures: list[Architecture],
 ) -> None:

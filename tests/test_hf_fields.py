@@ -20,6 +20,8 @@ from fitness.features.bank import FeatureKey
 from fitness.features.collect import collect
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
+from models.spaces.hf.fields import plain, read_numbers
+from models.spaces.hf.sizes import check_sizes
 from models.tokens import TokenBatch
 from primitives import parse, score
 
@@ -180,6 +182,20 @@ BOMBS: list[dict[str, Any]] = [
     {"model_type": "llama", "intermediate_size": 2_000_000_000},
     {"model_type": "qwen2", "max_window_layers": 2_000_000_000},
 ]
+
+
+@pytest.mark.parametrize("value", [-(1 << 21), [[["global"], -(1 << 21)]]], ids=["a number", "repeats"])
+def test_sizes_are_bounded_below_zero_too(value: Any) -> None:
+    with pytest.raises(BadArchitecture, match=r"attention_types: got .*2,?097,?152.*wanted at most"):
+        check_sizes(value, "attention_types")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_whole_numbers_that_a_float_cannot_hold_keep_their_kind(sign: int) -> None:
+    near, far = sign * (1 << 52), sign * ((1 << 60) + 1)
+    found = read_numbers({"near": "float", "far": "float"}, {"near": near, "far": far})
+    assert (type(found["near"]), found["far"], type(found["far"])) == (float, far, int)
+    assert [type(plain(float(x), "x")) for x in (near, far)] == [int, float]
 
 
 @pytest.mark.parametrize("config", BOMBS, ids=str)

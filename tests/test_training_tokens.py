@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import cli
+from models.benchmarks.layouts.table import training_tokens
 from models.spaces import SPACES
+from storage.datum import Datum
 
 SHAPES = {"deep": (6, 16, 40), "flat": (1, 48, 40), "middle": (3, 24, 40)}
 TURNING = "sum( product( T, sum[ frobenius_norm(normalize(H)) ] ), 20*mean[ frobenius_norm(normalize(J)) ] )"
@@ -85,3 +87,20 @@ def test_an_amount_that_cannot_be_read_is_a_usage_error(
 ) -> None:
     assert cli.main(["rank", str(candidates), "--proxy", TURNING, "--tokens", text]) == 2
     assert "wanted an amount such as 20B, or 20x" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("header", "tokens"),
+    [
+        ({}, None),
+        ({"tokens": 300}, 300),
+        ({"budget": {"steps": 10, "batch": 2, "length": 8}}, 160),
+        ({"budget": {"steps": 10, "batch": 2}}, None),
+        ({"budget": {"steps": 10, "batch": 2, "length": 0}}, None),
+        ({"tokens": 300, "budget": {"steps": 10, "batch": 2, "length": 8}}, 300),
+        ({"budget": "long"}, None),
+    ],
+    ids=str,
+)
+def test_the_header_of_a_table_says_the_tokens_of_its_rows(header: dict, tokens: float | None) -> None:
+    assert training_tokens(Datum("header", header, ValueError)) == tokens

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import typing
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -29,9 +30,11 @@ class Watch:
             return
         if event in ("exec", "compile") and _importing():
             return  # a module of ours that is first needed now
+        if event == "compile" and sys._getframe(1).f_code.co_filename == typing.__file__:
+            return  # a type written as text in the source of a library
         if event in LOUD:
             what = args[1] if event == "compile" else getattr(args[0], "co_filename", "") if args else ""
-            self.seen.append(f"{event} {what}")
+            self.seen.append(f"{event} {what} ({_caller()})")
         elif (event == "open" and isinstance(args[0], str | bytes) and (args[2] or 0) & WRITING) or (
             event in CHANGING and isinstance(args[0], str | bytes | os.PathLike)
         ):
@@ -51,6 +54,16 @@ def _importing() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _caller() -> str:
+    """The innermost calls that led to an event, as file:line."""
+    frame: FrameType | None = sys._getframe(2)
+    calls = []
+    while frame is not None and len(calls) < 3:
+        calls.append(f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}")
+        frame = frame.f_back
+    return " < ".join(calls)
 
 
 WATCH = Watch()
