@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from models.tokenizer import BadTokenizer, TextTokenizer
 from models.training.cuts import measuring
 from models.training.cuts.campaign import measure_cuts, verify_cuts
 from models.training.cuts.measuring import Cut, CutNetwork, cut_of
-from models.training.cuts.plan import BadCampaign, CutPlan, windows_of
+from models.training.cuts.plan import SMOLLM2, BadCampaign, CutPlan, windows_of
 from models.training.cuts.sample import CutSample, block_sizes, cut_config, subnets
 
 TOKENS = torch.arange(34).view(2, 17) * 7 % 262
@@ -170,6 +171,12 @@ def test_the_sample_is_distinct_shares_prefixes_and_meets_its_levels() -> None:
         assert subnet.cut[0] is not None, "a dear block was dropped"
     assert any(None in cut for cut in cuts)
     assert subnets(sample, config) == found and subnets(replace(sample, seed=1), config) != found
+
+
+def test_the_plan_of_smollm2_stays_that_of_what_was_measured() -> None:
+    """Another plan would be another benchmark: a log of figures that were measured is then of no use."""
+    plan = json.dumps(asdict(SMOLLM2), sort_keys=True)
+    assert hashlib.sha256(plan.encode()).hexdigest()[:16] == "f1789be456a4e476"
 
 
 def test_configurations_of_cuts_lead_back_to_them() -> None:
