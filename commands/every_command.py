@@ -1,5 +1,5 @@
-"""Options of every command: Python files that register extensions, executed before other options are read, and how much
-is said."""
+"""Options of every command: Python files that register extensions, executed before other options are read, how much is
+said, and for commands of many options a file of options."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from pathlib import Path
 
 import click
 
+from commands.config_file import config_option
 from commands.output import loudness
 from storage.plugins import load_plugins
 
 __all__ = ["with_common_options"]
 
+MANY = 10
+
 
 def with_common_options(commands: Iterable[click.Command]) -> None:
-    """Give every command, those of groups too, the options --plugin, --quiet and --verbose."""
+    """Give every command, those of groups too, the options --plugin, --quiet and --verbose, and --config where it has
+    more than MANY options."""
     for command in commands:
         if isinstance(command, click.Group):
             with_common_options(command.commands.values())
         else:
             quiet = _loudness("--quiet", "Say nothing on stderr but errors.")
             verbose = _loudness("--verbose", "Say the seconds since the start before every line.")
-            command.params += [_plugin(), quiet, verbose]
+            more = [config_option()] if len(command.params) > MANY else []
+            command.params += [*more, _plugin(), quiet, verbose]
 
 
 def _loudness(name: str, text: str) -> click.Option:

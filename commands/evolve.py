@@ -34,6 +34,7 @@ from commands.search_options import limit_options, search_options
 from commands.tables import Formula, Row
 from commands.verdict import say_verdict
 from commands.weights import source_options
+from storage.plugins import loaded_plugins
 
 if TYPE_CHECKING:
     from gp.config import SearchConfig
@@ -132,7 +133,10 @@ def _with_budget(search: SearchConfig, budgeted: bool | None, benchmarks: Sequen
     return replace(search, aggregates=(*search.aggregates, *map(turned, search.aggregates)))
 
 
-RESUMED = ("resume", "names", "jobs", *WHERE, "stream", "form", "time_budget", "patience", "target", "on_invalid")
+RESUMED = (
+    "resume", "names", "jobs", *WHERE, "stream", "form", "time_budget", "patience", "target", "on_invalid",
+    "config_file", "plugin", "quiet", "verbose",
+)  # fmt: skip
 
 
 def _only_with_new_run(ctx: click.Context) -> None:
@@ -194,7 +198,8 @@ def _settings(
     for (_, each), workshop in zip(asked, workshops, strict=True):
         workshop.check_weights(each.architectures[0])  # before the run has a folder
     corpus = str(features.corpus.resolve()) if features.corpus else None
-    for flag, text in (*(("--benchmark", place) for place, _ in asked), ("--corpus", corpus)):
+    plugins = [("--plugin", str(path)) for path in loaded_plugins()]
+    for flag, text in (*(("--benchmark", place) for place, _ in asked), ("--corpus", corpus), *plugins):
         if text and not text.isprintable():
             raise click.UsageError(f"{flag}: got {text!r}, which a run cannot write down; rename the file")
     cases = tuple(
@@ -215,6 +220,8 @@ def _options(places: Sequence[str], seed: int, on_invalid: str) -> Iterator[str]
 
     for place in places:
         yield from ("--benchmark", place)
+    for plugin in loaded_plugins():
+        yield from ("--plugin", str(plugin))
     yield from ("--seed", str(seed))
     context = click.get_current_context()
     for parameter in context.command.params:

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from commands.tables import Cell, Formula, Interval, Row, is_number, literal, names_of, plain, table
+from storage.plugins import loaded_plugins
 from storage.program import program_name
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def say_next(*words: object, keep: Sequence[str] = (), label: str = "next") -> N
     for parameter in context.command.params:
         if parameter.name in keep and was_given(str(parameter.name)):
             parts += given_options(parameter)
+    parts += [word for path in loaded_plugins() for word in ("--plugin", str(path))]
     say(f"{label}: {program_name()} {shlex.join(parts)}", copied=True)
 
 
@@ -113,9 +115,10 @@ def given_options(parameter: click.Parameter) -> list[str]:
 
 
 def was_given(name: str) -> bool:
-    """True if the user gave an option of the running command, instead of leaving it at its default."""
-    source = click.get_current_context().get_parameter_source(name)
-    return source is click.core.ParameterSource.COMMANDLINE
+    """True if the user gave an option of the running command, there or in the file of --config, instead of leaving it
+    at its default."""
+    given = click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP
+    return click.get_current_context().get_parameter_source(name) in given
 
 
 def ceiling_of(benchmark: Benchmark) -> str | None:
