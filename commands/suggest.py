@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ from commands.loading import load_named
 from commands.names import Name, table_of
 from commands.options import BENCHMARK, FORMAT, METRIC, examples
 from commands.output import emit, say
+from commands.source import Predicted
 from commands.tables import Row
 from commands.weights import source_options
 
@@ -66,7 +67,8 @@ def suggest(
 ) -> None:  # fmt: skip
     """The architectures whose labels would tell most, beside those that a benchmark has measured.
 
-    Every record of the benchmark counts as measured. Without --hall no network is built.
+    Every record of the benchmark counts as measured. Without --hall no network is built. The rows of --format csv read
+    as rows of the benchmark once their metric is filled in.
     """
     from fitness.predictors.numbers import number_table
     from fitness.predictors.suggestion import drawn, suggested
@@ -88,7 +90,7 @@ def suggest(
     chosen = [found[place] for place in places]
     guess = predictor.predict(chosen, _scores(predictor.formulas, chosen, taken))
     met = [hall.seen.by(architecture) if hall else None for architecture in chosen]
-    _show(chosen, guess, met, benchmark, form)
+    _show(chosen, guess, met, benchmark, form, name)
     say(f"{len(benchmark)} measured, {len(found):,} candidates, goal: {goal}; after measuring them, suggest again")
 
 
@@ -135,25 +137,42 @@ def _scores(
 
 
 def _show(
-    chosen: Sequence[Architecture], guess: Prediction, met: Sequence[str | None], benchmark: Benchmark, form: str
-) -> None:
+    chosen: Sequence[Architecture], guess: Prediction, met: Sequence[str | None], benchmark: Benchmark, form: str,
+    name: str,
+) -> None:  # fmt: skip
     """The suggestions; a note says what is extrapolated, and what the search behind the formulas has seen (`met`)."""
-    from models.spaces import SPACES
-
-    rows: list[dict[str, Any]] = []
-    for place, architecture in enumerate(chosen):
-        space = SPACES[architecture.space]
-        depth, width = space.shape(architecture)
-        low, high = float(guess.low[place]), float(guess.high[place])
-        rows.append(
-            {"id": architecture.id, "depth": depth, "width": width, "params": space.parameters(architecture).total,
-             benchmark.metric: float(guess.values[place]), "low": low, "high": high,
-             "note": "; ".join([*([f"extrapolates: {', '.join(beyond)}"] if (beyond := guess.beyond[place]) else []),
-                                *([f"seen in {met[place]}"] if met[place] else [])])}
-        )  # fmt: skip
+    rows = [_row(place, architecture, guess, met[place]) for place, architecture in enumerate(chosen)]
     if form == "json":
         plain = [row | {"config": dict(a.config)} for row, a in zip(rows, chosen, strict=True)]
         print(json.dumps({"rows": plain}, indent=2, allow_nan=False))
-        return
-    cells: list[Row] = [dict(row) for row in rows]
-    emit(cells, form, f"{benchmark.name}: measure these next; predicted {benchmark.metric}, ends of its 90% interval")
+    elif form == "csv":
+        emit([_measurable(row, a, benchmark, name) for row, a in zip(rows, chosen, strict=True)], form, "")
+    else:
+        if not any(row["note"] for row in rows):
+            rows = [{key: cell for key, cell in row.items() if key != "note"} for row in rows]
+        emit(rows, form, f"{benchmark.name}: measure these next; predicted {benchmark.metric} with its 90% interval")
+
+
+def _row(place: int, architecture: Architecture, guess: Prediction, met: str | None) -> Row:
+    from models.spaces import SPACES
+
+    space, beyond = SPACES[architecture.space], guess.beyond[place]
+    depth, width = space.shape(architecture)
+    said = Predicted(float(guess.values[place]), float(guess.low[place]), float(guess.high[place]))
+    notes = [f"extrapolates: {', '.join(beyond)}"] * bool(beyond) + [f"seen in {met}"] * bool(met)
+    sizes: Row = {"depth": depth, "width": width, "params": space.parameters(architecture).total}
+    return {"id": architecture.id, **sizes, **said._asdict(), "note": "; ".join(notes)}
+
+
+def _measurable(row: Row, architecture: Architecture, benchmark: Benchmark, name: str) -> Row:
+    """A row that reads as one of the benchmark once its metric is filled in: fields under the names of the columns
+    that a CSV benchmark has, lists in brackets."""
+    from models.benchmarks.layouts.columns import field_columns
+
+    path = Path(name)
+    columns = field_columns(path, architecture.space) if path.suffix == ".csv" and path.is_file() else {}
+    fields: Row = {
+        columns.get(field, field): json.dumps(value) if isinstance(value, list | tuple) else value
+        for field, value in architecture.config.items()
+    }
+    return {"id": architecture.id, **fields, benchmark.metric: None, **row}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import csv
 import dataclasses
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -191,8 +193,44 @@ def test_suggest_names_architectures_that_nobody_measured(
     rows = json.loads(shown)["rows"]
     assert code == 0 and len({row["id"] for row in rows}) == 3 and "30 measured" in said
     known = [dict(a.config) for a in benchmark.architectures]
-    assert all(row["config"] not in known and row["low"] <= row["loss"] <= row["high"] for row in rows)
+    assert all(
+        row["config"] not in known and row["predicted_low"] <= row["predicted"] <= row["predicted_high"] for row in rows
+    )
     assert run(capsys, *asked)[1].startswith("tiny: measure these next")
+
+
+def test_suggestions_in_csv_are_rows_of_the_users_table_once_they_are_measured(
+    benchmark: Benchmark, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"d_model": "n_embd", "n_layer": "num_hidden_layers", "d_inner": "n_inner"}
+    fields = {key: names.get(key, key) for key in benchmark.architectures[0].config}
+    rows = [
+        {"id": a.id, **{fields[key]: json.dumps(value) for key, value in a.config.items()}, "loss": str(loss)}
+        for a, loss in zip(benchmark.architectures, benchmark.ground_truth.tolist(), strict=True)
+    ]
+    path = tmp_path / "mine.csv"
+    _write(path, rows)
+    asked = ("suggest", "--benchmark", path, "--count", 10, "--pool", 40)
+    code, shown, _ = run(capsys, *asked, "--format", "csv")
+    suggested = list(csv.DictReader(io.StringIO(shown)))
+    assert code == 0 and len(suggested) == 10 and {row["loss"] for row in suggested} == {""}
+    assert set(rows[0]) <= set(suggested[0]) and not set(fields) - set(fields.values()) & set(suggested[0])
+    measured = [row | {"loss": row["predicted"]} for row in suggested]
+    pool = {a.id: a.digest for a in drawn(benchmark.architectures, 40, 42)}
+    wanted = [pool[row["id"]] for row in suggested]
+    _write(path, [*rows, *({key: row[key] for key in rows[0]} for row in measured)])
+    grown = load_benchmark(str(path))
+    assert [a.digest for a in grown.architectures[-10:]] == wanted and len(grown) == len(rows) + 10
+    _write(tmp_path / "alone.csv", measured)
+    alone = load_benchmark(str(tmp_path / "alone.csv"))
+    assert alone.metric == "loss" and [a.digest for a in alone.architectures] == wanted
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _records(*kinds: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:

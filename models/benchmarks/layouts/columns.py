@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from models.benchmarks.benchmark import BadBenchmark, Benchmark
-from models.benchmarks.layouts.fields import ALIASES, PER_BLOCK
+from models.benchmarks.layouts.fields import ALIASES, FIELDS, PER_BLOCK
 from models.benchmarks.layouts.sheet import FLAGS, Sheet, numeric, parts_of, read_sheet
 from models.benchmarks.layouts.table import Table, read_lines
 from models.benchmarks.layouts.unsaid import completed, records_of, space_of
 
-__all__ = ["column_rows", "field_value", "load_columns"]
+__all__ = ["column_rows", "field_columns", "field_value", "load_columns"]
 
 WHAT = "a benchmark in CSV"
 
@@ -46,6 +46,12 @@ def column_rows(path: Path, space: str | None) -> tuple[str, list[dict[str, Any]
     _, sheet, names = _read(path, "candidates in CSV")
     own = str(sheet.said.get("space") or space or space_of(names, str(path)))
     return own, _rows(sheet, names, own)
+
+
+def field_columns(path: Path, space: str) -> dict[str, str]:
+    """Names of the columns of a CSV file that hold fields of a space, by the space's own names of these fields."""
+    names = _read(path, WHAT)[2]
+    return {ALIASES.get(space, {}).get(name, name): name for name in names if name in FIELDS.get(space, ())}
 
 
 def _read(path: Path, what: str) -> tuple[bytes, Sheet, list[str]]:

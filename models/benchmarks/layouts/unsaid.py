@@ -11,7 +11,11 @@ from models.benchmarks.layouts.fields import ALIASES, FIELDS, PER_BLOCK, REQUIRE
 
 __all__ = ["completed", "records_of", "space_of"]
 
-BESIDE = ("id", "tokens", "sd", "split", "seed", "params", "seconds")  # columns that are neither fields nor a metric
+BESIDE = (
+    "id", "tokens", "sd", "split", "seed", "params", "seconds",
+    "depth", "width", "predicted", "predicted_low", "predicted_high", "note",  # of `suggest`
+)  # fmt: skip
+"""The columns that are neither fields nor a metric."""
 LOWER = ("loss", "ppl", "perplexity", "error", "mse", "bits", "bpb", "nats")
 HIGHER = ("acc", "accuracy", "score", "f1", "glue", "auc", "bleu", "quality")
 INDEX = ("", "Unnamed: 0")  # what pandas calls a column of row numbers
