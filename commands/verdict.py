@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from gp.hall_entries import Baseline
     from gp.hall_file import HallDocument
 
-__all__ = ["regression_wins", "say_verdict", "verdict"]
+__all__ = ["ENOUGH", "few_labels", "regression_wins", "say_verdict", "verdict"]
+
+ENOUGH = 40  # labels of the search split below which a warning stands beside the verdict
 
 
 def say_verdict(document: HallDocument, path: Path) -> None:
-    """The verdict on the hall of fame in a file, benchmark by benchmark, and the command that joins its formulas with
-    a regression where a regression ranks better."""
+    """The verdict on the hall of fame in a file, benchmark by benchmark, with a warning where its labels are few, and
+    the command that joins its formulas with a regression where a regression ranks better."""
     for case in document.cases:
-        if (sentence := verdict(case)) is not None:
-            say(sentence)
+        for sentence in (verdict(case), few_labels(case)):
+            if sentence is not None:
+                say(sentence)
     if len(document.cases) == 1 and regression_wins(document.cases[0]):
         say_next("fit", path, keep=WHERE, label="to predict quality")
 
@@ -38,6 +41,21 @@ def verdict(case: HallCase) -> str | None:
     beside = f", {' and '.join(rows)}" if rows else ""
     count, name = len(case.split.holdout), case.benchmark.name
     return f"verdict: on {count} held-out architectures of {name} the champion has tau-b {champion:.3f}{beside}"
+
+
+def few_labels(case: HallCase) -> str | None:
+    """A warning that the choice of the champion is uncertain, with the range of what the formulas of the hall of fame
+    have on held-out architectures; None where the search saw ENOUGH labels."""
+    count, found = len(case.split.search), [_tau(figures.holdout) for figures in case.figures]
+    taus = [tau for tau in found if tau is not None]
+    if count >= ENOUGH or not taus:
+        return None
+    others = ""
+    if len(taus) > 1:
+        others = (f"the {len(taus)} of the hall have held-out tau-b {min(taus):.3f} to {max(taus):.3f}, and rank "
+                  f"--committee {len(taus)} takes their mean position; ")  # fmt: skip
+    return (f"few labels: {count} architectures, fewer than {ENOUGH}, are fitted alike by many formulas; {others}"
+            "suggest names what to measure next")  # fmt: skip
 
 
 def regression_wins(case: HallCase) -> bool:
