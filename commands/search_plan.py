@@ -15,6 +15,7 @@ import click
 from commands.feature_options import FeatureOptions
 from commands.output import say
 from commands.source import Source
+from storage.datum import is_whole
 
 if TYPE_CHECKING:
     from fitness.costs import Costs
@@ -110,8 +111,18 @@ def _check_reach(plan: SearchPlan, bounds: Mapping[str, float]) -> None:
         if most < REACH * bound:
             raise click.UsageError(
                 f"--budget {name}: got {bound:,.0f}, wanted at most {most:,.0f}, which the largest architecture that "
-                "is searched needs; allow less, or give larger values with --range"
+                f"is searched needs; allow less, or give larger values with --range ({_searched(plan.region)})"
             )
+
+
+def _searched(region: Region) -> str:
+    """The ranges of the whole numbers that a region varies, as --range writes them."""
+    spans = [
+        f"{name}={min(values)}..{max(values)}"
+        for name, values in region.values.items()
+        if len(values) > 1 and all(is_whole(value) for value in values)
+    ]
+    return f"now {','.join(spans)}" if spans else "nothing is varied now"
 
 
 def check_export(folder: Path, space: str) -> None:

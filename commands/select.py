@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "select --space gpt2 --budget params=200K",
         "select --space gpt2 --hall proxies/gpt2-mini.json --budget params=400K --budget flops=50M --format json",
-        "select --space llama --budget params=130M --fix n_token=32000 --multiple d_ffn=64 --export model",
+        "select --space llama --budget params=90M --range d_model=512..1024,d_ffn=1024..4096 --export model",
         "select --space llama --weights checkpoints/smollm2 --budget params=100M --networks 100000 --export cut",
     )
 )

@@ -298,6 +298,7 @@ def test_the_figure_shows_what_was_scored_and_the_front(
             "--budget params: got 1,000, wanted at least 10,291, which the smal",
         ),
         (("--space", "gpt2", "--budget", "params=9M"), "--budget params: got 9,000,000, wanted at most "),
+        (("--space", "gpt2", "--budget", "params=9M"), "give larger values with --range (now n_layer="),
         (("--space", "gpt2", "--budget", "params=60K", "--export", "x"), "--export: got --space gpt2, wanted llama"),
         (
             ("--space", "gpt2", "--budget", "params=60K", "--fix", "n_tokens=9"),

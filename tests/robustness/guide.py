@@ -36,6 +36,7 @@ SMALLER = {
                "--hall-size": "3", "--n-unary": "1", "--branches": "2", "--search-size": "10", "--devices": "cpu"},
     "rank": {"--sample": "2"}, "select": {"--networks": "6", "--population": "3", "--budget": "params=400K", "--fix": "n_token=512"}, "suggest": {"--pool": "8"},
 }  # fmt: skip
+RANGE = "n_layer=1..3,d_model=64..128,n_head=2/4,d_ffn=64..256"  # of `select`, where the guide gives one
 ADDED = ("evolve", "select", "suggest")  # that get all of these; others only what they have anyway
 EXAMPLES = {"search.py": ["12"], "select_and_train.py": ["6", "1"]}  # what their own numbers become
 FAMILIES = ("gpt2", "llama", "qwen3", "gpt_neox", "opt")
@@ -62,6 +63,8 @@ class Line:
                 given[given.index(flag) + 1] = value
             elif given[0] in ADDED:
                 given += [flag, value]
+        if "--range" in given:
+            given[given.index("--range") + 1] = RANGE
         return given
 
 
