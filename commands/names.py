@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -41,8 +41,11 @@ class Name(click.ParamType):
 
     name = "name"
 
-    def __init__(self, *names: str, table: Callable[[], Iterable[str]] = tuple) -> None:
+    def __init__(
+        self, *names: str, table: Callable[[], Iterable[str]] = tuple, removed: Mapping[str, str] | None = None
+    ) -> None:
         self._names, self.table = names, table
+        self.removed = removed or {}  # what replaces names of before
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,6 +61,8 @@ class Name(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value in self.shown() or value in (names := self.names):
             return str(value)
+        if value in self.removed:
+            raise click.BadParameter(f"{value} was removed; {self.removed[value]}", ctx, param)
         near = get_close_matches(str(value), names, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise click.BadParameter(f"got {value!r}, wanted one of {', '.join(names)}{hint}", ctx, param)

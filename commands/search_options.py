@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from gp.runs.limits import Limits
 
 
-_objectives = table_of("fitness.objectives", "OBJECTIVES", "spearman", "kendall", "both", "pairs", "partial", "joint")
+_objectives = table_of("fitness.objectives", "OBJECTIVES", "spearman", "kendall", "both", "pairs")
+_BEYOND_COUNTS = dict.fromkeys(("partial", "joint"), "use both, and fit to predict from formulas and counts together")
 _presets = table_of("gp.config", "PRESETS", "default", "lpzero", "universal")
 _algorithms = table_of("gp.evolution.algorithms", "ALGORITHMS", "lpzero", "memetic", "nsga2", "random")
 _aggregations = table_of("primitives.operators", "AGGREGATION", "mean", "sum", "first", "last", "rising", "falling")
@@ -84,7 +85,7 @@ search_options = gathered(
                  help="Number of formulas in the population."),
     click.option("--n-unary", type=click.IntRange(1, 16), default=2, show_default=True,
                  help="Unary operators per branch."),
-    click.option("--objective", type=Name(table=_objectives), default="both", show_default=True,
+    click.option("--objective", type=Name(table=_objectives, removed=_BEYOND_COUNTS), default="both", show_default=True,
                  help="Rank correlation to maximise; both: mean of Spearman's rho and Kendall's tau-b."),
     click.option("--algorithm", type=Name(table=_algorithms), default="memetic", show_default=True,
                  help="Search algorithm."),

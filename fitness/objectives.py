@@ -14,9 +14,15 @@ from primitives.proxy import Proxy
 from storage.errors import WrongInput
 
 __all__ = [
-    "CONDITIONAL", "LIKE_RHO", "OBJECTIVES", "BadObjective", "Objective", "agreement", "evaluate_scores", "objective",
+    "LIKE_RHO",
+    "OBJECTIVES",
+    "BadObjective",
+    "Objective",
+    "agreement",
+    "evaluate_scores",
+    "objective",
     "ranking_identities",
-]  # fmt: skip
+]
 
 
 class BadObjective(WrongInput):
@@ -53,11 +59,6 @@ objective("kendall")(RankTarget.kendall)
 
 objective("both")(RankTarget.mean_of_both)
 objective("pairs")(RankTarget.pairs_of_one_size)
-objective("partial")(RankTarget.partial)
-objective("joint")(RankTarget.joint)
-
-CONDITIONAL = ("partial", "joint")
-"""The objectives that ask what a formula adds to numbers that need no network."""
 
 LIKE_RHO = ("spearman", "kendall", "both")
 """The objectives that put formulas nearly in the order of rho."""

@@ -41,28 +41,26 @@ def kendall(x: np.ndarray, y: np.ndarray, variant: str = "b") -> float:
 
 @dataclass(frozen=True, eq=False)
 class RankTarget:
-    """A ground truth (N,) that has been ranked once, to be compared with many score vectors; `given` (N, K) are numbers
-    that are known of the architectures before they are scored."""
+    """A ground truth (N,) that has been ranked once, to be compared with many score vectors; `sizes` (N,) of the
+    architectures, where pairs of one size count."""
 
     values: np.ndarray
-    given: np.ndarray
     _unit_ranks: np.ndarray
     _pairs: tuple[np.ndarray, np.ndarray]
     _pair_signs: np.ndarray
     sizes: np.ndarray | None = None
 
     @classmethod
-    def create(cls, values: np.ndarray, given: np.ndarray | None = None, sizes: np.ndarray | None = None) -> RankTarget:
+    def create(cls, values: np.ndarray, sizes: np.ndarray | None = None) -> RankTarget:
         """Rank `values`; they must be finite and not all equal."""
         i, j = np.triu_indices(len(values), 1)
         signs = np.sign(values[i] - values[j]).astype(np.float32)
-        known = np.empty((len(values), 0)) if given is None else given
-        return cls(values, known, _unit(stats.rankdata(values)), (i, j), signs, sizes)
+        return cls(values, _unit(stats.rankdata(values)), (i, j), signs, sizes)
 
     def only(self, places: np.ndarray) -> RankTarget:
         """The ground truth of some of the architectures."""
         sizes = None if self.sizes is None else self.sizes[places]
-        return RankTarget.create(self.values[places], self.given[places], sizes)
+        return RankTarget.create(self.values[places], sizes)
 
     @property
     def slices(self) -> tuple[slice, ...]:
@@ -129,44 +127,6 @@ class RankTarget:
     def mean_of_both(self, scores: np.ndarray) -> np.ndarray:
         """The mean of rho and tau-b of each row of `scores` (P, N) -> (P,)."""
         return (self.spearman(scores) + self.kendall(scores)) / 2
-
-    def partial(self, scores: np.ndarray) -> np.ndarray:
-        """Partial rho of each row of `scores` (P, N) given the numbers -> (P,): the correlation of what is left of both
-        rankings by the ranks of the numbers; 0 where nothing is left. (Kendall & Stuart, vol. 2, chapter 27.)"""
-        basis = self._explained
-        left, truth = (x - (x @ basis) @ basis.T for x in (_unit(stats.rankdata(scores, axis=-1)), self._unit_ranks))
-        lengths = np.sqrt((left * left).sum(-1) * (truth @ truth))
-        return np.divide(left @ truth, lengths, out=np.zeros(len(left)), where=lengths > _NOTHING)
-
-    def joint(self, scores: np.ndarray) -> np.ndarray:
-        """What each row of `scores` (P, N) and the numbers foretell together -> (P,): the correlation of the ranks with
-        those that a ridge regression on the ranks of both foretells for each architecture from the others
-        (leave-one-out by the hat matrix); with the sign of the score's part in it."""
-        known = np.hstack([_columns(self.given), np.full((len(self.values), 1), len(self.values) ** -0.5)])
-        hat = known @ np.linalg.solve(known.T @ known + PENALTY * np.eye(known.shape[1]), known.T)
-        ranks = _unit(stats.rankdata(scores, axis=-1))
-        left = ranks - ranks @ hat
-        share = 1 / ((left * ranks).sum(-1, keepdims=True) + PENALTY)
-        slopes = (left @ self._unit_ranks)[:, None] * share
-        errors = self._unit_ranks - hat @ self._unit_ranks - left * slopes
-        foretold = self._unit_ranks - errors / (1 - np.diag(hat) - left * left * share)
-        return np.sign(slopes[:, 0]) * np.abs(_unit(foretold) @ self._unit_ranks)
-
-    @cached_property
-    def _explained(self) -> np.ndarray:
-        """(N, at most K): an orthonormal basis of the ranks of the numbers, centred."""
-        basis, lengths, _ = np.linalg.svd(_columns(self.given), full_matrices=False)
-        return basis[:, lengths > 1e-6]
-
-
-PENALTY = 0.1  # of the ridge regression, on columns of length 1
-_NOTHING = 1e-3  # share of a ranking that counts as left
-
-
-def _columns(numbers: np.ndarray) -> np.ndarray:
-    """(N, at most K): the ranks of the numbers, centred and of length 1; constant ones left out."""
-    columns = [_unit(stats.rankdata(column)) for column in numbers.T if np.ptp(column) > 0]
-    return np.array(columns).T if columns else np.empty((len(numbers), 0))
 
 
 _SPARE = 10  # binary digits below a score's resolution, enough to hold a place

@@ -11,8 +11,6 @@ import numpy as np
 from fitness.evaluation import Split
 from fitness.features.soundness import screen
 from fitness.features.workshop import Progress, Workshop
-from fitness.objectives import CONDITIONAL
-from fitness.predictors.numbers import COUNTS, number_table
 from fitness.protocol import sizes_of
 from fitness.ranking import RankTarget
 from models.architecture import Architecture
@@ -53,11 +51,11 @@ class Case:
         kept = [replace(self, split=Split(tuple(part.tolist()), ())) for part in parts if len(part) >= FEWEST]
         return kept if len(parts) > 1 and kept else [self]
 
-    def target(self, objective: str) -> RankTarget:
-        """Their quality, their sizes, and their counts where the objective asks for what is beyond these."""
-        known = number_table(self.seen).of(COUNTS) if objective in CONDITIONAL else None
+    @property
+    def target(self) -> RankTarget:
+        """Their quality and their sizes."""
         chosen = list(self.split.search)
-        return RankTarget.create(self.benchmark.quality[chosen], known, sizes_of(self.benchmark)[chosen])
+        return RankTarget.create(self.benchmark.quality[chosen], sizes_of(self.benchmark)[chosen])
 
     def sound(
         self, on_invalid: str, progress: Progress | None = None, part: Sequence[int] | None = None

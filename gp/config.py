@@ -147,8 +147,7 @@ class SearchConfig:
             f"--algorithm {self.algorithm}, which sweeps no branches": not self.sweeps_branches,
             "operators without sum and difference": not {"sum", "difference"} <= set(self.operators),
             "--nested, which has no constants": self.nested,
-            f"--objective {self.objective}, which reads numbers of the labelled networks": self.objective
-            not in LIKE_RHO,
+            f"--objective {self.objective}, which asks for more than an order": self.objective not in LIKE_RHO,
         }
         return next((reason for reason, holds in reasons.items() if holds), "")
 

@@ -167,7 +167,7 @@ class SearchProblem:
 
 def _target(cases: Sequence[Case], nested: Sequence[Nested], config: SearchConfig) -> Target:
     """The labels of the cases, joined where there are several, with the growth that nested networks ask for."""
-    parts = tuple(case.target(config.objective) for case in cases)
+    parts = tuple(case.target for case in cases)
     if len(parts) == 1 and not nested:
         return parts[0]
     target = AcrossTarget(parts, config.across)

@@ -63,6 +63,15 @@ def test_the_constants_are_ratios_of_the_slopes_of_a_ridge_regression(
     assert parse(found.text) == found and found.without_constants() == parse(text).canonical()
 
 
+def test_constants_are_fitted_to_the_networks_asked_for(problem: SearchProblem) -> None:
+    proxy, some = parse("sum( mean[ abs(A) ], last[ pow2(W) ] )"), np.arange(9)
+    rows = [problem.table.value(parse(part)) for part in ("mean[ abs(A) ]", "last[ pow2(W) ]")]
+    quality = rows[0] / rows[0].std() + 2 * rows[1] / rows[1].std()
+    slopes = ridge([row[some] for row in rows], quality[some])
+    (found,) = fitted([proxy], problem.table, quality[some], some)
+    assert (slopes > 0).all() and constants(found.text) == [float(f"{slopes[1] / slopes[0]:.2g}")]
+
+
 def test_a_constant_inside_a_product_weighs_what_is_added_up_there(problem: SearchProblem) -> None:
     proxy = parse("product( sum( mean[ abs(A) ], last[ pow2(W) ] ), first[ to_std(J) ] )").canonical()
     a, w, j = (problem.table.value(parse(t)) for t in ("mean[ abs(A) ]", "last[ pow2(W) ]", "first[ to_std(J) ]"))

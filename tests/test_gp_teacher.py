@@ -205,7 +205,7 @@ def test_without_a_teacher_nothing_is_drawn(
     ("change", "why"),
     [
         ({"algorithm": "lpzero"}, "--algorithm lpzero"), ({"operators": ("product",)}, "without sum and difference"),
-        ({"objective": "joint"}, "--objective joint"), ({"nested": True}, "--nested"),
+        ({"objective": "pairs"}, "--objective pairs"), ({"nested": True}, "--nested"),
     ],
 )  # fmt: skip
 def test_a_teacher_that_cannot_be_asked_is_refused_where_it_must(change: dict, why: str) -> None:

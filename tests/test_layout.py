@@ -159,7 +159,6 @@ LONG_FILES = {
     "commands/ranking.py": "one ranking, from candidates to rows, notes and refusals",
     "engine/cluster.py": "one engine whose tasks, claims and losses share one state",
     "fitness/features/visit.py": "one visit: what every taker and the worker must agree on",
-    "fitness/ranking.py": "all rank statistics, each a few lines",
     "gp/evolution/evolve.py": "ask, tell and evolve change one state",
     "gp/evolution/primitive_set.py": "the typed grammar of DEAP trees, one type system",
     "gp/evolution/variation.py": "all operators of the toolbox and the decorator around them",

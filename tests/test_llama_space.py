@@ -18,6 +18,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRot
 from fitness.features.collect import collect
 from models.architecture import BadArchitecture
 from models.spaces import SPACES
+from models.spaces.llama.configuration import full_ffn
 from models.spaces.llama.network import block_of, draw
 from models.spaces.variation import crossed, drawn, mutated, region_of, valid
 from models.tokens import TokenBatch
@@ -228,6 +229,11 @@ def test_multiply_adds_are_what_torch_counts() -> None:
         for layer in model.model.layers:
             layer(x)
     assert SPACE.multiply_adds(SPACE.architecture("x", MIXED), 24) == counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize(("width", "ffn"), [(24, 64), (48, 128), (64, 192), (4096, 10944)])
+def test_the_full_width_of_a_layer_is_two_thirds_of_four_widths(width: int, ffn: int) -> None:
+    assert full_ffn(width) == ffn
 
 
 def test_the_narrowest_network_has_width_four() -> None:

@@ -179,6 +179,7 @@ def test_json_lines_without_a_header_are_told_what_it_is(tmp_path: Path, lines: 
         (COLUMNS + "id,n_layer,d_model,n_head,loss\na,2,64,4,1\n", "1 of them distinct, wanted at least 10"),
         (COLUMNS + "id,n_layer,,loss\na,2,7,1\n", "column 3 has no name; name it or remove it"),
         (COLUMNS + "id,n_layer,loss\na,2,1,,5\n", "line 6: got 5 cells, wanted 3 as in the first row"),
+        (COLUMNS + "id,n_layer,loss\na,\n", "line 6: got 2 cells, wanted 3 as in the first row"),
         (COLUMNS + "id;n_layer;d_model;n_head;loss;lr\na;2;64;4;3,5;0.1\n", "loss: got '3,5', wanted a finite number"),
         (COLUMNS + 'id,n_layer,d_model,n_head,loss\na,2,64,4,"3,5"\n', "loss: got '3,5', wanted a finite number"),
         (

@@ -59,7 +59,7 @@ def test_the_objective_pairs_is_the_statistic_of_the_tables() -> None:
 def test_a_search_is_asked_about_pairs_of_the_size_that_the_benchmark_names(tmp_path: Path) -> None:
     data = benchmark(header={"size": "decoder params"})
     case = Case(data, Workshop.open("gpt2", bank=tmp_path, devices="cpu"), Split((0, 3, 5), ()))
-    assert case.target("pairs").sizes == pytest.approx(naive_scores("decoder params", data.architectures)[[0, 3, 5]])
+    assert case.target.sizes == pytest.approx(naive_scores("decoder params", data.architectures)[[0, 3, 5]])
 
 
 def test_the_law_ranks_what_follows_it_at_budgets_that_it_has_not_seen() -> None:

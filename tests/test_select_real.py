@@ -103,6 +103,11 @@ def test_ranges_and_multiples_are_the_values_between_the_ends() -> None:
         ({"ranges": {"d_ffn": ("a", "b")}, "multiples": {"d_ffn": 8}}, "d_ffn: got a/b in steps of 8, wanted 1 to"),
         ({"ranges": {"n_layer": Span(9, 3)}}, "n_layer: got 9..3 in steps of 1, wanted 1 to"),
         ({"ranges": {"d_model": Span(1, 10**9)}}, "d_model: got 1..1000000000 in steps of 1, wanted 1 to 100,000"),
+        (
+            {"fixed": {"d_model": 64}, "ranges": {"d_model": Span(64, 128)}},
+            "--fix: got d_model in --fix and in --range",
+        ),
+        ({"fixed": {"d_ffn": 64}, "multiples": {"d_ffn": 8}}, "--fix: got d_ffn in --fix and in --range or --multiple"),
         ({"fixed": {"width": 3}}, "--fix: got the field width, wanted one of n_layer, .* head_dim"),
     ],
 )
