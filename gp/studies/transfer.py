@@ -123,7 +123,7 @@ def best_fixed(pools: Sequence[Pool], cases: Sequence[Case], how: str, grows: bo
     names = sorted(set.intersection(*(set(pool) for pool in pools)))
     if not names:
         return None
-    target = AcrossTarget(tuple(case.target("both") for case in cases), how)
+    target = AcrossTarget(tuple(case.target for case in cases), how)
     rows = np.array([np.hstack([p[n][list(c.split.search)] for p, c in zip(pools, cases, strict=True)]) for n in names])
     if grows:
         nested = nested_of(cases)
