@@ -84,7 +84,7 @@ SECTIONS = {
 )
 @limit_options
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Number of search threads.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory (default: runs/BENCHMARK-SEED-TIME).")
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory (default: a new one in runs/).")
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),

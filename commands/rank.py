@@ -11,6 +11,7 @@ import click
 
 from commands.feature_options import FeatureOptions
 from commands.live import live
+from commands.modules import rank_networks
 from commands.moved import MOVED
 from commands.names import Name, table_of
 from commands.options import BYTES, COUNT, MEMORY_AT, SECONDS, examples
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         "rank candidates.jsonl --hall proxies/gpt2-mini.json",
         "rank llama/config.json bert/config.json --hall proxies/gpt2-mini.json --latency cpu",
         "rank subnets.jsonl --space llama --weights llama-7b --hall proxies/llama-elastic.json",
+        "rank --modules my_networks.py --hall proxies/gpt2-mini.json",
         "rank --sample 200 --space gpt2 --hall proxies/gpt2-mini.json --max-params 10M --top 10",
     )
 )
@@ -49,6 +51,11 @@ if TYPE_CHECKING:
 )
 @click.option("--proxy", "text", help="A formula instead of a file; more of it is taken as better.")
 @click.option("--predictor", "fitted", type=click.Path(path_type=Path), help="Predictor file, written by `fit`.")
+@click.option(
+    "--modules", type=click.Path(path_type=Path), metavar="FILE.py",
+    help="Rank plain PyTorch networks: execute this file, which has NETWORKS = {name: module or function, ...}. Its "
+    "code runs as it is.",
+)  # fmt: skip
 @MOVED
 @click.option("--sample", "count", type=click.IntRange(1, 100_000), help="Draw that many candidates from --space.")
 @click.option(
@@ -74,7 +81,7 @@ def rank(
     paths: tuple[Path, ...], hall: Path | None, size: int | None, text: str | None, fitted: Path | None,
     places: tuple[str, ...], count: int | None, space: str | None, seed: int, device: str | None,
     max_params: float | None, max_flops: float | None, max_memory: float | None, shape: tuple[int, int],
-    max_latency: float | None, top: int | None, form: str,
+    max_latency: float | None, top: int | None, form: str, modules: Path | None,
     features: FeatureOptions, tokens: Tokens | None,
 ) -> None:  # fmt: skip
     """Order architectures that nobody measured by the exact score of a formula.
@@ -89,6 +96,9 @@ def rank(
     from fitness.costs import CostLimits, TrainingBatch
 
     source = replace(Source.of(hall, text, size, fitted), places=places)
+    if modules is not None:
+        rank_networks(modules, source, features, form, top)
+        return
     budget = CostLimits(max_params, max_flops, max_latency, max_memory, TrainingBatch(*shape))
     device = device or ("cpu" if max_latency else None)
     refused: list[Refusal] = []

@@ -1,5 +1,7 @@
 """Networks of your own, here a GPT in plain PyTorch, ranked by a formula: python examples/nano_gpt.py"""
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -86,7 +88,11 @@ def drawn(layers, width, heads, seed=0):
     return model
 
 
-def main(shapes=((2, 32, 2), (4, 32, 4), (2, 64, 4))):
+SHAPES = ((2, 32, 2), (4, 32, 4), (2, 64, 4))  # layers, width, heads
+NETWORKS = {"-".join(map(str, shape)): partial(drawn, *shape) for shape in SHAPES}  # for `rank --modules`
+
+
+def main(shapes=SHAPES):
     """The networks of these (layers, width, heads), the most promising first."""
     tokens = TokenBatch.from_passage(4, 64).tokens
     ranking = rank_modules({str(shape): drawn(*shape) for shape in shapes}, tokens, FORMULA)

@@ -10,10 +10,11 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from storage.errors import WrongInput
 
-__all__ = ["BadPlugin", "load_plugins", "loaded_plugins"]
+__all__ = ["BadPlugin", "load_plugins", "loaded_plugins", "plugin_module"]
 
 _LOADED: list[Path] = []
 
@@ -25,6 +26,15 @@ class BadPlugin(WrongInput):
 def loaded_plugins() -> tuple[Path, ...]:
     """The plug-ins of this process, which its workers load as well."""
     return tuple(_LOADED)
+
+
+def plugin_module(path: Path) -> ModuleType:
+    """The module of a plug-in that was loaded."""
+    return sys.modules[_name(path)]
+
+
+def _name(path: Path) -> str:
+    return f"zcp_plugin_{path.stem}"
 
 
 def load_plugins(paths: Sequence[Path]) -> None:
@@ -39,7 +49,7 @@ def load_plugins(paths: Sequence[Path]) -> None:
 
 
 def _execute(path: Path) -> None:
-    name = f"zcp_plugin_{path.stem}"
+    name = _name(path)
     if name in sys.modules:
         raise BadPlugin(f"{path}: got a second plug-in called {path.stem}, wanted files of different names")
     spec = importlib.util.spec_from_file_location(name, path)

@@ -1,0 +1,62 @@
+"""rank --modules: plain PyTorch networks of a file, ranked by a formula."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cli
+from storage import plugins
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "nano_gpt.py"
+FORMULA = "sum[ product( frobenius_norm(W.attn), sqrt(frobenius_norm(G.ffn)) ) ]"
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(plugins, "_LOADED", [])
+    yield
+    for name in ("zcp_plugin_nano_gpt", "zcp_plugin_mine"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(("form", "top"), [("json", 3), ("jsonl", 2), ("csv", 3), ("table", 3)])
+def test_the_command_ranks_as_the_example_does(form: str, top: int, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = [(name.strip("()").replace(", ", "-"), score) for name, score in runpy.run_path(str(EXAMPLE))["main"]()]
+    capsys.readouterr()
+    words = ["rank", "--modules", str(EXAMPLE), "--proxy", FORMULA, "--format", form, "--top", str(top)]
+    assert cli.main(words) == 0
+    shown = capsys.readouterr().out
+    if form == "json":
+        assert [(row["id"], row["score"]) for row in json.loads(shown)["rows"]] == wanted
+    elif form == "jsonl":
+        assert [json.loads(line)["id"] for line in shown.splitlines()] == [name for name, _ in wanted[:2]]
+    elif form == "csv":
+        assert [(row.split(",")[1], float(row.split(",")[2])) for row in shown.splitlines()[1:]] == wanted
+    else:
+        assert [line.split()[1] for line in shown.splitlines()[-3:]] == [name for name, _ in wanted]
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "said"),
+    [
+        ("NETWORKS = {}", (), "wanted NETWORKS = {'name': a module or a function that makes one, ...}"),
+        ("NETWORKS = {'a': 3}", (), "wanted NETWORKS"),
+        ("X = 1", (), "wanted NETWORKS"),
+        ("X = 1", ("--max-params", "3M"), "got --max-params as well, which it does not read"),
+        ("X = 1", ("others.jsonl",), "got paths as well, which it does not read"),
+        ("X = 1", ("--hall", "proxies/gpt2-mini.json", "--committee", "2"), "no committee or predictor"),
+    ],
+)
+def test_what_cannot_be_ranked_is_one_line(
+    text: str, more: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    assert cli.main(["rank", "--modules", str(tmp_path / "mine.py"), *more]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ") and said in error
