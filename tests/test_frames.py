@@ -100,6 +100,19 @@ def test_llama_and_encoders_are_known_by_their_columns(tmp_path: Path) -> None:
         assert (found.space, found.higher_is_better) == (space, True) and list(found.architectures) == some
 
 
+def test_a_llama_whose_blocks_differ_is_a_row_of_a_table(tmp_path: Path) -> None:
+    """Heads of one width that is not d_model / n_head, and other numbers of heads and other FFNs in every block."""
+    config = {"n_layer": 2, "d_model": 64, "n_head": [4, 2], "n_kv_head": [2, 1], "n_token": 99, "tgt_len": 32}
+    records = [{"id": f"a{i}", **config, "d_ffn": [64 + 8 * i, 192], "head_dim": 24, "loss": i} for i in range(12)]
+    found = read_benchmark(written(tmp_path / "layers.csv", records))
+    wanted = [
+        SPACES["llama"].architecture(f"a{i}", {**config, "d_ffn": [64 + 8 * i, 192], "head_dim": 24}) for i in range(12)
+    ]
+    assert found.metric == "loss" and list(found.architectures) == wanted
+    assert SPACES["llama"].parameters(wanted[0]).total < SPACES["llama"].parameters(wanted[1]).total
+    assert {a.config["head_dim"] for a in found.architectures} == {24}
+
+
 def test_a_data_frame_is_a_benchmark_and_candidates() -> None:
     found = load_benchmark(Frame(rows()), space="gpt2", metric="val_loss")
     assert list(found.architectures) == architectures() and found.name == "frame" and not found.higher_is_better

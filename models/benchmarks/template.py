@@ -32,7 +32,10 @@ FIELDED = (
     "The same as CSV: '# space: ...', '# metric: ...', '# higher_is_better: ...', then a column for each field.",
 )
 LIBRARY = ("config is that of the transformers library: model_type, then fields of that family as in its config.json.",)
-DERIVED = {"gpt2": {"d_embed": "d_model", "d_inner": "4 d_model"}, "llama": {"n_kv_head": "n_head"}}
+DERIVED = {
+    "gpt2": {"d_embed": "d_model", "d_inner": "4 d_model"},
+    "llama": {"n_kv_head": "n_head", "head_dim": "d_model / n_head"},
+}
 EXAMPLES = {"gpt2": GPT2, "llama": LLAMA, "hf": HF}
 
 
