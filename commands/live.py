@@ -99,28 +99,40 @@ def progress_bars(console: Console) -> Progress:
 
 
 class Bars:
-    """Progress on a terminal: a bar per stage that visits networks, and one for the search."""
+    """Progress on a terminal: a bar per stage that visits networks, one for the search, and one that moves while
+    neither counts anything."""
 
     def __init__(self, bars: Progress, iterations: int) -> None:
         self._bars, self._iterations = bars, iterations
         self._visits: TaskID | None = None
         self._search: TaskID | None = None
+        self._waiting: TaskID | None = None
         self._start = time.monotonic()
 
     def stage(self, text: str) -> None:
         """Another part of the work begins."""
         self._visits = None
         say(text)
+        self._wait(True)
+
+    def _wait(self, begins: bool) -> None:
+        """Begin or end a bar without a count."""
+        if self._waiting is not None:
+            self._bars.remove_task(self._waiting)
+        self._waiting = self._bars.add_task("working", total=None, note="") if begins else None
 
     def networks(self, done: int, total: int) -> None:
         """Another network is done."""
         if self._visits is None or done == 1:
             self._visits = self._bars.add_task("networks", total=total, note="")
         self._bars.update(self._visits, completed=done)
+        if (done == total) is (self._waiting is None):
+            self._wait(done == total)
 
     def iteration(self, step: Step) -> None:
         """Another iteration is done."""
         if self._search is None:
+            self._wait(False)
             self._start = time.monotonic()
             self._search = self._bars.add_task("search", total=self._iterations, note="")
         self._bars.update(self._search, completed=step.iteration, note=_note(step, self._start))

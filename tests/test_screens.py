@@ -220,6 +220,21 @@ def progress_line(width: int) -> str:
     return "".join(segment for segment in re.findall(r"Segment\('([^']*)'", lines[0]))
 
 
+def test_a_bar_moves_while_nothing_is_counted() -> None:
+    with progress_bars(Console(file=io.StringIO(), width=80, force_terminal=True)) as bars:
+        shown = Bars(bars, 10)
+        names = lambda: [task.description for task in bars.tasks]  # noqa: E731
+        shown.stage("scores")
+        assert names() == ["working"] and bars.tasks[0].total is None
+        shown.networks(1, 2)
+        assert names() == ["networks"]
+        shown.networks(2, 2)
+        shown.stage("again")
+        assert names() == ["networks", "working"]
+        shown.iteration(SimpleNamespace(iteration=1, evaluations=1, best_fitness=0.5, rejections={}))  # type: ignore[arg-type]
+        assert names() == ["networks", "search"]
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_progress_line_keeps_bar_and_count(width: int) -> None:
     line = progress_line(width)
