@@ -101,7 +101,7 @@ search_options = gathered(
                  help="Binary operators; product alone keeps formulas independent of units."),
     click.option("--branches", type=click.IntRange(2, 8), default=3, show_default=True,
                  help="Maximum number of branches."),
-    click.option("--teacher", type=Name("auto", "none", "always"), default="none", show_default=True,
+    click.option("--teacher", type=Name("auto", "none", "always"), default="auto", show_default=True,
                  help="Evolve longer formulas against a regression on networks without labels; auto: where "
                       "cross-validation prefers them."),
     click.option("--start", metavar="HALL|FORMULA",

@@ -132,7 +132,7 @@ def search(
     with stages.timed("features", f"features of {count} search architectures{beside}"):
         cases = tuple(reporter.sound(case, on_invalid, case.split.search) for case in cases)
         problem = SearchProblem.of(cases, config, reporter.networks, jobs)
-    if config.teaches and problem.lesson is None:
+    if config.teacher == "always" and problem.lesson is None:
         reporter.stage("no teacher: it wants one benchmark, and networks that can be drawn from its space")
 
     def distilled(problem: SearchProblem) -> SearchProblem:

@@ -92,7 +92,7 @@ class SearchConfig:
     champion: str = "fittest"
     operators: tuple[str, ...] = tuple(BINARY)
     retest: float = RETEST
-    teacher: str = "none"
+    teacher: str = "auto"
     pool: int = 100
     teacher_branches: int = MAX_BRANCHES
     start: tuple[str, ...] = ()
@@ -167,7 +167,8 @@ class SearchConfig:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SearchConfig:
-        """Inverse of `to_dict`; missing fields take their defaults, unknown ones are refused."""
+        """Inverse of `to_dict`; missing fields are those of a search before they existed, or take their defaults;
+        unknown ones are refused."""
         if not isinstance(data, Mapping):
             raise BadConfig("config", type(data).__name__, "an object of settings by name")
         known = [f.name for f in fields(cls)]
@@ -175,7 +176,7 @@ class SearchConfig:
             if name not in known:
                 raise BadConfig(str(name), data[name], _one_of(str(name), known, "a known setting: "))
         settings: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in data.items()}
-        return cls(**settings)
+        return cls(**{**_YOUNG, **settings})
 
     def _check_integer(self, field: str, low: int, high: int) -> None:
         value = getattr(self, field)
@@ -218,11 +219,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "lpzero": {
         "algorithm": "lpzero", "iterations": 1000, "population": 80, "branches": 2, "joins": JOINS,
-        "mutations": ("regrow", "replace"),
+        "mutations": ("regrow", "replace"), "teacher": "none",
     },
     "universal": {
         "nested": True, "champion": "consensus", "operators": ("product",), "branches": 2, "n_unary": 1,
-        "iterations": 600, "folds": 0, "retest": 0.99,
+        "iterations": 600, "folds": 0, "retest": 0.99, "teacher": "none",
     },
 }  # fmt: skip
 """Named settings, as changes to the defaults: LPZero's search (Dong et al. 2024, arXiv 2410.04808; its inputs and
@@ -234,7 +235,7 @@ _YOUNG = {
         "mutations", "constants", "across", "nested", "champion", "operators", "retest", "teacher", "pool",
         "teacher_branches", "start",
     )
-}  # fmt: skip
+} | {"teacher": "none"}  # fmt: skip
 
 
 def _one_of(name: object, known: Collection[str], prefix: str = "") -> str:

@@ -28,7 +28,7 @@ from gp.runs.limits import Limits
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = [
     "--search-size", "16", "--iterations", "40", "--population", "12", "--brood", "5", "--sweeps", "1", "--folds", "2",
-    "--inputs", "paper", "--batch", "2", "--seq-len", "24", "--devices", "cpu",
+    "--inputs", "paper", "--batch", "2", "--seq-len", "24", "--devices", "cpu", "--teacher", "none",
 ]  # fmt: skip
 
 

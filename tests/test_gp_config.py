@@ -37,8 +37,8 @@ def test_a_configuration_survives_json():
     assert SearchConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_a_missing_setting_takes_its_default():
-    assert SearchConfig.from_dict({"seed": 1}) == SearchConfig(seed=1)
+def test_a_missing_setting_takes_its_default_and_a_search_of_before_had_no_teacher():
+    assert SearchConfig.from_dict({"seed": 1}) == SearchConfig(seed=1, teacher="none")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,7 @@ def test_a_missing_setting_takes_its_default():
         ("branches", 1),
         ("branches", 9),
         ("brood", 0),
+        ("start", ("mean[ nonsense(W) ]",)),
         ("brood", 2.0),
         ("sweeps", -1),
         ("sweeps", 1001),

@@ -223,6 +223,19 @@ def test_a_search_with_a_teacher_scores_its_hall_exactly(tiny_benchmark: Path, t
 
 
 @pytest.mark.slow
+def test_a_search_with_a_teacher_goes_on_where_it_was_stopped(tiny_benchmark: Path, tmp_path: Path) -> None:
+    asked = ["evolve", "--benchmark", str(tiny_benchmark), *SMALL, "--teacher", "always", "--pool", "6", "--n-unary", "1"]
+    bank = ["--bank", str(tmp_path / "bank")]
+    assert cli.main([*asked, *bank, "--out", str(tmp_path / "whole")]) == 0
+    assert cli.main([*asked, *bank, "--time-budget", "0.001s", "--out", str(tmp_path / "stopped")]) == 0
+    halls = [tmp_path / name / "hall_of_fame.json" for name in ("whole", "stopped")]
+    assert halls[0].read_bytes() != halls[1].read_bytes()
+    assert cli.main(["evolve", "--resume", str(tmp_path / "stopped"), "--time-budget", "1h", *bank]) == 0
+    whole, stopped = (json.loads(hall.read_text()) for hall in halls)
+    assert whole["proxies"] == stopped["proxies"]
+
+
+@pytest.mark.slow
 def test_the_command_starts_from_a_formula_and_ends_with_a_verdict(
     tiny_benchmark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

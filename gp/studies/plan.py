@@ -83,11 +83,12 @@ _ALGORITHMS = (
 )
 _CONSTANTS = (Setting("without constants"), Setting("constants", {"constants": True}))
 _TEACHERS = (
-    Setting("without a teacher"),
+    Setting("without a teacher", {"teacher": "none"}),
     Setting("auto", {"teacher": "auto"}),
     *(Setting(f"pool {n}", {"teacher": "always", "pool": n}) for n in (50, 100, 200, 400)),
     *(Setting(f"{n} branches", {"teacher": "always", "teacher_branches": n}) for n in (3, 6)),
 )
+_ALONE = {"teacher": "none"}  # of studies of the search itself
 _ACROSS = (Setting("mean"), Setting("worst", {"across": "worst"}))
 _SIZES = tuple(Setting(f"n = {n}", search_size=n) for n in (20, 30, 50, 100, 150))
 
@@ -101,9 +102,9 @@ STUDIES: dict[str, Study] = {
         Study("aggregate", "aggregations that a formula may use", "all", _aggregations()),
         Study("inputs", "inputs that a formula may use", "extended", _INPUTS),
         Study("objective", "what the search maximises", "both", _OBJECTIVES),
-        Study("kind", "kinds of formula and the choice among them", "or coarse", _KINDS, {}),
-        Study("algorithm", "what crossover, mutation and sweeps contribute", "memetic", _ALGORITHMS, {}),
-        Study("constants", "constants before what is added up", "without constants", _CONSTANTS, {}),
+        Study("kind", "kinds of formula and the choice among them", "or coarse", _KINDS, _ALONE),
+        Study("algorithm", "what crossover, mutation and sweeps contribute", "memetic", _ALGORITHMS, _ALONE),
+        Study("constants", "constants before what is added up", "without constants", _CONSTANTS, _ALONE),
         Study("teacher", "a teacher on networks without labels", "without a teacher", _TEACHERS, {}),
         Study("transfer", "one formula for all others, tested on the benchmark left out", "mean", _ACROSS, {}),
         Study("sample", "n, the architectures that the search sees", "n = 50", _SIZES),

@@ -33,7 +33,8 @@ SHELL = re.compile(r"^```sh\n(.*?)^```$", re.M | re.S)
 PYTHON = re.compile(r"(<!-- .*? -->\n)?```python\n(.*?)^```$", re.M | re.S)
 SMALLER = {
     "evolve": {"--iterations": "12", "--population": "10", "--brood": "6", "--sweeps": "1", "--folds": "2",
-               "--hall-size": "3", "--n-unary": "1", "--branches": "2", "--search-size": "10", "--devices": "cpu"},
+               "--hall-size": "3", "--n-unary": "1", "--branches": "2", "--search-size": "10", "--devices": "cpu",
+               "--pool": "6"},
     "rank": {"--sample": "2"}, "select": {"--networks": "6", "--population": "3", "--budget": "params=400K", "--fix": "n_token=512"}, "suggest": {"--pool": "8"},
 }  # fmt: skip
 RANGE = "n_layer=1..3,d_model=64..128,n_head=2/4,d_ffn=64..256"  # of `select`, where the guide gives one

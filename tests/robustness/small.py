@@ -17,7 +17,7 @@ from models.spaces import SPACES
 
 FEATURES = ["--batch", "2", "--seq-len", "24", "--devices", "cpu"]
 SEARCH = [
-    "--search-size", "16", "--population", "12", "--brood", "5", "--sweeps", "1", "--folds", "2", "--inputs", "paper",
+    "--search-size", "16", "--population", "12", "--brood", "5", "--sweeps", "1", "--folds", "2", "--inputs", "paper", "--pool", "6",
 ]  # fmt: skip
 
 
