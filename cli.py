@@ -84,10 +84,11 @@ COMMANDS = (
 
 
 @click.group(
-    cls=Commands, commands=Imported("commands.", COMMANDS, with_common_options),
+    cls=Commands,
+    commands=Imported("commands.", COMMANDS, with_common_options),
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples("evolve --space gpt2", "replay proxies/gpt2-mini.json"),
-)  # fmt: skip
+)
 @click.version_option(VERSION, prog_name="zcp", message="%(prog)s %(version)s")
 def program() -> None:
     """Evolve zero-cost proxies that rank transformer architectures without training them."""

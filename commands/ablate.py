@@ -39,9 +39,13 @@ _studies = table_of(
     )
 )
 @click.option(
-    "--benchmark", "names", metavar="NAME|PATH", multiple=True, required=True,
+    "--benchmark",
+    "names",
+    metavar="NAME|PATH",
+    multiple=True,
+    required=True,
     help="Benchmark; the study transfer takes several and leaves out one at a time.",
-)  # fmt: skip
+)
 @click.option("--study", type=Name(table=_studies), required=True, help="Study: which setting is varied.")
 @METRIC
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed of the first split.")
@@ -57,9 +61,18 @@ _studies = table_of(
 @FORMAT
 @feature_options
 def ablate(
-    names: tuple[str, ...], study: str, metric: str | None, seed: int, seeds: int, iterations: int | None,
-    search_size: int, out: Path | None, jobs: int, form: str, features: FeatureOptions,
-) -> None:  # fmt: skip
+    names: tuple[str, ...],
+    study: str,
+    metric: str | None,
+    seed: int,
+    seeds: int,
+    iterations: int | None,
+    search_size: int,
+    out: Path | None,
+    jobs: int,
+    form: str,
+    features: FeatureOptions,
+) -> None:
     """Repeat a search under several settings and seeds, and say what each setting contributes.
 
     \b
@@ -120,9 +133,13 @@ class _Task:
 
 
 def _planned(
-    benchmarks: Sequence[Benchmark], name: str, features: FeatureOptions, seeds: Sequence[int],
-    iterations: int | None, search_size: int,
-) -> _Task:  # fmt: skip
+    benchmarks: Sequence[Benchmark],
+    name: str,
+    features: FeatureOptions,
+    seeds: Sequence[int],
+    iterations: int | None,
+    search_size: int,
+) -> _Task:
     from gp.studies.plan import STUDIES, plan, plan_transfer
     from gp.studies.transfer import unseen
     from report import study_document, transfer_document

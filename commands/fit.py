@@ -77,9 +77,17 @@ def _fitted(path: Path, name: str | None, kind: str | None, features: FeatureOpt
     key, run = workshop.bank.key, {name: v for name, v in hall.config.items() if name not in ("weights", "price")}
     config = {**run, **taken.recorded(workshop)}
     provenance = Provenance(
-        case.space, key.build, case.benchmark.name, case.benchmark.digest, benchmark.metric,
-        benchmark.higher_is_better, key.digest, config, name or case.place, hall.seen.cases,
-    )  # fmt: skip
+        case.space,
+        key.build,
+        case.benchmark.name,
+        case.benchmark.digest,
+        benchmark.metric,
+        benchmark.higher_is_better,
+        key.digest,
+        config,
+        name or case.place,
+        hall.seen.cases,
+    )
     return Predictor.fit(benchmark, split.search, provenance, formulas, scores, kind)
 
 
@@ -87,8 +95,11 @@ def _rows(predictor: Predictor) -> list[Row]:
     """Rows with the candidates of the cross-validation and the members of the ensemble."""
     from fitness.predictors.ensemble import ENSEMBLE
 
-    notes = {"numbers": "on labels left out", "champion": "on the labels it was chosen by",
-             "committee": "on the labels it was chosen by"}  # fmt: skip
+    notes = {
+        "numbers": "on labels left out",
+        "champion": "on the labels it was chosen by",
+        "committee": "on the labels it was chosen by",
+    }
     compared: list[Row] = [{"part": n, "tau": tau, "weight": None, "note": notes[n]} for n, tau in predictor.cv.items()]
     members = zip(ENSEMBLE, predictor.ensemble.members, strict=True)
     return compared + [{"part": n, "tau": None, "weight": weight, "note": "of numbers"} for n, (_, weight) in members]

@@ -42,14 +42,24 @@ REGRET = "regret in standard deviations: the first choice, and the best of the f
 @search_size("Where signs are fixed.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write there instead of to stdout.")
 @click.option(
-    "--format", "form", type=Name("table", "json", "csv", "markdown"), default="table", show_default=True,
+    "--format",
+    "form",
+    type=Name("table", "json", "csv", "markdown"),
+    default="table",
+    show_default=True,
     help="How results are printed; json has the scores of every architecture as well.",
-)  # fmt: skip
+)
 @source_options
 def leaderboard(
-    name: str, metric: str | None, halls: tuple[Path, ...], seed: int, search_size: int, out: Path | None, form: str,
+    name: str,
+    metric: str | None,
+    halls: tuple[Path, ...],
+    seed: int,
+    search_size: int,
+    out: Path | None,
+    form: str,
     features: FeatureOptions,
-) -> None:  # fmt: skip
+) -> None:
     """Every hand-made proxy, naive baseline and regression in one table, and the champions of halls of fame.
 
     Held-out architectures are those that the halls' search did not see (the first hall's decides), or all but

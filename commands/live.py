@@ -93,9 +93,13 @@ def progress_bars(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(24, table_column=Column(no_wrap=True)),
-        MofNCompleteColumn(table_column=Column(no_wrap=True)), TimeLeft(table_column=Column(no_wrap=True)), Note(),
-        console=console, transient=True, expand=True,
-    )  # fmt: skip
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeLeft(table_column=Column(no_wrap=True)),
+        Note(),
+        console=console,
+        transient=True,
+        expand=True,
+    )
 
 
 class Bars:

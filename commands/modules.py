@@ -21,9 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["rank_networks"]
 
 READ = (
-    "modules", "hall", "size", "text", "fitted", "top", "form", "batch", "seq_len", "config_file", "plugin", "quiet",
+    "modules",
+    "hall",
+    "size",
+    "text",
+    "fitted",
+    "top",
+    "form",
+    "batch",
+    "seq_len",
+    "config_file",
+    "plugin",
+    "quiet",
     "verbose",
-)  # fmt: skip
+)
 """The options of `rank` that a ranking of such networks reads."""
 
 

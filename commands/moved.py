@@ -11,9 +11,12 @@ from commands.loading import load_named
 __all__ = ["MOVED", "places_now"]
 
 MOVED = click.option(
-    "--benchmark", "places", metavar="NAME|PATH", multiple=True,
+    "--benchmark",
+    "places",
+    metavar="NAME|PATH",
+    multiple=True,
     help="Where a benchmark of the hall lies now, if it has moved; repeatable.",
-)  # fmt: skip
+)
 
 
 def places_now(names: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:

@@ -201,9 +201,14 @@ def gathered(name: str, make: Callable[..., Any], *options: Command) -> Callable
 
 
 MEMORY_AT = click.option(
-    "--memory-at", "shape", type=BatchShape(), default="8x1024", show_default=True, metavar="BxT",
+    "--memory-at",
+    "shape",
+    type=BatchShape(),
+    default="8x1024",
+    show_default=True,
+    metavar="BxT",
     help="Batch of the training step whose memory is counted: sequences x tokens.",
-)  # fmt: skip
+)
 BENCHMARK = click.option(
     "--benchmark", "name", required=True, metavar="NAME|PATH", help="Benchmark whose architectures are used."
 )
@@ -221,10 +226,12 @@ SPLIT_SEED = click.option(
     "--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed of the split."
 )
 FORMAT = click.option(
-    "--format", "form", type=Name("table", "json", "csv"), default="table", show_default=True,
-    help="Output format.",
-)  # fmt: skip
+    "--format", "form", type=Name("table", "json", "csv"), default="table", show_default=True, help="Output format."
+)
 ON_INVALID = click.option(
-    "--on-invalid", type=Name("fail", "drop"), default="fail", show_default=True,
+    "--on-invalid",
+    type=Name("fail", "drop"),
+    default="fail",
+    show_default=True,
     help="If a network overflows: stop with its id, or drop the architecture.",
-)  # fmt: skip
+)

@@ -56,9 +56,13 @@ def check_features(predictor: Predictor, workshop: Workshop) -> None:
 
 
 def beside(
-    rows: Sequence[ReplayRow], size: int | None, benchmark: Benchmark, split: Split | None, build: str | None,
+    rows: Sequence[ReplayRow],
+    size: int | None,
+    benchmark: Benchmark,
+    split: Split | None,
+    build: str | None,
     fitted: bool = True,
-) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
+) -> dict[str, list[dict[str, Any]]]:
     """Rows beside the formulas: their committee, regressions on the same labels if `fitted`, and counts."""
     from fitness.predictors.rivals import rivals
     from fitness.protocol import baselines

@@ -52,10 +52,12 @@ if TYPE_CHECKING:
 @click.option("--proxy", "text", help="A formula instead of a file; more of it is taken as better.")
 @click.option("--predictor", "fitted", type=click.Path(path_type=Path), help="Predictor file, written by `fit`.")
 @click.option(
-    "--modules", type=click.Path(path_type=Path), metavar="FILE.py",
+    "--modules",
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
     help="Rank plain PyTorch networks: execute this file, which has NETWORKS = {name: module or function, ...}. Its "
     "code runs as it is.",
-)  # fmt: skip
+)
 @MOVED
 @click.option("--sample", "count", type=click.IntRange(1, 100_000), help="Draw that many candidates from --space.")
 @click.option(
@@ -73,9 +75,13 @@ if TYPE_CHECKING:
 @click.option("--max-latency", type=SECONDS, metavar="TIME", help="Leave out what takes longer, such as 5ms.")
 @click.option("--top", type=click.IntRange(1), help="Show that many, the best.")
 @click.option(
-    "--format", "form", type=Name("table", "json", "jsonl", "csv"), default="table", show_default=True,
+    "--format",
+    "form",
+    type=Name("table", "json", "jsonl", "csv"),
+    default="table",
+    show_default=True,
     help="Output format.",
-)  # fmt: skip
+)
 @ranking_options
 def rank(
     paths: tuple[Path, ...], hall: Path | None, size: int | None, text: str | None, fitted: Path | None,

@@ -168,10 +168,15 @@ def ranked(
 
 
 def _scored(
-    fitting: Sequence[Architecture], source: Source, workshops: Workshops, counted: Mapping[Architecture, Costs],
-    usual: Mapping[str, tuple[int, int]], times: Mapping[Architecture, Latency], progress: Progress | None,
+    fitting: Sequence[Architecture],
+    source: Source,
+    workshops: Workshops,
+    counted: Mapping[Architecture, Costs],
+    usual: Mapping[str, tuple[int, int]],
+    times: Mapping[Architecture, Latency],
+    progress: Progress | None,
     refused: _Refusals,
-) -> tuple[Ranked, ...]:  # fmt: skip
+) -> tuple[Ranked, ...]:
     """The candidates in order; those whose network cannot be visited are refused."""
     from fitness.candidates import Candidate, beyond, in_order, score_candidates
 
@@ -199,9 +204,12 @@ def ranges_of(known: Sequence[Architecture], costs: Callable[[Architecture], Cos
 
 
 def _times(
-    architectures: Sequence[Architecture], workshops: Workshops, device: str | None, progress: Progress | None,
+    architectures: Sequence[Architecture],
+    workshops: Workshops,
+    device: str | None,
+    progress: Progress | None,
     refused: _Refusals,
-) -> dict[Architecture, Latency]:  # fmt: skip
+) -> dict[Architecture, Latency]:
     """One network after the other, so that none disturbs another."""
     from engine.devices import check_devices
     from fitness.costs import latency_of
@@ -233,9 +241,12 @@ def _least(counted: Mapping[Architecture, Costs], times: Mapping[Architecture, L
 
 
 def _notes(
-    rows: Sequence[Ranked], refused: Sequence[Refusal], left_out: int, source: Source,
+    rows: Sequence[Ranked],
+    refused: Sequence[Refusal],
+    left_out: int,
+    source: Source,
     usual: Mapping[str, tuple[int, int]],
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """Notes about the whole list."""
     found = [row.candidate for row in rows]
     notes = [f"{left_out} candidates beyond the bounds are left out"] if left_out else []

@@ -31,9 +31,7 @@ JOURNAL, ENVIRONMENT = "generations.jsonl", "environment.json"
     "--benchmark", "name", metavar="NAME|PATH", help="Benchmark of a hall that is shown (default: the first)."
 )
 @source_options
-def report(
-    source: Path, out: Path | None, name: str | None, features: FeatureOptions
-) -> None:  # fmt: skip
+def report(source: Path, out: Path | None, name: str | None, features: FeatureOptions) -> None:
     """Show a run, a hall of fame or a leaderboard as one HTML file that works offline.
 
     A hall's champion is scored exactly on every architecture, with the features of its run.

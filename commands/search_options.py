@@ -24,9 +24,16 @@ _aggregations = table_of("primitives.operators", "AGGREGATION", "mean", "sum", "
 
 
 def _config(
-    preset: str, aggregate: str, joins: str, inputs: str, mutations: str, operators: str, no_pps: bool,
-    start: str | None, **plain: Any,
-) -> SearchConfig:  # fmt: skip
+    preset: str,
+    aggregate: str,
+    joins: str,
+    inputs: str,
+    mutations: str,
+    operators: str,
+    no_pps: bool,
+    start: str | None,
+    **plain: Any,
+) -> SearchConfig:
     """Settings of the search: options given by the user, then those of the preset, then the defaults."""
     from gp.config import JOINS, PRESETS, SearchConfig
     from primitives.inputs import INPUT_SETS

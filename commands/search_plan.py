@@ -57,9 +57,13 @@ def known_architectures(source: Source, space: str) -> list[Architecture]:
 
 
 def planned(
-    space: str, architectures: list[Architecture], wishes: RegionWishes, exported: bool,
-    bounds: Mapping[str, float], count: Count,
-) -> SearchPlan:  # fmt: skip
+    space: str,
+    architectures: list[Architecture],
+    wishes: RegionWishes,
+    exported: bool,
+    bounds: Mapping[str, float],
+    count: Count,
+) -> SearchPlan:
     """The search that the options ask for; a usage error for a budget that nothing in its region reaches. Fields that
     are not varied have the values of the architecture nearest to the first budget that is counted."""
     from models.spaces import SPACES

@@ -59,10 +59,15 @@ if TYPE_CHECKING:
     help="Score by the mean position under the first K formulas of --hall.",
 )
 @click.option(
-    "--budget", "bounds", type=Bound(), multiple=True, required=True, metavar="COST=N",
+    "--budget",
+    "bounds",
+    type=Bound(),
+    multiple=True,
+    required=True,
+    metavar="COST=N",
     help="params=10M, flops=2G, memory=8G (to train) or latency=5ms; repeatable, the tightest holds. The first is the "
     "cost of the front.",
-)  # fmt: skip
+)
 @MEMORY_AT
 @region_options
 @TOKENS
@@ -81,27 +86,39 @@ if TYPE_CHECKING:
     help="Number of architectures in a generation.",
 )
 @click.option(
-    "--look", type=click.IntRange(1, 10_000), default=50, show_default=True,
+    "--look",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
     help="With --weights: subnets whose loss on calibration text is computed.",
-)  # fmt: skip
+)
 @click.option(
-    "--order", type=Name("first", "magnitude", "activation"), default="activation", show_default=True,
+    "--order",
+    type=Name("first", "magnitude", "activation"),
+    default="activation",
+    show_default=True,
     help="With --weights: by which order units are kept.",
-)  # fmt: skip
+)
 @click.option(
-    "--export", type=click.Path(path_type=Path), metavar="DIR",
+    "--export",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
     help="Write the best as a Hugging Face folder: its config.json (space llama), and with --init also drawn weights; "
     "with --weights a checkpoint.",
-)  # fmt: skip
+)
 @click.option("--measure", is_flag=True, help="With --weights: loss of the choice and its rivals on unseen text.")
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed of the search.")
 @MOVED
 @click.option("--plot", "figure", type=click.Path(path_type=Path), help="Draw all of them there, FILE.png or .svg.")
 @click.option("--top", type=click.IntRange(1), help="Show that many of the front, the best.")
 @click.option(
-    "--format", "form", type=Name("table", "json", "csv"), default="table", show_default=True,
+    "--format",
+    "form",
+    type=Name("table", "json", "csv"),
+    default="table",
+    show_default=True,
     help="How results are printed; rank reads json.",
-)  # fmt: skip
+)
 @ranking_options
 def select(
     space: str, hall: Path | None, size: int | None, bounds: Sequence[tuple[str, float]], networks: int,
@@ -127,8 +144,10 @@ def select(
     source = replace(Source.of(hall, None, size), places=places)
     if features.weights is not None and space == "llama":
         if asked.given:
-            raise click.UsageError("--fix, --range, --multiple, --uniform: wanted none of these with --weights, whose "
-                                   "subnets have the checkpoint's fields")  # fmt: skip
+            raise click.UsageError(
+                "--fix, --range, --multiple, --uniform: wanted none of these with --weights, whose "
+                "subnets have the checkpoint's fields"
+            )
         source.introduce()
         budget = tightest(bounds)
         select_cut(source, features, CutOrder(budget, networks, look, seed, order, export, measure, top, form))
@@ -179,9 +198,14 @@ def _count(workshop: Workshop, shape: tuple[int, int]) -> Count:
 
 
 def _searched(
-    source: Source, plan: SearchPlan, config: SelectionConfig, bounds: dict[str, float],
-    workshops: Workshops, reporter: Reporter, tokens: Tokens | None = None,
-) -> tuple[Selection, dict[Architecture, Latency]]:  # fmt: skip
+    source: Source,
+    plan: SearchPlan,
+    config: SelectionConfig,
+    bounds: dict[str, float],
+    workshops: Workshops,
+    reporter: Reporter,
+    tokens: Tokens | None = None,
+) -> tuple[Selection, dict[Architecture, Latency]]:
     """The search with workers that stay, and the latencies that it measured."""
     from fitness.candidates import score_candidates
     from fitness.costs import CostLimits, latency_of

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 @click.command(epilog=examples("show proxies/gpt2-mini.json", "show proxies/gpt2-mini.json --format torch"))
 @click.argument("hall", type=click.Path(path_type=Path))
 @click.option(
-    "--format", "form", type=Name("text", "latex", "python", "torch", "sympy", "json"), default="text",
+    "--format",
+    "form",
+    type=Name("text", "latex", "python", "torch", "sympy", "json"),
+    default="text",
     show_default=True,
     help="Formulas with figures, for a paper, as code to read, one as a module that runs alone, or the whole file.",
-)  # fmt: skip
+)
 @click.option(
     "--place", type=click.IntRange(1), default=1, show_default=True, help="Place of the formula that a module computes."
 )

@@ -44,9 +44,12 @@ def _cells(row: Mapping[str, Any]) -> Row:
     """One line of the table."""
     cells: dict[str, Any] = {"setting": row["setting"]}
     for key, label in (
-        ("best", "best fitness"), ("difference_best", "best, difference"), ("holdout_spearman", "held-out rho"),
-        ("difference_holdout_spearman", "held-out rho, difference"), ("holdout_kendall", "held-out tau"),
-    ):  # fmt: skip
+        ("best", "best fitness"),
+        ("difference_best", "best, difference"),
+        ("holdout_spearman", "held-out rho"),
+        ("difference_holdout_spearman", "held-out rho, difference"),
+        ("holdout_kendall", "held-out tau"),
+    ):
         figures = row[key] or {"mean": None, "low": None}
         cells[label] = figures["mean"]
         cells[f"{label} ci95"] = None if figures["low"] is None else Interval(figures["low"], figures["high"])
@@ -70,9 +73,12 @@ def _wide(row: Mapping[str, Any]) -> Row:
 
 def _level(row: Mapping[str, Any]) -> Row:
     return {
-        "share": f"{row['level']:.0%}", "setting": row["setting"], "reached": f"{row['reached']}/{row['seeds']}",
-        "evaluations": None if row["evaluations"] is None else round(row["evaluations"]), "cpu s": row["seconds"],
-    }  # fmt: skip
+        "share": f"{row['level']:.0%}",
+        "setting": row["setting"],
+        "reached": f"{row['reached']}/{row['seeds']}",
+        "evaluations": None if row["evaluations"] is None else round(row["evaluations"]),
+        "cpu s": row["seconds"],
+    }
 
 
 def _rules(counts: Mapping[str, Mapping[str, float]]) -> list[Row]:

@@ -40,9 +40,11 @@ if TYPE_CHECKING:
 @METRIC
 @click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="Number of suggestions.")
 @click.option(
-    "--candidates", type=click.Path(path_type=Path), metavar="FILE",
+    "--candidates",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="JSON lines with id and config to choose from (default: drawn from the values of the measured ones).",
-)  # fmt: skip
+)
 @click.option(
     "--pool",
     type=click.IntRange(1, 10_000),
@@ -62,9 +64,17 @@ if TYPE_CHECKING:
 @FORMAT
 @source_options
 def suggest(
-    name: str, metric: str | None, count: int, candidates: Path | None, pool: int, seed: int, goal: str,
-    path: Path | None, form: str, features: FeatureOptions,
-) -> None:  # fmt: skip
+    name: str,
+    metric: str | None,
+    count: int,
+    candidates: Path | None,
+    pool: int,
+    seed: int,
+    goal: str,
+    path: Path | None,
+    form: str,
+    features: FeatureOptions,
+) -> None:
     """The architectures whose labels would tell most, beside those that a benchmark has measured.
 
     Every record of the benchmark counts as measured. Without --hall no network is built. The rows of --format csv read
@@ -137,9 +147,13 @@ def _scores(
 
 
 def _show(
-    chosen: Sequence[Architecture], guess: Prediction, met: Sequence[str | None], benchmark: Benchmark, form: str,
+    chosen: Sequence[Architecture],
+    guess: Prediction,
+    met: Sequence[str | None],
+    benchmark: Benchmark,
+    form: str,
     name: str,
-) -> None:  # fmt: skip
+) -> None:
     """The suggestions; a note says what is extrapolated, and what the search behind the formulas has seen (`met`)."""
     rows = [_row(place, architecture, guess, met[place]) for place, architecture in enumerate(chosen)]
     if form == "json":

@@ -199,6 +199,10 @@ def _records(columns: Sequence[_Column], width: int) -> list[str]:
 def hanging(text: str, start: str, width: int) -> list[str]:
     """A text behind `start`, wrapped between words, its further lines indented as far."""
     return textwrap.wrap(
-        text, max(width, len(start) + 1), initial_indent=start, subsequent_indent=" " * len(start),
-        break_long_words=False, break_on_hyphens=False,
-    ) or [start]  # fmt: skip
+        text,
+        max(width, len(start) + 1),
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [start]

@@ -33,9 +33,11 @@ class TokensType(click.ParamType):
 
 
 TOKENS = click.option(
-    "--tokens", type=TokensType(), metavar="N",
+    "--tokens",
+    type=TokensType(),
+    metavar="N",
     help="Training tokens, for formulas that read the budget T: 20B, or 20x for 20 a parameter (default: 20x).",
-)  # fmt: skip
+)
 """The option."""
 
 
@@ -45,9 +47,12 @@ def trained_for(architectures: Sequence[Architecture], tokens: Tokens | None) ->
 
 
 def budget_notes(
-    candidates: Sequence[Candidate], tokens: Tokens | None, source: Source, workshops: Workshops,
+    candidates: Sequence[Candidate],
+    tokens: Tokens | None,
+    source: Source,
+    workshops: Workshops,
     progress: Progress | None = None,
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """What a reader should know of the budget: which one it is, and how the order differs from that at 20 tokens a
     parameter. The networks are not visited again."""
     from dataclasses import replace
@@ -69,8 +74,9 @@ def budget_notes(
         for name in ("depth", "width")
     ]
     if found := [trend for trend in trends if trend]:
-        said.append(f"rho of the score with depth and width, here (and at {USUAL:g} tokens a parameter): "
-                    + ", ".join(found))  # fmt: skip
+        said.append(
+            f"rho of the score with depth and width, here (and at {USUAL:g} tokens a parameter): " + ", ".join(found)
+        )
     return said
 
 

@@ -52,10 +52,14 @@ def few_labels(case: HallCase) -> str | None:
         return None
     others = ""
     if len(taus) > 1:
-        others = (f"the {len(taus)} of the hall have held-out tau-b {min(taus):.3f} to {max(taus):.3f}, and rank "
-                  f"--committee {len(taus)} takes their mean position; ")  # fmt: skip
-    return (f"few labels: {count} architectures, fewer than {ENOUGH}, are fitted alike by many formulas; {others}"
-            "suggest names what to measure next")  # fmt: skip
+        others = (
+            f"the {len(taus)} of the hall have held-out tau-b {min(taus):.3f} to {max(taus):.3f}, and rank "
+            f"--committee {len(taus)} takes their mean position; "
+        )
+    return (
+        f"few labels: {count} architectures, fewer than {ENOUGH}, are fitted alike by many formulas; {others}"
+        "suggest names what to measure next"
+    )
 
 
 def regression_wins(case: HallCase) -> bool:

@@ -58,5 +58,7 @@ def drawing_notes(architectures: Sequence[Architecture], workshops: Workshops) -
         return []
     if key.build == "own":
         return ["space hf: weights are drawn as each configuration says (--init own), which scores depend on"]
-    return ["space hf: all weight matrices are drawn with the standard deviation 0.02, whatever the configurations say "
-            "(--init own: as they say)"]  # fmt: skip
+    return [
+        "space hf: all weight matrices are drawn with the standard deviation 0.02, whatever the configurations say "
+        "(--init own: as they say)"
+    ]

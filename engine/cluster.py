@@ -271,11 +271,7 @@ class _Dispatch(Generic[Task, Result]):
         if not job.worker.is_lost:
             job.worker.is_lost = True
             job.lost.append(job.worker.address)
-            log.warning(
-                "the worker %s was lost on %s, which is given to another one",
-                job.worker.address,
-                job.task,
-            )
+            log.warning("the worker %s was lost on %s, which is given to another one", job.worker.address, job.task)
         if len(job.lost) > 1:
             raise WorkerCrash(
                 f"{job.task}: lost the worker {job.lost[0]} and then {job.lost[1]}, wanted one that lives; "

@@ -86,8 +86,12 @@ def _worker(address: str, said: Any, needs: Sequence[Need], devices: str) -> Wor
         name, found = said["differs"]
         wanted = next(need.value for need in needs if need.name == name)
         if found is None:
-            raise _refused(address, f"has no {name}", f"{wanted}, as here", "install it there, or start the worker "
-                           "where it is, with PYTHONPATH=. in a checkout of this project")  # fmt: skip
+            raise _refused(
+                address,
+                f"has no {name}",
+                f"{wanted}, as here",
+                "install it there, or start the worker where it is, with PYTHONPATH=. in a checkout of this project",
+            )
         raise _refused(address, f"got {name} {found}", f"{wanted}, as here")
     if said["threads"] != 1:
         raise _refused(address, f"has {said['threads']} threads", "one", "start it with --nthreads 1")

@@ -24,11 +24,13 @@ def chosen(networks):
     scorer = FormulaScorer(load_hall(CHAMPIONS).proxies[0].formula)
     region = region_of(load_benchmark("gpt2-mini").architectures, space.fields)
     return select(
-        "gpt2", region, SelectionConfig(networks, population=max(4, networks // 5)),
+        "gpt2",
+        region,
+        SelectionConfig(networks, population=max(4, networks // 5)),
         allowed=lambda architecture, costs: costs.params <= BUDGET,
         count=lambda architecture: costs_of(architecture, 64, None),
         score=lambda batch: score_candidates(batch, scorer, lambda space: workshop),
-    ).front  # fmt: skip
+    ).front
 
 
 def trained(architecture, steps):

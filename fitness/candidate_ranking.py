@@ -32,10 +32,16 @@ class CandidateRanking:
     def records(self) -> list[dict[str, Any]]:
         """One record per candidate."""
         return [
-            {"place": place, "id": c.architecture.id, "score": c.score, **self.predicted.get(c.architecture, {}),
-             **vars(c.costs), "notes": "; ".join(c.notes)}
+            {
+                "place": place,
+                "id": c.architecture.id,
+                "score": c.score,
+                **self.predicted.get(c.architecture, {}),
+                **vars(c.costs),
+                "notes": "; ".join(c.notes),
+            }
             for place, c in self.rows
-        ]  # fmt: skip
+        ]
 
     def to_frame(self) -> Any:
         """A data frame of pandas, a row per candidate; NoPandas where it is not installed."""
@@ -48,7 +54,7 @@ class CandidateRanking:
 
 def rank_candidates(
     architectures: Sequence[Architecture], scorer: CandidateScorer | str, workshop: Workshop
-) -> CandidateRanking:  # fmt: skip
+) -> CandidateRanking:
     """Rank architectures of one space by a scorer, or by a formula as text, more of which is taken as better."""
     if isinstance(scorer, str):
         scorer = FormulaScorer(Evaluation(parse(scorer), 0.0, 1))
@@ -63,7 +69,7 @@ def rank_candidates(
 
 def _predictions(
     architectures: Sequence[Architecture], scorer: CandidateScorer, workshop: Workshop
-) -> dict[Architecture, dict[str, float]]:  # fmt: skip
+) -> dict[Architecture, dict[str, float]]:
     if not isinstance(scorer, PredictorScorer):
         return {}
     said = scorer.predictor.predict(architectures, workshop.exact_scores(scorer.proxies, architectures))

@@ -76,7 +76,7 @@ def _within(value: float, bound: float | None) -> bool:
 
 def costs_of(
     architecture: Architecture, length: int, build: str | None = None, batch: TrainingBatch | None = None
-) -> Costs:  # fmt: skip
+) -> Costs:
     """Count the costs for a sequence of `length` tokens, and the memory for a training batch; BadArchitecture names a
     candidate that cannot be built."""
     space = SPACES[architecture.space]
@@ -92,7 +92,7 @@ def costs_of(
 
 def training_memory(
     count: ParameterCount, depth: int, width: int, vocabulary: int, longest: int, batch: TrainingBatch
-) -> int:  # fmt: skip
+) -> int:
     """Bytes of a training step in float32 with Adam, an upper estimate:
 
         16 P + 4 B T (6 L D + 4/3 (attention + FFN parameters) / D + 3 V)

@@ -146,11 +146,19 @@ def _best_naive(entries: Sequence[Contender], benchmark: Benchmark, split: Split
 def _row(ranked: _Ranked, rival: _Ranked | None, benchmark: Benchmark, shared_split: bool) -> dict[str, Any]:
     entry, reason = ranked.entry, ranked.reason
     row: dict[str, Any] = {
-        "name": entry.name, "kind": entry.kind, "formula": entry.formula, "source": entry.source,
-        "sign": None if reason else ranked.sign, "seconds": round(entry.seconds, 6), "reason": reason or None,
-        "shared_split": shared_split, "scores": None if reason else [float(x) for x in entry.scores],
-        "split": None if shared_split else vars(ranked.split), "rival": None, "p_value": None,
-    }  # fmt: skip
+        "name": entry.name,
+        "kind": entry.kind,
+        "formula": entry.formula,
+        "source": entry.source,
+        "sign": None if reason else ranked.sign,
+        "seconds": round(entry.seconds, 6),
+        "reason": reason or None,
+        "shared_split": shared_split,
+        "scores": None if reason else [float(x) for x in entry.scores],
+        "split": None if shared_split else vars(ranked.split),
+        "rival": None,
+        "p_value": None,
+    }
     if reason:
         return row
     inside = {k: v for k, v in inside_groups(ranked.scores, benchmark).items() if k.startswith("depth")}

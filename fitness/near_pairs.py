@@ -29,9 +29,13 @@ class Pairs:
 
 
 def pairs_of_one_size(
-    scores: np.ndarray, quality: np.ndarray, sizes: np.ndarray, budgets: np.ndarray | None = None,
-    groups: np.ndarray | None = None, share: float = NEAR,
-) -> Pairs:  # fmt: skip
+    scores: np.ndarray,
+    quality: np.ndarray,
+    sizes: np.ndarray,
+    budgets: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    share: float = NEAR,
+) -> Pairs:
     """The concordance over pairs of rows (N,) whose sizes differ by at most `share` of the larger, whose training
     budgets are the same and whose quality differs; ties of the score count 0; nan without any pair. Rows of one group
     are one architecture, which the jackknife leaves out as a whole."""

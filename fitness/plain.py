@@ -21,7 +21,7 @@ __all__ = ["rank_modules", "score_module"]
 
 def score_module(
     model: nn.Module, tokens: torch.Tensor, formula: str, names: ModuleNames = NANOGPT, logits: Logits = plain_logits
-) -> float:  # fmt: skip
+) -> float:
     """The score of a network on token ids (B, T): `names` says where its blocks, attention and FFN maps are, and
     `logits` how it gives (B, T, V). FeatureError where it overflows or a tap shows nothing."""
     network, digest = PlainNetwork(model, names, logits), hashlib.sha256(repr(tokens.tolist()).encode()).hexdigest()
@@ -38,9 +38,12 @@ def score_module(
 
 
 def rank_modules(
-    models: Mapping[str, nn.Module], tokens: torch.Tensor, formula: str, names: ModuleNames = NANOGPT,
+    models: Mapping[str, nn.Module],
+    tokens: torch.Tensor,
+    formula: str,
+    names: ModuleNames = NANOGPT,
     logits: Logits = plain_logits,
-) -> list[tuple[str, float]]:  # fmt: skip
+) -> list[tuple[str, float]]:
     """Networks by name with their scores, the highest first. Draw all their weights in one way: scores depend on it."""
     scores = {name: score_module(model, tokens, formula, names, logits) for name, model in models.items()}
     return sorted(scores.items(), key=lambda pair: -pair[1])

@@ -17,9 +17,17 @@ from models.spaces import SPACES
 from storage.errors import CannotCompute
 
 __all__ = [
-    "Unrankable", "baselines", "check_rankable", "correlation", "inside_groups", "interval_note", "near_pairs",
-    "report", "sizes_of", "within_budgets",
-]  # fmt: skip
+    "Unrankable",
+    "baselines",
+    "check_rankable",
+    "correlation",
+    "inside_groups",
+    "interval_note",
+    "near_pairs",
+    "report",
+    "sizes_of",
+    "within_budgets",
+]
 
 FEWEST = 3  # architectures that a correlation needs
 FEW = 30  # architectures below which an interval is wide
@@ -40,9 +48,12 @@ def check_rankable(benchmark: Benchmark, split: Split, least: int = 0) -> None:
     for what, bad, would_do in (
         (f"fewer than {FEWEST} different architectures to search on", _kinds(benchmark, split.search) < FEWEST, enough),
         (f"fewer than {FEWEST} different architectures held out", _kinds(benchmark, split.holdout) < FEWEST, most),
-        (f"the same {benchmark.metric} everywhere", len(set(benchmark.quality[list(split.search)])) < 2,
-         max(common + int(sizes[-1]), enough)),
-    ):  # fmt: skip
+        (
+            f"the same {benchmark.metric} everywhere",
+            len(set(benchmark.quality[list(split.search)])) < 2,
+            max(common + int(sizes[-1]), enough),
+        ),
+    ):
         if bad:
             hint = f"--search-size {would_do} would do" if enough <= would_do <= most else "add more different ones"
             raise Unrankable(f"{benchmark.name}: the search split has {what}; {hint}")
@@ -143,9 +154,13 @@ def near_pairs(
     indices = np.arange(len(scores)) if chosen is None else np.array(chosen)
     indices = indices[np.isfinite(scores[indices])]
     found = pairs_of_one_size(
-        scores[indices], benchmark.quality[indices], sizes_of(benchmark)[indices], benchmark.budgets[indices],
-        benchmark.groups[indices], share,
-    )  # fmt: skip
+        scores[indices],
+        benchmark.quality[indices],
+        sizes_of(benchmark)[indices],
+        benchmark.budgets[indices],
+        benchmark.groups[indices],
+        share,
+    )
     if not found.count:
         return {"pairs": 0, "kendall": None}
     return {"pairs": found.count, "kendall": _rounded(found.tau), "error": _rounded_or_none(found.error)}

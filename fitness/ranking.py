@@ -192,9 +192,8 @@ def bootstrap_interval(
 
 
 def paired_p_value(
-    x: np.ndarray, rival: np.ndarray, y: np.ndarray, statistic: str = "spearman",
-    resamples: int = 2000, seed: int = 0,
-) -> float:  # fmt: skip
+    x: np.ndarray, rival: np.ndarray, y: np.ndarray, statistic: str = "spearman", resamples: int = 2000, seed: int = 0
+) -> float:
     """Share of paired resamples in which `x` does not rank better than `rival` (one-sided, never below 1/R)."""
     ours, theirs = _resampled(np.stack([x, rival]), y, statistic, resamples, seed)
     return float(max(np.mean(ours <= theirs), 1.0 / resamples))

@@ -88,9 +88,12 @@ def mean_ranks(scores: np.ndarray) -> np.ndarray:
 
 
 def _row(
-    formula: Evaluation, scores: np.ndarray, benchmark: Benchmark, split: Split | None,
+    formula: Evaluation,
+    scores: np.ndarray,
+    benchmark: Benchmark,
+    split: Split | None,
     recorded: Mapping[str, Any] | None,
-) -> ReplayRow:  # fmt: skip
+) -> ReplayRow:
     correlations = report(scores, benchmark, split)
     return ReplayRow(
         formula,

@@ -45,9 +45,12 @@ class PreparedSearch:
 
     @classmethod
     def of(
-        cls, problem: SearchProblem, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False,
+        cls,
+        problem: SearchProblem,
+        config: SearchConfig,
+        should_stop: Callable[[], bool] = lambda: False,
         distilled: Callable[[SearchProblem], SearchProblem] = SearchProblem.distilled,
-    ) -> PreparedSearch:  # fmt: skip
+    ) -> PreparedSearch:
         """The search for the kind of formula that pays; `distilled` extracts the features of a pool where it is needed.
         Raises Interrupted when it should stop."""
         if not config.sweeps_branches:
@@ -65,9 +68,11 @@ class PreparedSearch:
         return cls(problem, sweeper.only(problem), config.distilling() if problem.distils else config)
 
     def evolve(
-        self, on_iteration: Callable[[Step], None] | None = None, state: SearchState | None = None,
+        self,
+        on_iteration: Callable[[Step], None] | None = None,
+        state: SearchState | None = None,
         should_stop: Callable[[Step], Stop | bool | None] | None = None,
-    ) -> SearchResult:  # fmt: skip
+    ) -> SearchResult:
         """The evolution, from its beginning or from a state of it."""
         problem = self.problem
         with one_thread(), _uncollected():
@@ -113,9 +118,13 @@ class Found:
 
 
 def search(
-    cases: Sequence[Case], config: SearchConfig, reporter: Reporter | None = None, jobs: int = 1,
-    on_invalid: str = "fail", evolution: Callable[[PreparedSearch], SearchResult] | None = None,
-) -> Found:  # fmt: skip
+    cases: Sequence[Case],
+    config: SearchConfig,
+    reporter: Reporter | None = None,
+    jobs: int = 1,
+    on_invalid: str = "fail",
+    evolution: Callable[[PreparedSearch], SearchResult] | None = None,
+) -> Found:
     """Search for formulas that rank the architectures of the search split of each case; what is held out is not
     touched.
 

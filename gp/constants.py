@@ -26,9 +26,12 @@ Rows = Callable[[str, Branch], np.ndarray]
 
 
 def fitted(
-    proxies: Sequence[Proxy], table: BranchTable, quality: np.ndarray, places: np.ndarray | EllipsisType,
+    proxies: Sequence[Proxy],
+    table: BranchTable,
+    quality: np.ndarray,
+    places: np.ndarray | EllipsisType,
     shrinkage: float = SHRINKAGE,
-) -> list[Proxy]:  # fmt: skip
+) -> list[Proxy]:
     """The formulas with the constants that fit `quality` (n,) best on these places of the table; those that neither
     add nor take off stay as they are, and so does a part whose constant would turn its sign or leave the bounds."""
     found = list(proxies)

@@ -84,9 +84,14 @@ class CutLooks:
 
 
 def choose_cut(
-    formula: Evaluation, candidates: Sequence[Architecture], workshop: Workshop, tokens: torch.Tensor, look: int = 50,
-    looks: CutLooks | None = None, tell: Callable[[str], None] = lambda line: None,
-) -> CutChoice:  # fmt: skip
+    formula: Evaluation,
+    candidates: Sequence[Architecture],
+    workshop: Workshop,
+    tokens: torch.Tensor,
+    look: int = 50,
+    looks: CutLooks | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> CutChoice:
     """The candidate with the lowest loss on tokens (B, T) among the `look` that the formula ranks first."""
     seconds, start = dict[str, float](), time.perf_counter()
     parts = parts_for(workshop, candidates)

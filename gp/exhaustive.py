@@ -65,9 +65,7 @@ class Survey:
         reached = int(np.searchsorted(np.cumsum(self.histogram), share * self.valid))
         return min(reached, BINS) / BINS
 
-    def take(
-        self, scores: np.ndarray, rho: np.ndarray, weights: np.ndarray, name: Callable[[int], Proxy]
-    ) -> None:  # fmt: skip
+    def take(self, scores: np.ndarray, rho: np.ndarray, weights: np.ndarray, name: Callable[[int], Proxy]) -> None:
         """Add formulas: scores (P, N), their rho (P,; nan if constant, inf if not finite), trees of each (P,)."""
         infinite, constant = np.isinf(rho), np.isnan(rho)
         self.trees += int(weights.sum())

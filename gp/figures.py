@@ -61,9 +61,11 @@ def _measured(case: Case, formulas: Sequence[Evaluation], reporter: Reporter, on
         for formula, row, close in zip(formulas, exact, quick, strict=True)
     )
     return hall_case(
-        case, figures, tuple(Baseline(**row) for row in baselines(benchmark, split, build)),
+        case,
+        figures,
+        tuple(Baseline(**row) for row in baselines(benchmark, split, build)),
         tuple(Baseline(**row) for row in rivals(benchmark, split, build)),
-    )  # fmt: skip
+    )
 
 
 def hall_case(
@@ -73,9 +75,17 @@ def hall_case(
     benchmark, key = case.benchmark, case.workshop.bank.key
     ref = BenchmarkRef(benchmark.name, benchmark.digest, benchmark.metric, benchmark.higher_is_better)
     return HallCase(
-        case.place or benchmark.name, benchmark.space, key.build, ref, _ids(benchmark, case.split), key.digest, figures,
-        counted, fitted, case.dropped,
-    )  # fmt: skip
+        case.place or benchmark.name,
+        benchmark.space,
+        key.build,
+        ref,
+        _ids(benchmark, case.split),
+        key.digest,
+        figures,
+        counted,
+        fitted,
+        case.dropped,
+    )
 
 
 def _ids(benchmark: Benchmark, split: Split) -> SplitIds:

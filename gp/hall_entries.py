@@ -13,9 +13,19 @@ from primitives.proxy import Proxy
 from storage.datum import Datum, is_number
 
 __all__ = [
-    "Baseline", "Ending", "Figures", "HallProxy", "Measured", "averaged", "proxy_to_dict", "read_baselines",
-    "read_ending", "read_figures", "read_formula", "read_measured",
-]  # fmt: skip
+    "Baseline",
+    "Ending",
+    "Figures",
+    "HallProxy",
+    "Measured",
+    "averaged",
+    "proxy_to_dict",
+    "read_baselines",
+    "read_ending",
+    "read_figures",
+    "read_formula",
+    "read_measured",
+]
 
 _MAX_BASELINES = 1000
 
@@ -110,8 +120,17 @@ class Ending:
 
 
 _PROXY_FIELDS = (
-    "text", "genotype", "complexity", "sign", "fitness", "found_at", "search", "holdout", "all", "fidelity",
-)  # fmt: skip
+    "text",
+    "genotype",
+    "complexity",
+    "sign",
+    "fitness",
+    "found_at",
+    "search",
+    "holdout",
+    "all",
+    "fidelity",
+)
 
 
 def read_ending(item: Datum) -> Ending:

@@ -36,9 +36,19 @@ from storage.datum import Datum, is_whole
 from storage.files import BadFile, dump_json, load_json, sealed, unsealed, write_atomic
 
 __all__ = [
-    "BadHall", "Baseline", "BenchmarkRef", "Ending", "HallCase", "HallDocument", "HallProxy", "Measured", "SplitIds",
-    "hall_path", "load_hall", "save_hall",
-]  # fmt: skip
+    "BadHall",
+    "Baseline",
+    "BenchmarkRef",
+    "Ending",
+    "HallCase",
+    "HallDocument",
+    "HallProxy",
+    "Measured",
+    "SplitIds",
+    "hall_path",
+    "load_hall",
+    "save_hall",
+]
 
 SCHEMA = 2
 FILE = "hall_of_fame.json"  # in the directory of a run

@@ -66,9 +66,14 @@ class SearchProblem:
 
     @classmethod
     def open(
-        cls, benchmark: Benchmark, seen: Sequence[int], workshop: Workshop, config: SearchConfig,
-        progress: Progress | None = None, jobs: int = 1,
-    ) -> SearchProblem:  # fmt: skip
+        cls,
+        benchmark: Benchmark,
+        seen: Sequence[int],
+        workshop: Workshop,
+        config: SearchConfig,
+        progress: Progress | None = None,
+        jobs: int = 1,
+    ) -> SearchProblem:
         """The problem of ranking the architectures `seen` (indices into the benchmark) like their quality; what the
         bank lacks of them is extracted, that of their probes a second time."""
         return cls.of([Case(benchmark, workshop, Split(tuple(seen), ()))], config, progress, jobs)
@@ -113,8 +118,10 @@ class SearchProblem:
         """Fitness of formulas with these scores (P, n); where they must be coarse, the fine ones are refused."""
         found = evaluate_scores(proxies, scores, self.target, self.objective)
         if self.price:
-            return [replace(e, fitness=max(e.fitness - self.price * e.proxy.complexity, 0.0))
-                    if e.invalid is None else e for e in found]  # fmt: skip
+            return [
+                replace(e, fitness=max(e.fitness - self.price * e.proxy.complexity, 0.0)) if e.invalid is None else e
+                for e in found
+            ]
         if not self.coarse:
             return found
         return [
@@ -155,9 +162,15 @@ class SearchProblem:
         if lesson is None:
             return self
         return replace(
-            self, table=lesson.table(), target=lesson.target(self.target.values), lesson=lesson, constants=True,
-            architectures=[*lesson.seen, *lesson.pool], shrinkage=LIGHT, price=PRICE,
-        )  # fmt: skip
+            self,
+            table=lesson.table(),
+            target=lesson.target(self.target.values),
+            lesson=lesson,
+            constants=True,
+            architectures=[*lesson.seen, *lesson.pool],
+            shrinkage=LIGHT,
+            price=PRICE,
+        )
 
     @property
     def distils(self) -> bool:

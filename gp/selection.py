@@ -59,7 +59,7 @@ class _Nursery:
 
     def __init__(
         self, space: str, region: Region, allowed: Allowed, count: Count, rng: random.Random, check: Check | None
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.space, self.region, self.allowed, self.count, self.rng = SPACES[space], region, allowed, count, rng
         self.check = check or self.space.check
         self.seen: dict[Architecture, Costs] = {}
@@ -98,9 +98,16 @@ def _winner(ordered: Sequence[Architecture], rng: random.Random) -> Architecture
 
 
 def select(
-    space: str, region: Region, config: SelectionConfig, *, count: Count, allowed: Allowed, score: Score,
-    on_generation: Callable[[int, float], None] | None = None, check: Check | None = None,
-) -> Selection:  # fmt: skip
+    space: str,
+    region: Region,
+    config: SelectionConfig,
+    *,
+    count: Count,
+    allowed: Allowed,
+    score: Score,
+    on_generation: Callable[[int, float], None] | None = None,
+    check: Check | None = None,
+) -> Selection:
     """The front of `config.networks` architectures of a region, every one of them allowed.
 
     `count` tells the costs, `score` the (score, reason) of new architectures; `on_generation` hears how many were

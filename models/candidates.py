@@ -211,9 +211,7 @@ class _Reading:
             return []
 
 
-def _tabled(
-    name: str, index: int, space: str, record: Mapping[str, Any], seen: set[str]
-) -> list[Architecture]:  # fmt: skip
+def _tabled(name: str, index: int, space: str, record: Mapping[str, Any], seen: set[str]) -> list[Architecture]:
     """The architecture of a row with id, config and perhaps tokens."""
     where = f"{name}, row {index + 1}"
     tokens = positive(Datum(where, record, BadBenchmark)["tokens"]) if "tokens" in record else None
@@ -221,15 +219,13 @@ def _tabled(
     return [replace(a, tokens=tokens) for a in _described(name, index, (space, record["id"], config), seen)]
 
 
-def _described(
-    name: str, index: int, row: tuple[str, Any, Mapping[str, Any]], seen: set[str]
-) -> list[Architecture]:  # fmt: skip
+def _described(name: str, index: int, row: tuple[str, Any, Mapping[str, Any]], seen: set[str]) -> list[Architecture]:
     return [one_described(name, index, row, seen)]
 
 
 def _record(
     name: str, index: int, line: str, space: str | None, where: str, seen: set[str], known: dict[str, Any]
-) -> list[Architecture]:  # fmt: skip
+) -> list[Architecture]:
     """The architecture of a line; its fields are `known` as soon as they are read."""
     known |= one_object(where, line)
     record = Datum(where, known, BadBenchmark)

@@ -18,8 +18,16 @@ from primitives.proxy import Branch, Extension, Proxy
 from storage.errors import WrongInput
 
 __all__ = [
-    "RULES", "BadRule", "Rule", "branch_violation", "join_violation", "rule", "sign_of", "violation", "violations",
-]  # fmt: skip
+    "RULES",
+    "BadRule",
+    "Rule",
+    "branch_violation",
+    "join_violation",
+    "rule",
+    "sign_of",
+    "violation",
+    "violations",
+]
 
 
 class BadRule(WrongInput):
@@ -40,9 +48,12 @@ class Rule:
 RULES: dict[str, Rule] = {}
 _W, _S, _PRUNED = Branch("W"), Branch("S", ("exp", "to_mean", "log")), Branch("G", ("prune",))
 _PROBES = (
-    Proxy("sum", _W), Proxy("mean", _PRUNED), Proxy("sum", _W, "product", _S), Proxy("sum", _S, "sum", _PRUNED, "mean"),
+    Proxy("sum", _W),
+    Proxy("mean", _PRUNED),
+    Proxy("sum", _W, "product", _S),
+    Proxy("sum", _S, "sum", _PRUNED, "mean"),
     Proxy("last", _W, "matmul", _W, None, (Extension("difference", "first", _S),)),
-)  # fmt: skip
+)
 
 
 def rule(name: str, sentence: str) -> Callable[[Callable[[Proxy], bool]], Callable[[Proxy], bool]]:
@@ -62,9 +73,15 @@ def rule(name: str, sentence: str) -> Callable[[Callable[[Proxy], bool]], Callab
 
 
 INVERSE = {
-    ("exp", "log"), ("log", "exp"), ("exp", "abslog"), ("abslog", "exp"), ("revert", "revert"),
-    ("invert", "invert"), ("sqrt", "pow2"), ("pow2", "sqrt"),
-}  # fmt: skip
+    ("exp", "log"),
+    ("log", "exp"),
+    ("exp", "abslog"),
+    ("abslog", "exp"),
+    ("revert", "revert"),
+    ("invert", "invert"),
+    ("sqrt", "pow2"),
+    ("pow2", "sqrt"),
+}
 IDEMPOTENT = {"abs", "relu", "normalize", "min_max", "no_op"}
 # (inner, outer): the pair equals one operator, so a shorter spelling exists.
 EQUIVALENT = {

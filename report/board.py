@@ -34,12 +34,18 @@ def board_document(
 ) -> dict[str, Any]:
     """The leaderboard as plain data, with the scores of every architecture."""
     return {
-        "environment": environment(), "noise_ceiling": benchmark.header.get("noise_ceiling"),
-        "benchmark": benchmark.name, "digest": benchmark.digest, "metric": benchmark.metric,
-        "feature_key": key.digest, "build": key.build,
-        "architectures": [a.id for a in benchmark.architectures], "quality": benchmark.quality.tolist(),
-        "split": {part: list(getattr(split, part)) for part in ("search", "holdout")}, "rows": list(rows),
-    }  # fmt: skip
+        "environment": environment(),
+        "noise_ceiling": benchmark.header.get("noise_ceiling"),
+        "benchmark": benchmark.name,
+        "digest": benchmark.digest,
+        "metric": benchmark.metric,
+        "feature_key": key.digest,
+        "build": key.build,
+        "architectures": [a.id for a in benchmark.architectures],
+        "quality": benchmark.quality.tolist(),
+        "split": {part: list(getattr(split, part)) for part in ("search", "holdout")},
+        "rows": list(rows),
+    }
 
 
 def draw_board(document: Mapping[str, Any]) -> Figure:

@@ -16,16 +16,23 @@ __all__ = ["study_document", "transfer_document"]
 
 
 def study_document(
-    study: Study, benchmark: Benchmark, workshop: Workshop, trials: Sequence[Trial],
+    study: Study,
+    benchmark: Benchmark,
+    workshop: Workshop,
+    trials: Sequence[Trial],
     records: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The study as plain data, from which its table and figure are made."""
     return {
         **_head(study, trials, records),
-        "reference": study.reference, "benchmark": _benchmark(benchmark),
-        "feature_key": workshop.bank.key.digest, "build": workshop.bank.key.build,
-        "summary": summarise(records, study.reference), "levels": levels(records), "rejections": rejections(records),
-    }  # fmt: skip
+        "reference": study.reference,
+        "benchmark": _benchmark(benchmark),
+        "feature_key": workshop.bank.key.digest,
+        "build": workshop.bank.key.build,
+        "summary": summarise(records, study.reference),
+        "levels": levels(records),
+        "rejections": rejections(records),
+    }
 
 
 def transfer_document(
@@ -43,17 +50,25 @@ def transfer_document(
 def _head(study: Study, trials: Sequence[Trial], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Fields that all studies share."""
     return {
-        "schema": 1, "kind": "study", "study": study.name, "title": study.title, "environment": environment(),
+        "schema": 1,
+        "kind": "study",
+        "study": study.name,
+        "title": study.title,
+        "environment": environment(),
         "settings": {t.label: _without_seed(t) for t in sorted(trials, key=lambda t: t.place)},
-        "trials": list(records), "held_out_scores": "sketch",
-    }  # fmt: skip
+        "trials": list(records),
+        "held_out_scores": "sketch",
+    }
 
 
 def _benchmark(benchmark: Benchmark) -> dict[str, Any]:
     return {
-        "name": benchmark.name, "digest": benchmark.digest, "metric": benchmark.metric,
-        "higher_is_better": benchmark.higher_is_better, "architectures": len(benchmark),
-    }  # fmt: skip
+        "name": benchmark.name,
+        "digest": benchmark.digest,
+        "metric": benchmark.metric,
+        "higher_is_better": benchmark.higher_is_better,
+        "architectures": len(benchmark),
+    }
 
 
 def _without_seed(trial: Trial) -> dict[str, Any]:

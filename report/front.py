@@ -11,8 +11,12 @@ from report.style import SERIES, blank, legend_below, style
 
 __all__ = ["draw_front"]
 
-LABELS = {"params": "#params", "decoder_params": "decoder params", "flops": "FLOPs a sequence",
-          "memory": "bytes of a training step"}  # fmt: skip
+LABELS = {
+    "params": "#params",
+    "decoder_params": "decoder params",
+    "flops": "FLOPs a sequence",
+    "memory": "bytes of a training step",
+}
 
 
 def draw_front(front: Sequence[Candidate], scored: Sequence[Candidate], cost: str, title: str) -> Figure:
@@ -26,9 +30,16 @@ def draw_front(front: Sequence[Candidate], scored: Sequence[Candidate], cost: st
         ):
             points = sorted((getattr(c.costs, cost), c.score) for c in candidates if c.score is not None)
             axis.plot(
-                [x for x, _ in points], [y for _, y in points], color=ink.color, linestyle=line, marker=ink.marker,
-                markersize=size, markerfacecolor=ink.face, drawstyle="steps-post", label=label,
-            )  # fmt: skip
+                [x for x, _ in points],
+                [y for _, y in points],
+                color=ink.color,
+                linestyle=line,
+                marker=ink.marker,
+                markersize=size,
+                markerfacecolor=ink.face,
+                drawstyle="steps-post",
+                label=label,
+            )
         axis.set_xlabel(LABELS.get(cost, cost))
         axis.set_ylabel("score, higher is better")
         axis.set_title(title, wrap=True)

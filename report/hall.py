@@ -80,9 +80,11 @@ def _scatter(axis: Any, landscape: Landscape) -> None:
     known = np.isfinite(scores)
     ranks = np.full(len(scores), np.nan)
     ranks[known] = rankdata(scores[known])
-    parts = {"all architectures": range(len(scores))} if landscape.split is None else {
-        "held-out architectures": landscape.split.holdout, "search split": landscape.split.search
-    }  # fmt: skip
+    parts = (
+        {"all architectures": range(len(scores))}
+        if landscape.split is None
+        else {"held-out architectures": landscape.split.holdout, "search split": landscape.split.search}
+    )
     looks = (
         {"marker": "o", "s": 16, "facecolor": "none", "edgecolor": "0.45", "linewidth": 0.8},
         {"marker": "^", "s": 26, "facecolor": "black", "edgecolor": "white", "linewidth": 0.5, "zorder": 3},
@@ -112,8 +114,18 @@ def _evolution(axis: Any, generations: Sequence[Mapping[str, Any]]) -> None:
     ):
         values = np.array([np.nan if line[name] is None else line[name] for line in generations], dtype=float)
         places = slice(0 if ink is SERIES[0] else len(values) // 16, None, max(1, len(values) // 8))
-        axis.plot(evaluations, values, color=ink.color, linestyle=ink.line, marker=ink.marker, markevery=places,
-                  markersize=5, markerfacecolor=ink.face, linewidth=1.4, label=label)  # fmt: skip
+        axis.plot(
+            evaluations,
+            values,
+            color=ink.color,
+            linestyle=ink.line,
+            marker=ink.marker,
+            markevery=places,
+            markersize=5,
+            markerfacecolor=ink.face,
+            linewidth=1.4,
+            label=label,
+        )
     axis.set_xlabel("evaluations (formulas)")
     axis.set_ylabel("fitness: correlation on the search split")
     axis.set_title("evolution\n", loc="left")

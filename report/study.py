@@ -17,19 +17,24 @@ from report.transfer import draw_transfer
 __all__ = ["STUDY", "draw_study"]
 
 _POINT = {
-    "evaluations": NUMBER, "seconds": NUMBER, "fitness": NUMBER,
-    "holdout_spearman": NUMBER_OR_NONE, "holdout_kendall": NUMBER_OR_NONE,
-}  # fmt: skip
+    "evaluations": NUMBER,
+    "seconds": NUMBER,
+    "fitness": NUMBER,
+    "holdout_spearman": NUMBER_OR_NONE,
+    "holdout_kendall": NUMBER_OR_NONE,
+}
 _WINS = {"best": NUMBER, "pairs": NUMBER}
 STUDY = {
-    "study": str, "title": str,
+    "study": str,
+    "title": str,
     "benchmark": {"name": str, "metric": str},
     "trials": [{"label": str, "seed": NUMBER, "evaluations": NUMBER, "seconds": NUMBER, "curve": [_POINT]}],
-    "summary": [{"setting": str, "best": FIGURES, "holdout_spearman": FIGURES,
-                 "wins_search": _WINS, "wins_holdout": _WINS}],
+    "summary": [
+        {"setting": str, "best": FIGURES, "holdout_spearman": FIGURES, "wins_search": _WINS, "wins_holdout": _WINS}
+    ],
     "levels": [{"level": NUMBER, "setting": str, "evaluations": NUMBER_OR_NONE, "seconds": NUMBER_OR_NONE}],
     "rejections": {...: {...: NUMBER}},
-}  # fmt: skip
+}
 
 Trial = Mapping[str, Any]
 Values = Callable[[Trial, np.ndarray], np.ndarray]
@@ -90,8 +95,17 @@ def _over(axis: Any, document: Mapping[str, Any], across: str, name: str) -> Non
         grid = np.geomspace(first, max(end, first * 1.01), 121)
         middle, half = _mean_and_half(np.stack([_steps(t["curve"], across, name, grid) for t in group]))
         look = {"color": ink.color, "linewidth": 1.4}
-        axis.plot(grid, middle, linestyle=ink.line, label=label, marker=ink.marker, markersize=5,
-                  markerfacecolor=ink.face, markevery=(10 + 4 * place, 22), **look)  # fmt: skip
+        axis.plot(
+            grid,
+            middle,
+            linestyle=ink.line,
+            label=label,
+            marker=ink.marker,
+            markersize=5,
+            markerfacecolor=ink.face,
+            markevery=(10 + 4 * place, 22),
+            **look,
+        )
         some = slice(10 + 4 * place, None, 22)
         reach = [np.minimum(half, 1 + middle)[some], np.minimum(half, 1 - middle)[some]]  # no correlation is beyond 1
         axis.errorbar(grid[some], middle[some], yerr=reach, fmt="none", ecolor=ink.color, **BAND)
@@ -134,8 +148,16 @@ def _levels(axis: Any, document: Mapping[str, Any]) -> None:
         face = "0.25" if place == 0 else "white"
         axis.bar(x, row["evaluations"], width * 0.92, facecolor=face, edgecolor=ink.color, hatch=ink.hatch)
         seconds = f"{row['seconds']:.1f} s"
-        axis.annotate(seconds, (x, row["evaluations"]), xytext=(0, 2), textcoords="offset points", ha="center",
-                      va="bottom", fontsize=7, rotation=90)  # fmt: skip
+        axis.annotate(
+            seconds,
+            (x, row["evaluations"]),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            rotation=90,
+        )
     axis.set_xticks(range(len(shares)), [f"{share:.0%}" for share in shares])
     axis.set_xlim(-0.6, len(shares) - 0.4)
     axis.set_ylim(0, top * 1.25)
@@ -148,8 +170,14 @@ def _rules(axis: Any, document: Mapping[str, Any]) -> None:
     names = sorted(counts, key=lambda rule: counts[rule])
     axis.barh(range(len(names)), [counts[name] for name in names], color="0.8", edgecolor="black", linewidth=0.6)
     for place, name in enumerate(names):
-        axis.annotate(f"{counts[name]:.0f}", (counts[name], place), xytext=(3, 0), textcoords="offset points",
-                      va="center", fontsize=7.5)  # fmt: skip
+        axis.annotate(
+            f"{counts[name]:.0f}",
+            (counts[name], place),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7.5,
+        )
     axis.set_yticks(range(len(names)), names)
     axis.margins(x=0.15)
     axis.set_xlabel("formulas refused in a search, by rule")

@@ -13,9 +13,12 @@ from report.style import BAND, SERIES, blank, legend_below, style
 __all__ = ["TRANSFER", "draw_transfer"]
 
 TRANSFER = {
-    "study": str, "title": str, "benchmarks": [{"name": str}], "trials": [{"seed": (int,)}],
+    "study": str,
+    "title": str,
+    "benchmarks": [{"name": str}],
+    "trials": [{"seed": (int,)}],
     "summary": [{"setting": str, "who": str, "by": {...: FIGURES}, "mean": FIGURES, "worst": FIGURES}],
-}  # fmt: skip
+}
 
 Line = Mapping[str, Any]
 

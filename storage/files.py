@@ -17,9 +17,18 @@ from storage.errors import WrongInput
 from storage.locks import temporary
 
 __all__ = [
-    "BadFile", "decoded", "digest_of", "dump_json", "load_json", "opened", "parse_json", "read_limited", "sealed",
-    "unsealed", "write_atomic",
-]  # fmt: skip
+    "BadFile",
+    "decoded",
+    "digest_of",
+    "dump_json",
+    "load_json",
+    "opened",
+    "parse_json",
+    "read_limited",
+    "sealed",
+    "unsealed",
+    "write_atomic",
+]
 
 
 MAX_NODES = 300_000

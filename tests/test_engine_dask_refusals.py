@@ -168,8 +168,7 @@ def test_a_bank_of_one_kind_is_not_filled_by_another(tmp_path: Path, tiny_archit
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [("somewhere", "got 'somewhere', wanted HOST:PORT or"), ("missing.json", "missing.json: .*")],
+    ("text", "message"), [("somewhere", "got 'somewhere', wanted HOST:PORT or"), ("missing.json", "missing.json: .*")]
 )
 def test_a_scheduler_that_is_none_is_refused(text: str, message: str) -> None:
     with pytest.raises(ClusterError, match=f"^--scheduler: {message}"):

@@ -14,15 +14,7 @@ import pytest
 import cli
 from commands.loading import draw_split
 from fitness.evaluation import Evaluation, Split, split_groups
-from fitness.protocol import (
-    Unrankable,
-    check_rankable,
-    correlation,
-    inside_groups,
-    interval_note,
-    near_pairs,
-    report,
-)
+from fitness.protocol import Unrankable, check_rankable, correlation, inside_groups, interval_note, near_pairs, report
 from fitness.replay import ReplayRow, committee
 from fitness.zoo.naive import naive_scores
 from models.benchmarks.benchmark import Benchmark

@@ -122,10 +122,7 @@ def test_a_hand_made_proxy_that_is_a_formula_follows_the_version_of_scoring(
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), NoValue("the moon is full")])
 def test_a_failure_is_kept_with_its_reason(
-    workshop: Workshop,
-    tiny_architectures: list[Architecture],
-    monkeypatch: pytest.MonkeyPatch,
-    value: float | NoValue,
+    workshop: Workshop, tiny_architectures: list[Architecture], monkeypatch: pytest.MonkeyPatch, value: float | NoValue
 ) -> None:
     def measure(network: Visited) -> float:
         if isinstance(value, NoValue):

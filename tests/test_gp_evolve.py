@@ -168,11 +168,7 @@ def test_progress_says_how_it_stands():
     result = evolve(short(), evaluate, on_iteration=records.append)
     last, best = records[-1], result.champion
     assert (last.iteration, last.evaluations) == (60, 76)
-    assert (last.best_fitness, last.best_text, last.best_found_at) == (
-        best.fitness,
-        best.proxy.text,
-        best.found_at,
-    )
+    assert (last.best_fitness, last.best_text, last.best_found_at) == (best.fitness, best.proxy.text, best.found_at)
     assert last.rejections == dict(result.state.rejections) and last.rejections != records[0].rejections
     fitness = [i.fitness.values[0] for i in result.state.population if np.isfinite(i.fitness.values[0])]
     assert last.statistics == {"mean_fitness": pytest.approx(np.mean(fitness))}

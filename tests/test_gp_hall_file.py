@@ -115,42 +115,10 @@ def test_a_statistic_that_is_no_finite_number_is_refused(path, value):
         (("schema",), 3, "schema: got 3, wanted 1 or 2"),
         (("schema",), "1", "schema: got '1', wanted 1 or 2"),
         (("schema",), True, "schema: got True, wanted 1 or 2"),
-        (
-            (
-                "cases",
-                0,
-                "space",
-            ),
-            "gpt2\x1b[2J",
-            "printable",
-        ),
-        (
-            (
-                "cases",
-                0,
-                "space",
-            ),
-            "\ud800",
-            "printable",
-        ),
-        (
-            (
-                "cases",
-                0,
-                "build",
-            ),
-            3,
-            "build: got 3",
-        ),
-        (
-            (
-                "cases",
-                0,
-                "benchmark",
-            ),
-            [],
-            "benchmark: got a list, wanted an object",
-        ),
+        (("cases", 0, "space"), "gpt2\x1b[2J", "printable"),
+        (("cases", 0, "space"), "\ud800", "printable"),
+        (("cases", 0, "build"), 3, "build: got 3"),
+        (("cases", 0, "benchmark"), [], "benchmark: got a list, wanted an object"),
         (("cases", 0, "benchmark", "higher_is_better"), "no", "wanted true or false"),
         (("cases", 0, "benchmark", "mood"), "good", "got the field 'mood'"),
         (("cases", 0, "split", "search"), ["a", "d"], "each architecture once"),
@@ -241,10 +209,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_parsed(tmp_path, monke
 
 def test_a_formula_in_a_file_is_never_run(tmp_path):
     target = tmp_path / "touched"
-    for text in (
-        f"open({str(target)!r}, 'w')",
-        f"mean[ __import__('pathlib').Path({str(target)!r}).touch() ]",
-    ):
+    for text in (f"open({str(target)!r}, 'w')", f"mean[ __import__('pathlib').Path({str(target)!r}).touch() ]"):
         refusal(write(tmp_path, changed(("proxies", 0, "text"), text)))
         refusal(write(tmp_path, changed(("proxies", 0, "genotype", "binary"), text)))
     assert not target.exists()

@@ -224,7 +224,18 @@ def test_a_search_with_a_teacher_scores_its_hall_exactly(tiny_benchmark: Path, t
 
 @pytest.mark.slow
 def test_a_search_with_a_teacher_goes_on_where_it_was_stopped(tiny_benchmark: Path, tmp_path: Path) -> None:
-    asked = ["evolve", "--benchmark", str(tiny_benchmark), *SMALL, "--teacher", "always", "--pool", "6", "--n-unary", "1"]
+    asked = [
+        "evolve",
+        "--benchmark",
+        str(tiny_benchmark),
+        *SMALL,
+        "--teacher",
+        "always",
+        "--pool",
+        "6",
+        "--n-unary",
+        "1",
+    ]
     bank = ["--bank", str(tmp_path / "bank")]
     assert cli.main([*asked, *bank, "--out", str(tmp_path / "whole")]) == 0
     assert cli.main([*asked, *bank, "--time-budget", "0.001s", "--out", str(tmp_path / "stopped")]) == 0

@@ -45,12 +45,7 @@ def blocks(count=2):
         roles = {"attn": [(3, 4)], "ffn": [(5, 4), (4, 5)]}
         block = {f"{x}.{role}": [noise(*s) for s in shapes] for x in "WG" for role, shapes in roles.items()}
         block |= {x: block[f"{x}.attn"] + block[f"{x}.ffn"] for x in "WG"}
-        block |= {
-            "A": [noise(6, 5)],
-            "J": [noise(6, 4)],
-            "H": [noise(6, 4)],
-            "S": [noise(2, 3, 3).softmax(-1)],
-        }
+        block |= {"A": [noise(6, 5)], "J": [noise(6, 4)], "H": [noise(6, 4)], "S": [noise(2, 3, 3).softmax(-1)]}
         made.append(block)
     return made
 

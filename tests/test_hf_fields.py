@@ -206,8 +206,7 @@ def test_a_size_beyond_memory_is_refused_before_anything_is_made(config: dict[st
 
 
 @pytest.mark.parametrize(
-    "more",
-    [{"num_labels": 2_000_000_000}, {"id2label": {str(i): "x" for i in range(3)}, "num_labels": 10**9}],
+    "more", [{"num_labels": 2_000_000_000}, {"id2label": {str(i): "x" for i in range(3)}, "num_labels": 10**9}]
 )
 def test_labels_build_nothing(more: dict[str, Any]) -> None:
     assert made(LLAMA, **more) == made(LLAMA)

@@ -166,6 +166,7 @@ LONG_FILES = {
     "models/candidates.py": "every layout of candidates, read into one kind of record",
     "primitives/pps.py": "the pruning rules, a few lines each, in the order in which they are asked",
     "primitives/proxy.py": "the formula and its canonical form",
+    "report/pages/charts.py": "all charts of the pages, each most of a literal that plotly reads",
     "report/pages/hall_page.py": "one page, from its top to its end",
     "report/portable/sympy_module.py": "one emitted module: every operator spelled in sympy",
     "report/portable/torch_module.py": "one emitted module: text that must stand together",

@@ -164,10 +164,7 @@ READERS = {
 @pytest.mark.parametrize("command", READERS)
 @pytest.mark.parametrize(
     ("option", "said"),
-    [
-        (("--init-seed", "4"), "--init-seed 4: wanted --init-seed 3"),
-        (("--corpus", "TEXT"), "wanted no --corpus"),
-    ],
+    [(("--init-seed", "4"), "--init-seed 4: wanted --init-seed 3"), (("--corpus", "TEXT"), "wanted no --corpus")],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_other_features_than_the_hall_names_are_refused_with_both_keys(

@@ -59,9 +59,15 @@ class FeatureKey:
 
     @classmethod
     def create(
-        cls, space: str, tokens: str, init_seed: int = 0, build: str | None = None, device: str = "cpu",
-        weights: str = "", price: str = "",
-    ) -> FeatureKey:  # fmt: skip
+        cls,
+        space: str,
+        tokens: str,
+        init_seed: int = 0,
+        build: str | None = None,
+        device: str = "cpu",
+        weights: str = "",
+        price: str = "",
+    ) -> FeatureKey:
         """The key of a space's default (or the named) build; BadFeatures if there is no such space or build."""
         found = SPACES[_known("space", space, tuple(SPACES))]
         chosen = _known("build", build or found.builds[0], found.builds)

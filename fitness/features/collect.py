@@ -106,9 +106,12 @@ def check_taps(taps: tuple[BlockTaps, ...], record: Recording) -> None:
 
 
 def block_inputs(
-    taps: BlockTaps, record: Recording, index: int, jacobian: torch.Tensor | None,
+    taps: BlockTaps,
+    record: Recording,
+    index: int,
+    jacobian: torch.Tensor | None,
     gradients: Sequence[torch.Tensor] | None,
-) -> dict[str, tuple[torch.Tensor, ...]]:  # fmt: skip
+) -> dict[str, tuple[torch.Tensor, ...]]:
     """Tensors of each input of block `index` by name, from its taps, the gradient at its input and the gradients of its
     weights; an input is missing if its gradient was not taken."""
     block = {

@@ -25,9 +25,7 @@ from storage.datum import Datum
 from storage.files import BadFile
 from storage.shelf import Shelf
 
-__all__ = [
-    "Figure", "Figures", "formula_costs", "formula_scores", "of_parts", "part_scores", "scoring_version",
-]  # fmt: skip
+__all__ = ["Figure", "Figures", "formula_costs", "formula_scores", "of_parts", "part_scores", "scoring_version"]
 
 MAX_REASON = 200  # characters
 

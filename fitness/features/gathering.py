@@ -44,10 +44,18 @@ class Gathering:
     gradients. A network that cannot be visited is an error, unless there are those `refused` to add it to."""
 
     def __init__(
-        self, bank: FeatureBank, batch: TokenBatch, takers: Sequence[Taker], also: Sequence[Taker], total: int,
-        progress: Progress | None, weights: Checkpoint | None = None, streamed: Collection[str] = (),
-        light: Collection[str] = (), refused: Refused | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        bank: FeatureBank,
+        batch: TokenBatch,
+        takers: Sequence[Taker],
+        also: Sequence[Taker],
+        total: int,
+        progress: Progress | None,
+        weights: Checkpoint | None = None,
+        streamed: Collection[str] = (),
+        light: Collection[str] = (),
+        refused: Refused | None = None,
+    ) -> None:
         self.bank, self.batch, self.takers, self.also = bank, batch, takers, also
         self.total, self.made, self.done = total, 0, 0
         self.weights, self.streamed, self.light, self.refused = weights, streamed, light, refused

@@ -41,9 +41,15 @@ class Visited:
 
     @classmethod
     def run(
-        cls, architecture: Architecture, batch: TokenBatch, init_seed: int = 0, build: str | None = None,
-        device: str = "cpu", weights: Checkpoint | None = None, gradients: bool = True,
-    ) -> Visited:  # fmt: skip
+        cls,
+        architecture: Architecture,
+        batch: TokenBatch,
+        init_seed: int = 0,
+        build: str | None = None,
+        device: str = "cpu",
+        weights: Checkpoint | None = None,
+        gradients: bool = True,
+    ) -> Visited:
         """Build the network, or load its weights, and collect its features, those of a backward pass if `gradients`
         are asked for; the time of building is not counted."""
         model: Any = (

@@ -134,9 +134,12 @@ class Workshop:
         return self.visit([SketchTaker(), part_scores(proxies)], architectures, progress)
 
     def exact_scores(
-        self, proxies: Sequence[Proxy], architectures: Sequence[Architecture], progress: Progress | None = None,
+        self,
+        proxies: Sequence[Proxy],
+        architectures: Sequence[Architecture],
+        progress: Progress | None = None,
         refused: Refused | None = None,
-    ) -> np.ndarray:  # fmt: skip
+    ) -> np.ndarray:
         """Scores (P, N) over all entries, nan where a proxy has no finite score; cached in the bank. Formulas that read
         the training budget are scored for the tokens of each architecture.
 

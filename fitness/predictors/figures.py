@@ -35,7 +35,12 @@ def predictor_record(
     holds = (found.low <= truth) & (truth <= found.high)
     beyond = [a.id for a, names in zip(benchmark.architectures, found.beyond, strict=True) if names]
     return {
-        "name": "predictor", "kind": predictor.kind, **report(ranked, benchmark, split),
-        "inside": inside_groups(ranked, benchmark), "near_pairs": near_pairs(ranked, benchmark), "level": LEVEL,
-        "coverage": round(float(holds[asked].mean()), 6) if same and asked else None, "beyond": beyond,
-    }  # fmt: skip
+        "name": "predictor",
+        "kind": predictor.kind,
+        **report(ranked, benchmark, split),
+        "inside": inside_groups(ranked, benchmark),
+        "near_pairs": near_pairs(ranked, benchmark),
+        "level": LEVEL,
+        "coverage": round(float(holds[asked].mean()), 6) if same and asked else None,
+        "beyond": beyond,
+    }

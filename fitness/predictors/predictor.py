@@ -100,9 +100,14 @@ class Predictor:
 
     @classmethod
     def fit(
-        cls, benchmark: Benchmark, seen: Sequence[int], provenance: Provenance, formulas: Sequence[Evaluation] = (),
-        scores: np.ndarray | None = None, kind: str | None = None,
-    ) -> Predictor:  # fmt: skip
+        cls,
+        benchmark: Benchmark,
+        seen: Sequence[int],
+        provenance: Provenance,
+        formulas: Sequence[Evaluation] = (),
+        scores: np.ndarray | None = None,
+        kind: str | None = None,
+    ) -> Predictor:
         """The predictor of the labels of the n architectures `seen`; `scores` (F, n) are the exact ones of the formulas
         there, without their sign; formulas that lack one are left out. `kind` is chosen if none is given."""
         chosen = list(seen)

@@ -94,10 +94,18 @@ def predictor_from_dict(data: Any, where: str = "predictor") -> Predictor:
         raise whole["members"].refuse("members whose weights sum to 1")
     scores = np.array([row for _, row in found]).reshape(len(found), len(ids))
     return Predictor(
-        kind.value, _provenance(whole["provenance"]), ids, labels, numbers, Ensemble(members),
-        tuple(formula for formula, _ in found), scores, np.array(_row(whole["left_out"], len(ids))),
-        _positive(whole["factor"]), {name: item.number() for name, item in whole["cv"].entries()},
-    )  # fmt: skip
+        kind.value,
+        _provenance(whole["provenance"]),
+        ids,
+        labels,
+        numbers,
+        Ensemble(members),
+        tuple(formula for formula, _ in found),
+        scores,
+        np.array(_row(whole["left_out"], len(ids))),
+        _positive(whole["factor"]),
+        {name: item.number() for name, item in whole["cv"].entries()},
+    )
 
 
 def _provenance(item: Datum) -> Provenance:
@@ -163,8 +171,9 @@ def _row(item: Datum, count: int) -> list[float]:
 
 def _member(item: Datum, count: int) -> tuple[Member, float]:
     kernels: dict[Any, tuple[tuple[str, ...], Callable[[Datum, int], Member]]] = {
-        "linear": (("penalty",), _ridge), "matern": (("amplitude", "lengths", "noise"), _process)
-    }  # fmt: skip
+        "linear": (("penalty",), _ridge),
+        "matern": (("amplitude", "lengths", "noise"), _process),
+    }
     kernel = item["kernel"]
     if not isinstance(kernel.value, str) or kernel.value not in kernels:
         raise kernel.refuse(f"one of {', '.join(kernels)}")

@@ -54,10 +54,15 @@ def fitted_law(inputs: np.ndarray, losses: np.ndarray, asked: np.ndarray) -> np.
         size, tokens = level + 0.3 * inputs[:, :2].mean(axis=0)
         start = np.array([level, size, 0.3, tokens, 0.3, *shape])
         fit = least_squares(
-            lambda p: (_law(p, inputs) - losses) / scale, np.clip(start, low + 1e-6, high - 1e-6),
-            jac=lambda p: _slopes(p, inputs) / scale, bounds=(low, high), loss="soft_l1", f_scale=0.1,
-            max_nfev=200, ftol=1e-4,
-        )  # fmt: skip
+            lambda p: (_law(p, inputs) - losses) / scale,
+            np.clip(start, low + 1e-6, high - 1e-6),
+            jac=lambda p: _slopes(p, inputs) / scale,
+            bounds=(low, high),
+            loss="soft_l1",
+            f_scale=0.1,
+            max_nfev=200,
+            ftol=1e-4,
+        )
         best = fit if best is None or fit.cost < best.cost else best
     return losses.mean() * np.ones(len(asked)) if best is None else _law(best.x, asked)
 
@@ -72,8 +77,15 @@ def _slopes(p: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     size, tokens, shape = _terms(p, inputs)
     losses, factor = np.exp(p[0]) + size + tokens, 1 + shape
     by_shape = losses * shape
-    columns = (np.exp(p[0]) * factor, size * factor, -inputs[:, 0] * size * factor, tokens * factor,
-               -inputs[:, 1] * tokens * factor, by_shape, inputs[:, 2] * by_shape)  # fmt: skip
+    columns = (
+        np.exp(p[0]) * factor,
+        size * factor,
+        -inputs[:, 0] * size * factor,
+        tokens * factor,
+        -inputs[:, 1] * tokens * factor,
+        by_shape,
+        inputs[:, 2] * by_shape,
+    )
     return np.column_stack(columns)
 
 

@@ -13,12 +13,7 @@ from fitness.zoo.tensors import saliency, total
 __all__ = ["grad_norm", "grasp", "snip"]
 
 
-@hand_made(
-    "GradNorm",
-    r"\sum_W \|G\|_F",
-    "Abdelfattah et al. 2021, arXiv 2101.08134",
-    text="sum[ frobenius_norm(G) ]",
-)
+@hand_made("GradNorm", r"\sum_W \|G\|_F", "Abdelfattah et al. 2021, arXiv 2101.08134", text="sum[ frobenius_norm(G) ]")
 def grad_norm(network: Visited) -> float:
     """Sum of the Frobenius norms of the gradients of all weight matrices of the blocks."""
     return total(network, "G", lambda g: g.double().norm())

@@ -47,10 +47,7 @@ NAIVE: dict[str, tuple[str, Count]] = {
     "decoder params": ("parameters of the blocks, without embeddings", _parameters("decoder")),
     "attention params": ("parameters of the attention layers", _parameters("attention")),
     "FFN params": ("parameters of the feed-forward layers", _parameters("ffn")),
-    "attention x FFN": (
-        "attention parameters times FFN parameters",
-        _attention_times_ffn,
-    ),
+    "attention x FFN": ("attention parameters times FFN parameters", _attention_times_ffn),
     "FLOPs": ("matrix products of the blocks, for the longest sequence", _flops),
     "depth": ("number of blocks", _shape(0)),
     "width": ("model width", _shape(1)),

@@ -22,10 +22,7 @@ def principal_components(x: torch.Tensor, share: float = SHARE) -> int:
 
 
 @hand_made(
-    "W-PCA",
-    r"\#params \cdot \sum_l PCA_{0.99}(x_l W_l + b_l)",
-    "Wang et al. 2025, arXiv 2504.15983",
-    own_pass=True,
+    "W-PCA", r"\#params \cdot \sum_l PCA_{0.99}(x_l W_l + b_l)", "Wang et al. 2025, arXiv 2504.15983", own_pass=True
 )
 def w_pca(network: Visited) -> float:
     """All parameters of the network times the components of the FFN pre-activations, summed over blocks."""

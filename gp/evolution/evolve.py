@@ -28,8 +28,15 @@ from primitives.grammar import parse
 from primitives.proxy import Proxy
 
 __all__ = [
-    "Evolution", "SearchResult", "Step", "Stop", "check_registered", "evolve", "population_statistics", "starters",
-]  # fmt: skip
+    "Evolution",
+    "SearchResult",
+    "Step",
+    "Stop",
+    "check_registered",
+    "evolve",
+    "population_statistics",
+    "starters",
+]
 
 
 class Stop(StrEnum):
@@ -119,9 +126,13 @@ class Evolution:
     """
 
     def __init__(
-        self, config: SearchConfig, predict: Predict | None = None, state: SearchState | None = None,
-        toolbox: base.Toolbox | None = None, sweep: Sweep | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        config: SearchConfig,
+        predict: Predict | None = None,
+        state: SearchState | None = None,
+        toolbox: base.Toolbox | None = None,
+        sweep: Sweep | None = None,
+    ) -> None:
         check_registered(config)
         self.config = config
         self.state = SearchState.start(config) if state is None else state

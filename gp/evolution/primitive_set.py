@@ -70,9 +70,14 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
     """
 
     def __init__(
-        self, n_unary: int, inputs: Sequence[str], aggregates: Sequence[str], joins: Sequence[str], branches: int = 2,
+        self,
+        n_unary: int,
+        inputs: Sequence[str],
+        aggregates: Sequence[str],
+        joins: Sequence[str],
+        branches: int = 2,
         operators: Sequence[str] = tuple(BINARY),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.network = type("Network", (), {})
         super().__init__("proxy", [], self.network)
         self.n_unary, self.inputs = n_unary, tuple(sorted(inputs))

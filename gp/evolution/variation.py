@@ -27,9 +27,20 @@ if TYPE_CHECKING:
     from gp.config import SearchConfig
 
 __all__ = [
-    "MUTATIONS", "SEEN", "BadMutation", "Exhausted", "Guard", "Predict", "Varied", "crossover", "generate",
-    "make_toolbox", "mutate", "mutation", "vary",
-]  # fmt: skip
+    "MUTATIONS",
+    "SEEN",
+    "BadMutation",
+    "Exhausted",
+    "Guard",
+    "Predict",
+    "Varied",
+    "crossover",
+    "generate",
+    "make_toolbox",
+    "mutate",
+    "mutation",
+    "vary",
+]
 
 Predict = Callable[[Sequence[Proxy]], Sequence[str | None]]
 """The names of the predictive rules that formulas break, None where there is none."""

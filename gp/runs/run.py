@@ -70,9 +70,12 @@ class Run:
             yield cls(files)
 
     def execute(
-        self, opened: Sequence[tuple[Benchmark, Workshop]], reporter: Reporter, jobs: int = 1,
+        self,
+        opened: Sequence[tuple[Benchmark, Workshop]],
+        reporter: Reporter,
+        jobs: int = 1,
         limits: Limits | None = None,
-    ) -> Outcome:  # fmt: skip
+    ) -> Outcome:
         """Search, measure, write. What is `opened` must be the cases of the settings."""
         settings, cases = self.settings, []
         for (benchmark, workshop), began in zip(opened, self.settings.cases, strict=True):
@@ -80,9 +83,13 @@ class Run:
             cases.append(Case(benchmark, workshop, split, began.benchmark))
             settings.check(cases[-1], began)
         found = search(
-            cases, settings.search, reporter, jobs, settings.on_invalid,
+            cases,
+            settings.search,
+            reporter,
+            jobs,
+            settings.on_invalid,
             lambda prepared: self._evolve(prepared, reporter, limits),
-        )  # fmt: skip
+        )
         if not found.complete:
             return Outcome(None, found.result, found.seconds)
         start = time.perf_counter()

@@ -123,12 +123,17 @@ def transfers(records: Sequence[Record]) -> list[dict[str, Any]]:
         }
         for who, table in tables.items():
             known = who != COUNT and COUNT in tables
-            rows.append({
-                "setting": label, "who": who, "seeds": len(seeds),
-                "by": {name: mean_interval(table[:, place].tolist()) for place, name in enumerate(names)},
-                "mean": mean_interval(table.mean(1).tolist()), "worst": mean_interval(table.min(1).tolist()),
-                "difference": mean_interval((table - tables[COUNT]).mean(1).tolist()) if known else None,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "setting": label,
+                    "who": who,
+                    "seeds": len(seeds),
+                    "by": {name: mean_interval(table[:, place].tolist()) for place, name in enumerate(names)},
+                    "mean": mean_interval(table.mean(1).tolist()),
+                    "worst": mean_interval(table.min(1).tolist()),
+                    "difference": mean_interval((table - tables[COUNT]).mean(1).tolist()) if known else None,
+                }
+            )
     return rows
 
 

@@ -31,10 +31,13 @@ FAULTS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFE
 Stream = BinaryIO | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
 OPENERS: dict[str, Callable[[Path], Stream]] = {
     ".tar": lambda path: path.open("rb"),
-    ".gz": gzip.GzipFile, ".tgz": gzip.GzipFile,
-    ".bz2": bz2.BZ2File, ".tbz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile, ".txz": lzma.LZMAFile,
-}  # fmt: skip
+    ".gz": gzip.GzipFile,
+    ".tgz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".tbz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+    ".txz": lzma.LZMAFile,
+}
 
 
 def is_archive(name: str) -> bool:

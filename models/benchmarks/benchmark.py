@@ -17,9 +17,17 @@ from storage.datum import is_number, is_whole
 from storage.errors import WrongInput
 
 __all__ = [
-    "MAX_FILE", "MAX_ID", "BadBenchmark", "Benchmark", "as_mapping", "choose_metric", "described", "finish",
-    "one_described", "place",
-]  # fmt: skip
+    "MAX_FILE",
+    "MAX_ID",
+    "BadBenchmark",
+    "Benchmark",
+    "as_mapping",
+    "choose_metric",
+    "described",
+    "finish",
+    "one_described",
+    "place",
+]
 
 MAX_FILE = 8 << 20  # bytes; the published files are below 2 MiB, and JSON may take 20 times its size in memory
 MAX_ID = 200  # characters

@@ -24,9 +24,17 @@ from storage.locks import held
 from storage.program import program_name
 
 __all__ = [
-    "ORIGINS", "Origin", "default_benchmark", "embedded_path", "fetch", "find", "is_path", "load_benchmark", "locate",
+    "ORIGINS",
+    "Origin",
+    "default_benchmark",
+    "embedded_path",
+    "fetch",
+    "find",
+    "is_path",
+    "load_benchmark",
+    "locate",
     "verify",
-]  # fmt: skip
+]
 
 PROJECT = Path(__file__).resolve().parents[2]
 MAX_DOWNLOAD = 16 << 20  # bytes per file
@@ -223,9 +231,13 @@ def default_benchmark(space: str) -> str:
 
 
 def load_benchmark(
-    name_or_path: str | DataFrameLike, metric: str | None = None, *, space: str | None = None,
-    higher_is_better: bool | None = None, name: str = "frame",
-) -> Benchmark:  # fmt: skip
+    name_or_path: str | DataFrameLike,
+    metric: str | None = None,
+    *,
+    space: str | None = None,
+    higher_is_better: bool | None = None,
+    name: str = "frame",
+) -> Benchmark:
     """Find and read a benchmark by its name or path, or take it from a data frame of pandas with a column for each
     field. What is not said of a frame (`space`, `metric`, `higher_is_better`) is found by the names of its columns."""
     if not isinstance(name_or_path, str):

@@ -29,9 +29,13 @@ from storage.files import write_atomic
 __all__ = ["check_absent", "export_architecture", "export_subnet"]
 
 BESIDE = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "LICENSE",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "LICENSE",
     "LICENSE.txt",
-)  # fmt: skip
+)
 ROWS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
 FEEDING = ("gate_proj", "up_proj", "down_proj")
 KINDS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -96,10 +100,12 @@ def _write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, torch.
 def _config(config: Mapping[str, Any], stated: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The config.json of a subnet: that of the checkpoint with other sizes; and what it cannot say."""
     sizes = {
-        "num_hidden_layers": config["n_layer"], "intermediate_size": max(config["d_ffn"]),
-        "num_attention_heads": max(config["n_head"]), "num_key_value_heads": max(config["n_kv_head"]),
+        "num_hidden_layers": config["n_layer"],
+        "intermediate_size": max(config["d_ffn"]),
+        "num_attention_heads": max(config["n_head"]),
+        "num_key_value_heads": max(config["n_kv_head"]),
         "head_dim": head_widths(config)[0],
-    }  # fmt: skip
+    }
     lists = {"intermediate_size": config["d_ffn"], "num_key_value_heads": config["n_kv_head"]}
     notes = [
         f"{field}: the library has one for all blocks, which have {min(values)} to {max(values)}; narrower ones are "

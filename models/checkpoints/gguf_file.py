@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["BadGguf", "GgufModel"]
 
 NAMES = {
-    "token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
-    "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
-    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
-}  # fmt: skip
+}
 CONTROL = 3  # the kind of a token that no text contains, such as <|endoftext|>
 SPLITS_DIGITS = "smollm"  # the one way of splitting a text that is read here: every digit alone, then as GPT-2 does
 
@@ -76,8 +83,9 @@ class GgufModel:
         from gguf.quants import dequantize
 
         heads = {
-            "attn_q": self._field("llama.attention.head_count"), "attn_k": self._field("llama.attention.head_count_kv")
-        }  # fmt: skip
+            "attn_q": self._field("llama.attention.head_count"),
+            "attn_k": self._field("llama.attention.head_count_kv"),
+        }
         for stored in self._reader.tensors:
             values = torch.from_numpy(dequantize(stored.data, stored.tensor_type).copy()).float()
             name, kind = _name(stored.name)
@@ -95,7 +103,7 @@ class GgufModel:
         made = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges))
         made.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-        )  # fmt: skip
+        )
         made.decoder = decoders.ByteLevel()
         kinds = zip(tokens, self._field("tokenizer.ggml.token_type"), strict=True)
         made.add_special_tokens([AddedToken(token, special=True) for token, kind in kinds if kind == CONTROL])

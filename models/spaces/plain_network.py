@@ -103,9 +103,14 @@ class PlainNetwork(nn.Module):
         weights = tuple(_weight(_module(block, name, field), role) for role, field, name in roles)
         width = weights[len(names.attention_maps) - 1]
         return BlockTaps(
-            block=block, activations=(tap.activations,), heads=(output,), queries=(first,), attentions=(tap,),
-            weights=weights, query_width=width.as_out_in(width.parameter).shape[1],
-        )  # fmt: skip
+            block=block,
+            activations=(tap.activations,),
+            heads=(output,),
+            queries=(first,),
+            attentions=(tap,),
+            weights=weights,
+            query_width=width.as_out_in(width.parameter).shape[1],
+        )
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -168,9 +173,16 @@ class _Attention(TorchFunctionMode):
         return found
 
     def _step_by_step(
-        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None,
-        dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
-    ) -> torch.Tensor:  # fmt: skip
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attn_mask: torch.Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> torch.Tensor:
         """`scaled_dot_product_attention` of (B, K, T, D / K) as its documentation defines it, without dropout."""
         if enable_gqa:
             groups = query.shape[1] // key.shape[1]

@@ -22,9 +22,18 @@ Fill = Callable[["nn.Module", str], None]
 """What gives a network, or the part of it whose names begin with a prefix, its weights."""
 
 __all__ = [
-    "BlockTaps", "Fill", "LanguageModel", "Space", "WeightTap", "block_numbers", "check_choice", "check_fields",
-    "check_int", "check_list", "initialised",
-]  # fmt: skip
+    "BlockTaps",
+    "Fill",
+    "LanguageModel",
+    "Space",
+    "WeightTap",
+    "block_numbers",
+    "check_choice",
+    "check_fields",
+    "check_int",
+    "check_list",
+    "initialised",
+]
 
 
 @dataclass(frozen=True)

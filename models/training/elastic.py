@@ -220,11 +220,16 @@ def _benchmark(
         records.append({"id": architecture.id, "config": config, "loss": loss, "replicates": list(losses)})
     ceiling = noise_ceiling(records, averaged=plan.parts)
     header = {
-        "schema": 1, "name": name, "space": "llama", "metric": "loss", "higher_is_better": False,
-        "unit": "nats per byte of validation text", **task,
+        "schema": 1,
+        "name": name,
+        "space": "llama",
+        "metric": "loss",
+        "higher_is_better": False,
+        "unit": "nats per byte of validation text",
+        **task,
         "noise": "disjoint parts of the validation text, one training",
         "bigram_loss": round(bigram_loss(load_corpus(), torch.cat(list(_parts(plan)))), DIGITS),
         "noise_ceiling": ceiling.as_dict() if ceiling else None,
-    }  # fmt: skip
+    }
     lines = [header, *records]
     return "".join(json.dumps(line, sort_keys=True, allow_nan=False) + "\n" for line in lines).encode()

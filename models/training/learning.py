@@ -17,9 +17,17 @@ from models.training.corpus import Corpus
 from storage.errors import CannotCompute, WrongInput
 
 __all__ = [
-    "CLIP", "BadBudget", "Budget", "DivergedError", "Learned", "drawn_windows", "optimiser_of", "train_one",
-    "training_loss", "validation_windows",
-]  # fmt: skip
+    "CLIP",
+    "BadBudget",
+    "Budget",
+    "DivergedError",
+    "Learned",
+    "drawn_windows",
+    "optimiser_of",
+    "train_one",
+    "training_loss",
+    "validation_windows",
+]
 
 CLIP = 1.0  # largest norm of the gradient
 EVALUATION_BATCH = 32  # windows
@@ -139,10 +147,7 @@ def optimiser_of(model: torch.nn.Module, budget: Budget) -> torch.optim.Optimize
     """AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101); only matrices decay."""
     matrices = [p for p in model.parameters() if p.ndim > 1 and p.numel()]
     vectors = [p for p in model.parameters() if p.ndim == 1 and p.numel()]
-    groups = [
-        {"params": matrices, "weight_decay": budget.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
+    groups = [{"params": matrices, "weight_decay": budget.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=budget.learning_rate, betas=(0.9, 0.98), fused=True)
 
 

@@ -66,8 +66,11 @@ def noise_ceiling(
     return NoiseCeiling(
         _expected(lambda y: stats.kendalltau(truth, y).statistic, measured),
         _expected(lambda y: stats.spearmanr(truth, y).statistic, measured),
-        sd, slope, center, *replicates.shape,
-    )  # fmt: skip
+        sd,
+        slope,
+        center,
+        *replicates.shape,
+    )
 
 
 def _noise_model(replicates: np.ndarray) -> tuple[float, float, float]:

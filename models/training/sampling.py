@@ -136,10 +136,28 @@ def _fixed_llama(depth: int, width: int, heads: Blocks) -> int:
 
 
 GPT2_MINI = Family(
-    "mini", "gpt2", 50_000, 450_000, WIDTHS, DEPTHS, ("d_inner", 64, 512), lambda width: 2 * width + 1, _heads,
-    _fixed_gpt2, lambda width: {"d_embed": width, "div_val": 1, "n_token": 256, "tgt_len": 128, "cutoffs": []},
-)  # fmt: skip
+    "mini",
+    "gpt2",
+    50_000,
+    450_000,
+    WIDTHS,
+    DEPTHS,
+    ("d_inner", 64, 512),
+    lambda width: 2 * width + 1,
+    _heads,
+    _fixed_gpt2,
+    lambda width: {"d_embed": width, "div_val": 1, "n_token": 256, "tgt_len": 128, "cutoffs": []},
+)
 LLAMA_MINI = Family(
-    "llama", "llama", 25_000, 160_000, tuple(range(32, 113, 16)), tuple(range(1, 6)), ("d_ffn", 32, 256),
-    lambda width: 3 * width, _grouped_heads, _fixed_llama, lambda width: {"n_token": 256, "tgt_len": 128},
-)  # fmt: skip
+    "llama",
+    "llama",
+    25_000,
+    160_000,
+    tuple(range(32, 113, 16)),
+    tuple(range(1, 6)),
+    ("d_ffn", 32, 256),
+    lambda width: 3 * width,
+    _grouped_heads,
+    _fixed_llama,
+    lambda width: {"n_token": 256, "tgt_len": 128},
+)

@@ -14,9 +14,18 @@ from functools import lru_cache
 import numpy as np
 
 __all__ = [
-    "AGGREGATION", "BUDGET", "LARGEST", "Aggregation", "aggregation", "constant_of", "fixed", "spelled", "times",
-    "turned", "turns",
-]  # fmt: skip
+    "AGGREGATION",
+    "BUDGET",
+    "LARGEST",
+    "Aggregation",
+    "aggregation",
+    "constant_of",
+    "fixed",
+    "spelled",
+    "times",
+    "turned",
+    "turns",
+]
 
 BUDGET = "T"
 _TURN = f"{BUDGET}*"

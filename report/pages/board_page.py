@@ -20,9 +20,16 @@ __all__ = ["board_page"]
 
 _FIGURES = {"kendall": NUMBER, "spearman": NUMBER, "ci95_kendall": [NUMBER], "ci95_spearman": [NUMBER]}
 COLUMNS = (
-    "proxy", "kind", "formula", "held-out tau-b", "95% interval", "held-out rho", "95% interval of rho",
-    "p against the best count", "s per architecture",
-)  # fmt: skip
+    "proxy",
+    "kind",
+    "formula",
+    "held-out tau-b",
+    "95% interval",
+    "held-out rho",
+    "95% interval of rho",
+    "p against the best count",
+    "s per architecture",
+)
 
 
 def board_page(document: Mapping[str, Any], environment: Mapping[str, Any]) -> ReportPage:
@@ -35,8 +42,10 @@ def board_page(document: Mapping[str, Any], environment: Mapping[str, Any]) -> R
     if ranked:
         top = ranked[0]
         low, high = top["holdout"]["ci95_kendall"]
-        answer = [f"Of {len(rows)} rankings, {shown(top['name'])} ({shown(top['kind'])}) orders the {held} held-out "
-                  f"architectures best: tau-b {top['holdout']['kendall']:.3f} ({low:.3f} to {high:.3f})."]  # fmt: skip
+        answer = [
+            f"Of {len(rows)} rankings, {shown(top['name'])} ({shown(top['kind'])}) orders the {held} held-out "
+            f"architectures best: tau-b {top['holdout']['kendall']:.3f} ({low:.3f} to {high:.3f})."
+        ]
         answer += _others(ranked)
     parts: list[Chart | PageTable] = [_bars(ranked), PageTable("All rankings", COLUMNS, [_cells(row) for row in rows])]
     scored = [row for row in ranked if row.get("scores")]
@@ -44,15 +53,24 @@ def board_page(document: Mapping[str, Any], environment: Mapping[str, Any]) -> R
     facts = {name: document.get(name) for name in ("benchmark", "metric", "digest", "feature_key", "build")}
     found = document.get("environment")
     versions = found if isinstance(found, dict) else environment
-    tables = [PageTable(title, ("name", "value"), [(shown(k), shown(v)) for k, v in given.items()])
-              for title, given in (("Identity", facts), ("Versions", versions))]  # fmt: skip
+    tables = [
+        PageTable(title, ("name", "value"), [(shown(k), shown(v)) for k, v in given.items()])
+        for title, given in (("Identity", facts), ("Versions", versions))
+    ]
     return ReportPage(
         f"{shown(document['benchmark'])}: proxies, counts and regressions",
         answer,
-        (Section("How good they are", (f"Correlations with {metric}, turned so that more is better.",), parts), *more,
-         Section("How to repeat it", ("The split is that of the first hall, or drawn with --seed (42 by default).",),
-                 tables, (_command(document),))),
-    )  # fmt: skip
+        (
+            Section("How good they are", (f"Correlations with {metric}, turned so that more is better.",), parts),
+            *more,
+            Section(
+                "How to repeat it",
+                ("The split is that of the first hall, or drawn with --seed (42 by default).",),
+                tables,
+                (_command(document),),
+            ),
+        ),
+    )
 
 
 def _check(document: Mapping[str, Any]) -> None:
@@ -80,8 +98,10 @@ def _others(ranked: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _bars(ranked: Sequence[Mapping[str, Any]]) -> Chart:
-    entries = [(row["name"], float(row["holdout"]["kendall"]), (*map(float, row["holdout"]["ci95_kendall"]),)[:2])
-               for row in ranked]  # fmt: skip
+    entries = [
+        (row["name"], float(row["holdout"]["kendall"]), (*map(float, row["holdout"]["ci95_kendall"]),)[:2])
+        for row in ranked
+    ]
     what = f"Held-out tau-b of {len(entries)} rankings with 95% bootstrap intervals, best on top."
     evolved = [row["name"] for row in ranked if row["kind"] == "evolved"]
     return bars("board", entries, "held-out tau-b", what, marked=evolved)  # type: ignore[arg-type]
@@ -104,16 +124,29 @@ def _scatter(scored: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -
     figure = go.Figure()
     for place, (name, group) in enumerate(zip(("held-out", "search split"), groups, strict=True)):
         figure.add_scatter(
-            x=_view(scored[0], groups, quality)[0]["x"][place], y=[quality[i] for i in group], mode="markers",
-            name=name, hovertext=[f"{ids[i]}<br>quality {quality[i]:.5g}" for i in group], hoverinfo="text",
+            x=_view(scored[0], groups, quality)[0]["x"][place],
+            y=[quality[i] for i in group],
+            mode="markers",
+            name=name,
+            hovertext=[f"{ids[i]}<br>quality {quality[i]:.5g}" for i in group],
+            hoverinfo="text",
             marker={"color": SERIES[place], "symbol": SYMBOLS[place], "size": 7},
-        )  # fmt: skip
-    styled(figure, 460, xaxis={"title": {"text": "place by the score, 1 is the lowest"}},
-           yaxis={"title": {"text": f"quality by {chart_text(document['metric'])}, more is better"}})  # fmt: skip
+        )
+    styled(
+        figure,
+        460,
+        xaxis={"title": {"text": "place by the score, 1 is the lowest"}},
+        yaxis={"title": {"text": f"quality by {chart_text(document['metric'])}, more is better"}},
+    )
     rows = [(shown(id), float(q)) for id, q in zip(document["architectures"], quality, strict=False)]
     what = "Each point is an architecture: measured quality against its place by the score of the chosen ranking."
-    return Chart("scatter", figure, what, PageTable("Measured quality", ("architecture", "quality"), rows),
-                 (Choice("ranking", views),))  # fmt: skip
+    return Chart(
+        "scatter",
+        figure,
+        what,
+        PageTable("Measured quality", ("architecture", "quality"), rows),
+        (Choice("ranking", views),),
+    )
 
 
 def _view(

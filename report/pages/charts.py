@@ -26,13 +26,18 @@ SYMBOLS = ("circle", "triangle-up", "diamond", "square")
 def styled(figure: go.Figure, height: int = 420, **layout: Any) -> go.Figure:
     """Apply the common style: page background, automatic margins, legend below."""
     figure.update_layout(
-        template="none", height=height, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+        template="none",
+        height=height,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13, "color": "#808890"},
-        margin={"l": 10, "r": 10, "t": 44, "b": 10}, modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0}, hovermode="closest",
+        margin={"l": 10, "r": 10, "t": 44, "b": 10},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        hovermode="closest",
         hoverlabel={"bgcolor": "#20262d", "bordercolor": "#8a939c", "font": {"color": "#ffffff"}, "align": "left"},
         **layout,
-    )  # fmt: skip
+    )
     figure.update_xaxes(automargin=True, showline=True, linecolor=GREY, gridcolor="#d5dbe1", zeroline=False)
     figure.update_yaxes(automargin=True, showline=True, linecolor=GREY, gridcolor="#d5dbe1", zeroline=False)
     return figure
@@ -56,40 +61,64 @@ def scatter(landscape: Landscape, what: str) -> Chart:
     figure = go.Figure()
     for place, (name, part) in enumerate(chosen.items()):
         figure.add_scatter(
-            x=scores[part], y=benchmark.ground_truth[part], mode="markers", name=name,
-            hovertext=[texts[i] for i in part], hoverinfo="text",
-            marker={"color": shapes[part, 0], "coloraxis": "coloraxis", "symbol": SYMBOLS[place],
-                    "size": 9 if place else 7, "line": {"width": 1, "color": GREY}},
-        )  # fmt: skip
+            x=scores[part],
+            y=benchmark.ground_truth[part],
+            mode="markers",
+            name=name,
+            hovertext=[texts[i] for i in part],
+            hoverinfo="text",
+            marker={
+                "color": shapes[part, 0],
+                "coloraxis": "coloraxis",
+                "symbol": SYMBOLS[place],
+                "size": 9 if place else 7,
+                "line": {"width": 1, "color": GREY},
+            },
+        )
     better = "higher" if benchmark.higher_is_better else "lower"
     bar = {"orientation": "h", "y": -0.18, "yanchor": "top", "thickness": 12, "title": {"text": "depth", "side": "top"}}
     styled(
-        figure, 540, coloraxis={"colorscale": "Viridis", "colorbar": bar},
+        figure,
+        540,
+        coloraxis={"colorscale": "Viridis", "colorbar": bar},
         xaxis={"title": {"text": "score of the formula"}},
         yaxis={"title": {"text": f"{chart_text(benchmark.metric)} ({better} is better)"}},
-    )  # fmt: skip
+    )
     columns = ("architecture", "part", "depth", "width", "score", shown(benchmark.metric))
     rows = [
         (names[i], name, int(shapes[i, 0]), int(shapes[i, 1]), _float(scores[i]), float(benchmark.ground_truth[i]))
-        for name, part in chosen.items() for i in part
-    ]  # fmt: skip
+        for name, part in chosen.items()
+        for i in part
+    ]
     groups = list(chosen.values())
     return Chart(
-        "scatter", figure, f"Each point is an architecture: {what}",
+        "scatter",
+        figure,
+        f"Each point is an architecture: {what}",
         PageTable("Scores and measured values", columns, rows),
         (
-            Choice("horizontal", {
-                "score": ({"x": [_plain(scores[g]) for g in groups]}, {"xaxis.title.text": "score of the formula"}),
-                "place by score": ({"x": [_plain(ranks[g]) for g in groups]},
-                                   {"xaxis.title.text": "place by the score, 1 is the lowest"}),
-            }),
-            Choice("colour", {
-                label: ({"marker.color": [shapes[g, place].tolist() for g in groups]},
-                        {"coloraxis.colorbar.title.text": label})
-                for place, label in enumerate(("depth", "width"))
-            }),
+            Choice(
+                "horizontal",
+                {
+                    "score": ({"x": [_plain(scores[g]) for g in groups]}, {"xaxis.title.text": "score of the formula"}),
+                    "place by score": (
+                        {"x": [_plain(ranks[g]) for g in groups]},
+                        {"xaxis.title.text": "place by the score, 1 is the lowest"},
+                    ),
+                },
+            ),
+            Choice(
+                "colour",
+                {
+                    label: (
+                        {"marker.color": [shapes[g, place].tolist() for g in groups]},
+                        {"coloraxis.colorbar.title.text": label},
+                    )
+                    for place, label in enumerate(("depth", "width"))
+                },
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def front_chart(points: Sequence[tuple[str, int, float]], front: Sequence[int], pick: int | None, what: str) -> Chart:
@@ -98,22 +127,37 @@ def front_chart(points: Sequence[tuple[str, int, float]], front: Sequence[int], 
     texts = [f"{place + 1}: {chart_text(text)}" for place, (text, _, _) in enumerate(points)]
     xs, ys = [p[1] for p in points], [p[2] for p in points]
     figure.add_scatter(
-        x=[xs[i] for i in front], y=[ys[i] for i in front], mode="lines", name="front", hoverinfo="skip",
+        x=[xs[i] for i in front],
+        y=[ys[i] for i in front],
+        mode="lines",
+        name="front",
+        hoverinfo="skip",
         line={"shape": "hv", "color": SERIES[1], "dash": "dash"},
-    )  # fmt: skip
+    )
     figure.add_scatter(
-        x=xs, y=ys, mode="markers", name="formula", hovertext=texts, hoverinfo="text",
+        x=xs,
+        y=ys,
+        mode="markers",
+        name="formula",
+        hovertext=texts,
+        hoverinfo="text",
         marker={"color": SERIES[0], "size": 9, "line": {"width": 1, "color": GREY}},
-    )  # fmt: skip
+    )
     if pick is not None:
         figure.add_scatter(
-            x=[xs[pick]], y=[ys[pick]], mode="markers", name="recommended", hoverinfo="skip",
+            x=[xs[pick]],
+            y=[ys[pick]],
+            mode="markers",
+            name="recommended",
+            hoverinfo="skip",
             marker={"symbol": "circle-open", "size": 18, "color": SERIES[1], "line": {"width": 3}},
-        )  # fmt: skip
+        )
     styled(
-        figure, 400, xaxis={"title": {"text": "complexity: inputs and operators"}, "dtick": 1},
+        figure,
+        400,
+        xaxis={"title": {"text": "complexity: inputs and operators"}, "dtick": 1},
         yaxis={"title": {"text": "fitness on the search split"}},
-    )  # fmt: skip
+    )
     rows = [(place + 1, x, y) for place, (x, y) in enumerate(zip(xs, ys, strict=True))]
     return Chart(
         "front", figure, what, PageTable("Fitness against complexity", ("formula", "complexity", "fitness"), rows)
@@ -132,12 +176,19 @@ def blocks_chart(portraits: Sequence[Portrait], what: str) -> Chart:
             values, name = portrait.parts[part], f"{portrait.kind}: {chart_text(portrait.architecture.id)}"
             blocks = list(range(1, len(values) + 1))
             figure.add_scatter(
-                x=blocks, y=_plain(values), mode="lines+markers", name=name, legendgroup=portrait.kind,
-                showlegend=row == 1, line={"color": SERIES[place], "dash": ("solid", "dash", "dot")[place]},
-                marker={"symbol": SYMBOLS[place], "size": 8}, hoverinfo="text",
+                x=blocks,
+                y=_plain(values),
+                mode="lines+markers",
+                name=name,
+                legendgroup=portrait.kind,
+                showlegend=row == 1,
+                line={"color": SERIES[place], "dash": ("solid", "dash", "dot")[place]},
+                marker={"symbol": SYMBOLS[place], "size": 8},
+                hoverinfo="text",
                 hovertext=[f"{name}<br>block {b}: {v:.5g}" for b, v in zip(blocks, values, strict=True)],
-                row=row, col=1,
-            )  # fmt: skip
+                row=row,
+                col=1,
+            )
             rows += [
                 (portrait.kind, shown(portrait.architecture.id), part, b, _float(v))
                 for b, v in zip(blocks, values, strict=True)
@@ -163,15 +214,23 @@ def evolution_chart(generations: Sequence[Mapping[str, Any]], what: str) -> Char
     ):
         values = [line[field] for line in kept]
         figure.add_scatter(
-            x=evaluations, y=values, mode="lines", name=label, hoverinfo="text",
+            x=evaluations,
+            y=values,
+            mode="lines",
+            name=label,
+            hoverinfo="text",
             line={"color": SERIES[place], "dash": ("solid", "dash")[place]},
-            hovertext=[f"{label}<br>{x:,} formulas: {'-' if y is None else format(y, '.4f')}"
-                       for x, y in zip(evaluations, values, strict=True)],
-        )  # fmt: skip
+            hovertext=[
+                f"{label}<br>{x:,} formulas: {'-' if y is None else format(y, '.4f')}"
+                for x, y in zip(evaluations, values, strict=True)
+            ],
+        )
     styled(
-        figure, 400, xaxis={"title": {"text": "formulas compared"}},
+        figure,
+        400,
+        xaxis={"title": {"text": "formulas compared"}},
         yaxis={"title": {"text": "fitness on the search split"}},
-    )  # fmt: skip
+    )
     few = kept[:: max(1, len(kept) // 50)]
     rows = [(line["evaluations"], line["best_fitness"], line["mean_fitness"]) for line in few]
     numbers = PageTable("The evolution, at most 100 of its steps", ("formulas compared", "best", "mean"), rows)
@@ -185,16 +244,24 @@ def growth_chart(ancestors: Sequence[Ancestor], what: str) -> Chart:
     for place, (part, label) in enumerate((("search", "search split"), ("holdout", "held-out"))):
         values = [(a.figures.get(part) or {}).get("kendall") for a in ancestors]
         figure.add_scatter(
-            x=steps, y=values, mode="lines+markers", name=label, hoverinfo="text",
+            x=steps,
+            y=values,
+            mode="lines+markers",
+            name=label,
+            hoverinfo="text",
             line={"color": SERIES[place], "dash": ("solid", "dash")[place]},
             marker={"symbol": SYMBOLS[place], "size": 9},
-            hovertext=[f"{step}, {chart_text(a.operator)}: {chart_text(a.text)}<br>{label} tau-b {_figure(value)}"
-                       for step, a, value in zip(steps, ancestors, values, strict=True)],
-        )  # fmt: skip
+            hovertext=[
+                f"{step}, {chart_text(a.operator)}: {chart_text(a.text)}<br>{label} tau-b {_figure(value)}"
+                for step, a, value in zip(steps, ancestors, values, strict=True)
+            ],
+        )
     styled(
-        figure, 380, xaxis={"title": {"text": "ancestor, the champion last"}, "dtick": 1},
+        figure,
+        380,
+        xaxis={"title": {"text": "ancestor, the champion last"}, "dtick": 1},
         yaxis={"title": {"text": "tau-b"}},
-    )  # fmt: skip
+    )
     rows = [
         (step, a.operator, a.text, *((a.figures.get(part) or {}).get("kendall") for part in ("search", "holdout")))
         for step, a in zip(steps, ancestors, strict=True)
@@ -206,23 +273,37 @@ def growth_chart(ancestors: Sequence[Ancestor], what: str) -> Chart:
 
 
 def bars(
-    name: str, entries: Sequence[tuple[str, float, tuple[float, float] | None]], axis: str, what: str, unit: str = "",
+    name: str,
+    entries: Sequence[tuple[str, float, tuple[float, float] | None]],
+    axis: str,
+    what: str,
+    unit: str = "",
     marked: Collection[str] = (),
-) -> Chart:  # fmt: skip
+) -> Chart:
     """Horizontal bars of (label, value, interval), the first on top; beside `marked` ones all others are pale."""
     colors = [SERIES[0] if e[0] in marked or not marked else PALE for e in entries]
     labels, values = [chart_text(e[0]) for e in entries], [e[1] for e in entries]
     ends = [e[2] or (e[1], e[1]) for e in entries]
     figure = go.Figure()
     figure.add_bar(
-        x=values, y=[f"{label} " for label in labels], orientation="h", marker={"color": colors}, hoverinfo="text",
-        hovertext=[f"{label}: {_figure(v)}{unit}" + (f" ({low:.3f} to {high:.3f})" if low < high else "")
-                   for label, v, (low, high) in zip(labels, values, ends, strict=True)],
-        error_x={"type": "data", "symmetric": False,
-                 "array": [high - v for v, (_, high) in zip(values, ends, strict=True)],
-                 "arrayminus": [v - low for v, (low, _) in zip(values, ends, strict=True)], "color": SERIES[1],
-                 "visible": any(e[2] for e in entries)},
-    )  # fmt: skip
+        x=values,
+        y=[f"{label} " for label in labels],
+        orientation="h",
+        marker={"color": colors},
+        hoverinfo="text",
+        hovertext=[
+            f"{label}: {_figure(v)}{unit}" + (f" ({low:.3f} to {high:.3f})" if low < high else "")
+            for label, v, (low, high) in zip(labels, values, ends, strict=True)
+        ],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [high - v for v, (_, high) in zip(values, ends, strict=True)],
+            "arrayminus": [v - low for v, (low, _) in zip(values, ends, strict=True)],
+            "color": SERIES[1],
+            "visible": any(e[2] for e in entries),
+        },
+    )
     styled(figure, 110 + 24 * len(entries), xaxis={"title": {"text": axis}}, showlegend=False)
     figure.update_yaxes(autorange="reversed", type="category", tickfont={"size": 12})
     rows = [(shown(label), value, *(ends or (None, None))) for label, value, ends in entries]

@@ -80,9 +80,12 @@ def evidence_of(hall: HallDocument, landscape: Landscape, workshop: Workshop) ->
     if split is not None and not fitted:
         fitted = tuple(Baseline(**row) for row in rivals(benchmark, split, build))
     return HallEvidence(
-        landscape, fitted, _published(benchmark, split, table),
-        _portraits(hall.proxies[0].proxy, landscape, workshop), _ancestors(hall, benchmark, split, table),
-    )  # fmt: skip
+        landscape,
+        fitted,
+        _published(benchmark, split, table),
+        _portraits(hall.proxies[0].proxy, landscape, workshop),
+        _ancestors(hall, benchmark, split, table),
+    )
 
 
 def _published(benchmark: Benchmark, split: Split | None, table: BranchTable) -> list[Baseline]:
@@ -103,9 +106,7 @@ def _sign(scores: np.ndarray, benchmark: Benchmark, split: Split | None) -> int:
     return -1 if spearman(scores[seen], benchmark.quality[seen]) < 0 else 1
 
 
-def _ancestors(
-    hall: HallDocument, benchmark: Benchmark, split: Split | None, table: BranchTable
-) -> list[Ancestor]:  # fmt: skip
+def _ancestors(hall: HallDocument, benchmark: Benchmark, split: Split | None, table: BranchTable) -> list[Ancestor]:
     births = ancestry(hall.lineage, [hall.proxies[0].proxy.text])
     if not births:
         return []

@@ -30,9 +30,8 @@ SENTENCES = PROBE_RULES | {SEEN: "the formula was compared before"}
 
 
 def hall_page(
-    hall: HallDocument, case: HallCase, evidence: HallEvidence, commands: Sequence[str],
-    environment: Mapping[str, Any],
-) -> ReportPage:  # fmt: skip
+    hall: HallDocument, case: HallCase, evidence: HallEvidence, commands: Sequence[str], environment: Mapping[str, Any]
+) -> ReportPage:
     """Build the report of a hall on one of its cases; `commands` repeat the run and check its figures, `environment`
     lists the versions used."""
     entries = [
@@ -59,22 +58,28 @@ def _answer(
     case: HallCase, champion: HallProxy, evidence: HallEvidence, pick: Recommendation | None
 ) -> Iterator[str | Markup]:
     count, held = _best(case.baselines), len(case.split.holdout)
-    yield (f"Formula 1, the champion of a search on {len(case.split.search)} architectures, ranks the {held} that it "
-           f"never saw with {_in_words(champion.holdout)}:")  # fmt: skip
+    yield (
+        f"Formula 1, the champion of a search on {len(case.split.search)} architectures, ranks the {held} that it "
+        f"never saw with {_in_words(champion.holdout)}:"
+    )
     yield mathml(champion.proxy, champion.sign)
     others = (
         [f"the best count ({count.name}, chosen on the held-out ones) has {_in_words(count.holdout)}"] if count else []
     )
-    for entry, what in ((_best(evidence.rivals), "the best regression on the same labels"),
-                        (_best(evidence.published), "the best of LPZero's published formulas")):  # fmt: skip
+    for entry, what in (
+        (_best(evidence.rivals), "the best regression on the same labels"),
+        (_best(evidence.published), "the best of LPZero's published formulas"),
+    ):
         if entry is not None:
             others.append(f"{what} ({entry.name}) has {_in_words(entry.holdout)}")
     if others:
         yield "Beside it: " + "; ".join(others) + "."
     ceiling = evidence.benchmark.header.get("noise_ceiling")
     if isinstance(ceiling, Mapping) and all(isinstance(ceiling.get(k), int | float) for k in ("spearman", "kendall")):
-        yield (f"The noise of training bounds what any ranking can reach: rho {ceiling['spearman']:.3f}, tau-b "
-               f"{ceiling['kendall']:.3f}.")  # fmt: skip
+        yield (
+            f"The noise of training bounds what any ranking can reach: rho {ceiling['spearman']:.3f}, tau-b "
+            f"{ceiling['kendall']:.3f}."
+        )
     if pick is not None and pick.place:
         yield f"Recommended is formula {pick.place + 1}, which is simpler and as good on the search split; see below."
 
@@ -111,21 +116,30 @@ def _cells(search: Figures | None, holdout: Figures | None) -> Row:
 def _against(case: HallCase, champion: HallProxy, evidence: HallEvidence) -> Section:
     groups = (
         ("evolved", [Baseline(CHAMPION, champion.search, champion.holdout, champion.all)]),
-        ("fitted", evidence.rivals), ("published", evidence.published), ("count", case.baselines),
-    )  # fmt: skip
+        ("fitted", evidence.rivals),
+        ("published", evidence.published),
+        ("count", case.baselines),
+    )
     rows = [(shown(b.name), kind, *_cells(b.search, b.holdout)) for kind, entries in groups for b in entries]
     entries = [(b.name, b.holdout) for _, group in groups for b in group if _tau(b.holdout) is not None]
     entries.sort(key=lambda entry: -(_tau(entry[1]) or 0.0))
     shape = [(name, float(_tau(f) or 0.0), _ends((f or {}).get("ci95_kendall"))) for name, f in entries]
-    what = (f"Held-out tau-b of {len(shape)} rankings with 95% bootstrap intervals; best: {shown(entries[0][0])}."
-            if entries else "No ranking has figures.")  # fmt: skip
+    what = (
+        f"Held-out tau-b of {len(shape)} rankings with 95% bootstrap intervals; best: {shown(entries[0][0])}."
+        if entries
+        else "No ranking has figures."
+    )
     return Section(
         "How good it is",
-        ("Fitted are regressions on numbers of the configuration and the same labels; published are LPZero's formulas, "
-         "scored on sketches with signs fixed on the search split; counts need no network at all.",),
-        (bars("rivals", shape, "held-out tau-b", what, marked=[CHAMPION]),
-         PageTable("The champion and its rivals", ("ranking", "kind", *FIGURES), rows, 0)),
-    )  # fmt: skip
+        (
+            "Fitted are regressions on numbers of the configuration and the same labels; published are LPZero's "
+            "formulas, scored on sketches with signs fixed on the search split; counts need no network at all.",
+        ),
+        (
+            bars("rivals", shape, "held-out tau-b", what, marked=[CHAMPION]),
+            PageTable("The champion and its rivals", ("ranking", "kind", *FIGURES), rows, 0),
+        ),
+    )
 
 
 def _ends(interval: Sequence[float] | None) -> tuple[float, float] | None:
@@ -147,8 +161,10 @@ def _cases(hall: HallDocument) -> Section:
 def _map(case: HallCase, evidence: HallEvidence) -> Section:
     landscape = evidence.landscape
     lost = int((~np.isfinite(landscape.scores)).sum())
-    what = (f"{shown(case.benchmark.metric)} as measured against the score of formula 1, circles held-out and "
-            f"triangles of the search split; held-out {_in_words(case.figures[0].holdout)}.")  # fmt: skip
+    what = (
+        f"{shown(case.benchmark.metric)} as measured against the score of formula 1, circles held-out and "
+        f"triangles of the search split; held-out {_in_words(case.figures[0].holdout)}."
+    )
     notes = [f"{lost} architectures have no score and are left out."] if lost else []
     return Section("Every architecture", notes, (scatter(landscape, what),))
 
@@ -161,11 +177,18 @@ def _formulas(entries: Sequence[HallProxy], pick: Recommendation | None) -> Sect
     text = f"Fitness on the search split against complexity of {len(rows)} formulas; {len(front)} on the front."
     return Section(
         "The formulas",
-        (*_explained(pick), "A bar is the mean over the entries of a tensor; l counts the blocks, and W, G, A, J, H "
-         "and S are weights, gradients, activations, Jacobians, heads and attention of a block."),
-        (PageTable("The hall of fame; the recommended formula is marked", columns, rows, pick.place if pick else None),
-         front_chart(points, front, pick.place if pick else None, text)),
-    )  # fmt: skip
+        (
+            *_explained(pick),
+            "A bar is the mean over the entries of a tensor; l counts the blocks, and W, G, A, J, H "
+            "and S are weights, gradients, activations, Jacobians, heads and attention of a block.",
+        ),
+        (
+            PageTable(
+                "The hall of fame; the recommended formula is marked", columns, rows, pick.place if pick else None
+            ),
+            front_chart(points, front, pick.place if pick else None, text),
+        ),
+    )
 
 
 def _formula_row(place: int, entry: HallProxy, pick: Recommendation | None) -> Row:
@@ -173,8 +196,14 @@ def _formula_row(place: int, entry: HallProxy, pick: Recommendation | None) -> R
     text = Markup("{}<br><code>{}{:+d} {}</code>").format(
         mathml(entry.proxy, entry.sign), mark, entry.sign, entry.proxy.text
     )
-    return (place + 1, text, entry.proxy.complexity, float(entry.formula.fitness),
-            *_cells(entry.search, entry.holdout), entry.formula.found_at)  # fmt: skip
+    return (
+        place + 1,
+        text,
+        entry.proxy.complexity,
+        float(entry.formula.fitness),
+        *_cells(entry.search, entry.holdout),
+        entry.formula.found_at,
+    )
 
 
 def _explained(pick: Recommendation | None) -> list[str]:
@@ -198,10 +227,12 @@ def _blocks(case: HallCase, evidence: HallEvidence) -> Section:
     what = f"What every block adds to each part of formula 1, of three architectures ({named})."
     return Section(
         "What each block adds",
-        ("A part is what stands under one aggregation; its value is the sum of what its blocks add. The formula joins "
-         "the values of its parts.",),
+        (
+            "A part is what stands under one aggregation; its value is the sum of what its blocks add. The formula "
+            "joins the values of its parts.",
+        ),
         (blocks_chart(portraits, what),),
-    )  # fmt: skip
+    )
 
 
 def _origin(hall: HallDocument, evidence: HallEvidence) -> Section:
@@ -231,33 +262,46 @@ def _refused(hall: HallDocument) -> Section:
         return Section("What the rules refused", (note,))
     sentences = {name: rule.sentence for name, rule in RULES.items()} | SENTENCES
     rows = [(shown(name), sentences.get(name, "a rule that this version does not have"), n) for name, n in counts]
-    chart = bars("refused", [(name, n, None) for name, n in counts], "formulas refused",
-                 f"Formulas refused by each rule; most by {shown(counts[0][0])}.")  # fmt: skip
+    chart = bars(
+        "refused",
+        [(name, n, None) for name, n in counts],
+        "formulas refused",
+        f"Formulas refused by each rule; most by {shown(counts[0][0])}.",
+    )
     return Section(
         "What the rules refused", (note,), (chart, PageTable("The rules", ("rule", "refuses", "times"), rows))
     )
 
 
-def _settings(
-    hall: HallDocument, case: HallCase, commands: Sequence[str], environment: Mapping[str, Any]
-) -> Section:  # fmt: skip
+def _settings(hall: HallDocument, case: HallCase, commands: Sequence[str], environment: Mapping[str, Any]) -> Section:
     search = hall.config.get("search")
     config = {k: v for k, v in hall.config.items() if k != "search"} | (search if isinstance(search, dict) else {})
     facts = {
-        "space": case.space, "build": case.build, "seed": hall.seed, "benchmark": case.benchmark.name,
-        "benchmark digest": case.benchmark.digest, "feature key": case.feature_key,
-        "search split": len(case.split.search), "held-out": len(case.split.holdout), "dropped": len(case.dropped),
-    }  # fmt: skip
+        "space": case.space,
+        "build": case.build,
+        "seed": hall.seed,
+        "benchmark": case.benchmark.name,
+        "benchmark digest": case.benchmark.digest,
+        "feature key": case.feature_key,
+        "search split": len(case.split.search),
+        "held-out": len(case.split.holdout),
+        "dropped": len(case.dropped),
+    }
     repeats = "options" in hall.config
     return Section(
         "How to repeat it",
-        ("The first command repeats the run, the others check its figures and use the formula." if repeats else
-         "The commands check its figures and use the formula; the file does not say with which options it was made, "
-         "its settings are below.",),
-        [PageTable(title, ("name", "value"), [(shown(k), _plainly(v)) for k, v in found.items()])
-         for title, found in (("Settings", config), ("Identity", facts), ("Versions", environment))],
+        (
+            "The first command repeats the run, the others check its figures and use the formula."
+            if repeats
+            else "The commands check its figures and use the formula; the file does not say with which options it was "
+            "made, its settings are below.",
+        ),
+        [
+            PageTable(title, ("name", "value"), [(shown(k), _plainly(v)) for k, v in found.items()])
+            for title, found in (("Settings", config), ("Identity", facts), ("Versions", environment))
+        ],
         commands,
-    )  # fmt: skip
+    )
 
 
 def _plainly(value: object) -> str:

@@ -102,9 +102,12 @@ def rendered_page(page: ReportPage) -> bytes:
     charts = [part for section in page.sections for part in section.parts if isinstance(part, Chart)]
     scripts = [get_plotlyjs(), (HERE / "page.js").read_text(encoding="utf-8")]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+    )
     environment.tests |= {"chart": lambda part: isinstance(part, Chart), "number": _is_number}
     environment.filters["figure"] = _number
     text = environment.get_template("page.html.j2").render(

@@ -24,13 +24,7 @@ Blocks = Sequence[Mapping[str, Sequence[list[Matrix]]]]
 
 def formula(blocks: Blocks) -> Expr:
     """mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]"""
-    return blocks_mean(
-        tensorwise(
-            join_sum,
-            means(blocks, "W", pow2, l1_norm),
-            means(blocks, "G", softmax, pow2),
-        )
-    )
+    return blocks_mean(tensorwise(join_sum, means(blocks, "W", pow2, l1_norm), means(blocks, "G", softmax, pow2)))
 
 
 def formula_with_budget(blocks: Blocks, T: Expr) -> Expr:

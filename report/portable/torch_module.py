@@ -33,13 +33,7 @@ def score(model: nn.Module, batch: Tensor | Mapping[str, Tensor]) -> float:
 
 def formula(blocks: Blocks) -> float:
     """mean[ sum( l1_norm(pow2(W)), pow2(softmax(G)) ) ]"""
-    return blocks_mean(
-        tensorwise(
-            join_sum,
-            means(blocks, "W", pow2, l1_norm),
-            means(blocks, "G", softmax, pow2),
-        )
-    )
+    return blocks_mean(tensorwise(join_sum, means(blocks, "W", pow2, l1_norm), means(blocks, "G", softmax, pow2)))
 
 
 def score_with_budget(model: nn.Module, batch: Tensor | Mapping[str, Tensor], budget: float | None = None) -> float:

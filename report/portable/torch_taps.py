@@ -51,8 +51,10 @@ def inputs_of(model: nn.Module, tokens: Tensor | None) -> list[dict[str, list[Te
             raise ValueError(f"got {type(model).__name__}, which cannot read the tokens ({reason})") from None
         layers = model.config.num_hidden_layers  # type: ignore[union-attr]
         if len(seen.attentions) != layers:
-            raise ValueError(f"got {len(seen.attentions)} attention modules, wanted {layers}, one per layer, of a "
-                             "family that has an eager_attention_forward")  # fmt: skip
+            raise ValueError(
+                f"got {len(seen.attentions)} attention modules, wanted {layers}, one per layer, of a "
+                "family that has an eager_attention_forward"
+            )
         modules = dict(model.named_modules())
         parts = {name: maps_of(modules, seen, name) for name in seen.attentions}
         weights = [modules[name].weight for maps in parts.values() for name, _ in maps]
@@ -128,9 +130,13 @@ def output_of(seen: Seen, block: str, maps: list[tuple[str, str]]) -> str:
 
 
 def block_inputs(
-    modules: Mapping[str, nn.Module], seen: Seen, block: str, maps: list[tuple[str, str]], jacobian: Tensor,
+    modules: Mapping[str, nn.Module],
+    seen: Seen,
+    block: str,
+    maps: list[tuple[str, str]],
+    jacobian: Tensor,
     gradients: list[Tensor],
-) -> dict[str, list[Tensor]]:  # fmt: skip
+) -> dict[str, list[Tensor]]:
     """All inputs of one block by name."""
     attention, width = seen.attentions[block], seen.attentions[block].queries.shape[-1]
     names = {name.rpartition(".")[2]: name for name, _ in reversed(maps) if name.startswith(f"{attention.name}.")}
@@ -141,10 +147,13 @@ def block_inputs(
     changes = [_out_in(modules[name], x) for (name, _), x in zip(maps, gradients, strict=True)]
     found = {
         "A": [_tokens_first(seen.read[str(down_of(modules, maps, jacobian.shape[-1]))])],
-        "J": [_tokens_first(jacobian)], "H": [_tokens_first(seen.read[output_of(seen, block, maps)])],
+        "J": [_tokens_first(jacobian)],
+        "H": [_tokens_first(seen.read[output_of(seen, block, maps)])],
         "Q": [_tokens_first(queries)],
-        "S": [attention.weights.detach().flatten(0, 1)], "W": [x.detach() for x in weights], "G": changes,
-    }  # fmt: skip
+        "S": [attention.weights.detach().flatten(0, 1)],
+        "W": [x.detach() for x in weights],
+        "G": changes,
+    }
     for letter in "WG":
         for role in ("attn", "ffn"):
             pairs = zip(maps, found[letter], strict=True)
@@ -221,9 +230,14 @@ def _keep_output(store: dict[str, Tensor], name: str, module: nn.Module, given: 
 
 
 def _attend(
-    seen: Seen, names: Mapping[int, str], eager: Callable[..., tuple[Tensor, Tensor]], module: nn.Module,
-    query: Tensor, *given: Any, **more: Any,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    seen: Seen,
+    names: Mapping[int, str],
+    eager: Callable[..., tuple[Tensor, Tensor]],
+    module: nn.Module,
+    query: Tensor,
+    *given: Any,
+    **more: Any,
+) -> tuple[Tensor, Tensor]:
     """The family's own attention; heads (B, T, heads, width) and queries (B, heads, T, width) become (B, T, D)."""
     heads, weights = eager(module, query, *given, **more)
     name = names[id(module)]

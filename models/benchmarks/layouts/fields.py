@@ -15,20 +15,29 @@ __all__ = ["ALIASES", "DEFAULTS", "FIELDS", "PER_BLOCK", "REQUIRED", "for_all_bl
 # Hugging Face's names (transformers, GPT2Config and its `attribute_map`) of our fields.
 ALIASES: dict[str, dict[str, str]] = {
     "gpt2": {
-        "n_embd": "d_model", "hidden_size": "d_model",
-        "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
-        "n_inner": "d_inner", "intermediate_size": "d_inner",
+        "n_embd": "d_model",
+        "hidden_size": "d_model",
+        "num_hidden_layers": "n_layer",
+        "num_attention_heads": "n_head",
+        "n_inner": "d_inner",
+        "intermediate_size": "d_inner",
         "vocab_size": "n_token",
-        "n_positions": "tgt_len", "n_ctx": "tgt_len", "max_position_embeddings": "tgt_len",
+        "n_positions": "tgt_len",
+        "n_ctx": "tgt_len",
+        "max_position_embeddings": "tgt_len",
     },
     "llama": {
         "hidden_size": "d_model",
-        "num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "num_key_value_heads": "n_kv_head",
+        "num_hidden_layers": "n_layer",
+        "num_attention_heads": "n_head",
+        "num_key_value_heads": "n_kv_head",
         "intermediate_size": "d_ffn",
-        "vocab_size": "n_token", "max_position_embeddings": "tgt_len",
-        "tie_word_embeddings": "tied", "rms_norm_eps": "norm_eps",
+        "vocab_size": "n_token",
+        "max_position_embeddings": "tgt_len",
+        "tie_word_embeddings": "tied",
+        "rms_norm_eps": "norm_eps",
     },
-}  # fmt: skip
+}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "gpt2": {"div_val": 1, "cutoffs": [], "n_token": 50257, "tgt_len": 1024},
     "llama": {"n_token": 32000, "tgt_len": 2048, **LLAMA_DEFAULTS},

@@ -12,9 +12,20 @@ from models.benchmarks.layouts.fields import ALIASES, FIELDS, PER_BLOCK, REQUIRE
 __all__ = ["completed", "records_of", "space_of"]
 
 BESIDE = (
-    "id", "tokens", "sd", "split", "seed", "params", "seconds",
-    "depth", "width", "predicted", "predicted_low", "predicted_high", "note",  # of `suggest`
-)  # fmt: skip
+    "id",
+    "tokens",
+    "sd",
+    "split",
+    "seed",
+    "params",
+    "seconds",
+    "depth",
+    "width",
+    "predicted",
+    "predicted_low",
+    "predicted_high",
+    "note",  # of `suggest`
+)
 """The columns that are neither fields nor a metric."""
 LOWER = ("loss", "ppl", "perplexity", "error", "mse", "bits", "bpb", "nats")
 HIGHER = ("acc", "accuracy", "score", "f1", "glue", "auc", "bleu", "quality")

@@ -32,9 +32,11 @@ class Gpt2Space:
     builds: tuple[str, ...] = ("as_trained",)
     drawable = True
     fields: Fields | None = Fields(
-        ("n_head", "d_inner"), "n_layer", held=("n_token", "tgt_len", "cutoffs"),
+        ("n_head", "d_inner"),
+        "n_layer",
+        held=("n_token", "tgt_len", "cutoffs"),
         widths=("d_model", "d_embed", "d_inner"),
-    )  # fmt: skip
+    )
 
     D_INNER = (512, 2048)
     N_LAYER = (2, 16)

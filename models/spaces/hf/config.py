@@ -23,9 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["LIBRARY_FAULTS", "family_of", "library_config", "normalised"]
 
 LIBRARY_FAULTS = (
-    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NotImplementedError, OSError,
-    RuntimeError, TypeError, ValueError,
-)  # fmt: skip
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 """What the library raises where a configuration is no network."""
 TEXT_PARTS = ("text_config", "decoder", "generator", "text_encoder")  # those that `get_text_config` looks for
 

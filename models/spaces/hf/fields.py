@@ -100,8 +100,12 @@ def _named(config: type, words: frozenset[str]) -> frozenset[str]:
     """The words of the network code, and those of each property of the configuration that it names, such as which
     layers share keys and values."""
     own = [vars(base) for base in config.__mro__ if base.__module__.startswith("transformers.models.")]
-    properties = {name: value.fget.__code__ for part in own for name, value in part.items()
-                  if isinstance(value, property) and isinstance(value.fget, FunctionType)}  # fmt: skip
+    properties = {
+        name: value.fget.__code__
+        for part in own
+        for name, value in part.items()
+        if isinstance(value, property) and isinstance(value.fget, FunctionType)
+    }
     while more := {word for name, code in properties.items() if name in words for word in _words(code)} - words:
         words |= more
     return words

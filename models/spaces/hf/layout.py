@@ -163,9 +163,7 @@ def _width_out(module: nn.Module) -> int:
     return shape[1] if isinstance(module, Conv1D) else shape[0]
 
 
-def _measured(
-    model: PreTrainedModel, config: PretrainedConfig, seen: Trace, blocks: tuple[HfBlock, ...]
-) -> HfLayout:  # fmt: skip
+def _measured(model: PreTrainedModel, config: PretrainedConfig, seen: Trace, blocks: tuple[HfBlock, ...]) -> HfLayout:
     modules = dict(model.named_modules())
     maps = {name: role for block in blocks for name, role in block.maps}
     by_role: Mapping[str, int] = {

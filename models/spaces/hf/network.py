@@ -52,9 +52,12 @@ def _through(tap: nn.Module, down: nn.Module, given: tuple[torch.Tensor, ...]) -
 
 
 def _show_queries(
-    tap: nn.Module, split: Callable[[torch.Tensor], Sequence[torch.Tensor]], fused: nn.Module, given: object,
+    tap: nn.Module,
+    split: Callable[[torch.Tensor], Sequence[torch.Tensor]],
+    fused: nn.Module,
+    given: object,
     output: torch.Tensor,
-) -> None:  # fmt: skip
+) -> None:
     tap(split(output)[0].flatten(2))
 
 

@@ -35,8 +35,13 @@ DIALECT = {
     "share_input_output_embeddings": "tie_word_embeddings",
 }  # fmt: skip
 SIZES = (
-    "hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "num_key_value_heads", "head_dim",
-)  # fmt: skip
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "head_dim",
+)
 SIZE_WORDS = frozenset((
     "layer", "layers", "depth", "block", "blocks", "hidden", "width", "embd", "head", "heads", "kv", "ffn", "mlp",
     "inner", "intermediate", "expert", "experts",

@@ -21,8 +21,11 @@ BASE, TABLE = "model", "model.embed_tokens.weight"
 
 # What is the same in every network of the space, by Hugging Face's names; a field that is left out is so.
 FIXED: Mapping[str, tuple[Any, ...]] = {
-    "model_type": ("llama",), "attention_bias": (None, False), "mlp_bias": (None, False), "hidden_act": (None, "silu"),
-}  # fmt: skip
+    "model_type": ("llama",),
+    "attention_bias": (None, False),
+    "mlp_bias": (None, False),
+    "hidden_act": (None, "silu"),
+}
 DEFAULTS: Mapping[str, Any] = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False}
 
 
@@ -59,13 +62,19 @@ def whole_architecture(weights: Checkpoint) -> Architecture:
     )
     theta = _stated(config, "rope_theta")
     found = {
-        "n_layer": _stated(config, "num_hidden_layers"), "d_model": _stated(config, "hidden_size"),
-        "n_head": [heads] * depth, "n_kv_head": [shared] * depth, "d_ffn": [ffn] * depth,
-        "head_dim": _stated(config, "head_dim"), "n_token": _stated(config, "vocab_size"),
-        "tgt_len": _stated(config, "max_position_embeddings") or 2048, "tied": _stated(config, "tie_word_embeddings"),
-        "norm": "rms", "norm_eps": _stated(config, "rms_norm_eps"),
+        "n_layer": _stated(config, "num_hidden_layers"),
+        "d_model": _stated(config, "hidden_size"),
+        "n_head": [heads] * depth,
+        "n_kv_head": [shared] * depth,
+        "d_ffn": [ffn] * depth,
+        "head_dim": _stated(config, "head_dim"),
+        "n_token": _stated(config, "vocab_size"),
+        "tgt_len": _stated(config, "max_position_embeddings") or 2048,
+        "tied": _stated(config, "tie_word_embeddings"),
+        "norm": "rms",
+        "norm_eps": _stated(config, "rms_norm_eps"),
         "rope_theta": int(theta) if isinstance(theta, float) and theta.is_integer() else theta,
-    }  # fmt: skip
+    }
     try:
         return described(weights.folder.name or "whole", found)
     except BadArchitecture as error:

@@ -10,9 +10,7 @@ from typing import Any
 from models.architecture import Architecture, BadArchitecture
 from models.spaces.space import check_choice, check_fields, check_int, check_list
 
-__all__ = [
-    "DEFAULTS", "NAME", "ORDERS", "attention_maps", "checked", "described", "full_ffn", "head_widths", "is_cut",
-]  # fmt: skip
+__all__ = ["DEFAULTS", "NAME", "ORDERS", "attention_maps", "checked", "described", "full_ffn", "head_widths", "is_cut"]
 
 NAME = "llama"
 ORDERS = ("first", "magnitude", "activation")  # by which units are kept

@@ -32,10 +32,21 @@ def library_fields(config: Mapping[str, Any]) -> dict[str, Any]:
     if config["d_model"] % heads:
         raise BadArchitecture(f"n_head: got {heads}, wanted a divisor of d_model = {config['d_model']}")
     return {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "attention_bias": False,
-        "mlp_bias": False, "num_hidden_layers": config["n_layer"], "hidden_size": config["d_model"],
-        "num_attention_heads": heads, "num_key_value_heads": config["n_kv_head"][0],
-        "head_dim": head_widths(config)[0], "intermediate_size": config["d_ffn"][0], "vocab_size": config["n_token"],
-        "max_position_embeddings": config["tgt_len"], "rms_norm_eps": config["norm_eps"],
-        "rope_theta": config["rope_theta"], "tie_word_embeddings": config["tied"], "dtype": "float32",
-    }  # fmt: skip
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "num_hidden_layers": config["n_layer"],
+        "hidden_size": config["d_model"],
+        "num_attention_heads": heads,
+        "num_key_value_heads": config["n_kv_head"][0],
+        "head_dim": head_widths(config)[0],
+        "intermediate_size": config["d_ffn"][0],
+        "vocab_size": config["n_token"],
+        "max_position_embeddings": config["tgt_len"],
+        "rms_norm_eps": config["norm_eps"],
+        "rope_theta": config["rope_theta"],
+        "tie_word_embeddings": config["tied"],
+        "dtype": "float32",
+    }

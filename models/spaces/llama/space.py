@@ -9,15 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, ParameterCount
-from models.spaces.llama.configuration import (
-    NAME,
-    attention_maps,
-    checked,
-    described,
-    full_ffn,
-    head_widths,
-    is_cut,
-)
+from models.spaces.llama.configuration import NAME, attention_maps, checked, described, full_ffn, head_widths, is_cut
 from models.spaces.space import Fill, block_numbers
 from models.spaces.variation import Fields
 
@@ -50,10 +42,13 @@ class LlamaSpace:
     builds: tuple[str, ...] = ("as_initialised", "as_trained")
     drawable = True
     fields: Fields | None = Fields(
-        ("n_head", "n_kv_head", "d_ffn"), "n_layer", joint=("n_head", "n_kv_head"),
-        held=("n_token", "tgt_len", "tied", "norm", "norm_eps", "rope_theta"), widths=("d_model", "d_ffn"),
+        ("n_head", "n_kv_head", "d_ffn"),
+        "n_layer",
+        joint=("n_head", "n_kv_head"),
+        held=("n_token", "tgt_len", "tied", "norm", "norm_eps", "rope_theta"),
+        widths=("d_model", "d_ffn"),
         optional=("head_dim",),
-    )  # fmt: skip
+    )
 
     N_LAYER = (2, 16)
     D_MODEL = (128, 256, 384, 512)

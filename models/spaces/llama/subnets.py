@@ -23,9 +23,7 @@ from models.spaces.space import Fill
 from models.tokenizer import TextTokenizer
 from models.tokens import spread
 
-__all__ = [
-    "CALIBRATION", "Whole", "calibration_tokens", "check_subnet", "order_of", "subnet_fill",
-]  # fmt: skip
+__all__ = ["CALIBRATION", "Whole", "calibration_tokens", "check_subnet", "order_of", "subnet_fill"]
 
 LAYER = "model.layers."
 CALIBRATION = (16, 128)  # windows, and tokens of each, on which activations are taken

@@ -24,9 +24,15 @@ SUPERNET_DIGEST = "c9f51426bb6044cceedcb905caff2610b16e18609bfecb3ab026cafe140d8
 MAX_WEIGHTS = 8 << 20  # bytes
 FULL = 384
 SUPERNET: Mapping[str, Any] = {
-    "n_layer": 8, "d_model": 128, "n_head": [4] * 8, "n_kv_head": [2] * 8, "d_ffn": [FULL] * 8, "n_token": 256,
-    "tgt_len": 128, **DEFAULTS,
-}  # fmt: skip
+    "n_layer": 8,
+    "d_model": 128,
+    "n_head": [4] * 8,
+    "n_kv_head": [2] * 8,
+    "d_ffn": [FULL] * 8,
+    "n_token": 256,
+    "tgt_len": 128,
+    **DEFAULTS,
+}
 FREE = "d_ffn"  # the one field in which subnets differ
 
 

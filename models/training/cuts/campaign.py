@@ -41,10 +41,16 @@ class CutProgress:
 
 
 def measure_cuts(
-    path: Path, weights: Checkpoint, work: Path, plan: CutPlan = SMOLLM2, stages: int | None = None, jobs: int = 1,
-    niceness: int = 0, on_progress: Callable[[CutProgress], None] | None = None,
+    path: Path,
+    weights: Checkpoint,
+    work: Path,
+    plan: CutPlan = SMOLLM2,
+    stages: int | None = None,
+    jobs: int = 1,
+    niceness: int = 0,
+    on_progress: Callable[[CutProgress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Path:  # fmt: skip
+) -> Path:
     """Measure the subnets of a plan until `stages` of its stages are done, in `jobs` processes, and write the table to
     `path` after each. The log of the stage in progress is in the folder `work`. KeyboardInterrupt once it
     `should_stop`, after the roots in progress."""
@@ -116,9 +122,13 @@ class _Stage:
     """All subnets on the windows of one stage, root by root."""
 
     def __init__(
-        self, number: int, setting: CutSetting, log: RecordLog, on_progress: Callable[[CutProgress], None] | None,
+        self,
+        number: int,
+        setting: CutSetting,
+        log: RecordLog,
+        on_progress: Callable[[CutProgress], None] | None,
         should_stop: Callable[[], bool],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.number, self.setting, self.log = number, setting, log
         self.on_progress, self.should_stop = on_progress, should_stop
         self.done: dict[int, list[list[float]]] = {record["root"]: record["losses"] for record in log.records}

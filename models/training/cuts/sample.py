@@ -133,7 +133,12 @@ def cut_config(config: Mapping[str, Any], cut: Cut, order: str) -> dict[str, Any
     kept = [entry for entry in cut if entry is not None]
     heads, groups = config["n_head"][0], config["n_kv_head"][0]
     return {
-        **config, "n_layer": len(keep), "keep": keep, "order": order, "d_ffn": [ffn for ffn, _ in kept],
-        "n_kv_head": [shared for _, shared in kept], "n_head": [shared * (heads // groups) for _, shared in kept],
+        **config,
+        "n_layer": len(keep),
+        "keep": keep,
+        "order": order,
+        "d_ffn": [ffn for ffn, _ in kept],
+        "n_kv_head": [shared for _, shared in kept],
+        "n_head": [shared * (heads // groups) for _, shared in kept],
         "head_dim": config.get("head_dim", config["d_model"] // heads),
-    }  # fmt: skip
+    }

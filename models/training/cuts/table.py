@@ -85,13 +85,18 @@ class LossTable:
         records = [self._record(i) for i in range(len(self.configs))]
         ceiling = noise_ceiling(records, averaged=self.plan.parts)
         header = {
-            "schema": 1, "name": name, "space": "llama", "metric": "loss", "higher_is_better": False,
-            "unit": "nats per token of the measured text", **self.task,
+            "schema": 1,
+            "name": name,
+            "space": "llama",
+            "metric": "loss",
+            "higher_is_better": False,
+            "unit": "nats per token of the measured text",
+            **self.task,
             "stages": {"done": self.stages, "of": stages},
             "measured_tokens": self.rounds * self.plan.parts * (self.plan.length - 1),
             "noise": "disjoint parts of the measured text, one checkpoint",
             "noise_ceiling": ceiling.as_dict() if ceiling else None,
-        }  # fmt: skip
+        }
         lines = [header, *records]
         return "".join(json.dumps(line, sort_keys=True, allow_nan=False) + "\n" for line in lines).encode()
 
