@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from test_cuts import loss_of
 from transformers import LlamaForCausalLM
 
 import cli
-from gp.cut_selection import UnreachableBudget, block_influence, draw_cuts
+from gp import cut_selection
+from gp.cut_selection import UnreachableBudget, block_influence, draw_cuts, rival_choices
 from models.spaces import SPACES, WEIGHTED
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.checkpoint import whole_architecture
 from models.spaces.llama.subnets import Whole, calibration_tokens
+from models.training.cuts.sample import cut_config
 
 BUDGET = 18_000
 SELECT = ("select", "--space", "llama", "--devices", "cpu", "--batch", "2", "--seq-len", "12", "--networks", "40",
@@ -103,3 +106,21 @@ def test_only_subnets_of_a_checkpoint_are_measured_and_their_fields_are_the_chec
 ) -> None:
     assert cli.main([*SELECT, "--budget", "params=18K", *more]) == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_block_influence_weighs_the_share_of_each_block_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of width 48 has 144 weights a unit and 2,304 a group of two heads."""
+    whole = {"n_layer": 2, "d_model": 48, "n_head": [6] * 2, "n_kv_head": [3] * 2, "d_ffn": [40] * 2, "head_dim": 8}
+    whole |= {"n_token": 300, "tgt_len": 64}
+    kept = {"groups": ((30, 3), (40, 3)), "units": ((40, 1), (40, 3)), "later": ((40, 3), (20, 1))}
+    candidates = [SPACES["llama"].architecture(name, cut_config(whole, cut, "first")) for name, cut in kept.items()]
+    looks: Any = SimpleNamespace(
+        whole=SimpleNamespace(architecture=SimpleNamespace(config=whole)),
+        depth=2,
+        losses=lambda few, tokens: [0.0] * len(few),
+    )
+    for influence, best in (([1.0, 1.0], "groups"), ([1.0, 0.0], "later")):
+        monkeypatch.setattr(cut_selection, "block_influence", lambda whole, tokens, own=influence: np.array(own))
+        found = rival_choices(candidates, looks, torch.zeros(1, 4, dtype=torch.long), 1, 0)
+        assert found["block influence, 1 looks"].id == best
+        assert set(found) == {"block influence, 1 looks", "random, 1 looks"}
