@@ -48,7 +48,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "paper": {"inputs": PAPER, "aggregates": ("mean",)},
     "random": {"algorithm": "random", "branches": 3},
     "all inputs": {"inputs": tuple(INPUTS)},
-    "without a teacher": {"teacher": "none"},
+    "no-teacher": {"teacher": "none"},
     "teacher": {"teacher": "always"},
     "rho": {"objective": "spearman"},
     "tau": {"objective": "kendall"},
