@@ -375,11 +375,14 @@ def test_a_predictor_ranks_with_intervals_in_the_unit_of_the_metric(
 
 
 def test_places_are_shared_by_equal_scores_and_none_is_last() -> None:
-    architecture = SPACES["gpt2"].architecture("x", tiny_config(random.Random(0)))
-    costs = [Costs(params, 1, 1, 1, 1) for params in (5, 3, 4, 1)]
-    scores = (1.0, 2.0, 2.0, None)
-    found = in_order([Candidate(architecture, c, s) for c, s in zip(costs, scores, strict=True)])
-    assert [(place, c.costs.params) for place, c in found] == [(1, 3), (1, 4), (3, 5), (None, 1)]
+    config = tiny_config(random.Random(0))
+    rows = [("f", 5, 1.0), ("e", 3, 2.0), ("d", 3, 2.0), ("c", 4, 2.0), ("b", 1, None), ("a", 1, None)]
+    candidates = [
+        Candidate(SPACES["gpt2"].architecture(name, config), Costs(params, 1, 1, 1, 1), score)
+        for name, params, score in rows
+    ]
+    found = [(place, candidate.architecture.id) for place, candidate in in_order(candidates)]
+    assert found == [(1, "d"), (1, "e"), (1, "c"), (4, "f"), (None, "a"), (None, "b")]
 
 
 def test_a_place_among_others_grows_with_the_value_everywhere() -> None:
