@@ -16,7 +16,10 @@ FAMILIES = {
     "llama": SIZES, "mistral": {**SIZES, "num_key_value_heads": 2}, "gpt_neox": SIZES, "bert": SIZES,
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4},
 }  # fmt: skip
-SEARCH = ("--space", "llama", "--iterations", "60", "--population", "20", "--search-size", "20", "--hall-size", "3")
+SEARCH = (
+    "--space", "llama", "--iterations", "60", "--population", "20", "--search-size", "20", "--hall-size", "3",
+    "--pool", "8",
+)  # fmt: skip
 SELECT = ("--space", "llama", "--budget", "params=100K", "--population", "8", "--networks", "16")
 VERSIONS = "import importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in %r), sep=', ')"
 NAMES = ("torch", "transformers", "numpy", "scipy", "deap", "click")
