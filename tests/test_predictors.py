@@ -17,7 +17,7 @@ from fitness.predictors.figures import predictor_record
 from fitness.predictors.members import GaussianMember, RidgeMember, rank_targets, standardised
 from fitness.predictors.numbers import COUNTS, BadNumbers, NumberTable, number_table
 from fitness.predictors.positions import placed, quality_at
-from fitness.predictors.predictor import BadPrediction, Predictor, Provenance, _beyond
+from fitness.predictors.predictor import BadPrediction, Predictor, Provenance, _beyond, _chosen
 from fitness.predictors.rivals import RIVALS, rival_scores, rivals
 from fitness.predictors.suggestion import GOALS, drawn, suggested
 from fitness.predictors.tuning import FAMILIES, calm, columns_of_family, folds, left_out, tuned
@@ -363,3 +363,13 @@ def test_drawn_architectures_are_new_different_and_the_same_for_a_seed(benchmark
 
     assert digests(1) == digests(1) != digests(2)
     assert len(set(digests(1))) == 30 and not {a.digest for a in benchmark.architectures} & set(digests(1))
+
+
+@pytest.mark.parametrize(
+    ("levels", "kind"), [((2, 2, 4, 12), "champion"), ((1, 3, 4, 12), "numbers and committee"), ((2,) * 10, "champion")]
+)
+def test_a_champion_is_coarse_if_every_level_holds_a_tenth_of_the_labels(levels: tuple[int, ...], kind: str) -> None:
+    scores = np.repeat(np.arange(len(levels), dtype=float), levels)[None]
+    assert scores.shape == (1, 20)
+    assert _chosen({"champion": 0.9, "numbers": 0.5}, scores) == kind
+    assert _chosen({"champion": 0.5, "numbers": 0.9}, scores) == "numbers and committee"
