@@ -21,6 +21,7 @@ from conftest import tiny_config
 from test_models_hf import FAMILIES
 
 import cli
+from fitness import costs
 from fitness.candidates import Candidate, CommitteeScorer, beyond, in_order, ranges
 from fitness.costs import CostLimits, Costs, Latency, costs_of, latency_of
 from fitness.evaluation import Evaluation
@@ -409,3 +410,12 @@ def test_a_budget_is_met_at_its_bound() -> None:
     assert CostLimits(10, 20, 0.5).allows(costs) and CostLimits(10, 20, 0.5).allows_time(time)
     assert not CostLimits(params=9).allows(costs) and not CostLimits(flops=19).allows(costs)
     assert not CostLimits(seconds=0.4).allows_time(time) and CostLimits(seconds=0.4).allows_time(None)
+
+
+def test_passes_that_warm_up_are_not_in_the_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([100.0] * costs.WARM_UPS + [float(i) for i in range(1, costs.RUNS + 1)])
+    monkeypatch.setattr(costs, "_pass", lambda model, tokens: next(seconds))
+    network = SPACES["gpt2"].architecture("x", tiny_config(random.Random(0)))
+    found = costs.latency_of(network, TokenBatch.from_passage(1, 8))
+    assert (costs.WARM_UPS, costs.RUNS) == (3, 15) and next(seconds, None) is None
+    assert (found.median, found.low, found.high) == (8.0, 4.5, 11.5)
