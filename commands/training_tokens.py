@@ -53,7 +53,7 @@ def budget_notes(
     workshops: Workshops,
     progress: Progress | None = None,
 ) -> list[str]:
-    """What a reader should know of the budget: which one it is, and how the order differs from that at 20 tokens a
+    """Lines on the training budget: which one it is, and how the order differs from that at 20 tokens a
     parameter. The networks are not visited again."""
     from dataclasses import replace
 
@@ -81,7 +81,7 @@ def budget_notes(
 
 
 def _trend(name: str, sizes: Sequence[float], now: Sequence[Any], then: Sequence[Any]) -> str:
-    """How the score goes with a size, at two budgets; nothing where one of them is constant."""
+    """The trend of the score with a size, at two budgets; nothing where one of them is constant."""
     from fitness.ranking import spearman
 
     if len(sizes) < 3 or min(len(set(sizes)), len(set(now)), len(set(then))) < 2:

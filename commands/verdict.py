@@ -63,7 +63,7 @@ def few_labels(case: HallCase) -> str | None:
 
 
 def regression_wins(case: HallCase) -> bool:
-    """Whether a regression ranks the held-out architectures better than the champion."""
+    """True if a regression ranks the held-out architectures better than the champion."""
     champion, rival = _tau(case.figures[0].holdout), _best(case.rivals)
     return champion is not None and rival is not None and rival[1] > champion
 

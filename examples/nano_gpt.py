@@ -12,7 +12,7 @@ from models import TokenBatch
 FORMULA = "sum[ product( frobenius_norm(W.attn), sqrt(frobenius_norm(G.ffn)) ) ]"
 
 
-class Attention(nn.Module):
+class CausalSelfAttention(nn.Module):
     """Causal self-attention of all heads at once."""
 
     def __init__(self, width, heads):
@@ -28,7 +28,7 @@ class Attention(nn.Module):
         return self.c_proj(y.transpose(1, 2).reshape(B, T, D))
 
 
-class FeedForward(nn.Module):
+class MLP(nn.Module):
     """Two maps with GELU between them."""
 
     def __init__(self, width, inner):
@@ -40,13 +40,13 @@ class FeedForward(nn.Module):
         return self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
 
 
-class Block(nn.Module):
+class DecoderBlock(nn.Module):
     """Attention and feed-forward layer, each behind a norm and beside the residual stream."""
 
     def __init__(self, width, heads, inner):
         super().__init__()
-        self.ln_1, self.attn = nn.LayerNorm(width), Attention(width, heads)
-        self.ln_2, self.mlp = nn.LayerNorm(width), FeedForward(width, inner)
+        self.ln_1, self.attn = nn.LayerNorm(width), CausalSelfAttention(width, heads)
+        self.ln_2, self.mlp = nn.LayerNorm(width), MLP(width, inner)
 
     def forward(self, x):
         x = x + self.attn(self.ln_1(x))
@@ -62,7 +62,7 @@ class NanoGPT(nn.Module):
             {
                 "wte": nn.Embedding(vocabulary, width),
                 "wpe": nn.Embedding(context, width),
-                "h": nn.ModuleList(Block(width, heads, 4 * width) for _ in range(layers)),
+                "h": nn.ModuleList(DecoderBlock(width, heads, 4 * width) for _ in range(layers)),
                 "ln_f": nn.LayerNorm(width),
             }
         )

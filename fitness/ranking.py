@@ -157,7 +157,7 @@ def row_by_row(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def rarest(scores: np.ndarray) -> np.ndarray:
-    """How many columns of each row of `scores` (P, N) share the row's rarest value, (P,)."""
+    """Number of columns of each row of `scores` (P, N) that share the row's rarest value, (P,)."""
     ordered = np.sort(scores, axis=-1)
     new = np.ones(ordered.shape, dtype=bool)
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]

@@ -89,7 +89,7 @@ class Survey:
 
 
 def trees_in(n_unary: int, inputs: Sequence[str] = PAPER) -> int:
-    """How many trees the space has, those without a branch left included: C(6, 2) 21^2n 4 for the published one."""
+    """Number of trees of the space, those without a branch left included: C(6, 2) 21^2n 4 for the published one."""
     return comb(len(inputs), 2) * len(UNARY) ** (2 * n_unary) * len(BINARY)
 
 

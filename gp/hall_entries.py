@@ -35,7 +35,7 @@ Figures = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Measured:
-    """How a formula did on one benchmark, None where nothing was measured; `fidelity` compares sketch and exact
+    """Figures of a formula on one benchmark, None where nothing was measured; `fidelity` compares sketch and exact
     scores."""
 
     search: Figures | None = None

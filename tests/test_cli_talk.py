@@ -1,4 +1,4 @@
-"""What commands tell their user when they start, when they are interrupted and when they end: real processes."""
+"""Messages of commands to their user when they start, when they are interrupted and when they end: real processes."""
 
 from __future__ import annotations
 

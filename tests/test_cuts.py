@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def energies(model: Any, tokens: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Of every unit of the library's network, the squared activations times the squared weights that read them."""
+    """Energy of every unit of the library's network: the squared activations times the squared weights that read them."""
     seen: dict[str, list[torch.Tensor]] = {"ffn": [], "attn": []}
     for layer in model.model.layers:
         layer.mlp.down_proj.register_forward_pre_hook(lambda m, given: seen["ffn"].append(given[0]))

@@ -1,4 +1,4 @@
-"""What is reported of a ranking: correlations without what is not finite, inside groups, on pairs of like size."""
+"""Figures of a ranking: correlations without what is not finite, inside groups, on pairs of like size."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def architectures(count: int = 12) -> list[Architecture]:
 
 
 def rows(measured: bool = True) -> list[dict[str, Any]]:
-    """What a user has: fields in columns, lists per block, a loss; no header."""
+    """Rows of a user: fields in columns, lists per block, a loss; no header."""
     found = [{"id": a.id, **a.config} for a in architectures()]
     return [{**row, **({"val_loss": 3 + i / 8} if measured else {})} for i, row in enumerate(found)]
 
@@ -49,7 +49,7 @@ def written(path: Path, records: list[dict[str, Any]], index: bool = True, drop:
 
 
 class Frame:
-    """What is used of a data frame of pandas, with NumPy's values in it."""
+    """Stand-in for a data frame of pandas, with NumPy's values in it."""
 
     def __init__(self, records: list[dict[str, Any]]) -> None:
         self.records, self.columns = records, list(records[0])

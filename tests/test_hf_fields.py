@@ -7,16 +7,12 @@ import copy
 import json
 import logging
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-import cli
 from bench.science.families import ours, theirs, tiny
-from commands.options import COUNT, SECONDS, Bound, Duration
-from fitness.features.bank import FeatureKey
 from fitness.features.collect import collect
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
@@ -315,79 +311,3 @@ def test_attention_that_is_called_twice_in_a_block_shows_its_weights_once_and_wh
         assert [(len(b["S"]), tuple(b["S"][0].shape), tuple(b["H"][0].shape)) for b in blocks] == [
             (1, (8, 24, 24), (48, 32))
         ] * 2
-
-
-# The initialiser.
-
-
-def test_by_default_scores_do_not_depend_on_the_initialiser() -> None:
-    usual, wide = made(LLAMA), made(LLAMA, initializer_range=0.0417)
-    assert usual != wide and score_of(usual) == score_of(wide)
-    assert score_of(usual, "own") < 0.5 * score_of(wide, "own")
-
-
-@pytest.mark.parametrize("family", ["gpt2", "opt", "bert", "gemma3_text", "falcon", "minicpm3"])
-def test_every_matrix_has_one_standard_deviation(family: str) -> None:
-    chosen = SPACE.architecture(family, tiny(family))
-    model: Any = SPACE.build(chosen, 0)
-    blocks = [parameter for block in model.taps() for parameter in (tap.parameter for tap in block.weights)]
-    assert all(abs(float(parameter.std()) / 0.02 - 1) < 0.1 for parameter in blocks)
-    again: Any = SPACE.build(chosen, 0)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
-
-
-def test_the_bank_tells_the_initialisers_apart() -> None:
-    assert SPACE.builds == ("common", "own")
-    assert FeatureKey.create("hf", "t").digest == FeatureKey.create("hf", "t", build="common").digest
-    assert FeatureKey.create("hf", "t").digest != FeatureKey.create("hf", "t", build="own").digest
-
-
-def test_rank_says_how_weights_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, config in (("usual", LLAMA), ("wide", LLAMA | {"initializer_range": 0.0417, "my_note": 3})):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text(json.dumps(config))
-    asked = ["rank", str(tmp_path), "--proxy", "sum[ frobenius_norm(W) ]", "--batch", "1", "--seq-len", "8",
-             "--format", "json", "--bank", str(tmp_path / "bank"), "--devices", "cpu"]  # fmt: skip
-    scores = {}
-    for init in ("common", "own"):
-        assert cli.main([*asked, "--init", init]) == 0
-        out, err = capsys.readouterr()
-        rows = {row["id"]: row["score"] for row in json.loads(out)["rows"]}
-        scores[init] = rows["wide"] / rows["usual"]
-        assert err.count("llama: my_note is no field of this family and is ignored") == 1
-        said = "as each configuration says" if init == "own" else "the standard deviation 0.02"
-        assert sum(said in line and line.startswith("space hf:") for line in err.splitlines()) == 1
-    assert scores["common"] == 1.0 and 1.9 < scores["own"] < 2.2
-    assert cli.main(asked) == 0 and "the standard deviation 0.02" in capsys.readouterr().err
-
-
-# Numbers.
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "value"),
-    [(COUNT, "0.063424M", 63_424), (COUNT, "0.000001B", 1_000), (COUNT, "2.3M", 2_300_000), (COUNT, "1.1G", 1_100_000_000),
-     (COUNT, "4.35K", 4_350), (SECONDS, "0.3ms", 0.0003), (SECONDS, "70us", 0.00007), (Duration(), "0.7m", 42.0),
-     (Bound(), "params=0.063424M", ("params", 63_424.0)), (Bound(), "flops=0.29G", ("flops", 290_000_000.0))],
-    ids=lambda value: getattr(value, "name", None) or str(value),
-)  # fmt: skip
-def test_amounts_are_decimal(kind: Any, text: str, value: Any) -> None:
-    assert kind.convert(text, None, None) == value
-
-
-def test_the_largest_network_within_a_bound_written_in_millions_stays(tmp_path: Path) -> None:
-    from fitness.costs import CostLimits, Costs
-
-    bound = COUNT.convert("0.063424M", None, None)
-    assert CostLimits(params=bound).allows(Costs(63_424, 1, 1, 1, 1))
-    assert not CostLimits(params=bound).allows(Costs(63_425, 1, 1, 1, 1))
-
-
-@pytest.mark.parametrize("theta", [10000, 10000.0, 1e4])
-def test_the_base_of_rotary_positions_is_one_number_in_the_space_llama(theta: float) -> None:
-    config = {"n_layer": 2, "d_model": 32, "n_head": [4] * 2, "n_kv_head": [4] * 2, "d_ffn": [48] * 2, "n_token": 300,
-              "tgt_len": 64}  # fmt: skip
-    space = SPACES["llama"]
-    assert space.architecture("a", {**config, "rope_theta": theta}) == space.architecture("a", config)
-    with pytest.raises(BadArchitecture, match="rope_theta: got 10000.5"):
-        space.architecture("a", {**config, "rope_theta": 10000.5})

@@ -109,7 +109,7 @@ def test_a_networks_outputs_are_those_of_the_library_bit_for_bit(config: dict[st
 
 
 def watched(layer: Any) -> dict[str, torch.Tensor]:
-    """What the library's block will make of its input: H, A, Q and S."""
+    """Quantities of the library's block on its input: H, A, Q and S."""
     kept: dict[str, torch.Tensor] = {}
     layer.self_attn.o_proj.register_forward_pre_hook(lambda module, given: kept.update(H=given[0]))
     layer.mlp.down_proj.register_forward_pre_hook(lambda module, given: kept.update(A=given[0]))
@@ -119,7 +119,7 @@ def watched(layer: Any) -> dict[str, torch.Tensor]:
 
 
 def library_blocks(config: dict[str, Any], model: Any) -> list[dict[str, torch.Tensor]]:
-    """What the library's blocks, of differing sizes and with the model's weights, make of the tokens."""
+    """Output of the library's blocks, of differing sizes and with the model's weights, on the tokens."""
     x, made = model.embed(tokens()).detach(), []
     mask = torch.full((20, 20), torch.finfo(torch.float32).min).triu(1)[None, None]
     for i, own in enumerate(model.model.layers):

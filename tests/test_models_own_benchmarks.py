@@ -108,7 +108,7 @@ def written(separator: str, rows: list[list[str]], newline: str = "\r\n") -> byt
 
 
 def commas(rows: list[list[str]]) -> list[list[str]]:
-    """The same with decimal commas."""
+    """A table with decimal commas."""
     return [row if row[0].startswith("#") else [cell.replace(".", ",") for cell in row] for row in rows]
 
 

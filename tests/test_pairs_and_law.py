@@ -1,4 +1,4 @@
-"""What is asked inside one size: the objective `pairs`, the shape-aware scaling law, and formulas that read T."""
+"""Questions inside one size: the objective `pairs`, the shape-aware scaling law, and formulas that read T."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ TOKENS = TokenBatch.from_passage(2, 24)
 FORMULAS = [f"sum[ frobenius_norm({letter}) ]" for letter in ("A", "J", "G", "W", "H", "S", "Q", "W.attn", "G.ffn")]
 
 
-class ByHand(nano_gpt.Attention):
+class ByHand(nano_gpt.CausalSelfAttention):
     """The same attention written out."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -131,8 +131,8 @@ def test_a_network_may_say_how_it_gives_its_logits(mine: Any, twins: list[float]
             {"blocks": "transformer.layers"},
             "names: blocks: got transformer.layers, wanted a module of NanoGPT: transformer",
         ),
-        ({"attention": "attention"}, "names: attention: got attention, wanted a module of Block: ln_1, attn"),
-        ({"ffn_maps": ("mlp",)}, "got FeedForward for a map of ffn, wanted a linear map"),
+        ({"attention": "attention"}, "names: attention: got attention, wanted a module of DecoderBlock: ln_1, attn"),
+        ({"ffn_maps": ("mlp",)}, "got MLP for a map of ffn, wanted a linear map"),
     ],
 )
 def test_a_wrong_name_is_one_sentence(mine: Any, change: dict[str, Any], said: str) -> None:

@@ -21,14 +21,11 @@ from conftest import tiny_config
 from test_models_hf import FAMILIES
 
 import cli
-from fitness import costs
-from fitness.candidates import Candidate, CommitteeScorer, beyond, in_order, ranges
-from fitness.costs import CostLimits, Costs, Latency, costs_of, latency_of
+from fitness.candidates import beyond, ranges
+from fitness.costs import Costs, costs_of
 from fitness.evaluation import Evaluation
 from fitness.features.bank import FeatureKey
-from fitness.features.collect import collect
 from fitness.features.workshop import Workshop
-from fitness.positions import place_among
 from fitness.predictors.predictor_file import load_predictor
 from gp.hall_file import BenchmarkRef, HallCase, HallDocument, HallProxy, Measured, SplitIds, save_hall
 from models.benchmarks.origins import load_benchmark
@@ -205,23 +202,6 @@ def test_the_time_of_a_forward_pass_stands_beside_the_score(
     assert "--latency: got cpu,cpu, wanted one device" in capfd.readouterr().err
 
 
-def test_latency_is_the_median_of_its_runs_and_leaves_the_threads_alone() -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    architecture = SPACES["gpt2"].architecture("x", tiny_config(random.Random(0)))
-    found = latency_of(architecture, TokenBatch.from_passage(2, 24))
-    assert found.runs == 15 and 0 < found.low <= found.median <= found.high and torch.get_num_threads() == before
-
-
-def test_a_network_that_was_timed_can_be_visited() -> None:
-    """Rotary tables are cached, and a later pass has gradients."""
-    config = {"n_layer": 1, "d_model": 12, "n_head": [2], "n_kv_head": [2], "d_ffn": [8], "n_token": 300, "tgt_len": 32}
-    architecture, batch = SPACES["llama"].architecture("x", config), TokenBatch.from_passage(1, 31)
-    latency_of(architecture, batch)
-    assert collect(SPACES["llama"].build(architecture, 0), batch).finite
-
-
 def test_a_network_that_overflows_is_named_and_last(
     bank: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -373,49 +353,3 @@ def test_a_predictor_ranks_with_intervals_in_the_unit_of_the_metric(
     assert answer["direction"].startswith("higher is better: a lower loss is expected, as on tiny")
     assert cli.main(["rank", str(models / "llama"), "--predictor", str(path), "--bank", str(bank)]) == 1
     assert "got the space hf, wanted gpt2" in capfd.readouterr().err
-
-
-def test_places_are_shared_by_equal_scores_and_none_is_last() -> None:
-    config = tiny_config(random.Random(0))
-    rows = [("f", 5, 1.0), ("e", 3, 2.0), ("d", 3, 2.0), ("c", 4, 2.0), ("b", 1, None), ("a", 1, None)]
-    candidates = [
-        Candidate(SPACES["gpt2"].architecture(name, config), Costs(params, 1, 1, 1, 1), score)
-        for name, params, score in rows
-    ]
-    found = [(place, candidate.architecture.id) for place, candidate in in_order(candidates)]
-    assert found == [(1, "d"), (1, "e"), (1, "c"), (4, "f"), (None, "a"), (None, "b")]
-
-
-def test_a_place_among_others_grows_with_the_value_everywhere() -> None:
-    seen = np.array([1.0, 2.0, 2.0, 4.0])
-    asked = np.array([-5.0, 1.0, 1.5, 2.0, 3.0, 4.0, 4.5, 100.0])
-    places = place_among(seen, asked)
-    assert (np.diff(places) > 0).all()
-    assert np.allclose(places[[1, 3, 5]], [0.125, 0.5, 0.875]) and math.isclose(places[4], 0.6875)
-    assert np.allclose(place_among(np.array([3.0, 3.0]), np.array([2.0, 3.0, 4.0])), [-0.5, 0.5, 1.5])
-    assert np.isnan(place_among(seen, np.array([np.nan]))).all()
-
-
-def test_a_committee_is_the_mean_place_of_its_signed_formulas() -> None:
-    formulas = tuple(Evaluation(parse(text), 0.9, sign) for text, sign in zip(TEXTS, (1, -1, 1), strict=True))
-    reference = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [np.nan, 5.0, 5.0]])
-    scorer = CommitteeScorer(formulas, reference)
-    exact = np.array([[2.0, 3.0, 1.0], [2.0, 1.0, np.nan], [5.0, 5.0, 5.0]])
-    found = scorer.scores([], exact)
-    assert np.allclose(found[:2], [0.5, (5 / 6 + 5 / 6 + 0.5) / 3]) and np.isnan(found[2])
-
-
-def test_a_budget_is_met_at_its_bound() -> None:
-    costs, time = Costs(10, 1, 20, 1, 1), Latency(0.5, 0.4, 0.6)
-    assert CostLimits(10, 20, 0.5).allows(costs) and CostLimits(10, 20, 0.5).allows_time(time)
-    assert not CostLimits(params=9).allows(costs) and not CostLimits(flops=19).allows(costs)
-    assert not CostLimits(seconds=0.4).allows_time(time) and CostLimits(seconds=0.4).allows_time(None)
-
-
-def test_passes_that_warm_up_are_not_in_the_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([100.0] * costs.WARM_UPS + [float(i) for i in range(1, costs.RUNS + 1)])
-    monkeypatch.setattr(costs, "_pass", lambda model, tokens: next(seconds))
-    network = SPACES["gpt2"].architecture("x", tiny_config(random.Random(0)))
-    found = costs.latency_of(network, TokenBatch.from_passage(1, 8))
-    assert (costs.WARM_UPS, costs.RUNS) == (3, 15) and next(seconds, None) is None
-    assert (found.median, found.low, found.high) == (8.0, 4.5, 11.5)

@@ -1,4 +1,4 @@
-"""What README.md promises: it is short, its Python block runs, and its output block is real."""
+"""Promises of README.md: it is short, its Python block runs, and its output block is real."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a terminal, a pipe and a program that reads CSV get to see."""
+"""Output on a terminal, in a pipe and for a program that reads CSV."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_an_interval_is_two_numbers_for_machines() -> None:
 
 
 def progress_line(width: int) -> str:
-    """What a terminal shows of a search that is nearly done, its last line."""
+    """Last line on a terminal of a search that is nearly done."""
     step = SimpleNamespace(
         iteration=998, evaluations=123456, best_fitness=0.97123,
         rejections={"equivalent": 12345, "inverse_pair": 2345, "probe_noise": 1234, "commutative_twin": 999},

@@ -1,4 +1,4 @@
-"""What a search says at its end: the verdict, and a warning where its labels are few."""
+"""End of a search: the verdict, and a warning where its labels are few."""
 
 from __future__ import annotations
 

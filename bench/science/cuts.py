@@ -1,4 +1,4 @@
-"""How well cheap numbers rank measured subnets of a checkpoint, each with its price: labels, passes per candidate,
+"""Agreement of cheap numbers with measured subnets of a checkpoint, each with its price: labels, passes per candidate,
 passes in all.
 
 python -m bench.science.cuts --weights DIR [--benchmark smollm2-subnets|PATH] [--hall HALL.json ...] [--seeds 42,43]

@@ -184,7 +184,7 @@ def _scored(scorer: Scorer, texts: Sequence[str], finite: bool) -> dict[str, Fig
 
 
 def _costs(visited: Visited, texts: Sequence[str]) -> dict[str, Figure]:
-    """Those of collecting the features, and of all branches and joins of one formula."""
+    """Seconds of collecting the features, and of all branches and joins of one formula."""
     costs = {}
     for text in texts:
         start = time.perf_counter()

@@ -69,7 +69,7 @@ class Visited:
 
     @cached_property
     def overflows(self) -> bool:
-        """Whether the network produces NaN or infinities: then nothing that reads its features is a score."""
+        """True if the network produces NaN or infinities: then nothing that reads its features is a score."""
         return not self.features.finite
 
 
@@ -102,7 +102,7 @@ class Taker(Protocol):
         ...
 
     def fits(self, taken: Any) -> bool:
-        """Whether an answer is one that `take` gives; it may be from a worker elsewhere, which runs anything."""
+        """True if an answer is one that `take` gives; it may be from a worker elsewhere, which runs anything."""
         ...
 
     def keep(self, bank: FeatureBank, architecture: Architecture, taken: Any) -> None:
@@ -119,7 +119,7 @@ class Taker(Protocol):
 
 
 def reads_gradients(takers: Sequence[Taker]) -> bool:
-    """Whether some taker reads J or G, or runs passes of its own."""
+    """True if some taker reads J or G, or runs passes of its own."""
     readers = [taker.reader() for taker in takers]
     return any(reader is None or {"J", "G"} & set(reader.letters) for reader in readers)
 
@@ -164,7 +164,7 @@ class SketchReader:
 
 @dataclass(frozen=True)
 class Visit:
-    """What a worker does with one network, as plain data: it can be sent anywhere, and needs no file there but the
+    """A task of a worker, one network, as plain data: it can be sent anywhere, and needs no file there but the
     weights of a checkpoint, if there is one. The network is `streamed` block by block if told so, or held as a whole
     without `gradients`, where no taker reads any."""
 
@@ -225,7 +225,7 @@ def tried(task: Visit, device: str) -> list[Any] | Failure:
 
 
 def _pass_by(task: Visit, device: str) -> list[Any]:
-    """What the takers' readers take of a network that is visited block by block, in the passes that they need. Where
+    """Results of the takers' readers on a network that is visited block by block, in the passes that they need. Where
     these are not all and some entry is LOUD, a gradient that nobody reads may overflow, so all passes are run.
     FeatureError if some taker needs the whole network."""
     letters = frozenset(letter for reader in _readers(task) for letter in reader.letters)
@@ -263,6 +263,6 @@ def _passed(
 
 
 def _quiet(block: Block) -> bool:
-    """Whether no entry is LOUD, let alone infinite or NaN."""
+    """True if no entry is LOUD, let alone infinite or NaN."""
     extremes = [torch.stack(x.aminmax()).abs().max() for name in LETTERS for x in block.get(name, ())]
     return all(float(extreme) < LOUD for extreme in extremes)

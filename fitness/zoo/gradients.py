@@ -27,7 +27,7 @@ def snip(network: Visited) -> float:
 
 @hand_made("GraSP", r"-\sum W \odot H_{\mathcal L} g", "Wang et al. 2020, arXiv 2002.07376", own_pass=True)
 def grasp(network: Visited) -> float:
-    """How much a small change of each weight would change the gradient flow: the Hessian of the loss times its
+    """Change of the gradient flow by a small change of each weight: the Hessian of the loss times its
     gradient, by a second backward pass, over the weight matrices of the blocks."""
     model: Any = network.model
     weights = [tap.parameter for block in model.taps() for tap in block.weights]

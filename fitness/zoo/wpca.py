@@ -14,7 +14,7 @@ SHARE = 0.99  # of the variance, as in the source
 
 
 def principal_components(x: torch.Tensor, share: float = SHARE) -> int:
-    """How many principal components of the rows of (tokens, F) hold `share` of their variance."""
+    """Number of principal components of the rows of (tokens, F) that hold `share` of their variance."""
     x = x.double() - x.double().mean(0)
     gram = x @ x.T if x.shape[0] <= x.shape[1] else x.T @ x
     held = torch.linalg.eigvalsh(gram).clamp_min(0).flip(0).cumsum(0)

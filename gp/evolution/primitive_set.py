@@ -205,7 +205,7 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
         return self._options[wanted]
 
     def count(self, wanted: type) -> int:
-        """How many different trees return `wanted`."""
+        """Number of different trees that return `wanted`."""
         if wanted not in self._counts:
             self._counts[wanted] = sum(self._count_below(node) for node in self.options(wanted))
         return self._counts[wanted]

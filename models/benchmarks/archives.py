@@ -41,7 +41,7 @@ OPENERS: dict[str, Callable[[Path], Stream]] = {
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of that name is unpacked after it was fetched."""
+    """True if a file of that name is unpacked after it was fetched."""
     return name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"))
 
 

@@ -109,7 +109,7 @@ class Space(Protocol):
         ...
 
     def count(self) -> int:
-        """How many architectures the space holds."""
+        """Number of architectures of the space."""
         ...
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:

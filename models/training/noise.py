@@ -1,4 +1,4 @@
-"""How well a perfect oracle could do: the noise of a benchmark's ground truth, measured on replicates."""
+"""Ceiling of a perfect oracle: the noise of a benchmark's ground truth, measured on replicates."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def constant_of(name: str) -> tuple[float, str]:
 
 
 def turns(name: str) -> bool:
-    """Whether the name of an aggregation has the training budget in it."""
+    """True if the name of an aggregation has the training budget in it."""
     return _TURN in name
 
 

@@ -27,7 +27,7 @@ class TappedAttention(NamedTuple):
     queries: Tensor
 
 
-class Seen:
+class PassRecord:
     """Record of a pass, in call order: input and attention by block; input and output by linear map."""
 
     def __init__(self) -> None:
@@ -89,9 +89,9 @@ def unwrapped(model: Any) -> Any:
     return found
 
 
-def loss(model: Any, tokens: Tensor, seen: Seen) -> Tensor:
-    """Of a decoder the mean cross-entropy of the next token; of an encoder a fixed random projection of the last hidden
-    state."""
+def loss(model: Any, tokens: Tensor, seen: PassRecord) -> Tensor:
+    """Mean cross-entropy of the next token of a decoder; a fixed random projection of the last hidden state of an
+    encoder."""
     if model.can_generate():
         logits = model(input_ids=tokens, use_cache=False).logits[:, :-1]
         return F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
@@ -102,7 +102,7 @@ def loss(model: Any, tokens: Tensor, seen: Seen) -> Tensor:
     return (hidden * direction.to(hidden)).sum()
 
 
-def maps_of(modules: Mapping[str, nn.Module], seen: Seen, block: str) -> list[tuple[str, str]]:
+def maps_of(modules: Mapping[str, nn.Module], seen: PassRecord, block: str) -> list[tuple[str, str]]:
     """(linear map, attn or ffn) of a block, attention first, each in the order of the calls."""
     attention = seen.attentions[block]
     called = {name: x for name, x in seen.read.items() if name.startswith(f"{block}.")}
@@ -122,7 +122,7 @@ def down_of(modules: Mapping[str, nn.Module], maps: list[tuple[str, str]], width
     return max(reversed(back), key=lambda name: modules[name].weight.numel(), default=None)  # type: ignore[operator]
 
 
-def output_of(seen: Seen, block: str, maps: list[tuple[str, str]]) -> str:
+def output_of(seen: PassRecord, block: str, maps: list[tuple[str, str]]) -> str:
     """The map of the attention that reads the heads, or its last one where these are changed before."""
     own = [name for name, role in maps if role == "attn"]
     readers = [name for name in own if _same(seen.read[name], seen.attentions[block].heads)]
@@ -131,7 +131,7 @@ def output_of(seen: Seen, block: str, maps: list[tuple[str, str]]) -> str:
 
 def block_inputs(
     modules: Mapping[str, nn.Module],
-    seen: Seen,
+    seen: PassRecord,
     block: str,
     maps: list[tuple[str, str]],
     jacobian: Tensor,
@@ -182,9 +182,9 @@ def _tokens_first(x: Tensor) -> Tensor:
 
 
 @contextmanager
-def watched(model: Any) -> Iterator[Seen]:
-    """What a pass through the model meets inside the block of code; hooks and settings are as before afterwards."""
-    seen, names = Seen(), {id(module): name for name, module in model.named_modules()}
+def watched(model: Any) -> Iterator[PassRecord]:
+    """Record of the passes through the model inside the block of code; hooks and settings are as before afterwards."""
+    seen, names = PassRecord(), {id(module): name for name, module in model.named_modules()}
     training, implementation = model.training, model.config._attn_implementation
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     with ExitStack() as stack, torch.enable_grad():
@@ -230,7 +230,7 @@ def _keep_output(store: dict[str, Tensor], name: str, module: nn.Module, given: 
 
 
 def _attend(
-    seen: Seen,
+    seen: PassRecord,
     names: Mapping[int, str],
     eager: Callable[..., tuple[Tensor, Tensor]],
     module: nn.Module,

@@ -47,7 +47,7 @@ class Watch:
 
 
 def _importing() -> bool:
-    """Whether the interpreter is loading a module."""
+    """True if the interpreter is loading a module."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":

@@ -89,7 +89,7 @@ def _log(path: Path, task: Mapping[str, Any], stage: int) -> AbstractContextMana
 
 @dataclass(frozen=True)
 class RootTask:
-    """What a worker does: the subnets below one root of a plan's tree, on the windows of one stage."""
+    """A task of a worker: the subnets below one root of a plan's tree, on the windows of one stage."""
 
     weights: Checkpoint
     plan: CutPlan

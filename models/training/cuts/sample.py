@@ -1,4 +1,4 @@
-"""Which subnets of a checkpoint are measured: the leaves of a tree. All subnets below a node keep the same of the
+"""Sample of the subnets of a checkpoint: the leaves of a tree. All subnets below a node keep the same of the
 blocks before its border, so that these blocks are computed once for all of them."""
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Subnet:
 
 
 def block_sizes(config: Mapping[str, Any]) -> tuple[Kept, tuple[int, int]]:
-    """What a whole block is, (feed-forward width, key-value groups), and the weights of a unit and of a group."""
+    """Sizes of a whole block, (feed-forward width, key-value groups), and the weights of a unit and of a group."""
     heads, groups, ffn = config["n_head"][0], config["n_kv_head"][0], config["d_ffn"][0]
     width = config.get("head_dim", config["d_model"] // heads)
     return (ffn, groups), (3 * config["d_model"], 2 * config["d_model"] * width * (heads // groups + 1))

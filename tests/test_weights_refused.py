@@ -1,0 +1,198 @@
+"""Checkpoints that are none, or that a network does not fit: one line for each."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from test_weights import SIZES, change, checkpoint, copied, ours, whole_features  # noqa: F401  (fixtures)
+from transformers import GPT2Config
+
+from fitness.features.bank import BadFeatures
+from fitness.features.workshop import Workshop
+from models.architecture import Architecture
+from models.spaces import SPACES, WEIGHTED
+from models.spaces.checkpoint import BadWeights, Checkpoint, Wanted
+from storage.errors import ZcpError
+
+
+def header_of(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / "model.safetensors"
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    edit(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+
+
+def overlapping(header: dict[str, Any]) -> None:
+    """Two tensors of one size in one place."""
+    names = [name for name, entry in header.items() if entry.get("shape") == [40, 24]]
+    header[names[0]]["data_offsets"] = header[names[1]]["data_offsets"]
+
+
+def without(folder: Path, name: str) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    del tensors[name]
+    save_file(tensors, folder / "model.safetensors")
+
+
+def indexed(folder: Path, names: dict[str, Any]) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+
+
+def long_header(path: Path) -> None:
+    """A file that has room for the header that it says it has."""
+    with path.open("wb") as file:
+        file.write((33 << 20).to_bytes(8, "little"))
+        file.truncate(34 << 20)
+
+
+FIRST = "model.layers.0.mlp.up_proj.weight"
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no folder": (shutil.rmtree, "no such folder; give one with config.json and model.safetensors"),
+    "pickle only": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
+                    "got pytorch_model.bin, which can run code, wanted model.safetensors; convert it"),
+    "nothing": (lambda f: (f / "model.safetensors").unlink(), "holds neither model.safetensors nor"),
+    "no config": (lambda f: (f / "config.json").unlink(), "config.json: cannot be read"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "config.json: got a list, wanted an object"),
+    "other family": (lambda f: change(f / "config.json", model_type="mistral"),
+                     "model_type: got 'mistral', wanted llama for the space llama"),
+    "biases": (lambda f: change(f / "config.json", mlp_bias=True), "mlp_bias: got True, wanted False"),
+    "biases of attention": (lambda f: change(f / "config.json", attention_bias=True), "attention_bias: got True"),
+    "other nonlinearity": (lambda f: change(f / "config.json", hidden_act="gelu"), "hidden_act: got 'gelu', wanted silu"),
+    "quantised": (lambda f: change(f / "config.json", quantization_config={"bits": 4}),
+                  "quantization_config: got {'bits': 4}, wanted none"),
+    "deeper": (lambda f: change(f / "config.json", num_hidden_layers=4), "num_hidden_layers: got 4, wanted 3 for net"),
+    "wide": (lambda f: change(f / "config.json", hidden_size=48), "hidden_size: got 48, wanted 24 for net"),
+    "other keys": (lambda f: change(f / "config.json", num_key_value_heads=4), "num_key_value_heads: got 4, wanted 2"),
+    "keys left out": (lambda f: change(f / "config.json", num_key_value_heads=None), "num_key_value_heads: got 4"),
+    "wide heads": (lambda f: change(f / "config.json", head_dim=12), "head_dim: got 12, wanted 6 for net"),
+    "other epsilon": (lambda f: change(f / "config.json", rms_norm_eps=1e-5), "rms_norm_eps: got 1e-05, wanted 1e-06"),
+    "a number for tied": (lambda f: change(f / "config.json", tie_word_embeddings=0), "got 0, wanted False for net"),
+    "rope base": (lambda f: change(f / "config.json", rope_theta=5000.0), "rope_theta: got 5000.0, wanted 10000"),
+    "rope base inside": (lambda f: change(f / "config.json", rope_parameters={"rope_theta": 5e3}),
+                         "rope_theta: got 5000.0, wanted 10000"),
+    "rope of an old file": (lambda f: change(f / "config.json", rope_parameters=None, rope_scaling={"type": "linear"}),
+                            "rope_type: got 'linear', wanted 'default'"),
+    "rope": (lambda f: change(f / "config.json", rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0}),
+             "rope_type: got 'yarn', wanted 'default'"),
+    "other heads": (lambda f: change(f / "config.json", num_attention_heads=2),
+                    "num_attention_heads: got 2, wanted 4 for net"),
+    "heads of text": (lambda f: change(f / "config.json", num_attention_heads="4"), "num_attention_heads: got '4'"),
+    "truncated": (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-5]),
+                  "truncated or not whole; copy it again"),
+    "trailing": (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes() + b"x"),
+                 "truncated or not whole; copy it again"),
+    "header of 33 MiB": (lambda f: long_header(f / "model.safetensors"), "no safetensors file, or a truncated one (35,"),
+    "cut in the header": (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:99]),
+                          "no safetensors file, or a truncated one (99 bytes)"),
+    "empty": (lambda f: (f / "model.safetensors").write_bytes(b""), "no safetensors file, or a truncated one (0 bytes)"),
+    "no header": (lambda f: (f / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0xx"), "not valid JSON"),
+    "missing": (lambda f: without(f, FIRST), f"{FIRST}: not in the checkpoint, but net has it"),
+    "wider": (lambda f: header_of(f, lambda h: h[FIRST].update(shape=[39, 24])), "got 3,840 bytes for 39 x 24 F32"),
+    "integers": (lambda f: header_of(f, lambda h: h[FIRST].update(dtype="I32")), "dtype: got 'I32', wanted one of F64"),
+    "offsets": (lambda f: header_of(f, lambda h: h[FIRST].update(data_offsets=[1])), "wanted two whole numbers"),
+    "overlap": (lambda f: header_of(f, overlapping), "begins at byte"),
+    "index elsewhere": (lambda f: indexed(f, {FIRST: "../model.safetensors"}), "wanted the name of a safetensors file"),
+    "index of another kind": (lambda f: indexed(f, {FIRST: "config.json"}), "wanted the name of a safetensors file"),
+    "index of text": (lambda f: indexed(f, {FIRST: 3}), "got 3, wanted a text"),
+    "index lies": (lambda f: indexed(f, {"x": "model.safetensors"}), "x: not in the file, though"),
+    "no shard": (lambda f: indexed(f, {FIRST: "a.safetensors"}), "a.safetensors: cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_a_checkpoint_that_is_none_is_refused_in_one_line(what: str, copied: Path) -> None:  # noqa: F811
+    spoil, message = SPOILT[what]
+    spoil(copied)
+    with pytest.raises(ZcpError) as caught:
+        whole_features(copied, ours())
+    assert message in str(caught.value) and str(copied) in str(caught.value) and "\n" not in str(caught.value)
+
+
+LEFT_OUT = ("rms_norm_eps", "tie_word_embeddings", "attention_bias", "mlp_bias", "hidden_act", "head_dim")
+
+
+@pytest.mark.parametrize("field", [*LEFT_OUT, "rope_parameters"])
+def test_what_a_config_leaves_out_is_that_of_llama(field: str, copied: Path) -> None:  # noqa: F811
+    config = json.loads((copied / "config.json").read_text())
+    config.pop(field, None)
+    (copied / "config.json").write_text(json.dumps(config))
+    WEIGHTED["llama"].check_weights(ours(), Checkpoint.open(copied))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("self_attn.q_proj", (12, 24)), ("mlp.gate_proj", (16, 12)), ("mlp.down_proj", (12, 16)), ("mlp.up_proj", (24,))],
+)
+def test_only_the_width_of_a_gated_layer_is_cut(name: str, shape: tuple[int, ...], checkpoint: Path) -> None:  # noqa: F811
+    wanted = [Wanted((f"model.layers.0.{name}.weight",), torch.empty(shape), True)]
+    with pytest.raises(BadWeights, match=f"{name}.weight: got .*, wanted {shape[0]}.* for net"):
+        Checkpoint.open(checkpoint).check(wanted, "net")
+
+
+def test_a_file_that_goes_away_is_named(copied: Path) -> None:  # noqa: F811
+    found = Checkpoint.open(copied)
+    (copied / "model.safetensors").unlink()
+    with pytest.raises(BadWeights, match=r"model.safetensors: cannot be read \(No such file.*\); copy it again"):
+        WEIGHTED["llama"].loaded(ours(), found)
+
+
+def test_a_digest_is_of_every_byte(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    path, before = copied / "model.safetensors", Checkpoint.open(copied).digest
+    monkeypatch.setattr("models.spaces.checkpoint.PIECE", 64)
+    os.utime(path, ns=(1, 1))
+    assert Checkpoint.open(copied).digest == before
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(2, 2))
+    assert Checkpoint.open(copied).digest != before
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(3, 3))
+    assert Checkpoint.open(copied).digest == before
+    change(copied / "config.json", note="other")
+    assert Checkpoint.open(copied).digest != before
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        (ours((41, 40, 40)), "model.layers.0.mlp.gate_proj.weight: got 40 x 24, wanted 41 x 24 for net"),
+        (ours(n_token=261), "model.embed_tokens.weight: got 260 x 24, wanted 261 x 24 for net"),
+        (ours(norm="layer"), "rms_norm_eps: got 1e-06, wanted 'a layer norm'"),
+        (ours(n_head=[4, 4, 2]), "num_attention_heads: got 4, wanted [2, 4] for net"),
+        (SPACES["hf"].architecture("net", {"model_type": "llama", **SIZES, "num_attention_heads": 2}),
+         "head_dim: got 6, wanted 12 for net"),
+        (SPACES["hf"].architecture("net", GPT2Config(n_embd=24, n_layer=2, n_head=4).to_dict()),
+         "model_type: got 'llama', wanted 'gpt2' for net"),
+    ],
+    ids=["wider", "tokens", "norm", "heads", "hf heads", "hf family"],
+)  # fmt: skip
+def test_a_network_that_the_weights_do_not_fit_is_refused(
+    checkpoint: Path,  # noqa: F811
+    architecture: Architecture,
+    message: str,
+) -> None:
+    with pytest.raises(BadWeights) as caught:
+        whole_features(checkpoint, architecture)
+    assert message in str(caught.value)
+
+
+def test_spaces_and_builds_with_weights_of_their_own_are_refused(checkpoint: Path) -> None:  # noqa: F811
+    with pytest.raises(BadFeatures, match="--weights: got the space gpt2, wanted llama or hf"):
+        Workshop.open("gpt2", weights=checkpoint)
+    with pytest.raises(BadFeatures, match="--weights: got the build as_trained as well"):
+        Workshop.open("llama", build="as_trained", weights=checkpoint)
