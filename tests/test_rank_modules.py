@@ -60,3 +60,51 @@ def test_what_cannot_be_ranked_is_one_line(
     assert cli.main(["rank", "--modules", str(tmp_path / "mine.py"), *more]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ") and said in error
+
+
+BAD = """
+import runpy, torch
+example = runpy.run_path(EXAMPLE)
+
+def loud():
+    network = example["drawn"](2, 32, 2)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1e30)
+    return network
+
+class Broken(example["NanoGPT"]):
+    def forward(self, tokens):
+        raise RuntimeError("no such\\nshape")
+
+BAD = {"loud": loud, "broken": lambda: Broken(2, 32, 2), "nothing": lambda: None, "flat": torch.nn.Identity()}
+"""
+REASONS = {
+    "loud": "NaN or infinities",
+    "broken": "RuntimeError: no such shape",
+    "nothing": "got NoneType, wanted a torch.nn.Module",
+    "flat": "got transformer.h, wanted a module of Identity",
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_a_network_without_a_score_stands_last_with_the_reason(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = BAD.replace("EXAMPLE", repr(str(EXAMPLE)))
+    path = tmp_path / "mine.py"
+    path.write_text(text + f"NETWORKS = {{{name!r}: BAD[{name!r}], 'good': lambda: example['drawn'](2, 32, 2)}}")
+    words = ["rank", "--modules", str(path), "--proxy", FORMULA]
+    assert cli.main([*words, "--format", "json"]) == 0
+    good, bad = json.loads(capsys.readouterr().out)["rows"]
+    assert (good["id"], good["place"], good["reason"]) == ("good", 1, None) and good["score"] > 0
+    assert (bad["id"], bad["place"], bad["score"]) == (name, None, None) and REASONS[name] in bad["reason"]
+    assert cli.main(words) == 0
+    assert name in capsys.readouterr().out
+
+
+def test_where_no_network_has_a_score_the_command_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text("NETWORKS = {'a': lambda: 3, 'b': lambda: 1 / 0}")
+    assert cli.main(["rank", "--modules", str(tmp_path / "mine.py"), "--proxy", FORMULA]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "error: none of 2 networks could be ranked; a: got int, wanted a torch.nn.Module"
