@@ -83,7 +83,7 @@ SECTIONS = {
     help="Formulas may read T, the training tokens per parameter (default: where a benchmark has several budgets).",
 )
 @limit_options
-@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Number of search threads.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Number of search threads.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory (default: a new one in runs/).")
 @click.option(
     "--resume",

@@ -91,17 +91,22 @@ class RankTarget:
         return result
 
     def kendall(self, scores: np.ndarray) -> np.ndarray:
-        """tau-b of each row of `scores` (P, N) -> (P,), equal to scipy's; a constant row gives nan."""
-        i, j = self._pairs
-        result = np.empty(len(scores))
-        chunk = max(1, (1 << 24) // max(1, len(i)))  # at most 64 MiB of pair signs at once
-        for at in range(0, len(scores), chunk):
-            rows = scores[at : at + chunk]
-            signs = np.sign(rows[:, i] - rows[:, j]).astype(np.float32)
-            untied = np.abs(signs).sum(-1, dtype=np.float64) * np.abs(self._pair_signs).sum(dtype=np.float64)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                result[at : at + chunk] = (signs @ self._pair_signs) / np.sqrt(untied)
-        return result
+        """tau-b of each row of `scores` (P, N) -> (P,), equal to scipy's; a constant row gives nan.
+
+        Columns in the order of the values are compared with those `step` places before them, for every step.
+        """
+        order = np.argsort(self.values, kind="stable")
+        values, rows = self.values[order], np.ascontiguousarray(scores[:, order].T)
+        agreeing, untied = np.zeros(len(scores)), np.zeros(len(scores))
+        for step in range(1, len(values)):
+            above, below = rows[step:] > rows[:-step], rows[step:] < rows[:-step]
+            untied += above.sum(0) + below.sum(0)
+            apart = values[step:] > values[:-step]
+            if not apart.all():
+                above, below = above[apart], below[apart]
+            agreeing += above.sum(0) - below.sum(0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return agreeing / np.sqrt(untied * np.abs(self._pair_signs).sum(dtype=np.float64))
 
     def pairs_of_one_size(self, scores: np.ndarray) -> np.ndarray:
         """Kendall's tau over the pairs of one size whose values differ, ties of the score counting 0, of each row of

@@ -14,7 +14,7 @@ from scipy import stats
 from fitness.tables.branches import BranchTable
 from primitives.operators import BINARY, times
 from primitives.operators.aggregation import LARGEST
-from primitives.proxy import Branch, Proxy
+from primitives.proxy import Branch, Extension, Proxy
 
 __all__ = ["SHRINKAGE", "fitted", "ridge_slopes", "summands", "weighed"]
 
@@ -110,11 +110,11 @@ def ridge_slopes(parts: np.ndarray, quality: np.ndarray, shrinkage: float) -> np
 def _with(proxy: Proxy, constants: np.ndarray) -> Proxy:
     """The formula with constants before the branches that are added or taken off; `constants` are those of its parts,
     in their order."""
-    pair, rest = proxy.pair, iter(map(float, constants[1:]))
-    if pair.is_linear and pair.right is not None:
-        other = times(next(rest), pair.right_aggregate or pair.aggregate)
-        pair = Proxy(pair.aggregate, pair.left, pair.binary, pair.right, other)
-    for e in proxy.extensions:
-        aggregate = times(next(rest), e.aggregate) if BINARY[e.binary].linear else e.aggregate
-        pair = pair.extended(e.binary, aggregate, e.branch)
-    return pair.canonical()
+    rest, other = iter(map(float, constants[1:])), proxy.right_aggregate
+    if proxy.is_linear and proxy.right is not None:
+        other = times(next(rest), other or proxy.aggregate)
+    extensions = tuple(
+        Extension(e.binary, times(next(rest), e.aggregate), e.branch) if BINARY[e.binary].linear else e
+        for e in proxy.extensions
+    )
+    return Proxy(proxy.aggregate, proxy.left, proxy.binary, proxy.right, other, extensions).canonical()

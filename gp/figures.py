@@ -50,14 +50,13 @@ def _measured(case: Case, formulas: Sequence[Evaluation], reporter: Reporter, on
     """A case with the figures of the formulas on all its architectures, by exact scores."""
     proxies, everyone = [formula.proxy for formula in formulas], case.benchmark.architectures
     reporter.stage(f"exact scores of the hall of fame on all {len(everyone)} architectures of {case.benchmark.name}")
-    # One visit per network makes its exact scores and its sketch, which says whether it is sound.
     case.workshop.prepare(proxies, everyone, reporter.networks)
     case = reporter.sound(case, on_invalid)
     benchmark, split, build = case.benchmark, case.split, case.workshop.bank.key.build
     exact = case.workshop.exact_scores(proxies, benchmark.architectures)
-    quick = branch_table(benchmark.architectures, case.workshop).scores(proxies)
+    quick = branch_table(case.seen, case.workshop).scores(proxies)
     figures = tuple(
-        Measured(**report(formula.sign * row, benchmark, split), fidelity=fidelity(row, close))
+        Measured(**report(formula.sign * row, benchmark, split), fidelity=fidelity(row[list(split.search)], close))
         for formula, row, close in zip(formulas, exact, quick, strict=True)
     )
     return hall_case(

@@ -36,7 +36,7 @@ Figures = Mapping[str, Any]
 @dataclass(frozen=True)
 class Measured:
     """Figures of a formula on one benchmark, None where nothing was measured; `fidelity` compares sketch and exact
-    scores."""
+    scores on the search split."""
 
     search: Figures | None = None
     holdout: Figures | None = None

@@ -42,8 +42,8 @@ CLEAR = 8 * 2.0**-RESOLUTION  # relative; levels that differ by a step of the re
 class SearchProblem:
     """The search problem: branches of N architectures, the ground truth and the objective of those that count.
 
-    `places` are the columns of the table that count, all of them by default; `target` is of these. `predict` names the
-    probe rule that a formula breaks; it is None without PPS. `jobs` threads give the same numbers as one.
+    `places` are the columns of the table that count, all of them by default; `target` is of these. `probes` are those
+    of each benchmark; there are none without PPS. `jobs` threads give the same numbers as one.
     `architectures` are those of the table, where they are known. `coarse` is the least share of the architectures at
     each level of a formula (`is_coarse`), 0 where formulas may be fine. `constants` fits those of every formula that is
     evaluated, with `shrinkage`. `lesson` is what a teacher needs to label a pool; where formulas are `distilled`, the
@@ -54,7 +54,7 @@ class SearchProblem:
     table: BranchTable
     target: Target
     objective: str = "both"
-    predict: Predict | None = None
+    probes: Sequence[Probes] = ()
     jobs: int = 1
     places: np.ndarray | EllipsisType = ...
     architectures: Sequence[Architecture] = ()
@@ -94,10 +94,13 @@ class SearchProblem:
         else:
             entries = [s for each in every for s in sketches(each.seen, each.workshop, progress)]
             table = BranchTable(entries, budgets_of(seen))
-        predict = None
-        if config.pps:
-            predict = first_broken([_probes(case.seen, case.workshop, progress, config.retest) for case in cases])
-        return cls(table, target, config.objective, predict, jobs, ..., seen, constants=config.constants, lesson=lesson)
+        probes = [_probes(case.seen, case.workshop, progress, config.retest) for case in cases if config.pps]
+        return cls(table, target, config.objective, probes, jobs, ..., seen, constants=config.constants, lesson=lesson)
+
+    @property
+    def predict(self) -> Predict | None:
+        """What names the probe rule that each formula breaks; None without probes."""
+        return first_broken(self.probes) if self.probes else None
 
     def scores(self, proxies: Sequence[Proxy]) -> np.ndarray:
         """(P, n) on the architectures that count; not finite where a formula has no score."""
@@ -149,7 +152,7 @@ class SearchProblem:
     def only(self, places: np.ndarray) -> SearchProblem:
         """The problem as if there were no other architectures, and no probes."""
         places = self.target.enough(places)
-        return replace(self, target=self.target.only(places), predict=None, places=places)
+        return replace(self, target=self.target.only(places), probes=(), places=places)
 
     def of_kind(self, kind: str, config: SearchConfig) -> SearchProblem:
         """The problem of finding formulas of a kind (`gp/choice.py`)."""

@@ -23,7 +23,7 @@ from gp.constants import ridge_slopes, weighed
 from gp.problem import SearchProblem
 from primitives.operators import BINARY, constant_of
 from primitives.pps import violation
-from primitives.proxy import Branch, Proxy
+from primitives.proxy import Branch, Extension, Proxy
 from primitives.scoring import resolved
 
 __all__ = ["Interrupted", "Singles", "Sweeper", "number_joins"]
@@ -56,16 +56,23 @@ class Singles:
 
     @classmethod
     def of(
-        cls, table: BranchTable, config: SearchConfig, jobs: int = 1, should_stop: Callable[[], bool] = lambda: False
+        cls,
+        table: BranchTable,
+        config: SearchConfig,
+        jobs: int = 1,
+        should_stop: Callable[[], bool] = lambda: False,
+        beside: Sequence[BranchTable] = (),
     ) -> Singles:
-        """Every one of the space that the rules allow; the simplest stands for those that rank alike."""
+        """Every one of the space that the rules allow; the simplest stands for those that rank alike. The tables
+        `beside` are filled with the same branches."""
         chains = sorted(chains_of(min(config.n_unary, LONGEST)), key=lambda chain: (len(chain), chain))
         found: list[Proxy] = []
         for name in config.inputs:
             allowed = [c for c in chains if not config.pps or violation(Proxy("sum", Branch(name, c))) is None]
             if should_stop():
                 raise Interrupted
-            table.fill(name, allowed, jobs)
+            for each in (table, *beside):
+                each.fill(name, allowed, jobs)
             found += [Proxy(aggregate, Branch(name, c)) for c, aggregate in product(allowed, config.aggregates)]
         values = table.values(found)
         scores = resolved(values)
@@ -91,7 +98,8 @@ class Sweeper:
         cls, problem: SearchProblem, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
     ) -> Sweeper:
         """The sweeper over every single branch of the space. Raises Interrupted when `should_stop` says so."""
-        singles = Singles.of(problem.table, config, problem.jobs, should_stop)
+        beside = [table for probes in problem.probes for table in (probes.first, probes.second)]
+        singles = Singles.of(problem.table, config, problem.jobs, should_stop, beside)
         return cls(problem, singles, number_joins(config.operators))
 
     def only(self, problem: SearchProblem) -> Sweeper:
@@ -224,8 +232,8 @@ def _signed(parts: Sequence[tuple[str, str, Branch, float]]) -> Proxy:
 
 def _whole(parts: Sequence[Part]) -> Proxy:
     """The formula that parts make."""
-    (_, aggregate, left), *others = parts
-    proxy = Proxy(aggregate, left)
-    for binary, aggregate, branch in others:
-        proxy = proxy.extended(binary, aggregate, branch)
-    return proxy
+    (_, first, left), *others = parts
+    if not others:
+        return Proxy(first, left)
+    (binary, second, right), *more = others
+    return Proxy(first, left, binary, right, second, tuple(Extension(*part) for part in more))

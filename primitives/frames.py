@@ -8,11 +8,14 @@ while reporting the true sizes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 
-__all__ = ["ExactFrame", "Frame", "ScalarFrame"]
+__all__ = ["ExactFrame", "Frame", "ScalarFrame", "Then"]
+
+Then = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Frame(Protocol):
@@ -30,8 +33,8 @@ class Frame(Protocol):
         """Largest entry."""
         ...
 
-    def line_mean(self, x: torch.Tensor) -> torch.Tensor:
-        """Mean along the softmax axis."""
+    def line_mean(self, x: torch.Tensor, then: Then | None = None) -> torch.Tensor:
+        """Mean along the softmax axis; what `then`, entry by entry, makes of it if given."""
         ...
 
     def line_high(self, x: torch.Tensor) -> torch.Tensor:
@@ -63,8 +66,9 @@ class ExactFrame:
     def high(self, x: torch.Tensor) -> torch.Tensor:
         return x.max()
 
-    def line_mean(self, x: torch.Tensor) -> torch.Tensor:
-        return x.mean(self.axis, keepdim=True, dtype=torch.float64)
+    def line_mean(self, x: torch.Tensor, then: Then | None = None) -> torch.Tensor:
+        mean = x.mean(self.axis, keepdim=True, dtype=torch.float64)
+        return then(mean) if then else mean
 
     def line_high(self, x: torch.Tensor) -> torch.Tensor:
         return x.amax(self.axis, keepdim=True)
@@ -82,7 +86,10 @@ class ScalarFrame:
     def mean(self, x: torch.Tensor) -> torch.Tensor:
         return x
 
-    low = high = line_mean = line_high = mean
+    low = high = line_high = mean
+
+    def line_mean(self, x: torch.Tensor, then: Then | None = None) -> torch.Tensor:
+        return then(x) if then else x
 
     def size(self) -> int:
         return 1

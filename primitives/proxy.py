@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from operator import is_
 from typing import Any
 
 from primitives.inputs import INPUTS, Input
@@ -86,6 +87,11 @@ class Extension:
     aggregate: str
     branch: Branch
 
+    def canonical(self) -> Extension:
+        """Without operators that do nothing."""
+        plain = self.branch.canonical()
+        return self if plain is self.branch else Extension(self.binary, self.aggregate, plain)
+
 
 @dataclass(frozen=True)
 class Proxy:
@@ -106,8 +112,11 @@ class Proxy:
     @cached_property
     def text(self) -> str:
         """The one spelling of this proxy, which `primitives.grammar.parse` reads back."""
-        if (last := self.extension) is not None:
-            return f"{last.binary}( {self.base}, {_number(last.aggregate, last.branch)} )"
+        if self.extensions:
+            text = self.pair.text
+            for e in self.extensions:
+                text = f"{e.binary}( {text}, {_number(e.aggregate, e.branch)} )"
+            return text
         if self.right is None:
             return _number(self.aggregate, self.left)
         if self.right_aggregate is None:
@@ -144,7 +153,7 @@ class Proxy:
 
     def extended(self, binary: str, aggregate: str, branch: Branch) -> Proxy:
         """This proxy joined with one branch more; BadProxy if it has MAX_BRANCHES already."""
-        if len(self.branches) == MAX_BRANCHES:
+        if len(self.extensions) + 2 == MAX_BRANCHES:
             raise BadProxy(f"{self}: has {MAX_BRANCHES} branches already, which is the most")
         if self.right is None:
             return Proxy(self.aggregate, self.left, binary, branch, aggregate)
@@ -199,10 +208,8 @@ class Proxy:
     def without_constants(self) -> Proxy:
         """A copy of the formula with every constant 1, in its canonical spelling."""
         other = constant_of(self.right_aggregate)[1] if self.right_aggregate else None
-        proxy = Proxy(self.aggregate, self.left, self.binary, self.right, other)
-        for extension in self.extensions:
-            proxy = proxy.extended(extension.binary, constant_of(extension.aggregate)[1], extension.branch)
-        return proxy.canonical()
+        extensions = tuple(Extension(e.binary, constant_of(e.aggregate)[1], e.branch) for e in self.extensions)
+        return Proxy(self.aggregate, self.left, self.binary, self.right, other, extensions).canonical()
 
     def canonical(self) -> Proxy:
         """The representative of all spellings with the same value (pruned branches dropped, no_op removed,
@@ -238,6 +245,11 @@ class Proxy:
         return Proxy(a1, b1, self.binary, b2, other)
 
     def _canonical_extended(self, last: Extension) -> Proxy:
+        if not self.reads_budget and not any(b.pruned for b in self.branches):
+            pair, others = self.pair.canonical(), tuple(extension.canonical() for extension in self.extensions)
+            if pair is self.pair and all(map(is_, others, self.extensions)):
+                return self
+            return pair._with(others)
         if last.branch.pruned:
             return self.base.canonical()
         if all(b.pruned for b in self.base.branches):

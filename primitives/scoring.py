@@ -17,17 +17,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 import torch
 
+from primitives.along import Chain, along
 from primitives.budget import USUAL_T, combined, parts
-from primitives.frames import ExactFrame, ScalarFrame
+from primitives.frames import ExactFrame, Frame, ScalarFrame
+from primitives.inputs import INPUTS
 from primitives.invalid import Invalid
 from primitives.operators import BINARY, UNARY, Binary, Kind, aggregation
 from primitives.proxy import BadProxy, Branch, Proxy
 
-__all__ = ["RESOLUTION", "SCORING_VERSION", "Blocks", "PassingScorer", "Scorer", "apply_branch", "resolved", "score"]
+__all__ = [
+    "RESOLUTION",
+    "SCORING_VERSION",
+    "Blocks",
+    "PassingScorer",
+    "Scorer",
+    "apply_branch",
+    "branch_numbers",
+    "resolved",
+    "score",
+]
 
 RESOLUTION = 17  # binary digits of a score: 2^-17 is 7.6e-6
 SCORING_VERSION = 2  # changes whenever the exact score of some formula would
@@ -54,13 +67,11 @@ def resolved(values: np.ndarray) -> np.ndarray:
 
 def apply_branch(branch: Branch, x: torch.Tensor) -> torch.Tensor:
     """The chain on one whole tensor: a float32 tensor of the same shape, or a 0-d float64 one."""
-    frame: ExactFrame | ScalarFrame = ExactFrame(x, branch.source.axis) if x.dim() else ScalarFrame()
-    for name in branch.chain:
-        operator = UNARY[name]
-        x = operator.apply(x, frame)
-        if operator.kind is Kind.REDUCE:
-            frame = ScalarFrame()
-    return x
+    return reduce(_step, branch.chain, _begun(x, branch.source.axis))[0]
+
+
+def _begun(x: torch.Tensor, axis: int) -> tuple[torch.Tensor, Frame]:
+    return x, ExactFrame(x, axis) if x.dim() else ScalarFrame()
 
 
 class Scorer:
@@ -69,6 +80,7 @@ class Scorer:
     def __init__(self, blocks: Blocks) -> None:
         self.blocks = blocks
         self._memo: dict[Part, list[list[float]]] = {}
+        self._worth: dict[tuple[Part, bool], np.ndarray] = {}
 
     def score(self, proxy: Proxy, budget: float = USUAL_T) -> float | Invalid:
         """The value of `proxy` with the training budget T, or the reason why there is none."""
@@ -80,7 +92,7 @@ class Scorer:
             return self._with_budget(proxy, budget)
         worth = self._value(proxy.pair)
         for e in proxy.extensions:
-            worth = _join(BINARY[e.binary], worth, _aggregate(e.aggregate, self._found(e.branch)))
+            worth = _join(BINARY[e.binary], worth, self._aggregated(e.aggregate, e.branch))
         return _finite(worth)
 
     def _with_budget(self, proxy: Proxy, budget: float) -> float | Invalid:
@@ -91,21 +103,26 @@ class Scorer:
 
     def _value(self, proxy: Proxy) -> float:
         if proxy.joins_entries:
-            return _aggregate(proxy.aggregate, self._found(proxy))
-        left = self._found(proxy.left)
+            return self._aggregated(proxy.aggregate, proxy)
         if proxy.right is None or proxy.operator is None:
-            return _aggregate(proxy.aggregate, left)
-        right = self._found(proxy.right)
+            return self._aggregated(proxy.aggregate, proxy.left)
         if proxy.right_aggregate is not None:
-            outer = _aggregate(proxy.aggregate, left), _aggregate(proxy.right_aggregate, right)
+            outer = self._aggregated(proxy.aggregate, proxy.left), self._aggregated(proxy.right_aggregate, proxy.right)
             return _join(proxy.operator, *outer)
         same_list = proxy.left.source.tensors == proxy.right.source.tensors
         joined = []
-        for xs, ys in zip(left, right, strict=True):
+        for xs, ys in zip(self._found(proxy.left), self._found(proxy.right), strict=True):
             if not same_list or len(xs) != len(ys):
                 xs, ys = [_within(proxy.aggregate, xs)], [_within(proxy.aggregate, ys)]
             joined.append([_join(proxy.operator, x, y) for x, y in zip(xs, ys, strict=True)])
-        return _aggregate(proxy.aggregate, joined)
+        return _weighted(proxy.aggregate, np.array([_within(proxy.aggregate, values) for values in joined]))
+
+    def _aggregated(self, name: str, part: Part) -> float:
+        """The network's value of a part; the values of its blocks are computed once."""
+        key = part, aggregation(name).sums_tensors
+        if key not in self._worth:
+            self._worth[key] = np.array([_within(name, values) for values in self._found(part)])
+        return _weighted(name, self._worth[key])
 
     def _found(self, part: Part) -> list[list[float]]:
         """Per block, one number per tensor."""
@@ -134,7 +151,9 @@ class PassingScorer(Scorer):
 
     def read(self, block: Mapping[str, Sequence[torch.Tensor]]) -> list[list[float]]:
         """What the formulas read of one block: the numbers of its tensors, part by part."""
-        return [_numbers(part, block) for part in self._seen]
+        branches = [part for part in self._seen if isinstance(part, Branch)]
+        alone = branch_numbers(branches, block)
+        return [alone[part] if isinstance(part, Branch) else _numbers(part, block) for part in self._seen]
 
     def add(self, index: int, numbers: Sequence[list[float]]) -> None:
         """Keep what was read of block `index`."""
@@ -156,10 +175,40 @@ def _parts(proxy: Proxy) -> list[Part]:
     return [*own, *(extension.branch for extension in proxy.extensions)]
 
 
+def branch_numbers(
+    branches: Sequence[Branch], block: Mapping[str, Sequence[torch.Tensor]]
+) -> dict[Branch, list[float]]:
+    """What each branch reads of one block, tensor by tensor; common beginnings of chains are computed once, and so is
+    a tensor that a letter and its role terminal share."""
+    chains: dict[str, set[Chain]] = {}
+    for branch in branches:
+        chains.setdefault(branch.input, set()).add(branch.chain)
+    readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for name in chains:
+        for place, x in enumerate(block.get(name, ())):
+            readers.setdefault((name[0], id(x)), []).append((name, place))
+    found = {(b.input, b.chain): [0.0] * len(block.get(b.input, ())) for b in branches}
+    for several in readers.values():
+        name, place = several[0]
+        wanted = set().union(*(chains[name] for name, _ in several))
+        for chain, (x, _) in along(_begun(block[name][place], INPUTS[name].axis), wanted, _step):
+            mean = _mean(x)
+            for reader, at in several:
+                if chain in chains[reader]:
+                    found[reader, chain][at] = mean
+    return {branch: found[branch.input, branch.chain] for branch in branches}
+
+
+def _step(before: tuple[torch.Tensor, Frame], name: str) -> tuple[torch.Tensor, Frame]:
+    """A tensor and its frame after one operator."""
+    (x, frame), operator = before, UNARY[name]
+    return operator.apply(x, frame), ScalarFrame() if operator.kind is Kind.REDUCE else frame
+
+
 def _numbers(part: Part, block: Mapping[str, Sequence[torch.Tensor]]) -> list[float]:
     """Numbers that a formula reads from one block; empty if the block lacks the input."""
     if isinstance(part, Branch):
-        return [_mean(apply_branch(part, x)) for x in block.get(part.input, ())]
+        return branch_numbers([part], block)[part]
     if part.right is None or part.operator is None or part.operator.entries is None:
         raise BadProxy(f"{part}: joins no entries")
     xs, ys = block.get(part.left.input, ()), block.get(part.right.input, ())
@@ -190,7 +239,6 @@ def _within(aggregate: str, values: Sequence[float]) -> float:
     return float(np.sum(values) if aggregation(aggregate).sums_tensors else np.mean(values))
 
 
-def _aggregate(name: str, per_block: list[list[float]]) -> float:
-    values = np.array([_within(name, values) for values in per_block])
+def _weighted(name: str, values: np.ndarray) -> float:
     with np.errstate(all="ignore"):  # what is not finite gets its name later
         return float(aggregation(name).weights(len(values)) @ values)

@@ -10,6 +10,7 @@ import pytest
 
 from fitness.features.bank import BadFeatures, FeatureBank, FeatureKey, sketch_features
 from fitness.features.collect import Features
+from fitness.features.soundness import overflowing
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.tokens import TokenBatch
@@ -77,12 +78,13 @@ def test_devices_and_order_change_no_byte(
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_a_visit_for_exact_scores_leaves_the_sketch_as_well(
+def test_a_visit_for_exact_scores_leaves_a_file_and_no_sketch(
     bank: FeatureBank, batch: TokenBatch, tiny_architectures: list[Architecture]
 ) -> None:
     workshop, visits = Workshop(bank, batch), []
     workshop.exact_scores(PROXIES[:1], tiny_architectures[:3], lambda done, total: visits.append((done, total)))
-    assert visits == [(1, 3), (2, 3), (3, 3)] and workshop.extract(tiny_architectures[:3]) == 0
+    assert visits == [(1, 3), (2, 3), (3, 3)] and len(list(bank.place.rglob("*.*"))) == 3
+    assert overflowing(tiny_architectures[:3], workshop) == () and workshop.extract(tiny_architectures[:3]) == 3
     workshop.exact_scores(PROXIES[:1], tiny_architectures[:3], lambda done, total: visits.append((done, total)))
     assert len(visits) == 3
 
@@ -92,6 +94,7 @@ def test_an_entry_of_another_architecture_is_not_served_under_this_name(
 ) -> None:
     workshop, (a, b) = Workshop(bank, batch), tiny_architectures[:2]
     before = workshop.exact_scores(PROXIES[:1], [a, b])
+    workshop.extract([a, b])
     for file in bank.place.rglob("*.*"):
         other = next(path for path in file.parent.glob("*.*") if path != file)
         file.write_bytes(other.read_bytes())

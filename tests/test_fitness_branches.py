@@ -12,12 +12,14 @@ from fitness.features.collect import Features, collect
 from fitness.features.sketch import GRID, NODES, sketches
 from fitness.features.workshop import Workshop
 from fitness.tables.branches import BranchTable
+from fitness.tables.chains import chains_of
 from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.inputs import INPUTS, LETTERS
 from primitives.operators import UNARY
+from primitives.proxy import Branch
 from primitives.scoring import Scorer
 
 TEXTS = [
@@ -75,6 +77,22 @@ def test_an_absent_input_contributes_0(tiny_features: Features) -> None:
     assert table.score(parse("sum[ sum( exp(S), to_mean(J) ) ]"))[0] == pytest.approx(exact, rel=1e-2)
     none = Features(tuple({**b, "H": ()} for b in tiny_features.blocks), 1.0)
     assert BranchTable([sketch_features(none)]).score(parse("sum[ product( exp(H), exp(J) ) ]"))[0] == 0
+
+
+@pytest.mark.parametrize("letter", ["W", "G"])
+def test_role_terminals_are_selected_from_their_letter_bit_for_bit(
+    letter: str, measured: tuple[BranchTable, list[Features]]
+) -> None:
+    entries = [sketch_features(features) for features in measured[1]]
+    roles, chains = [f"{letter}.attn", f"{letter}.ffn"], [c for c in chains_of(2) if len(c) != 1]
+    alone, filled = BranchTable(entries), BranchTable(entries)
+    filled.fill(roles[0], chains)
+    for chain in chains:
+        parts = [alone.means(Branch(role, chain)) for role in roles]
+        assert all(len(part) for part in parts)
+        assert [part.tobytes() for part in parts] == [filled.means(Branch(role, chain)).tobytes() for role in roles]
+        whole = alone.means(Branch(letter, chain))
+        assert np.array_equal(np.sort(whole), np.sort(np.concatenate(parts)), equal_nan=True), chain
 
 
 def test_threads_change_no_bit(

@@ -72,6 +72,8 @@ def test_it_is_found_and_has_no_exact_score_of_any_formula(loud: Path, tmp_path:
     overflow = Figure(reason=Invalid.OVERFLOW.value)
     assert scores.load(workshop.bank, benchmark.architectures[3]) == dict.fromkeys(scores.names, overflow)
     assert overflowing(benchmark.architectures, workshop) == BAD
+    assert not any((workshop.bank.place / "sketch").glob("*.*"))
+    assert overflowing(benchmark.architectures, workshop_of(loud, tmp_path / "sketched")) == BAD
     with pytest.raises(Unsound, match=r"4 of 30 networks produce NaN or infinities \(tiny3, tiny4, tiny17, tiny29\)"):
         screen(benchmark, workshop, None, "fail")
     left = screen(benchmark, workshop, None, "drop")
@@ -125,6 +127,7 @@ def test_damaged_entries_are_made_again_with_one_warning(
     workshop = Workshop(FeatureBank(tmp_path, FeatureKey.create("gpt2", batch.digest)), batch)
     proxies = [parse("sum[ abs(W) ]")]
     scores = workshop.exact_scores(proxies, chosen)
+    workshop.extract(chosen)
     whole = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     rng = random.Random(0)
     for paths in (

@@ -128,7 +128,7 @@ def test_a_search_with_constants_keeps_trees_without_them_and_knows_where_its_ch
     config = SearchConfig(
         n_unary=1, population=40, iterations=120, brood=20, sweeps=4, folds=0, constants=True, pps=False
     )
-    some = replace(problem, constants=True, predict=None)
+    some = replace(problem, constants=True, probes=())
     state = evolve(config, some.evaluate, sweep=Sweeper.create(some, config)).state
     texts = [e.proxy.text for e in state.hall.champions]
     assert any("*" in text for text in texts) and not any("*" in text for text in state.seen)

@@ -172,7 +172,11 @@ def formula_costs(texts: Sequence[str]) -> Figures:
 
 
 def _scores(visited: Visited, texts: Sequence[str]) -> dict[str, Figure]:
-    return _scored(Scorer(visited.features.blocks), texts, not visited.overflows)
+    scorer = PassingScorer([parse(text) for text in texts])
+    if not visited.overflows:
+        for index, block in enumerate(visited.features.blocks):
+            scorer.see(index, block)
+    return _scored(scorer, texts, not visited.overflows)
 
 
 def _scored(scorer: Scorer, texts: Sequence[str], finite: bool) -> dict[str, Figure]:

@@ -38,9 +38,8 @@ class BadAnswer(WorkStopped, RuntimeError):
 
 
 class Gathering:
-    """Requests of the `takers`, and `also` of those that take only from a network that is visited anyway. Networks
-    have the `weights` of a checkpoint if there is one; those with the digests `streamed` are visited block by block,
-    in no more passes than the `takers` need, so that there is nothing to take beside them, and the `light` ones without
+    """Requests of the `takers`. Networks have the `weights` of a checkpoint if there is one; those with the digests
+    `streamed` are visited block by block, in no more passes than the `takers` need, and the `light` ones without
     gradients. A network that cannot be visited is an error, unless there are those `refused` to add it to."""
 
     def __init__(
@@ -48,7 +47,6 @@ class Gathering:
         bank: FeatureBank,
         batch: TokenBatch,
         takers: Sequence[Taker],
-        also: Sequence[Taker],
         total: int,
         progress: Progress | None,
         weights: Checkpoint | None = None,
@@ -56,7 +54,7 @@ class Gathering:
         light: Collection[str] = (),
         refused: Refused | None = None,
     ) -> None:
-        self.bank, self.batch, self.takers, self.also = bank, batch, takers, also
+        self.bank, self.batch, self.takers = bank, batch, takers
         self.total, self.made, self.done = total, 0, 0
         self.weights, self.streamed, self.light, self.refused = weights, streamed, light, refused
         self._progress, self._told, self._asked = progress, 0, list[KeyboardInterrupt]()
@@ -126,17 +124,16 @@ class Gathering:
             with ExitStack() as claim:
                 if not claim.enter_context(self.bank.claim(architecture)):
                     self._later.append(architecture)
-                elif lacking := self._lacking(self.takers, architecture):
+                elif lacking := self._lacking(architecture):
                     streamed, light = (architecture.digest in digests for digests in (self.streamed, self.light))
-                    lacking += [] if streamed or light else self._lacking(self.also, architecture)
                     self._claims[architecture.digest] = claim.pop_all()
                     made = architecture, self.batch, key.init_seed, key.build
                     yield Visit(*made, lacking, self.weights, streamed, not light)
                 else:  # another process has been there
                     self._end(architecture)
 
-    def _lacking(self, takers: Sequence[Taker], architecture: Architecture) -> list[Taker]:
-        found = [taker.lacking(self.bank, architecture) for taker in takers]
+    def _lacking(self, architecture: Architecture) -> list[Taker]:
+        found = [taker.lacking(self.bank, architecture) for taker in self.takers]
         return [taker for taker in found if taker is not None]
 
     def _tell(self) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from primitives.frames import Then
 from primitives.inputs import INPUTS
 
 __all__ = ["GRID", "NODES", "SKETCH_VERSION", "SketchFrame", "grid_shape", "sketches"]
@@ -183,10 +184,12 @@ class SketchFrame:
     def _known(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, NODES:] if self.lines_changed else x[:, :NODES]
 
-    def line_mean(self, x: torch.Tensor) -> torch.Tensor:
+    def line_mean(self, x: torch.Tensor, then: Then | None = None) -> torch.Tensor:
         grid = x[:, NODES:].unflatten(-1, self.shape)
-        lines = grid.mean(self.axis, keepdim=True, dtype=torch.float64).expand_as(grid).flatten(1)
-        return torch.cat([self.mean(x).expand(-1, NODES), lines], dim=1)
+        lines, mean = grid.mean(self.axis, keepdim=True, dtype=torch.float64), self.mean(x)
+        if then:  # before a line's number is repeated for each of its entries
+            lines, mean = then(lines.flatten(1)).view_as(lines), then(mean)
+        return torch.cat([mean.expand(-1, NODES), lines.expand_as(grid).flatten(1)], dim=1)
 
     def line_high(self, x: torch.Tensor) -> torch.Tensor:
         grid = x[:, NODES:].unflatten(-1, self.shape)

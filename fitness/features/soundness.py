@@ -8,10 +8,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from fitness.evaluation import Split
+from fitness.features.bank import FeatureBank
+from fitness.features.figures import formula_scores
 from fitness.features.whole import PRICES
 from fitness.features.workshop import Progress, Workshop
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
+from primitives.invalid import Invalid
 from storage.errors import CannotCompute
 
 __all__ = ["Screened", "Unsound", "overflowing", "screen"]
@@ -47,16 +50,25 @@ class Screened:
 def overflowing(
     architectures: Sequence[Architecture], workshop: Workshop, progress: Progress | None = None
 ) -> tuple[str, ...]:
-    """Ids of the architectures whose network produces NaN or infinities; sketches are made where they are missing."""
+    """Ids of the architectures whose network produces NaN or infinities, as an exact score or a sketch in the bank
+    tells; sketches are made of those of which there is neither."""
     bank = workshop.bank
     if workshop.price != PRICES[0]:
         workshop.extract(architectures, progress)  # refuses a whole network that overflows
         return ()
-    finite = {a.digest: entry.finite for a in architectures if (entry := bank.load_sketch(a)) is not None}
-    lacking = [a for a in architectures if a.digest not in finite]
+    finite = {a.digest: _known(bank, a) for a in architectures}
+    lacking = [a for a in architectures if finite[a.digest] is None]
     workshop.extract(lacking, progress)
     finite |= {a.digest: bank.sketch(a).finite for a in lacking}
     return tuple(a.id for a in architectures if not finite[a.digest])
+
+
+def _known(bank: FeatureBank, architecture: Architecture) -> bool | None:
+    """True if the network ran without overflow, None if the bank does not tell."""
+    for figure in formula_scores(()).load(bank, architecture).values():
+        return figure.reason != Invalid.OVERFLOW.value
+    entry = bank.load_sketch(architecture)
+    return None if entry is None else entry.finite
 
 
 def screen(

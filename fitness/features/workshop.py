@@ -130,8 +130,8 @@ class Workshop:
     def prepare(
         self, proxies: Sequence[Proxy], architectures: Sequence[Architecture], progress: Progress | None = None
     ) -> int:
-        """Make every missing sketch and exact score, both on one visit; returns how many networks were visited."""
-        return self.visit([SketchTaker(), part_scores(proxies)], architectures, progress)
+        """Make every missing exact score; returns how many networks were visited."""
+        return self.visit([part_scores(proxies)], architectures, progress)
 
     def exact_scores(
         self,
@@ -143,11 +143,11 @@ class Workshop:
         """Scores (P, N) over all entries, nan where a proxy has no finite score; cached in the bank. Formulas that read
         the training budget are scored for the tokens of each architecture.
 
-        A network that has to be visited as a whole leaves its sketch in the bank as well. One that cannot be visited
-        is an error, unless there are those `refused` to add it to; then its scores are nan.
+        A network that cannot be visited is an error, unless there are those `refused` to add it to; then its scores
+        are nan.
         """
         scores = part_scores(proxies)
-        self.visit([scores], architectures, progress, also=[SketchTaker()], refused=refused)
+        self.visit([scores], architectures, progress, refused)
         lost = dict.fromkeys(scores.names, Figure())
         found = [lost if refused and a in refused else scores.needed(self.bank, a) for a in architectures]
         values = [[figures[text].value for figures in found] for text in scores.names]
@@ -160,12 +160,10 @@ class Workshop:
         takers: Sequence[Taker],
         architectures: Sequence[Architecture],
         progress: Progress | None = None,
-        also: Sequence[Taker] = (),
         refused: Refused | None = None,
     ) -> int:
-        """Visit each network that some taker lacks something of, once; returns how many this process visited. Those in
-        `also` take what they lack from a network that is visited anyway. A network that cannot be visited is an error,
-        unless there are those `refused` to add it to."""
+        """Visit each network that some taker lacks something of, once; returns how many this process visited. A network
+        that cannot be visited is an error, unless there are those `refused` to add it to."""
         if self.price != PRICES[0]:
             return visit_whole(self, takers, architectures, progress)
         bank, chosen, damaged = self.bank, dict[Architecture, list[Taker]](), list[Path | None]()
@@ -179,9 +177,7 @@ class Workshop:
         bank.sweep()
         # The largest networks first, so that no device is left alone with one at the end.
         order = sorted(left, key=lambda architecture: -size_of(architecture))
-        gathering = Gathering(
-            bank, self.batch, takers, also, len(left), progress, self.weights, streamed, light, refused
-        )
+        gathering = Gathering(bank, self.batch, takers, len(left), progress, self.weights, streamed, light, refused)
         gathering.gather(order, partial(self._run, len(order)))
         return gathering.made
 

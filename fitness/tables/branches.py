@@ -136,13 +136,18 @@ class BranchTable:
     def means(self, branch: Branch) -> np.ndarray:
         """The branch's number for each of its input's tensors, (M,)."""
         if branch not in self._means:
-            parts = [run(part, branch.chain).means for part in self.inputs[branch.input].parts()]
-            self._means[branch] = np.concatenate(parts)
+            letter, _, role = branch.input.partition(".")
+            tensors = self.inputs[branch.input]
+            if role:
+                self._means[branch] = self.means(Branch(letter, branch.chain))[tensors.places]
+            else:
+                self._means[branch] = np.concatenate([run(part, branch.chain).means for part in tensors.parts()])
         return self._means[branch]
 
     def fill(self, name: str, chains: Iterable[Chain], jobs: int = 1) -> None:
-        """Compute the means of many branches of one input; common beginnings are computed once."""
-        groups: dict[Chain, list[Chain]] = {}
+        """Compute the means of many branches of one input; common beginnings are computed once. Those of a role
+        terminal are selected from its letter's when they are asked for."""
+        name, groups = name.partition(".")[0], dict[Chain, list[Chain]]()
         for chain in chains:
             if Branch(name, chain) not in self._means:
                 groups.setdefault(chain[:1], []).append(chain)

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 import numpy as np
 import torch
 
 from fitness.features.bank import ROLES, SketchEntry
 from fitness.features.sketch import NODES, SketchFrame, grid_shape
+from primitives.along import Chain, along
 from primitives.frames import ScalarFrame
 from primitives.inputs import INPUTS
 from primitives.operators import UNARY, Kind
 
 __all__ = ["Chain", "Tensors", "Values", "chains_of", "run", "walk"]
 
-Chain = tuple[str, ...]
 PART = 128  # tensors
 
 
 @dataclass(frozen=True, eq=False)
 class Tensors:
-    """All tensors of one input: samples (M, NODES + GRID), true sizes (M, 1), block of each (M,)."""
+    """All tensors of one input: samples (M, NODES + GRID), true sizes (M, 1), block of each (M,), place of each among
+    all tensors of its letter (M,)."""
 
     name: str
     samples: torch.Tensor
     size: torch.Tensor
     line_size: torch.Tensor
     block: np.ndarray
+    places: np.ndarray
 
     @classmethod
     def gather(cls, entries: Sequence[SketchEntry], name: str, starts: np.ndarray) -> Tensors:
@@ -38,17 +39,18 @@ class Tensors:
         A role terminal is a selection of its letter.
         """
         letter, _, role = name.partition(".")
-        samples, layouts = [], []
+        samples, layouts, kept = [], [], []
         for entry, start in zip(entries, starts, strict=False):
             layout = entry.layout[letter].copy()
             keep = np.ones(len(layout), bool) if not role else layout[:, 1] == ROLES[role]
             layout[:, 0] += start
             samples.append(entry.samples[letter][keep])
             layouts.append(layout[keep])
+            kept.append(keep)
         layout = np.concatenate(layouts)
         sizes = torch.from_numpy(layout[:, 2:].astype(np.float64))
         stacked = torch.from_numpy(np.concatenate(samples))
-        return cls(name, stacked, sizes[:, :1], sizes[:, 1:], layout[:, 0])
+        return cls(name, stacked, sizes[:, :1], sizes[:, 1:], layout[:, 0], np.flatnonzero(np.concatenate(kept)))
 
     def parts(self) -> Iterator[Tensors]:
         """The tensors in runs of PART, which a processor's cache can hold."""
@@ -58,7 +60,7 @@ class Tensors:
     def rows(self, chosen: slice) -> Tensors:
         """Some of the tensors."""
         samples, sizes = self.samples[chosen], (self.size[chosen], self.line_size[chosen])
-        return Tensors(self.name, samples, *sizes, self.block[chosen])
+        return Tensors(self.name, samples, *sizes, self.block[chosen], self.places[chosen])
 
     @property
     def columns(self) -> np.ndarray:
@@ -111,29 +113,16 @@ def run(tensors: Tensors, chain: Chain, whole: bool = False) -> Values:
 
 
 def walk(tensors: Tensors, chains: Iterable[Chain], whole: bool = False) -> Iterator[tuple[Chain, Values]]:
-    """What `run` gives for each chain; a common beginning is computed once, and no more values are held than a chain
-    has operators. Chains that never look at lines come first, because they need no grid."""
-    ordered = sorted(set(chains), key=lambda chain: (whole or _needs_lines(chain), chain))
-    path: list[Values] = []
-    before: Chain = ()
-    for chain in ordered:
-        wanted = whole or _needs_lines(chain)
-        if not path or wanted != _is_whole(path[0]):
-            path, before = [Values.begin(tensors, wanted)], ()
-        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(chain, before, strict=False)))
-        del path[1 + shared :]
-        for name in chain[shared:]:
-            path.append(path[-1].step(name))
-        before = chain
-        yield chain, path[-1]
+    """What `run` gives for each chain. Chains that never look at lines come first, because they need no grid."""
+    groups: dict[bool, set[Chain]] = {}
+    for chain in chains:
+        groups.setdefault(whole or _needs_lines(chain), set()).add(chain)
+    for wanted in sorted(groups):
+        yield from along(Values.begin(tensors, wanted), groups[wanted], Values.step)
 
 
 def _needs_lines(chain: Chain) -> bool:
     return any(UNARY[name].kind is Kind.LINE for name in chain)
-
-
-def _is_whole(values: Values) -> bool:
-    return values.x.shape[-1] > NODES
 
 
 def chains_of(n_unary: int) -> list[Chain]:

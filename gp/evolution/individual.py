@@ -12,7 +12,7 @@ from deap import gp as deap_gp
 
 from gp.evolution.primitive_set import ProxySet, Role, arguments_of
 from gp.lineage import Birth
-from primitives.proxy import Branch, Proxy
+from primitives.proxy import Branch, Extension, Proxy
 from storage.errors import WrongInput
 
 __all__ = ["Individual", "Misfit", "Worth", "branch_of", "worth"]
@@ -85,13 +85,14 @@ class Individual(deap_gp.PrimitiveTree):
         branches, binaries, aggregates, inside = self._parts
         if inside:
             aggregates = [aggregates[0], *aggregates]
-        proxy = Proxy(aggregates[0], branches[0])
-        if len(branches) > 1:
-            right = None if inside else aggregates[1]
-            proxy = Proxy(aggregates[0], branches[0], binaries[-1], branches[1], right)
-        for binary, aggregate, branch in zip(binaries[-2::-1], aggregates[2:], branches[2:], strict=True):
-            proxy = proxy.extended(binary, aggregate, branch)
-        return proxy
+        if len(branches) == 1:
+            return Proxy(aggregates[0], branches[0])
+        right, others = (
+            None if inside else aggregates[1],
+            zip(binaries[-2::-1], aggregates[2:], branches[2:], strict=True),
+        )
+        extensions = tuple(Extension(*other) for other in others)
+        return Proxy(aggregates[0], branches[0], binaries[-1], branches[1], right, extensions)
 
     def to_proxy(self) -> Proxy:
         """The formula; a branch that a prune drops is gone."""
@@ -166,6 +167,11 @@ class _Speller:
         return self.over(Role.JOIN_NUMBERS, binary, left, right)
 
     def branch(self, branch: Branch) -> list[Any]:
+        if branch not in self.pset.spelled:
+            self.pset.spelled[branch] = self._spelled(branch)
+        return self.pset.spelled[branch]
+
+    def _spelled(self, branch: Branch) -> list[Any]:
         missing = self.pset.n_unary - len(branch.chain)
         if missing < 0:
             got, most = len(branch.chain), self.pset.n_unary

@@ -27,6 +27,7 @@ from deap import gp as deap_gp
 
 from primitives.inputs import INPUTS
 from primitives.operators import BINARY, UNARY, Kind
+from primitives.proxy import Branch
 
 if TYPE_CHECKING:
     from gp.config import SearchConfig
@@ -89,6 +90,8 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
         self._counts: dict[type, int] = {}
         self._cumulative: dict[type, list[float]] = {}
         self._twins: dict[str, tuple[Any, ...]] = {}
+        self._found: dict[tuple[Any, ...], Any | None] = {}
+        self.spelled: dict[Branch, list[Any]] = {}  # the trees of branches, as far as they were asked for
         names = ("Pair", *_NUMBERS)[: max(0, self.branches - 2)]
         self.levels = (*(self.type_of(name, self.network) for name in names), self.network)
         self.pair, self.roots = self.levels[0], self.levels[:2]
@@ -233,11 +236,16 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
 
     def find(self, role: Role, operator: str, arguments: Sequence[type] = ()) -> Any | None:
         """The node of that meaning that takes `arguments`, or None."""
-        for node in self._nodes.get(Meaning(role, operator), ()):
-            slots = arguments_of(node)
-            if len(slots) == len(arguments) and all(map(issubclass, arguments, slots)):
-                return node
-        return None
+        key = role, operator, *arguments
+        if key not in self._found:
+            taking = (node for node in self._nodes.get(Meaning(role, operator), ()) if _takes(node, arguments))
+            self._found[key] = next(taking, None)
+        return self._found[key]
+
+
+def _takes(node: Any, arguments: Sequence[type]) -> bool:
+    slots = arguments_of(node)
+    return len(slots) == len(arguments) and all(map(issubclass, arguments, slots))
 
 
 def arguments_of(node: Any) -> list[type]:

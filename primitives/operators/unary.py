@@ -76,7 +76,7 @@ def l1_norm(x: Tensor, frame: Frame) -> Tensor:
 @unary("softmax", Kind.LINE, Sign.NONNEGATIVE, r"e^{x} / \sum_{\mathrm{line}} e^{x}")
 def softmax(x: Tensor, frame: Frame) -> Tensor:
     powers = (x - frame.line_high(x)).exp()
-    return powers / (frame.line_size() * frame.line_mean(powers)).to(x.dtype)
+    return powers / frame.line_mean(powers, lambda mean: (frame.line_size() * mean).to(x.dtype))
 
 
 @unary("sigmoid", Kind.ENTRY, Sign.NONNEGATIVE, r"1 / (1 + e^{-x})")
@@ -87,7 +87,7 @@ def sigmoid(x: Tensor, frame: Frame) -> Tensor:
 @unary("logsoftmax", Kind.LINE, Sign.NONPOSITIVE, r"x - \ln \sum_{\mathrm{line}} e^{x}")
 def logsoftmax(x: Tensor, frame: Frame) -> Tensor:
     shifted = x - frame.line_high(x)
-    return shifted - (frame.line_size() * frame.line_mean(shifted.exp())).log().to(x.dtype)
+    return shifted - frame.line_mean(shifted.exp(), lambda mean: (frame.line_size() * mean).log().to(x.dtype))
 
 
 @unary("sqrt", Kind.ENTRY, Sign.NONNEGATIVE, r"\sqrt{\max(x, 0)}")
