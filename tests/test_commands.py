@@ -40,6 +40,15 @@ def test_every_option_has_a_text(command: str, option: click.Option) -> None:
     assert option.help and option.help.endswith(".") and len(option.help) > 8
 
 
+@pytest.mark.parametrize(("command", "option"), OPTIONS, ids=lambda v: v if isinstance(v, str) else v.name)
+def test_every_default_of_an_option_stands_in_its_help(command: str, option: click.Option) -> None:
+    default = option.get_default(click.Context(COMMANDS[command]))
+    if isinstance(default, bool) or not isinstance(default, str | int | float | Path):
+        return
+    shown = option.get_help_record(click.Context(COMMANDS[command]))
+    assert shown is not None and f"default: {default}" in shown[1].replace("[", "").replace("(", "")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_has_examples_that_the_command_accepts(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*name.split(), "--help"]) == 0

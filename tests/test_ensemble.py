@@ -8,7 +8,7 @@ import pytest
 from fitness.predictors import ensemble as ensembles
 from fitness.predictors.ensemble import Ensemble, fit_ensemble
 from fitness.predictors.members import GaussianMember, RidgeMember, rank_targets, standardised
-from fitness.predictors.numbers import COUNTS, NumberTable
+from fitness.predictors.numbers import COUNTS, OPTIONAL, NumberTable
 from fitness.predictors.tuning import FAMILIES, calm, columns_of_family, folds, left_out, tuned
 
 
@@ -100,3 +100,26 @@ def _two(seen: np.ndarray, y: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray
     """Input of a member: both tables in deviations of the seen one."""
     middle, spread = seen.mean(), seen.std()
     return (seen - middle) / spread, y, (asked - middle) / spread
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_optional_numbers_are_left_out_unless_labels_are_foretold_better_with_them(
+    tells: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=(14, 4))
+    table = NumberTable(("a", "b", OPTIONAL[0], "c"), values)
+    asked: list[tuple[str, int]] = []
+
+    def foretold(family: str, inputs: np.ndarray, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        asked.append((family, inputs.shape[1]))
+        some = np.array([0.8, 0.8, 0.8]) if tells and len(asked) == 2 else np.array([0.0, 0.0, 1.6])
+        return targets + some, targets
+
+    monkeypatch.setattr(ensembles, "left_out", foretold)
+    found = ensembles.useful(table, np.zeros(3))
+    assert asked == [("process", 3), ("process", 4)]
+    assert found.names == (table.names if tells else ("a", "b", "c"))
+    assert (found.values == (values if tells else values[:, [0, 1, 3]])).all()
+    plain = NumberTable(("a", "b"), values[:, :2])
+    assert ensembles.useful(plain, np.zeros(3)) is plain and len(asked) == 2

@@ -72,6 +72,78 @@ def test_the_law_ranks_what_follows_it_at_budgets_that_it_has_not_seen() -> None
     assert alone == pytest.approx(fitted_law(inputs[seen], losses[seen], inputs[held[:3]]).tolist())
 
 
+def test_the_fitted_law_stays_as_it_is() -> None:
+    """Other bounds, starts or weights of outliers would make another rival of every table."""
+    rng = np.random.default_rng(4)
+    inputs = np.column_stack([rng.uniform(9, 12, 12), rng.uniform(14, 18, 12), rng.uniform(1, 4, 12)])
+    losses = (1.5 + 40 / np.exp(0.4 * inputs[:, 0]) + 300 / np.exp(0.5 * inputs[:, 1])) * (
+        1 + 0.05 * np.exp(0.5 * inputs[:, 2])
+    ) + 0.05 * rng.normal(size=12)
+    found = fitted_law(inputs[:9], losses[:9], inputs[9:])
+    assert found == pytest.approx([2.450088133609887, 2.266319211339234, 2.9876806815534898], rel=1e-5)
+    assert (shape_law.LOW, shape_law.HIGH) == ((-9, -9, 0.01, -9, 0.01, -12, -2), (9, 20, 1.5, 20, 1.5, 5, 2))
+    assert shape_law.STARTS == ((-1.0, 0.3), (1.0, 0.1), (-1.0, -0.3))
+    size, tokens, shape = np.array([2.0, 3.0, 1.5])
+    p = np.array([0.1, 3.0, 0.3, 2.0, 0.2, -1.0, 0.3])
+    wanted = (np.exp(0.1) + np.exp(3 - 0.3 * size) + np.exp(2 - 0.2 * tokens)) * (1 + np.exp(-1 + 0.3 * shape))
+    assert shape_law._law(p, np.array([[size, tokens, shape]])) == pytest.approx([wanted])
+
+
+def test_the_law_reads_tokens_where_all_rows_have_them_and_they_differ() -> None:
+    from dataclasses import replace
+
+    several = list(benchmark((1e6, 4e6)).architectures)
+    depths, widths = zip(*((SPACES["gpt2"].shape(a)) for a in several), strict=True)
+    found = law_inputs(several)
+    assert found[:, 0] == pytest.approx([np.log(SPACES["gpt2"].parameters(a).decoder) for a in several])
+    assert found[:, 1] == pytest.approx(np.log(np.repeat([1e6, 4e6], 18)))
+    assert found[:, 2] == pytest.approx(np.log(np.divide(widths, depths)))
+    assert (law_inputs(several[:18])[:, 1] == 0).all()
+    assert (law_inputs([replace(several[0], tokens=None), *several[1:]])[:, 1] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher", "truth", "losses"),
+    [
+        ("acc", True, [0.5, 0.7, 1.0], [1.0, 0.8, 0.5]),  # the best lacks nothing, so all are moved up by their range
+        ("acc", True, [0.5, 0.7, 0.9], [0.5, 0.3, 0.1]), ("glue", True, [50.0, 120.0, 80.0], [140.0, 70.0, 110.0]),
+        ("loss", False, [-1.0, 0.0, 3.0], [4.0, 5.0, 8.0]), ("ppl", False, [1.0, 2.0, 4.0], [1.0, 2.0, 4.0]),
+        ("ppl", False, [2.0, 4.0, 8.0], [np.log(2), np.log(4), np.log(8)]),
+        ("loss", False, [0.0, 0.0, 0.0], [1e-9, 1e-9, 1e-9]),
+    ],
+)  # fmt: skip
+def test_losses_are_above_0(metric: str, higher: bool, truth: list[float], losses: list[float]) -> None:
+    some = Benchmark("made", "gpt2", metric, higher, benchmark().architectures[:3], np.array(truth), "0" * 64)
+    assert losses_of(some, [0, 1, 2]) == pytest.approx(losses, rel=1e-12)
+    assert losses_of(some, [2, 1, 0])[::-1] == pytest.approx(losses, rel=1e-12)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_pairs_of_one_size_are_those_counted_one_by_one(grouped: bool) -> None:
+    rng = np.random.default_rng(2)
+    scores, quality = rng.integers(0, 6, 14).astype(float), rng.integers(0, 9, 14).astype(float)
+    sizes, budgets = rng.choice([100, 110, 111, 112, 150], 14), rng.integers(0, 2, 14)
+    groups = np.repeat(np.arange(7), 2) if grouped else np.arange(14)
+
+    def tau(rows: list[int]) -> tuple[float, int]:
+        signs = [
+            np.sign((scores[i] - scores[j]) * (quality[i] - quality[j]))
+            for i in rows for j in rows
+            if i < j and abs(int(sizes[i]) - int(sizes[j])) <= 0.1 * max(sizes[i], sizes[j])
+            and budgets[i] == budgets[j] and quality[i] != quality[j]
+        ]  # fmt: skip
+        return float(np.mean(signs)), len(signs)
+
+    found = pairs_of_one_size(scores, quality, sizes, budgets, groups if grouped else None)
+    assert (found.tau, found.count) == pytest.approx(tau(list(range(14))))
+    without = [tau([i for i in range(14) if groups[i] != own])[0] for own in range(groups.max() + 1)]
+    assert found.without == pytest.approx(without)
+    count = len(without)
+    assert found.error == pytest.approx(np.sqrt((count - 1) / count * ((without - np.mean(without)) ** 2).sum()))
+    assert np.isnan(pairs_of_one_size(scores[:2], quality[:2], np.array([1, 9])).tau)
+    assert np.isnan(pairs_of_one_size(scores[:2], np.array([1, 2]), np.array([9, 9])).error)
+
+
 @pytest.mark.parametrize("place", range(7))
 def test_the_derivatives_of_the_law_are_its_differences(place: int) -> None:
     inputs = np.random.default_rng(0).uniform((9, 12, 1), (16, 20, 5), (6, 3))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES
@@ -34,9 +36,22 @@ def test_shapes_of_one_size_are_alike_in_size_and_unlike_in_shape(recipe: Budget
         assert max(depths) >= 4 * min(depths) and max(widths) >= 2 * min(widths)
 
 
-@pytest.mark.parametrize("recipe", BUDGET_RECIPES.values(), ids=lambda recipe: recipe.family.prefix)
-def test_the_first_runs_pair_unlike_shapes_of_each_size_at_two_budgets(recipe: BudgetRecipe) -> None:
+RECIPES = {  # sizes, the range of feed-forward widths, and the sha256 of all runs in order
+    "llama-budgets": ((36_000, 54_000, 80_000, 120_000), ("d_ffn", 32, 384), "89db569cc37a4909"),
+    "gpt2-budgets": ((48_000, 72_000, 108_000, 160_000), ("d_inner", 64, 512), "a0421da09c089082"),
+}
+
+
+@pytest.mark.parametrize("name", BUDGET_RECIPES)
+def test_the_first_runs_pair_unlike_shapes_of_each_size_at_two_budgets(name: str) -> None:
+    """The runs of a recipe stay as they are: others would be another benchmark, of which nothing is trained."""
+    recipe, (sizes, inner, digest) = BUDGET_RECIPES[name], RECIPES[name]
+    family = recipe.family
+    assert (recipe.sizes, family.inner, family.prefix) == (sizes, inner, name.removesuffix("-budgets"))
+    assert (family.depths, family.widths) == ((1, 2, 3, 4, 5, 6), (32, 48, 64, 80, 96, 112, 128))
     tasks = recipe.tasks(TINY)
+    runs = [(t.architecture.id, t.architecture.digest, t.seed, t.budget.steps) for t in tasks]
+    assert hashlib.sha256(json.dumps(runs).encode()).hexdigest()[:16] == digest
     assert len(tasks) == len({(t.architecture.digest, t.budget.steps, t.seed) for t in tasks}) == 328
     classes = len(recipe.sizes)
     first = tasks[: 4 * classes]
@@ -49,6 +64,11 @@ def test_the_first_runs_pair_unlike_shapes_of_each_size_at_two_budgets(recipe: B
 def test_a_record_says_its_budget_and_repeats_its_architecture(whole: Path) -> None:
     header, *records = map(json.loads, whole.read_text().splitlines())
     assert header["runs"] == {"finished": 30, "planned": 30}
+    assert header["task"] == {
+        "budget": asdict(TINY), "corpus": load_corpus().digest, "seeds": 2, "space": "llama", "torch": torch.__version__,
+    }  # fmt: skip
+    assert (header["multiples"], header["size"]) == ([1, 4, 16], "decoder params")
+    assert [r["id"] for r in records[:3]] == ["llama-36k-00@1x", "llama-36k-00@4x", "llama-36k-00@16x"]
     assert len(records) == 2 * (5 * 2 + 2) and {r["tokens"] for r in records} == {64, 256, 1024}
     assert all(r["tokens"] == r["steps"] * 32 for r in records)
     assert sum("replicates" in r for r in records) == 6 and all(len(r.get("replicates", "ab")) == 2 for r in records)

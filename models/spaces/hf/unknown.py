@@ -52,7 +52,7 @@ SHARING_WORDS = frozenset((
 ))  # fmt: skip
 ASIDE = re.compile(  # other parts of a model, and what sizes nothing
     r"(pooler|vision|image|audio|classifier|head_dropout|cls|mtp|lora|quant|cache)_.*|.*(eps|epsilon|norm|init|std|bias)"
-    r"|num_nextn_predict_layers|.*_to_.*|max_window_layers|.*(version|name|class|path|fn|act|function|type|types)"
+    r"|num_nextn_predict_layers|.*_to_.*|max_window_layers|.*(version|name|class|path|(?<!f)fn|act|function|type|types)"
 )
 METADATA = re.compile(  # what tools write, and generation settings of older files
     r"(transformers\.?js|unsloth|flash|use_flash|base_model|torch|gguf|onnx|trainer)\w*|"
