@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from transformers import LlamaForCausalLM
 from bench.science import cuts
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
+from gp.config import SearchConfig
 from models.benchmarks.origins import load_benchmark
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.subnets import Whole, calibration_tokens
@@ -61,11 +63,15 @@ def test_importances_are_those_of_the_librarys_network(place: Path) -> None:
         assert found[name] == pytest.approx(value, rel=1e-4), name
 
 
-def test_the_table_has_every_row_with_its_price(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_every_row_with_its_price(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = ["--benchmark", str(place / "table.jsonl"), "--weights", str(place / "tiny"), "--bank", str(place / "bank")]
-    cuts.main([*given, "--seeds", "100"])
+    small = partial(SearchConfig, iterations=20, population=20, brood=10, sweeps=1, inputs=("W",), n_unary=1)
+    monkeypatch.setattr(cuts, "SearchConfig", small)
+    cuts.main([*given, "--seeds", "100", "--evolve"])
     lines = capsys.readouterr().out.splitlines()
-    rows = {line[:34].strip(): line[34:].split() for line in lines[2:]}
+    rows = {line[:42].strip(): line[42:].split() for line in lines[3:]}
     assert {"(#params)", "(blocks)", "block influence", "sum of single-block losses", "Wanda", "Taylor", "magnitude",
             "Pruner-Zero", "ridge on 2 numbers per block", "loss on 12 calibration tokens"} <= set(rows)  # fmt: skip
     benchmark = load_benchmark(str(place / "table.jsonl"))
@@ -75,3 +81,5 @@ def test_the_table_has_every_row_with_its_price(place: Path, capsys: pytest.Capt
     labels, each, passes, median = rows["loss on 36 calibration tokens"][:4]
     assert (labels, each, int(passes)) == ("0", "1", len(benchmark)) and float(median) == pytest.approx(tau, abs=6e-4)
     assert rows["ridge on 2 numbers per block"][0] == "50" and rows["block influence"][2] == "1"
+    assert rows["evolved on 50 labels"][:3] == ["50", "0", "1"] and abs(float(rows["evolved on 50 labels"][3])) <= 1
+    assert lines[0].startswith("seed 100: ") and "[ " in lines[0]

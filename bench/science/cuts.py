@@ -1,7 +1,7 @@
 """Agreement of cheap numbers with measured subnets of a checkpoint, each with its price: labels, passes per candidate,
 passes in all.
 
-python -m bench.science.cuts --weights DIR [--benchmark smollm2-subnets|PATH] [--hall HALL.json ...] [--seeds 42,43]
+python -m bench.science.cuts --weights DIR [--benchmark smollm2-subnets|PATH] [--evolve] [--hall HALL.json ...]
 
 Held-out tau-b of a table of `benchmarks measure`; medians and ranges over seeds, each with its own 50 labels. A row
 with a pass per candidate reads the losses on calibration text that the table holds.
@@ -25,6 +25,9 @@ from fitness.features.whole import parts_for
 from fitness.features.workshop import Workshop
 from fitness.ranking import kendall
 from fitness.tables.cuts import CutTable
+from gp.benchmark_search import search
+from gp.case import Case
+from gp.config import SearchConfig
 from gp.cut_selection import CutLooks, block_influence
 from gp.hall_file import load_hall
 from models.benchmarks.benchmark import Benchmark
@@ -174,14 +177,34 @@ def regressions(benchmark: Benchmark, depth: int) -> list[Row]:
     return [Row("ridge on 2 numbers per block", lambda seen: ridge(shares, quality, seen), LABELS, 0, 0)]
 
 
-def evolved(benchmark: Benchmark, halls: Sequence[Path], workshop: Workshop) -> list[Row]:
-    """The first formula of each hall, on the features of the whole network."""
-    table = CutTable(parts_for(workshop, benchmark.architectures), [a.config for a in benchmark.architectures])
-    rows = []
+def transferred(benchmark: Benchmark, halls: Sequence[Path], workshop: Workshop) -> list[Row]:
+    """The first formula of each hall of a search elsewhere, on the features of the whole network: it needs no label."""
+    rows, table = [], table_of(benchmark, workshop)
     for path in halls:
-        formula = load_hall(path).proxies[0].formula
-        rows.append(Row(f"evolved: {path.stem}", formula.sign * table.score(formula.proxy), 0, 0, 1))
+        document = load_hall(path)
+        if document.case_of(benchmark) is not None:
+            raise SystemExit(
+                f"{path}: was evolved on {benchmark.name}; wanted a search elsewhere (--evolve makes ours)"
+            )
+        formula = document.proxies[0].formula
+        scores = formula.sign * table.score(formula.proxy)
+        rows.append(Row(f"evolved on {document.names}, seed {document.seed}", scores, 0, 0, 1))
     return rows
+
+
+def evolved(benchmark: Benchmark, workshop: Workshop, seeds: Sequence[int]) -> Row:
+    """The champion of a search for each split, on the features of the whole network."""
+    table, own = table_of(benchmark, workshop), dict[tuple[int, ...], np.ndarray]()
+    for seed in seeds:
+        split = split_groups(benchmark.groups, LABELS, seed)
+        champion = search([Case(benchmark, workshop, split)], SearchConfig(seed=seed)).hall.champions[0]
+        own[split.search] = champion.sign * table.score(champion.proxy)
+        print(f"seed {seed}: {champion.sign:+d} {champion.proxy}")
+    return Row("evolved on 50 labels", lambda seen: own[tuple(seen.tolist())], LABELS, 0, 1)
+
+
+def table_of(benchmark: Benchmark, workshop: Workshop) -> CutTable:
+    return CutTable(parts_for(workshop, benchmark.architectures), [a.config for a in benchmark.architectures])
 
 
 def show(rows: Sequence[Row], benchmark: Benchmark, seeds: Sequence[int]) -> None:
@@ -191,7 +214,7 @@ def show(rows: Sequence[Row], benchmark: Benchmark, seeds: Sequence[int]) -> Non
         if ceiling
         else benchmark.name
     )
-    print(f"{'row':34} {'labels':>6} {'passes each':>11} {'passes':>6} {'tau-b, median (range)':>24}")
+    print(f"{'row':42} {'labels':>6} {'passes each':>11} {'passes':>6} {'tau-b, median (range)':>24}")
     for row in rows:
         found = []
         for seed in seeds:
@@ -200,14 +223,15 @@ def show(rows: Sequence[Row], benchmark: Benchmark, seeds: Sequence[int]) -> Non
             scores = row.scores(np.array(split.search)) if callable(row.scores) else row.scores
             found.append(kendall(scores[held], benchmark.quality[held]))
         spread = f"{np.median(found):.3f} ({min(found):.3f} to {max(found):.3f})"
-        print(f"{row.name:34} {row.labels:>6} {row.per_candidate:>11} {row.passes:>6} {spread:>24}")
+        print(f"{row.name:42} {row.labels:>6} {row.per_candidate:>11} {row.passes:>6} {spread:>24}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--benchmark", default="smollm2-subnets")
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--hall", type=Path, nargs="*", default=[])
+    parser.add_argument("--hall", type=Path, nargs="*", default=[], help="halls of searches on other benchmarks")
+    parser.add_argument("--evolve", action="store_true", help="search on the 50 labels of each seed")
     parser.add_argument("--seeds", default="42,43,44,45,46")
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--no-losses", action="store_true", help="leave out the single-block losses, a pass per block")
@@ -218,9 +242,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     workshop = calibrated(own, weights)
     depth = whole.architecture.config["n_layer"]
     rows = [*counts(benchmark), *by_blocks(benchmark, whole, workshop, not options.no_losses)]
-    rows += [*published(benchmark, whole, workshop), *evolved(benchmark, options.hall, workshop)]
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    rows += [*published(benchmark, whole, workshop), *transferred(benchmark, options.hall, workshop)]
     rows += [*regressions(benchmark, depth), *looks(benchmark, find(options.benchmark))]
-    show(rows, benchmark, [int(seed) for seed in options.seeds.split(",")])
+    if options.evolve:
+        rows.append(evolved(benchmark, workshop, seeds))
+    show(rows, benchmark, seeds)
 
 
 def calibrated(workshop: Workshop, weights: Checkpoint) -> Workshop:
