@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from models.architecture import Architecture
 from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES
 from models.spaces.gpt2.space import Gpt2Space
+from models.spaces.stored_tensors import BadWeights
 from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.invalid import Invalid
@@ -167,3 +169,14 @@ def test_finite_means_every_entry(tiny_features: Any) -> None:
         assert not type(tiny_features)((broken, *tiny_features.blocks[1:]), 1.0).finite
         large = {**block, letter: (torch.full((1, 2), 3e38),)}  # numbers, though their sum is none in float32
         assert type(tiny_features)((large, *tiny_features.blocks[1:]), 1.0).finite
+
+
+@pytest.mark.parametrize("mine", ["", "1" * 64])
+def test_a_benchmark_of_a_checkpoint_wants_its_weights(tiny_benchmark: Path, tmp_path: Path, mine: str) -> None:
+    benchmark = replace(read_benchmark(tiny_benchmark), header={"checkpoint": "2" * 64})
+    batch = TokenBatch.from_passage(2, 24)
+    key = FeatureKey.create("gpt2", batch.digest, weights=mine)
+    with pytest.raises(BadWeights, match=r"the checkpoint 2{16}, got (weights drawn at random|another checkpoint)"):
+        screen(benchmark, Workshop(FeatureBank(tmp_path, key), batch), None, "fail")
+    bank = FeatureBank(tmp_path, replace(key, weights="2" * 64))
+    assert screen(benchmark, Workshop(bank, batch), None, "fail").benchmark is benchmark

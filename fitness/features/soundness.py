@@ -4,6 +4,7 @@ the command or is left out of everything, as the user asked; it never becomes a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from fitness.features.whole import PRICES
 from fitness.features.workshop import Progress, Workshop
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
+from models.spaces.stored_tensors import BadWeights
 from primitives.invalid import Invalid
 from storage.errors import CannotCompute
 
@@ -81,8 +83,10 @@ def screen(
 ) -> Screened:
     """The benchmark without architectures that overflow (looking at those of `part` only, if given).
 
-    Raises Unsound if there are some and `on_invalid` is "fail", or if too few are left.
+    Raises Unsound if there are some and `on_invalid` is "fail", or if too few are left; BadWeights if the benchmark was
+    measured on a checkpoint and the workshop has other weights.
     """
+    _check_checkpoint(benchmark, workshop)
     chosen = benchmark.architectures if part is None else [benchmark.architectures[i] for i in part]
     bad = overflowing(chosen, workshop, progress)
     if not bad:
@@ -99,6 +103,16 @@ def screen(
         ground_truth=benchmark.ground_truth[kept],
     )
     return Screened(benchmark, smaller, left)
+
+
+def _check_checkpoint(benchmark: Benchmark, workshop: Workshop) -> None:
+    wanted, got = benchmark.header.get("checkpoint"), workshop.bank.key.weights
+    if isinstance(wanted, str) and re.fullmatch("[0-9a-f]{64}", wanted) and got != wanted:
+        has = f"another checkpoint ({got[:16]})" if got else "weights drawn at random"
+        raise BadWeights(
+            f"{benchmark.name}: was measured on subnets of the checkpoint {wanted[:16]}, got {has}; give the "
+            "checkpoint's folder with --weights"
+        )
 
 
 def _only(split: Split | None, kept: Sequence[int]) -> Split | None:

@@ -111,6 +111,16 @@ ORIGINS: dict[str, Origin] = {
             embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-elastic.jsonl",
         ),
         Origin(
+            "smollm2-subnets",
+            "llama",
+            "SmolLM2-135M and 624 subnets of it (fewer blocks, feed-forward units and key-value groups), loss as cut on "
+            "prose, nats per token; formulas read the checkpoint with --weights",
+            "MIT",
+            "this repository, models/training/cuts/campaign.py",
+            "DIGEST",
+            embedded=PROJECT / "models" / "benchmarks" / "data" / "smollm2-subnets.jsonl",
+        ),
+        Origin(
             "llama-budgets",
             "llama",
             "small LLaMA-style architectures of four sizes, each trained by this project for several budgets with full "
