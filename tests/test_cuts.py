@@ -15,6 +15,7 @@ import tiny_checkpoint
 import torch
 from transformers import LlamaForCausalLM
 
+from models.benchmarks.origins import embedded_path, verify
 from models.spaces import SPACES
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.checkpoint import whole_architecture
@@ -187,6 +188,16 @@ def test_the_plan_of_smollm2_stays_that_of_what_was_measured() -> None:
     """Another plan would be another benchmark: a log of figures that were measured is then of no use."""
     plan = json.dumps(asdict(SMOLLM2), sort_keys=True)
     assert hashlib.sha256(plan.encode()).hexdigest()[:16] == "f1789be456a4e476"
+
+
+def test_the_embedded_table_is_of_the_plan_and_its_losses_are_means_of_their_parts() -> None:
+    benchmark = verify("smollm2-subnets")
+    header, records = read(embedded_path("smollm2-subnets"))
+    assert header["plan"] == json.loads(json.dumps(asdict(SMOLLM2))) and header["stages"]["done"] >= 2
+    assert len(benchmark) == len(set(benchmark.groups)) == 625 and benchmark.architectures[0].id == "whole"
+    assert all(r["loss"] == pytest.approx(sum(r["replicates"]) / 5, abs=1e-6) for r in records)
+    near = [r for r in records if r["loss"] < records[0]["loss"] + 1.5]
+    assert len(near) > 312 and {len(a.config.get("keep", ())) for a in benchmark.architectures[1:]} > set(range(20, 30))
 
 
 def test_configurations_of_cuts_lead_back_to_them() -> None:

@@ -113,11 +113,11 @@ ORIGINS: dict[str, Origin] = {
         Origin(
             "smollm2-subnets",
             "llama",
-            "SmolLM2-135M and 624 subnets of it (fewer blocks, feed-forward units and key-value groups), loss as cut on "
+            "SmolLM2-135M and 624 subnets of it (fewer blocks, feed-forward units, key-value groups), loss as cut on "
             "prose, nats per token; formulas read the checkpoint with --weights",
             "MIT",
             "this repository, models/training/cuts/campaign.py",
-            "DIGEST",
+            "86b4e77cef54b1503c773299ec213c1ad1b9d9c85b8621f0811f6ec1f642fa32",
             embedded=PROJECT / "models" / "benchmarks" / "data" / "smollm2-subnets.jsonl",
         ),
         Origin(
