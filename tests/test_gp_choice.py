@@ -12,7 +12,7 @@ from fitness.across import AcrossTarget
 from fitness.evaluation import Evaluation
 from fitness.ranking import RankTarget
 from gp.benchmark_search import PreparedSearch
-from gp.choice import BEST, _agreement, _rehearsal, chosen_kind, led_by_consensus
+from gp.choice import BEST, _agreement, _folds_of_repeats, _rehearsal, chosen_kind, led_by_consensus
 from gp.config import PRESETS, SearchConfig
 from gp.evolution.variation import Exhausted
 from gp.hall_of_fame import HallOfFame
@@ -209,3 +209,13 @@ def test_exact_scores_decide_which_formula_leads(champion: str, first: str) -> N
     scores = np.array([[1, 2, 3, 4, 5], [2, 1, 3, 4, 5], [2, 1, 4, 3, 5]], dtype=float)
     judged = PreparedSearch(problem, None, replace(SMALL, champion=champion)).judged(found, scores)
     assert judged.champions[0].proxy.text == first and len(judged.champions) == 3
+
+
+def test_an_architecture_in_several_rows_is_left_out_in_all_of_them() -> None:
+    digests = list("abcdeabcfg")
+    folds = _folds_of_repeats(digests, SMALL)
+    assert len(folds) == 3 and (np.sum(folds, axis=0) == 1).all() and {f.dtype for f in folds} == {np.dtype(bool)}
+    assert all(len({bool(fold[i]) for i, d in enumerate(digests) if d == own}) == 1 for fold in folds for own in "abc")
+    sizes = [len({digests[i] for i in np.flatnonzero(fold)}) for fold in folds]
+    assert sizes == [3, 2, 2]
+    assert any((a != b).any() for a, b in zip(folds, _folds_of_repeats(digests, replace(SMALL, seed=7)), strict=True))

@@ -13,6 +13,7 @@ from fitness.evaluation import Evaluation, ranking_key
 from fitness.objectives import evaluate_scores
 from fitness.ranking import RankTarget
 from fitness.tables.chains import chains_of
+from gp.additions import Additions
 from gp.benchmark_search import PreparedSearch
 from gp.config import SearchConfig
 from gp.problem import SearchProblem, is_coarse
@@ -198,3 +199,31 @@ def test_a_search_joins_branches_by_the_operators_it_may_use(problem: SearchProb
     found = prepared.evolve().state.population
     joins = [join for member in found for join in ("sum(", "difference(", "product(") if join in member.canonical.text]
     assert set(joins) == {"product("}
+
+
+@pytest.mark.parametrize("parts", [0, 1, 2])
+@pytest.mark.parametrize("shrinkage", [0.1, 0.001])
+def test_the_best_addition_explains_most_of_what_the_parts_leave(parts: int, shrinkage: float) -> None:
+    """Against ridge regressions that are written out one by one."""
+    rng = np.random.default_rng(3)
+    values, quality = rng.normal(size=(6, 12)), rng.permutation(12).astype(float)
+    values[4], values[5, 2] = 2.0, np.inf  # constant, and not finite: of no use
+    rest = rng.normal(size=(parts, 12))
+
+    def unit(row: np.ndarray) -> np.ndarray:
+        return (row - row.mean()) / np.linalg.norm(row - row.mean())
+
+    target = unit(quality)
+    basis = np.array([unit(row) for row in rest]).reshape(parts, 12)
+    slopes = np.linalg.inv(basis @ basis.T + shrinkage * np.eye(parts)) @ basis @ target if parts else np.zeros(0)
+    left, gains = target - slopes @ basis, []
+    for row in values[:4]:
+        new = unit(row)
+        inside = basis.T @ np.linalg.lstsq(basis.T, new, rcond=None)[0] if parts else np.zeros(12)
+        gains.append((new @ left) ** 2 / (1 - inside @ inside + shrinkage))
+    additions = Additions.of(values, quality, shrinkage)
+    assert additions.best(rest, 6).tolist() == [*np.argsort(-np.array(gains), kind="stable").tolist(), 4, 5]
+    assert additions.best(rest, 2).tolist() == np.argsort(-np.array(gains), kind="stable")[:2].tolist()
+    factor = rng.uniform(0.1, 3, 12)
+    assert additions.times(values[:4], factor).units == pytest.approx(np.array([unit(v * factor) for v in values[:4]]))
+    assert (additions.units[4:] == 0).all() and additions.target == pytest.approx(target)

@@ -144,6 +144,33 @@ def test_pairs_of_one_size_are_those_counted_one_by_one(grouped: bool) -> None:
     assert np.isnan(pairs_of_one_size(scores[:2], np.array([1, 2]), np.array([9, 9])).error)
 
 
+def test_the_size_of_a_pair_is_what_the_header_names_and_else_all_parameters() -> None:
+    from fitness.protocol import sizes_of
+
+    some = benchmark().architectures
+    for header, name in (({}, "#params"), ({"size": "decoder params"}, "decoder params"), ({"size": "x"}, "#params")):
+        assert sizes_of(benchmark(header=header)).tolist() == naive_scores(name, some).tolist()
+    assert sizes_of(benchmark()).tolist() != naive_scores("decoder params", some).tolist()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "budgets"),
+    [
+        ([None, None, None], [0, 0, 0]), ([1e6, None, 1e6], [1, 0, 1]), ([1e6, 1e6, 4e6], [0, 0, 1]),
+        ([1e6, 1.01e6, 1.2e6], [0, 0, 1]),
+    ],
+)  # fmt: skip
+def test_rows_of_one_budget_have_like_tokens(tokens: list[float | None], budgets: list[int]) -> None:
+    from dataclasses import replace
+
+    rows = tuple(replace(benchmark().architectures[0], tokens=t) for t in tokens)
+    some = Benchmark("made", "gpt2", "loss", False, rows, np.arange(3.0), "0" * 64)
+    assert some.budgets.tolist() == budgets
+    assert [found.tolist() for found in some.of_budgets()] == [
+        [i for i in range(3) if budgets[i] == own] for own in sorted(set(budgets))
+    ]
+
+
 @pytest.mark.parametrize("place", range(7))
 def test_the_derivatives_of_the_law_are_its_differences(place: int) -> None:
     inputs = np.random.default_rng(0).uniform((9, 12, 1), (16, 20, 5), (6, 3))

@@ -20,6 +20,7 @@ from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.spaces import SPACES, WEIGHTED
 from models.spaces.checkpoint import BadWeights, Checkpoint, Wanted
+from models.spaces.stored_tensors import StoredTensor, read_header
 from storage.errors import ZcpError
 
 
@@ -196,3 +197,49 @@ def test_spaces_and_builds_with_weights_of_their_own_are_refused(checkpoint: Pat
         Workshop.open("gpt2", weights=checkpoint)
     with pytest.raises(BadFeatures, match="--weights: got the build as_trained as well"):
         Workshop.open("llama", build="as_trained", weights=checkpoint)
+
+
+def test_a_tensor_whose_file_became_shorter_is_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.arange(12.0).view(4, 3), "b": torch.ones(2, dtype=torch.int8)}, path := tmp_path / "x")
+    found = read_header(path)
+    assert found["a"].first((2, 2)).tolist() == [[0, 1], [3, 4]] and found["a"].first((0, 3)).shape == (0, 3)
+    with pytest.raises(BadWeights, match="x: b: dtype: got 'I8', wanted one of F64, F32, F16, BF16; convert"):
+        found["b"].first((1,))
+    os.truncate(path, found["a"].start + 47)
+    assert found["a"].first((3, 3)).shape == (3, 3)
+    with pytest.raises(BadWeights, match="x: a: got 47 bytes, wanted 48; copy the file again"):
+        found["a"].first((4, 3))
+
+
+def raw(path: Path, header: Any, size: int) -> Path:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(size))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "size", "message"),
+    [
+        (b"{", 0, r"x: no safetensors file, or a truncated one \(9 bytes\); copy it again"),
+        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 7]}}, 7, "got 7 bytes for 2 F32; copy the file again"),
+        ({"a": {"dtype": "F32", "shape": [], "data_offsets": [0, 8]}}, 8, "got 8 bytes for one number F32"),
+        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}, 4, "got -4 bytes for 1 F32"),
+        ({"a": {"dtype": "odd", "shape": [1], "data_offsets": [4, 0]}}, 4, "got -4 bytes for 1 odd"),
+        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, 8, "x: a: begins at byte 4, wanted 0; copy"),
+        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}, 4, "data_offsets: got .*, wanted two whole numbers"),
+        ({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, 4, r"shape\[0\]: got -1, wanted"),
+        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, 5, r"x: got [0-9]+ bytes, wanted [0-9]+: trunc"),
+        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, 3, r"x: got [0-9]+ bytes, wanted [0-9]+: trunc"),
+    ],
+    ids=lambda value: str(value)[-40:],
+)  # fmt: skip
+def test_a_header_that_does_not_fit_its_file_is_refused(header: Any, size: int, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadWeights, match=message):
+        read_header(raw(tmp_path / "x", header, size))
+
+
+def test_a_header_of_few_bytes_and_kinds_that_nobody_wants_are_read(tmp_path: Path) -> None:
+    assert read_header(raw(tmp_path / "x", b"{}", 0)) == {}
+    odd = {"__metadata__": {}, "a": {"dtype": "odd", "shape": [9], "data_offsets": [0, 5]}}
+    path = raw(tmp_path / "x", odd, 5)
+    assert read_header(path) == {"a": StoredTensor(path, "a", (9,), "odd", path.stat().st_size - 5)}
