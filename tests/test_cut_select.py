@@ -124,3 +124,32 @@ def test_block_influence_weighs_the_share_of_each_block_that_is_kept(monkeypatch
         found = rival_choices(candidates, looks, torch.zeros(1, 4, dtype=torch.long), 1, 0)
         assert found["block influence, 1 looks"].id == best
         assert set(found) == {"block influence, 1 looks", "random, 1 looks"}
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_subnet_with_the_lowest_loss_of_those_that_rank_first_is_chosen(
+    given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    class Looks:
+        def losses(self, chosen: Any, tokens: Any) -> list[float]:
+            looked.extend(chosen)
+            return [{"a": 3.0, "c": 1.0, "d": 2.0}[name] for name in chosen]
+
+    candidates: Any = ["a", "b", "c", "d", "e"]
+    scores = np.array([-9.0, -1.0, -8.0, -8.0, np.nan])
+    monkeypatch.setattr(cut_selection, "parts_for", lambda workshop, candidates: None)
+    monkeypatch.setattr(cut_selection, "formula_scores", lambda formula, parts, candidates: scores)
+    monkeypatch.setattr(cut_selection.Whole, "of", lambda candidates, weights: "whole")
+    monkeypatch.setattr(cut_selection, "CutLooks", lambda whole: Looks() if not given else None)
+    told: list[str] = []
+    formula: Any = SimpleNamespace(sign=-1.0)
+    found = cut_selection.choose_cut(
+        formula, candidates, SimpleNamespace(weights=None), torch.zeros(1, 2),  # type: ignore[arg-type]
+        3, Looks() if given else None, told.append,  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert looked == ["a", "c", "d"] and told == ["5 candidates scored; looking at 3"]
+    assert (found.chosen, found.loss, found.place, found.candidates) == ("c", 1.0, 2, 5)
+    assert found.looked == (("c", 1.0), ("d", 2.0), ("a", 3.0))
+    assert set(found.seconds) == {"visit", "screening", "looks"}

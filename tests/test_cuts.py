@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,11 @@ from models.spaces.llama.space import LlamaSpace
 from models.spaces.llama.unit_order import unit_order
 from models.tokenizer import BadTokenizer, TextTokenizer
 from models.training.cuts import measuring
-from models.training.cuts.campaign import measure_cuts, verify_cuts
+from models.training.cuts.campaign import CutProgress, _Stage, measure_cuts, verify_cuts
 from models.training.cuts.measuring import Cut, CutNetwork, cut_of
 from models.training.cuts.plan import SMOLLM2, BadCampaign, CutPlan, windows_of
 from models.training.cuts.sample import CutSample, block_sizes, cut_config, subnets
+from models.training.cuts.table import LossTable
 
 TOKENS = torch.arange(34).view(2, 17) * 7 % 262
 SAMPLE = CutSample(cost=(9.0, 0.1, 0.2, 0.1), levels=(0.9, 0.7), borders=(0, 2), branches=(3, 2), steps=4)
@@ -236,6 +238,49 @@ def test_a_stopped_measuring_goes_on_to_the_same_table(folder: Path, tmp_path: P
     assert ours[0] == theirs[0] | {"noise_ceiling": ours[0]["noise_ceiling"]}
     for a, b in zip(ours[1], theirs[1], strict=True):
         assert a["config"] == b["config"] and a["loss"] == pytest.approx(b["loss"], abs=3e-6)
+
+
+def test_a_stage_that_is_stopped_ends_and_one_that_is_done_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting: Any = SimpleNamespace(roots=[0, 0, 1, 2, 1], weights=None, plan=PLAN)
+    told: list[Any] = []
+
+    def measured(function: Any, tasks: Any, devices: Any, niceness: int) -> Any:
+        return ((task, [[float(task.root)] * 2] * setting.roots.count(task.root)) for task in tasks)
+
+    monkeypatch.setattr("models.training.cuts.campaign.map_on_devices", measured)
+    log: Any = SimpleNamespace(records=[{"root": 0, "losses": [[7.0], [8.0]]}], append=told.append)
+    stops = iter([False, True])
+    with pytest.raises(KeyboardInterrupt):
+        _Stage(1, setting, log, None, lambda: next(stops)).run(1, 0)
+    assert told == [{"stage": 1, "root": 1, "losses": [[1.0, 1.0], [1.0, 1.0]]}]
+    told.clear()
+    seen: list[CutProgress] = []
+    found = _Stage(1, setting, log, seen.append, lambda: False).run(1, 0)
+    assert found == [[7.0], [8.0], [1.0, 1.0], [2.0, 2.0], [1.0, 1.0]]
+    assert [(p.stage, p.stages, p.done, p.total, p.loss) for p in seen] == [(1, 4, 2, 3, 1.0), (1, 4, 3, 3, 2.0)]
+    assert seen[0].seconds_left > 0 == seen[1].seconds_left
+    log.records += [{"root": root, "losses": [[root]] * 2} for root in (1, 2)]
+    assert _Stage(1, setting, log, None, lambda: True).run(1, 0) == [[7.0], [8.0], [1], [2], [1]]
+
+
+def test_the_table_joins_rounds_and_looks() -> None:
+    table = LossTable({"a": 1}, replace(PLAN, calibration=3, few=1), [{"n_layer": 1}, {"tied": True}])
+    table.add(("measured", 0), [[1.0, 2.0], [3.0, 4.0]])
+    table.add(("calibration", 0), [[1.0], [2.0]])
+    assert (table.rounds, table.stages) == (1, 2)
+    table.add(("measured", 1), [[3.0, 2.0], [5.0, 8.0]])
+    table.add(("calibration", 1), [[2.0, 3.0], [4.0, 6.0]])
+    assert table.parts.tolist() == [[2.0, 2.0], [4.0, 6.0]] and (table.rounds, table.stages) == (2, 4)
+    assert table.looks["calibration_few"].tolist() == [1.0, 2.0] and table.looks["calibration_all"].tolist() == [
+        2.0,
+        4.0,
+    ]
+    assert [table.id(i) for i in (0, 1, 12)] == ["whole", "cut-000", "cut-011"]
+    empty = LossTable({}, PLAN, [{}])
+    assert empty.parts.tolist() == [[0.0, 0.0]] and (empty.stages, empty.rounds, empty.looks) == (0, 0, {})
+    header, first, second = map(json.loads, table.content("x", 4).splitlines())
+    assert (header["a"], header["stages"], header["measured_tokens"]) == (1, {"done": 4, "of": 4}, 2 * 2 * 11)
+    assert first["config"] == {"n_layer": 1} and second["config"] == {"tied": True} and second["loss"] == 5.0
 
 
 def test_two_workers_write_the_same_table(folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,3 +229,18 @@ def test_the_best_addition_explains_most_of_what_the_parts_leave(parts: int, shr
     factor = rng.uniform(0.1, 3, 12)
     assert additions.times(values[:4], factor).units == pytest.approx(np.array([unit(v * factor) for v in values[:4]]))
     assert (additions.units[4:] == 0).all() and additions.target == pytest.approx(target)
+
+
+def test_levels_are_counted_in_each_benchmark_and_scores_without_order_have_no_fitness() -> None:
+    slices = [slice(0, 4), slice(4, 8)]
+    coarse: Any = SimpleNamespace(coarse=0.3, target=SimpleNamespace(slices=slices))
+    fine: Any = SimpleNamespace(coarse=0.0, target=SimpleNamespace(slices=slices))
+    scores = np.array(
+        [
+            [1, 1, 2, 2, 3, 3, 4, 4],  # two levels in each benchmark, four in both
+            [1, 1, 2, 2, 3, 3, 4, 5], [1, 2, 2, 2, 3, 3, 4, 4], [1, 1, 1, 1, 1, 1, 1, 1],
+            [1, 1, 2, 2, 3, 3, 4, np.nan], [1, 1, 2, 2, 3, 3, 4, np.inf],
+        ]
+    )  # fmt: skip
+    assert SearchProblem.usable(coarse, scores).tolist() == [True, False, False, False, False, False]
+    assert SearchProblem.usable(fine, scores).tolist() == [True, True, True, False, False, False]

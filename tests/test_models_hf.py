@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import pickle
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
@@ -206,6 +207,15 @@ def test_the_key_of_features_knows_the_version_of_the_library(monkeypatch: pytes
     before = FeatureKey.create("hf", "x")
     monkeypatch.setattr("models.spaces.hf.space.version", lambda name: "99.3.1")
     assert SPACE.version == 2_099_003 and FeatureKey.create("hf", "x").digest != before.digest
+
+
+@pytest.mark.parametrize("fault", [PackageNotFoundError, ValueError])
+def test_without_a_library_the_version_is_ours(fault: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise fault(name)
+
+    monkeypatch.setattr("models.spaces.hf.space.version", absent)
+    assert SPACE.version == 2_000_000 and SPACE.numbers(SPACE.architecture("a", {"model_type": "gpt2"})) == {}
 
 
 def test_there_is_nothing_to_draw_from() -> None:

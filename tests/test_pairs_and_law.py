@@ -81,6 +81,9 @@ def test_the_fitted_law_stays_as_it_is() -> None:
     ) + 0.05 * rng.normal(size=12)
     found = fitted_law(inputs[:9], losses[:9], inputs[9:])
     assert found == pytest.approx([2.450088133609887, 2.266319211339234, 2.9876806815534898], rel=1e-5)
+    assert fitted_law(inputs[:9], losses[:9] / 10, inputs[9:]) == pytest.approx(
+        [0.24501803981291662, 0.22665056510572484, 0.2987762081720039], rel=1e-6
+    )
     assert (shape_law.LOW, shape_law.HIGH) == ((-9, -9, 0.01, -9, 0.01, -12, -2), (9, 20, 1.5, 20, 1.5, 5, 2))
     assert shape_law.STARTS == ((-1.0, 0.3), (1.0, 0.1), (-1.0, -0.3))
     size, tokens, shape = np.array([2.0, 3.0, 1.5])

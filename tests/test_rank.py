@@ -353,3 +353,38 @@ def test_a_predictor_ranks_with_intervals_in_the_unit_of_the_metric(
     assert answer["direction"].startswith("higher is better: a lower loss is expected, as on tiny")
     assert cli.main(["rank", str(models / "llama"), "--predictor", str(path), "--bank", str(bank)]) == 1
     assert "got the space hf, wanted gpt2" in capfd.readouterr().err
+
+
+def test_notes_about_a_ranking_say_how_many_and_the_first_twenty_refusals() -> None:
+    from types import SimpleNamespace
+
+    from commands.ranking import _least, _notes
+    from models.candidates import Refusal
+
+    def row(id: str, **more: Any) -> Any:
+        fields = {"home": None, "outside": (), "seen": None, "score": 1.0, "reason": None} | more
+        return SimpleNamespace(candidate=SimpleNamespace(architecture=SimpleNamespace(id=id), **fields))
+
+    rows = [
+        row("a", home="flexibert"), row("b", outside=("depth",), seen="search"), row("c", score=None, reason="nan", seen="x"),
+    ]  # fmt: skip
+    refused = [Refusal(f"r{i}", "bad") for i in range(21)]
+    source: Any = None
+    usual = {"depth": (1, 2000)}
+    assert _notes(rows, refused, 2, source, usual) == [
+        "2 candidates beyond the bounds are left out",
+        "transfer: 1 of 3 candidates are of another space than flexibert",
+        "1 of 3 candidates lie outside what the formula was evolved on: depth 1..2,000",
+        "2 of 3 candidates were seen when the formula was chosen: no test of it",
+        "c: no score (nan); last",
+        "21 of 24 candidates could not be ranked; they stand last:",
+        *(f"  r{i}: bad" for i in range(20)),
+        "  and 1 more",
+    ]
+    assert (
+        _notes([row("a")], refused[:20], 0, source, {})[-1] == "  r19: bad" and _notes([], refused, 0, source, {}) == []
+    )
+    counted: Any = {"a": SimpleNamespace(params=5000, flops=70), "b": SimpleNamespace(params=6000, flops=60)}
+    times: Any = {"a": SimpleNamespace(median=0.002), "b": SimpleNamespace(median=0.001)}
+    least = "the smallest has 5,000 parameters, the least FLOPs are 60"
+    assert _least(counted, {}) == least and _least(counted, times) == f"{least}, the fastest takes 1 ms"

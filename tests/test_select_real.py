@@ -180,6 +180,8 @@ def test_the_exported_folder_is_a_network_of_the_library_with_as_many_parameters
     assert losses[2] < losses[1] < losses[0] < 7
     with pytest.raises(BadPackage, match="exists and is never overwritten"):
         export_architecture(architecture, tmp_path / "made")
+    export_architecture(architecture, tmp_path / "new" / "folders" / "made")
+    assert [path.name for path in (tmp_path / "new" / "folders").glob("**/*")] == ["made", "config.json"]
 
 
 def test_the_memory_of_activations_is_what_the_library_keeps_for_the_backward_pass() -> None:

@@ -19,7 +19,7 @@ from fitness.features.bank import BadFeatures
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.spaces import SPACES, WEIGHTED
-from models.spaces.checkpoint import BadWeights, Checkpoint, Wanted
+from models.spaces.checkpoint import BadWeights, Checkpoint, Wanted, wanted_by
 from models.spaces.stored_tensors import StoredTensor, read_header
 from storage.errors import ZcpError
 
@@ -243,3 +243,18 @@ def test_a_header_of_few_bytes_and_kinds_that_nobody_wants_are_read(tmp_path: Pa
     odd = {"__metadata__": {}, "a": {"dtype": "odd", "shape": [9], "data_offsets": [0, 5]}}
     path = raw(tmp_path / "x", odd, 5)
     assert read_header(path) == {"a": StoredTensor(path, "a", (9,), "odd", path.stat().st_size - 5)}
+
+
+def test_what_a_network_wants_has_all_names_of_a_tied_table_and_the_buffers_that_are_saved() -> None:
+    network = torch.nn.ModuleDict(
+        {"a": torch.nn.Linear(2, 2), "b": torch.nn.Linear(2, 2), "pooler": torch.nn.Linear(1, 1)}
+    )
+    network["b"].weight = network["a"].weight
+    network["b"].register_buffer("scale", torch.ones(3))
+    network["b"].register_buffer("turn", torch.ones(3), persistent=False)
+    network["b"].register_buffer("count", torch.ones(1, dtype=torch.int64))
+    found = [(item.names, item.needed, item.shape()) for item in wanted_by(network)]
+    assert found == [
+        (("a.weight", "b.weight"), True, (2, 2)), (("a.bias",), True, (2,)), (("b.bias",), True, (2,)),
+        (("pooler.weight",), False, (1, 1)), (("pooler.bias",), False, (1,)), (("b.scale",), False, (3,)),
+    ]  # fmt: skip
