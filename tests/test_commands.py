@@ -187,3 +187,25 @@ def test_doctor_names_every_dependency(capsys: pytest.CaptureFixture[str], monke
     assert rows["plotly"]["found"] == "no" and rows["plotly"]["advice"] == "pip install -r requirements.txt"
     assert rows["pandas"]["advice"] == "only for Parquet files and data frames; pip install -r requirements-pandas.txt"
     assert rows["torch"]["found"] == version("torch") and not rows["dask"]["advice"]
+
+
+def test_options_that_make_other_features_than_the_run_are_refused_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A corpus at another path may hold the same text: then nothing is said."""
+    from types import SimpleNamespace
+    from typing import Any
+
+    from commands.feature_options import FeatureOptions
+
+    said = ["", "with the features a, got b"]
+    monkeypatch.setattr(FeatureOptions, "open", lambda self, space: space)
+    monkeypatch.setattr("commands.feature_options.other_features", lambda case, workshop: said[0])
+    options, case = FeatureOptions(batch=8), SimpleNamespace(space="gpt2")
+    recorded: Any = {"batch": 4, "corpus": None, "seq_len": 64}
+    options._check_same(recorded, case)  # type: ignore[arg-type]
+    said.reverse()
+    with pytest.raises(
+        click.UsageError,
+        match="^--batch 8 no --corpus --seq-len 64: wanted --batch 4 no --corpus --seq-len 64, because the formulas were "
+        "evolved with the features a, got b; leave it out, or score a formula by its text",
+    ):
+        options._check_same(recorded, case)  # type: ignore[arg-type]

@@ -340,6 +340,43 @@ def test_a_limit_stays_as_it_is(place: str) -> None:
     assert getattr(importlib.import_module(module), name) == LIMITS[place]
 
 
+def test_a_network_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fitness.features import fitting
+    from fitness.features.collect import FeatureError
+    from models.spaces import PARTED
+    from models.tokens import TokenBatch
+
+    some = SPACES["llama"].architecture("a", LLAMA)
+    count = SPACES["llama"].parameters(some)
+    plain, both = 4 * count.total, 4 * (count.total + count.decoder)
+    assert (fitting.bytes_of(some, False), fitting.bytes_of(some), fitting.size_of(some)) == (plain, both, count.total)
+    part = PARTED["llama"].largest_part(some)
+    for streamed, gradients, need in (
+        (False, False, plain),
+        (False, True, both),
+        (True, False, 8 * part),
+        (True, True, 12 * part),
+    ):
+        fitting.check_size(some, streamed, gradients, need)
+        fitting.check_size(some, streamed, gradients, None)
+        what = "weights and gradients" if gradients else "weights"
+        with pytest.raises(FeatureError, match=f"a: needs 0.0 GiB for {what}, but only 0.0 are free; use a machine"):
+            fitting.check_size(some, streamed, gradients, need - 1)
+    for name, streamed in (("MAX_PARAMETERS", False), ("MAX_STREAMED", True)):
+        monkeypatch.setattr(fitting, name, count.total)
+        fitting.check_size(some, streamed, False, None)
+        monkeypatch.setattr(fitting, name, count.total - 1)
+        with pytest.raises(
+            FeatureError, match=f"a: got {count.total:,} parameters, wanted at most {count.total - 1:,}"
+        ):
+            fitting.check_size(some, streamed, False, None)
+    fitting.check_batch(some, TokenBatch(torch.full((1, 64), 299), "x"))
+    with pytest.raises(FeatureError, match="a: got sequences of 65 tokens, wanted at most 64; lower --seq-len"):
+        fitting.check_batch(some, TokenBatch(torch.zeros(1, 65, dtype=torch.int64), "x"))
+    with pytest.raises(FeatureError, match="a: got token 300, but its vocabulary has 300; use another --corpus"):
+        fitting.check_batch(some, TokenBatch(torch.full((1, 2), 300), "x"))
+
+
 def test_bytes_of_an_entry_are_those_of_torch() -> None:
     from models.spaces.stored_tensors import SIZES, WEIGHTS
 
