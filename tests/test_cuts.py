@@ -278,7 +278,8 @@ def test_the_table_joins_rounds_and_looks() -> None:
     assert [table.id(i) for i in (0, 1, 12)] == ["whole", "cut-000", "cut-011"]
     empty = LossTable({}, PLAN, [{}])
     assert empty.parts.tolist() == [[0.0, 0.0]] and (empty.stages, empty.rounds, empty.looks) == (0, 0, {})
-    header, first, second = map(json.loads, table.content("x", 4).splitlines())
+    header, first, second = lines = [json.loads(line) for line in table.content("x", 4).splitlines()]
+    assert table.content("x", 4).decode().splitlines() == [json.dumps(line, sort_keys=True) for line in lines]
     assert (header["a"], header["stages"], header["measured_tokens"]) == (1, {"done": 4, "of": 4}, 2 * 2 * 11)
     assert first["config"] == {"n_layer": 1} and second["config"] == {"tied": True} and second["loss"] == 5.0
 

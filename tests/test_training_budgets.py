@@ -64,6 +64,7 @@ def test_the_first_runs_pair_unlike_shapes_of_each_size_at_two_budgets(name: str
 def test_a_record_says_its_budget_and_repeats_its_architecture(whole: Path) -> None:
     header, *records = map(json.loads, whole.read_text().splitlines())
     assert header["runs"] == {"finished": 30, "planned": 30}
+    assert whole.read_text().splitlines() == [json.dumps(line, sort_keys=True) for line in (header, *records)]
     assert header["task"] == {
         "budget": asdict(TINY), "corpus": load_corpus().digest, "seeds": 2, "space": "llama", "torch": torch.__version__,
     }  # fmt: skip
