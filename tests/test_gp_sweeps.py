@@ -204,7 +204,7 @@ def test_a_search_joins_branches_by_the_operators_it_may_use(problem: SearchProb
 
 
 @pytest.mark.parametrize("parts", [0, 1, 2])
-@pytest.mark.parametrize("shrinkage", [0.1, 0.001])
+@pytest.mark.parametrize("shrinkage", [0.001, 0.1, 0.9])
 def test_the_best_addition_explains_most_of_what_the_parts_leave(parts: int, shrinkage: float) -> None:
     """Against ridge regressions that are written out one by one."""
     rng = np.random.default_rng(3)
