@@ -20,9 +20,9 @@ import cli
 from engine.crew import WorkerCrash
 from fitness.features.bank import SketchEntry
 from fitness.features.collect import FeatureError
-from fitness.features.figures import Figure
+from fitness.features.figures import Figure, part_scores
 from fitness.features.gathering import BadAnswer
-from fitness.features.visit import Failure
+from fitness.features.visit import Failure, SketchTaker
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.candidates import Refusal, read_candidates
@@ -245,7 +245,8 @@ def test_an_answer_of_another_shape_never_reaches_the_bank(
     change: Callable[[Any], Any], tmp_path: Path, tiny_architectures: list[Architecture]
 ) -> None:
     workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path)
+    takers = [part_scores([parse(FORMULAS[0])]), SketchTaker()]
     with pytest.raises(BadAnswer, match="tiny0: got an answer of another shape from a worker"):
-        replace(workshop, engine=Liar(change)).exact_scores([parse(FORMULAS[0])], tiny_architectures[:1])
+        replace(workshop, engine=Liar(change)).visit(takers, tiny_architectures[:1])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert np.isfinite(workshop.exact_scores([parse(FORMULAS[0])], tiny_architectures[:1])).all()
