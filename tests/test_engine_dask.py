@@ -54,6 +54,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def quiet(table: Path) -> Path:
     """What one process makes: a bank and a run."""
+    assert cli.main([*extracted(table, table.parent / "local" / "bank"), "--devices", "cpu"]) == 0
     assert cli.main([*searched(table, table.parent / "local", "all"), "--devices", "cpu"]) == 0
     return table.parent / "local"
 
