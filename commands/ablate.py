@@ -145,7 +145,7 @@ def _planned(
     from report import study_document, transfer_document
 
     study, (first, *_) = STUDIES[name], benchmarks
-    workshops = [features.of_space(b.space, first.space).open(b.space) for b in benchmarks]
+    workshops = [features.of_space(b.space, first.space).open_for(b) for b in benchmarks]
     if name != "transfer":
         check_enough(first)
         trials = plan(study, first, workshops[0], seeds, iterations, search_size)

@@ -220,7 +220,7 @@ def _settings(
         raise click.UsageError(f"--nested: got the space {benchmark.space}, {wanted}")
     for _, each in asked:
         draw_split(each, search_size, search.seed)  # what it refuses is refused before anything is made
-    workshops = [features.of_space(each.space, benchmark.space).open(each.space) for _, each in asked]
+    workshops = [features.of_space(each.space, benchmark.space).open_for(each) for _, each in asked]
     for (_, each), workshop in zip(asked, workshops, strict=True):
         workshop.check_weights(each.architectures[0])  # before the run has a folder
     corpus = str(features.corpus.resolve()) if features.corpus else None
@@ -281,7 +281,7 @@ def _execute(
     )
     with ExitStack() as open_ones:
         reporter = open_ones.enter_context(live(chosen.search.iterations))
-        workshops = [kept.of_space(each.space, home).open(each.space) for each in benchmarks]
+        workshops = [kept.of_space(each.space, home).open_for(each) for each in benchmarks]
         staffed = [open_ones.enter_context(workshop.staffed()) for workshop in workshops]
         return run.execute(list(zip(benchmarks, staffed, strict=True)), reporter, jobs, limits), benchmarks
 

@@ -127,10 +127,10 @@ def exhaust(
 def _workshop(hall: HallDocument | None, benchmark: Benchmark, features: FeatureOptions) -> Workshop:
     """Features of the hall's run; a usage error for a hall of other benchmarks."""
     if hall is None:
-        return features.open(benchmark.space)
+        return features.open_for(benchmark)
     if (case := hall.case_of(benchmark)) is None:
         raise click.UsageError(f"--compare: evolved on {hall.names}, so it has no rank on {benchmark.name}")
-    workshop = features.of_run(hall.config, case).open(benchmark.space)
+    workshop = features.of_run(hall.config, case).open_for(benchmark)
     if said := other_features(case, workshop):
         say(f"--compare: evolved {said}, so its fitness here differs from the one it records")
     return workshop

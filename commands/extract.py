@@ -23,7 +23,7 @@ def extract(name: str, on_invalid: str, features: FeatureOptions) -> None:
     from fitness.features.soundness import screen
 
     benchmark = load_named(name)
-    workshop = features.open(benchmark.space)
+    workshop = features.open_for(benchmark)
     start = time.monotonic()
     with live(0) as reporter:
         visited = workshop.extract(benchmark.architectures, reporter.networks)

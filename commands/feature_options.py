@@ -18,16 +18,11 @@ if TYPE_CHECKING:
     from fitness.features.workshop import Workshop
     from fitness.predictors.predictor import Provenance
     from gp.hall_file import HallCase
+    from models.benchmarks.benchmark import Benchmark
     from storage.datum import Datum
 
-WHERE = (
-    "devices",
-    "mix_devices",
-    "engine",
-    "scheduler",
-    "bank",
-    "weights",
-)  # the options that a next command needs to find what this one has made
+WHERE = ("devices", "mix_devices", "engine", "scheduler", "bank", "weights")
+"""The options that a next command needs to find what this one has made."""
 
 CONNECTION = "zcp.cluster"  # the name of a command's cluster in its context
 
@@ -70,6 +65,14 @@ class FeatureOptions:
         if self.trained not in (None, workshop.bank.key.weights):
             got, wanted = (digest[:12] or "none" for digest in (workshop.bank.key.weights, self.trained or ""))
             say(f"--weights: {got} here, {wanted} in the run, so these are other features")
+        return workshop
+
+    def open_for(self, benchmark: Benchmark) -> Workshop:
+        """The workshop for the space of a benchmark; BadWeights if it was measured on another checkpoint."""
+        from fitness.features.soundness import check_checkpoint
+
+        workshop = self.open(benchmark.space)
+        check_checkpoint(benchmark, workshop)
         return workshop
 
     def recorded(self, workshop: Workshop) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _fitted(path: Path, name: str | None, kind: str | None, features: FeatureOpt
     if case is None or split is None:
         raise click.UsageError(f"{path}: its labels are those of {hall.names}; give one of these with --benchmark")
     taken = features.of_run(hall.config, case)
-    workshop = taken.open(benchmark.space)
+    workshop = taken.open_for(benchmark)
     formulas = [entry.formula for entry in hall.proxies]
     seen = [benchmark.architectures[i] for i in split.search]
     with live(0) as reporter:

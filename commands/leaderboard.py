@@ -74,7 +74,7 @@ def leaderboard(
 
     benchmark = load_named(name, metric)
     found = [load_hall(path) for path in halls]
-    workshop = _workshop(found, features, benchmark.space)
+    workshop = _workshop(found, features, benchmark)
     own = next((hall.seen.split(benchmark) for hall in found if hall.case_of(benchmark)), None)
     split = own or draw_split(benchmark, search_size, seed)
     champions = _champions(found, benchmark, split)
@@ -94,12 +94,12 @@ def leaderboard(
     say(f"written: {out}")
 
 
-def _workshop(halls: Sequence[HallDocument], features: FeatureOptions, space: str) -> Workshop:
-    """Features of the first hall that met the space; those of every other hall must be the same."""
-    cases = [(f"evolved {n}", hall, case) for n, hall in enumerate(halls, 1) if (case := hall.case_in(space))]
+def _workshop(halls: Sequence[HallDocument], features: FeatureOptions, benchmark: Benchmark) -> Workshop:
+    """Features of the first hall that met the space of the benchmark; those of every other hall must be the same."""
+    cases = [(f"evolved {n}", hall, case) for n, hall in enumerate(halls, 1) if (case := hall.case_in(benchmark.space))]
     if not cases:
-        return features.open(space)
-    workshop = features.of_run(cases[0][1].config, cases[0][2]).open(space)
+        return features.open_for(benchmark)
+    workshop = features.of_run(cases[0][1].config, cases[0][2]).open_for(benchmark)
     for name, _, case in cases:
         if said := other_features(case, workshop):
             if case.feature_key != cases[0][2].feature_key:

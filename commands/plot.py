@@ -46,7 +46,7 @@ def plot(source: Path, name: str | None, metric: str | None, out: Path | None, f
     hall = load_hall(source)
     benchmark = load_for(hall.seen, name, metric)
     case = hall.case_in(benchmark.space)
-    workshop = features.of_run(hall.config, case).open(benchmark.space)
+    workshop = features.of_run(hall.config, case).open_for(benchmark)
     if said := other_features(case, workshop):
         say(f"evolved {said}, so this is not quite what its run saw")
     with live(0) as reporter:

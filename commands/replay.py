@@ -68,7 +68,7 @@ def replay(
     formulas = source.formulas
     if size is not None and size > len(formulas):
         raise click.UsageError(f"--committee: got {size}, wanted at most {len(formulas)}, the number of formulas")
-    workshop = source.features.open(source.benchmark.space)
+    workshop = source.features.open_for(source.benchmark)
     _say_visits(source, workshop, sketch)
     with live(0) as reporter:
         if not sketch:

@@ -76,7 +76,7 @@ def _page(path: Path, name: str | None, features: FeatureOptions) -> ReportPage:
             f"{benchmark.name}: its content is not that of the run; a report shows a hall on a benchmark of its own "
             f"({hall.names}), replay --benchmark on another"
         )
-    workshop = features.of_run(hall.config, case).open(benchmark.space)
+    workshop = features.of_run(hall.config, case).open_for(benchmark)
     if said := other_features(case, workshop):
         say(f"evolved {said}, so this is not quite what its run saw")
     with live(0) as reporter:

@@ -99,7 +99,7 @@ class SearchProblem:
 
     @property
     def predict(self) -> Predict | None:
-        """What names the probe rule that each formula breaks; None without probes."""
+        """Function from formulas to the first probe rule that each breaks; None without probes."""
         return first_broken(self.probes) if self.probes else None
 
     def scores(self, proxies: Sequence[Proxy]) -> np.ndarray:

@@ -14,8 +14,8 @@ Chain = tuple[str, ...]
 
 
 def along(start: S, chains: Iterable[Chain], step: Callable[[S, str], S]) -> Iterator[tuple[Chain, S]]:
-    """What the operators of each chain make of `start`, one `step` after another; a common beginning is computed once,
-    and no more is held than a chain has operators."""
+    """Result of each chain of operators on `start`, one `step` after another; a common beginning is computed once, and
+    no more is held than a chain has operators."""
     path, before = [start], Chain()
     for chain in sorted(chains):
         shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(chain, before, strict=False)))

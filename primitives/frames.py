@@ -16,6 +16,7 @@ import torch
 __all__ = ["ExactFrame", "Frame", "ScalarFrame", "Then"]
 
 Then = Callable[[torch.Tensor], torch.Tensor]
+"""A function of the means of lines that works entry by entry."""
 
 
 class Frame(Protocol):

@@ -108,6 +108,8 @@ class Proxy:
     def __post_init__(self) -> None:
         if self.extensions and self.right is None:
             raise BadProxy(f"{self.pair}: an extension needs two branches to extend")
+        if len(self.extensions) + 2 > MAX_BRANCHES:
+            raise BadProxy(f"{self.base}: has {MAX_BRANCHES} branches already, which is the most")
 
     @cached_property
     def text(self) -> str:
@@ -153,8 +155,6 @@ class Proxy:
 
     def extended(self, binary: str, aggregate: str, branch: Branch) -> Proxy:
         """This proxy joined with one branch more; BadProxy if it has MAX_BRANCHES already."""
-        if len(self.extensions) + 2 == MAX_BRANCHES:
-            raise BadProxy(f"{self}: has {MAX_BRANCHES} branches already, which is the most")
         if self.right is None:
             return Proxy(self.aggregate, self.left, binary, branch, aggregate)
         return self._with((*self.extensions, Extension(binary, aggregate, branch)))

@@ -150,7 +150,7 @@ class PassingScorer(Scorer):
         self.add(index, self.read(block))
 
     def read(self, block: Mapping[str, Sequence[torch.Tensor]]) -> list[list[float]]:
-        """What the formulas read of one block: the numbers of its tensors, part by part."""
+        """Numbers that the formulas read of one block: those of its tensors, part by part."""
         branches = [part for part in self._seen if isinstance(part, Branch)]
         alone = branch_numbers(branches, block)
         return [alone[part] if isinstance(part, Branch) else _numbers(part, block) for part in self._seen]
@@ -178,8 +178,8 @@ def _parts(proxy: Proxy) -> list[Part]:
 def branch_numbers(
     branches: Sequence[Branch], block: Mapping[str, Sequence[torch.Tensor]]
 ) -> dict[Branch, list[float]]:
-    """What each branch reads of one block, tensor by tensor; common beginnings of chains are computed once, and so is
-    a tensor that a letter and its role terminal share."""
+    """Means of each branch over one block, a number per tensor. Common beginnings of chains are computed once, and so
+    is a tensor that a letter and its role terminal share."""
     chains: dict[str, set[Chain]] = {}
     for branch in branches:
         chains.setdefault(branch.input, set()).add(branch.chain)

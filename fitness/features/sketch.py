@@ -95,8 +95,8 @@ def _nodes(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _origin(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-    """What bins are narrow around: zero, or the middle of entries that are far from zero and close to each other, from
-    which a float32 within a factor of two of it differs by a float32."""
+    """Center of the narrowest bins: zero, or the middle of entries that are far from zero and close to each other; a
+    float32 within a factor of two of it differs from it by a float32."""
     near, far = torch.minimum(low.abs(), high.abs()), torch.maximum(low.abs(), high.abs())
     return (low / 2 + high / 2) * ((low.sign() * high.sign() > 0) & (2 * near >= far))
 

@@ -19,7 +19,7 @@ from models.spaces.stored_tensors import BadWeights
 from primitives.invalid import Invalid
 from storage.errors import CannotCompute
 
-__all__ = ["Screened", "Unsound", "overflowing", "screen"]
+__all__ = ["Screened", "Unsound", "check_checkpoint", "overflowing", "screen"]
 
 FEWEST = 10  # architectures that a ranking needs
 SHOWN = 5  # ids that a message names
@@ -86,7 +86,7 @@ def screen(
     Raises Unsound if there are some and `on_invalid` is "fail", or if too few are left; BadWeights if the benchmark was
     measured on a checkpoint and the workshop has other weights.
     """
-    _check_checkpoint(benchmark, workshop)
+    check_checkpoint(benchmark, workshop)
     chosen = benchmark.architectures if part is None else [benchmark.architectures[i] for i in part]
     bad = overflowing(chosen, workshop, progress)
     if not bad:
@@ -105,7 +105,8 @@ def screen(
     return Screened(benchmark, smaller, left)
 
 
-def _check_checkpoint(benchmark: Benchmark, workshop: Workshop) -> None:
+def check_checkpoint(benchmark: Benchmark, workshop: Workshop) -> None:
+    """BadWeights if a benchmark was measured on a checkpoint and the workshop has other weights."""
     wanted, got = benchmark.header.get("checkpoint"), workshop.bank.key.weights
     if isinstance(wanted, str) and re.fullmatch("[0-9a-f]{64}", wanted) and got != wanted:
         has = f"another checkpoint ({got[:16]})" if got else "weights drawn at random"

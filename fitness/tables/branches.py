@@ -236,7 +236,8 @@ def stream_scores(proxy: Proxy, entries: Iterable[SketchEntry], chunk: int = 64)
 
 
 def covarying(grid: torch.Tensor, operator: Binary) -> torch.Tensor:
-    """What covaries in a join of grids (M, heads, rows, columns): entries, or column means for matmul; (M, entries)."""
+    """Values that covary in a join of grids (M, heads, rows, columns): entries, or column means for matmul;
+    (M, entries)."""
     return (grid.mean(-2) if operator.name == "matmul" else grid).flatten(1)
 
 

@@ -34,7 +34,7 @@ class Tensors:
 
     @classmethod
     def gather(cls, entries: Sequence[SketchEntry], name: str, starts: np.ndarray) -> Tensors:
-        """Those of all architectures; blocks are numbered consecutively, those of architecture n from `starts[n]`.
+        """Tensors of all architectures; blocks are numbered consecutively, those of architecture n from `starts[n]`.
 
         A role terminal is a selection of its letter.
         """
@@ -113,7 +113,7 @@ def run(tensors: Tensors, chain: Chain, whole: bool = False) -> Values:
 
 
 def walk(tensors: Tensors, chains: Iterable[Chain], whole: bool = False) -> Iterator[tuple[Chain, Values]]:
-    """What `run` gives for each chain. Chains that never look at lines come first, because they need no grid."""
+    """Values of each chain, as `run` gives them. Chains that never look at lines come first: they need no grid."""
     groups: dict[bool, set[Chain]] = {}
     for chain in chains:
         groups.setdefault(whole or _needs_lines(chain), set()).add(chain)
