@@ -13,17 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from holding import start, stopped
 
 import cli
 from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES
 from models.training.campaign import train
-from models.training.corpus import bigram_loss, load_corpus
-from models.training.learning import Budget, DivergedError, train_one, training_loss, validation_windows
-from models.training.noise import noise_ceiling
-from models.training.sampling import DEPTHS, HEADS, LEVELS, WIDTHS, sample_architectures
+from models.training.corpus import load_corpus
+from models.training.learning import Budget, DivergedError
 from models.training.verification import verify_by_training
 from storage.errors import ZcpError
 from storage.files import BadFile
@@ -42,90 +39,6 @@ LAUNCH = (
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A benchmark of 12 architectures, trained without interruption."""
     return train(tmp_path_factory.mktemp("trained") / "tiny.jsonl", **ARGUMENTS)
-
-
-def test_the_500_architectures_are_distinct_valid_and_always_the_same() -> None:
-    architectures = sample_architectures()
-    assert len({a.digest for a in architectures}) == len({a.id for a in architectures}) == 500
-    assert [a.digest for a in architectures] == [a.digest for a in sample_architectures()]
-    for config in (a.config for a in architectures):
-        assert config["n_layer"] in DEPTHS and config["d_model"] in WIDTHS and set(config["n_head"]) <= set(HEADS)
-        assert all(64 <= width <= 512 for width in config["d_inner"])
-
-
-def test_architectures_of_one_level_have_one_size_and_many_shapes() -> None:
-    architectures = sample_architectures()
-    size = len(architectures) // LEVELS
-    for level in (architectures[i : i + size] for i in range(0, 500, size)):
-        decoders = [SPACES["gpt2"].parameters(a).decoder for a in level]
-        assert max(decoders) <= 1.1 * min(decoders)
-        assert len({SPACES["gpt2"].shape(a) for a in level}) >= 4
-
-
-def test_corpus_parts_are_disjoint_files_and_follow_the_paths(tmp_path: Path) -> None:
-    for i in range(40):
-        (tmp_path / f"m{i}.py").write_bytes(b"x" * (i + 1))
-    (tmp_path / "test").mkdir()
-    (tmp_path / "test" / "skipped.py").write_bytes(b"x" * 1000)
-    corpus = load_corpus(tmp_path)
-    assert len(corpus.train) + len(corpus.validation) == sum(range(41))
-    assert len(corpus.train) > len(corpus.validation) > 0
-
-
-def test_bigram_loss_of_a_certain_text_is_that_of_add_one_smoothing(tmp_path: Path) -> None:
-    (tmp_path / "m0.py").write_bytes(b"ab" * 1000)
-    corpus = load_corpus(tmp_path)
-    assert len(corpus.train) == 2000
-    windows = torch.tensor([list(b"ab")])
-    assert bigram_loss(corpus, windows) == pytest.approx(-np.log(1001 / 1256))
-
-
-@pytest.mark.parametrize("index", [3, 160, 499])
-def test_training_loss_and_its_gradient_equal_those_of_the_model(index: int) -> None:
-    model = SPACES["gpt2"].build(sample_architectures()[index], 0).eval()
-    tokens = torch.randint(256, (2, 40), generator=torch.Generator().manual_seed(1))
-    fast, slow = training_loss(model, tokens), model.loss(tokens)
-    torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-6)
-    parameters = [p for p in model.parameters() if p.numel()]
-    pairs = [torch.autograd.grad(loss, parameters, allow_unused=True) for loss in (fast, slow)]
-    for a, b in zip(*pairs, strict=True):
-        assert (a is None) == (b is None)
-        if a is not None:
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
-
-
-def test_a_run_depends_on_architecture_and_seed_alone() -> None:
-    first, other = sample_architectures()[:2]
-    corpus = load_corpus()
-    run = train_one(first, 1, TINY, corpus)
-    train_one(other, 1, TINY, corpus)
-    torch.manual_seed(7)
-    assert train_one(first, 1, TINY, corpus) == run
-    assert train_one(first, 2, TINY, corpus) != run
-
-
-def test_a_few_hundred_steps_beat_the_unigram_model_and_the_curve_falls() -> None:
-    budget = Budget(steps=200, batch=4, curve_windows=64, final_windows=64)
-    corpus = load_corpus()
-    run = train_one(sample_architectures()[0], 0, budget, corpus)
-    counts = np.bincount(corpus.train.numpy(), minlength=256) + 1.0
-    windows = validation_windows(corpus, 64, budget.length).numpy()
-    unigram = -np.log(counts / counts.sum())[windows[:, 1:]].mean()
-    assert run.loss < unigram and run.curve[-1] < run.curve[0]
-    assert len(run.curve) == budget.checkpoints
-
-
-def test_learning_rate_warms_up_peaks_and_ends_near_zero() -> None:
-    budget = Budget(steps=100)
-    rates = [budget.rate(step, 64) for step in range(100)]
-    assert max(rates) == pytest.approx(budget.learning_rate) and rates.index(max(rates)) in (9, 10)
-    assert rates[0] < 0.2 * max(rates) and rates[-1] < 0.001 * max(rates)
-
-
-@pytest.mark.parametrize("field", ["steps", "batch", "length", "checkpoints"])
-def test_budget_names_a_field_below_one(field: str) -> None:
-    with pytest.raises(ValueError, match=f"{field}: got 0, wanted at least 1"):
-        Budget(**{field: 0})
 
 
 def test_the_trained_file_is_a_benchmark_with_replicates_and_parameters(trained: Path) -> None:
@@ -217,43 +130,6 @@ def test_a_partial_file_of_another_budget_is_refused_by_name(trained: Path) -> N
         train(trained, **{**ARGUMENTS, "budget": Budget(steps=4)})
 
 
-def test_noise_ceiling_is_one_without_noise_and_falls_with_it() -> None:
-    quiet, low, high = (noise_ceiling(_synthetic(sd)) for sd in (0.0, 0.05, 0.5))
-    assert quiet is not None and low is not None and high is not None
-    assert quiet.kendall == quiet.spearman == 1.0 and quiet.sd == pytest.approx(0, abs=1e-12)
-    assert 1 > low.kendall > high.kendall > 0.3 and 1 > low.spearman > high.spearman > 0.5
-
-
-def test_noise_ceiling_recovers_the_noise_and_ignores_the_effect_of_a_seed() -> None:
-    plain, shifted = noise_ceiling(_synthetic(0.1)), noise_ceiling(_synthetic(0.1, effect=3.0))
-    assert plain is not None and shifted is not None
-    assert plain.sd_at(0.0) == pytest.approx(0.1, rel=0.25)
-    assert shifted.sd == pytest.approx(plain.sd, rel=0.01)
-
-
-def test_noise_ceiling_sees_noise_that_grows_with_the_loss() -> None:
-    ceiling = noise_ceiling(_synthetic(0.05, slope=1.0))
-    assert ceiling is not None and ceiling.slope == pytest.approx(1.0, abs=0.4)
-    assert ceiling.sd_at(2.0) > 4 * ceiling.sd_at(-1.0)
-
-
-def test_noise_ceiling_predicts_what_a_perfect_oracle_scores() -> None:
-    from scipy.stats import spearmanr
-
-    rng = np.random.default_rng(3)
-    truth = rng.normal(size=400)
-    records = [{"loss": x + 0.4 * rng.normal()} for x in truth]
-    for record, x in zip(records[:40], truth, strict=False):
-        record["replicates"] = [record["loss"], *(x + 0.4 * rng.normal(size=4))]
-    ceiling = noise_ceiling(records)
-    assert ceiling is not None
-    assert ceiling.spearman == pytest.approx(spearmanr(truth, [r["loss"] for r in records])[0], abs=0.03)
-
-
-def test_noise_ceiling_is_unknown_without_replicates() -> None:
-    assert noise_ceiling([{"loss": 1.0}, {"loss": 2.0}]) is None
-
-
 def test_verify_agrees_exactly_on_the_same_machine_and_catches_one_false_loss(trained: Path, tmp_path: Path) -> None:
     header, *records = map(json.loads, trained.read_text().splitlines())
     records[4]["loss"] = round(records[4]["loss"] - 0.5, 6)
@@ -327,13 +203,3 @@ def _lines(path: Path) -> list[bytes]:
 def _written(path: Path, header: dict[str, Any], records: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(line) + "\n" for line in (header, *records)))
     return path
-
-
-def _synthetic(sd: float, effect: float = 0.0, slope: float = 0.0) -> list[dict[str, object]]:
-    """200 records with normal losses, 40 of them with 5 replicates of noise sd * exp(slope * loss)."""
-    rng = np.random.default_rng(0)
-    records: list[dict[str, object]] = []
-    for i, truth in enumerate(rng.normal(size=200)):
-        noisy = truth + sd * np.exp(slope * truth) * rng.standard_normal(5) + effect * np.arange(5)
-        records.append({"loss": float(noisy[0])} | ({"replicates": noisy.tolist()} if i < 40 else {}))
-    return records

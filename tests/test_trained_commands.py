@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 import cli
 from models.spaces.checkpoint import Checkpoint
 from models.training.cuts.campaign import measure_cuts
+from tests.robustness.small import write_jsonl
 
 SEARCH = ("--search-size", "20", "--iterations", "15", "--population", "10", "--brood", "5", "--sweeps", "1",
           "--folds", "0", "--hall-size", "2", "--seed", "100", "--price", "whole")  # fmt: skip
@@ -60,3 +61,17 @@ def test_it_chooses_a_subnet_that_leaves_as_a_checkpoint(place: Path, capsys: py
     assert "cut-" in capsys.readouterr().out
     model = AutoModelForCausalLM.from_pretrained(place / "cut")
     assert model.config.num_hidden_layers == len(json.loads((place / "cut" / "subnet.json").read_text())["keep"])
+
+
+@pytest.mark.parametrize("command", ["evolve", "extract", "leaderboard", "exhaust", "ablate"])
+def test_a_table_of_a_checkpoint_is_refused_without_it_before_a_network_is_visited(
+    command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    header, *records = write_jsonl(tmp_path / "table.jsonl").read_text().splitlines()
+    header = json.dumps({**json.loads(header), "checkpoint": "2" * 64})
+    (tmp_path / "table.jsonl").write_text("\n".join([header, *records]))
+    more = {"ablate": ["--study", "teacher"], "evolve": ["--search-size", "20"]}.get(command, [])
+    bank = tmp_path / "bank"
+    assert cli.main([command, "--benchmark", str(tmp_path / "table.jsonl"), "--bank", str(bank), *more]) == 1
+    assert "was measured on subnets of the checkpoint 2222222222222222, got weights drawn" in capfd.readouterr().err
+    assert not [path for path in bank.rglob("*") if path.is_file()]

@@ -1,0 +1,53 @@
+"""Candidates from files and draws: layouts, ids, headers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from test_rank import lines  # noqa: F401
+
+from models.benchmarks.origins import load_benchmark
+from models.candidates import BadCandidate, drawn_candidates, read_candidates
+from models.spaces import DRAWABLE
+
+
+@pytest.mark.parametrize("space", DRAWABLE)
+def test_a_seed_draws_the_same_candidates(space: str) -> None:
+    drawn = drawn_candidates(space, 20, 4)
+    assert drawn == drawn_candidates(space, 20, 4) and drawn[:5] == drawn_candidates(space, 5, 4)
+    assert drawn != drawn_candidates(space, 20, 5) and len({a.id for a in drawn}) == 20
+
+
+def test_published_layouts_are_read_without_their_values(published: Path, tmp_path: Path) -> None:
+    for name, unread in (("gpt2-wt103", "ppl_summary.yaml"), ("flexibert-glue", None)):
+        benchmark = load_benchmark(str(published / name))
+        copy = Path(shutil.copytree(published / name, tmp_path / name))
+        copy.chmod(0o755)
+        if unread:
+            (copy / unread).unlink()
+        else:
+            (copy / "BERT_benchmark.json").chmod(0o644)
+            records = json.loads((copy / "BERT_benchmark.json").read_text())
+            for record in records:
+                del record["scores"]
+            (copy / "BERT_benchmark.json").write_text(json.dumps(records))
+        found = read_candidates([copy])
+        assert {a.id: a for a in found} == {a.id: a for a in benchmark.architectures}
+    assert read_candidates([tmp_path / "flexibert-glue" / "BERT_benchmark.json"]) == found
+
+
+def test_ids_that_two_files_share_are_told_apart(lines: Path, tmp_path: Path) -> None:  # noqa: F811
+    copy = Path(shutil.copy(lines, tmp_path / "more.jsonl"))
+    found = read_candidates([lines, copy])
+    assert len({a.id for a in found}) == 24 and found[12].id.endswith("more.jsonl: c0")
+
+
+def test_lines_without_a_header_are_of_the_named_space(lines: Path, tmp_path: Path) -> None:  # noqa: F811
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text("\n".join(lines.read_text().splitlines()[1:]) + "\n")
+    assert read_candidates([bare], "gpt2") == read_candidates([lines])
+    with pytest.raises(BadCandidate, match="line 1: space is missing"):
+        read_candidates([bare])

@@ -1,0 +1,26 @@
+"""Token ids are those of the checkpoint's own tokenizer; a file that is none is refused in a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny_checkpoint
+from test_cuts import folder  # noqa: F401
+
+from models.tokenizer import BadTokenizer, TextTokenizer
+
+
+def test_token_ids_are_the_tokenizers(folder: Path) -> None:  # noqa: F811
+    found, text = TextTokenizer.of(folder), "the other thing in a letter: 17 €"
+    assert found is not None
+    assert found.encode(text) == tiny_checkpoint.tokenizer().encode(text).ids
+    with pytest.raises(BadTokenizer, match=r"got 262 tokens, wanted at most 261, the vocabulary of the network"):
+        found.check(261)
+
+
+def test_a_file_that_is_no_tokenizer_is_refused_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text('{"model": 3}')
+    with pytest.raises(BadTokenizer, match=r"tokenizer\.json: cannot be read \(.*\); copy it again"):
+        TextTokenizer.read(path)
