@@ -16,14 +16,19 @@ from pathlib import Path
 
 import pytest
 from processes import program as zcp
+from scipy import stats
 from test_commands import COMMANDS
 
 import cli
 from commands.feature_options import FeatureOptions
 from commands.region_options import RegionOptions
 from commands.search_options import _config as search_settings
+from fitness.features.workshop import Workshop
+from fitness.tables.table_file import branch_table
 from gp.config import SearchConfig
+from gp.hall_file import load_hall
 from gp.runs.limits import Limits
+from models.benchmarks.layouts import read_benchmark
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = [
@@ -54,6 +59,17 @@ def hall(tiny_benchmark: Path, bank: Path, tmp_path_factory: pytest.TempPathFact
     assert said[early + 11].startswith("exact scores on the search split, finalists:")
     assert "by sketch scores" not in done.stdout
     return out / "hall_of_fame.json"
+
+
+def test_fidelity_is_the_agreement_of_sketch_and_exact_scores_on_the_search_split(
+    hall: Path, tiny_benchmark: Path, bank: Path
+) -> None:
+    document, shop = load_hall(hall), Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=bank)
+    (case,), proxies = document.cases, [entry.proxy for entry in document.proxies]
+    seen = [a for a in read_benchmark(tiny_benchmark).architectures if a.id in case.split.search]
+    exact, close = shop.exact_scores(proxies, seen), branch_table(seen, shop).scores(proxies)
+    for figures, x, y in zip(case.figures, exact, close, strict=True):
+        assert figures.fidelity == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-6)
 
 
 def test_a_run_directory_describes_itself(hall: Path, tiny_benchmark: Path) -> None:
