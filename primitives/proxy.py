@@ -81,7 +81,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Extension:
-    """A third branch: aggregated on its own, then joined to the value of the other two."""
+    """A further branch: aggregated on its own, then joined to the value of the branches before it."""
 
     binary: str
     aggregate: str

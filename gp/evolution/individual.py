@@ -87,12 +87,10 @@ class Individual(deap_gp.PrimitiveTree):
             aggregates = [aggregates[0], *aggregates]
         if len(branches) == 1:
             return Proxy(aggregates[0], branches[0])
-        right, others = (
-            None if inside else aggregates[1],
-            zip(binaries[-2::-1], aggregates[2:], branches[2:], strict=True),
-        )
+        others = zip(binaries[-2::-1], aggregates[2:], branches[2:], strict=True)
         extensions = tuple(Extension(*other) for other in others)
-        return Proxy(aggregates[0], branches[0], binaries[-1], branches[1], right, extensions)
+        second = None if inside else aggregates[1]
+        return Proxy(aggregates[0], branches[0], binaries[-1], branches[1], second, extensions)
 
     def to_proxy(self) -> Proxy:
         """The formula; a branch that a prune drops is gone."""
