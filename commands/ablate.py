@@ -81,7 +81,7 @@ def ablate(
     population  80, 100, 200 (figure 7)
     unary       1 to 5 unary operators in a branch (table 5)
     aggregate   mean, sum, both, all that there are
-    inputs      those of the paper, and the extended ones
+    inputs      those of the paper, the extended ones, sizes alone, and both
     objective   rho, tau-b, their mean
     kind        two branches, three, and the choice of coarse formulas
     teacher     pools of 50 to 400 networks without labels, 3, 6 and 8 branches

@@ -15,7 +15,7 @@ from fitness.across import WAYS
 from fitness.objectives import LIKE_RHO, OBJECTIVES
 from fitness.tables.probes import RETEST
 from primitives.grammar import MAX_CHAIN, parse
-from primitives.inputs import EXTENDED, INPUTS
+from primitives.inputs import EXTENDED, TERMINALS
 from primitives.operators import AGGREGATION, BINARY, turned
 from primitives.proxy import MAX_BRANCHES, BadProxy
 from storage.datum import is_number, is_whole
@@ -118,7 +118,7 @@ class SearchConfig:
             self._check_formula(text)
         self.check_names("aggregates", [*AGGREGATION, *map(turned, AGGREGATION)])
         self.check_names("joins", JOINS)
-        self.check_names("inputs", INPUTS)
+        self.check_names("inputs", TERMINALS)
         self.check_names("mutations")
         self.check_names("operators", BINARY)
         if "inside" not in self.joins and self.operators == ("matmul",):

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import NoReturn
 
-from primitives.inputs import INPUTS
+from primitives.inputs import TERMINALS
 from primitives.operators import AGGREGATION, BINARY, BUDGET, UNARY, times, turned, turns
 from primitives.operators.aggregation import LARGEST, spelled
 from primitives.proxy import MAX_BRANCHES, BadProxy, Branch, Proxy
@@ -158,7 +158,7 @@ class _Parser:
         if self._peek() == "product" and self._peek(1) == "(":
             return self._budgeted(binary)
         constant = self._constant(binary) if self._peek(1) == "*" else 1.0
-        if self._peek() in UNARY or self._peek() in INPUTS:
+        if self._peek() in UNARY or self._peek() in TERMINALS:
             self._fail_here(f"an aggregation around it, such as mean[ {self._peek()} ... ]")
         aggregate = times(constant, self._known("aggregation", self._name("an aggregation"), AGGREGATION))
         if self._peek() == "(":
@@ -204,7 +204,7 @@ class _Parser:
             self._take("(")
             if len(outer) > MAX_CHAIN:
                 self._fail_here(f"at most {MAX_CHAIN} unary operators in a branch")
-        name = self._known("input", self._name("an input"), INPUTS)
+        name = self._known("input", self._name("an input"), TERMINALS)
         for _ in outer:
             self._take(")")
         return Branch(name, tuple(reversed(outer)))

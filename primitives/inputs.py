@@ -1,11 +1,12 @@
 """The inputs: letters for what is read from a block of an untrained network, and their role terminals. Six are those
-of the paper; the others are ours."""
+of the paper; the others are ours. Counts say how large a block is, from the sizes of what the letters read."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["EXTENDED", "INPUTS", "INPUT_SETS", "LETTERS", "PAPER", "Input"]
+__all__ = ["COUNTS", "EXTENDED", "INPUTS", "INPUT_SETS", "LETTERS", "PAPER", "TERMINALS", "Input"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,22 @@ class Input:
     nonnegative: bool
     meaning: str
     shape: str
+    count: Count | None = None
+
+    @property
+    def letters(self) -> frozenset[str]:
+        """The letters that are read of a network."""
+        return frozenset(name.partition(".")[0] for name in (self.count.of if self.count else [self.name]))
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number of each tensor of an input: `value` of its number of entries and the length of its softmax axis, then
+    those of the tensor beside it of a second input; `once` in a block that has such tensors if told so."""
+
+    of: tuple[str, ...]
+    value: Callable[..., int]
+    once: bool = False
 
 
 _ALL = (
@@ -45,10 +62,51 @@ _ALL = (
     Input("G.ffn", "weights.ffn", -1, False, "gradients of the FFN's matrices", "(out, in)"),
 )
 INPUTS: dict[str, Input] = {i.name: i for i in _ALL}
+"""What is read from a network: tensors."""
+
+
+def _count(name: str, meaning: str, of: Sequence[str], value: Callable[..., int], once: bool = False) -> Input:
+    return Input(name, f"count {name}", -1, True, meaning, "()", Count(tuple(of), value, once))
+
+
+def _entries(entries: int, line: int) -> int:
+    return entries
+
+
+def _width(entries: int, tokens: int) -> int:
+    return entries // tokens
+
+
+def _heads(entries: int, keys: int, _: int, tokens: int) -> int:
+    return entries // (keys * tokens)  # each token of the batch has a row of keys in every head
+
+
+COUNTS: dict[str, Input] = {
+    i.name: i
+    for i in (
+        _count("params", "entries of each weight matrix", ["W"], _entries),
+        _count("params.attn", "entries of each weight matrix of the token mixer", ["W.attn"], _entries),
+        _count("params.ffn", "entries of each weight matrix of the FFN", ["W.ffn"], _entries),
+        _count("width", "width of all heads together, mostly d_model", ["H"], _width),
+        _count("hidden", "width inside the FFN", ["A"], _width),
+        _count("heads", "number of heads", ["S", "H"], _heads),
+        _count("block", "1 for each block, so that its sum is the depth", ["A"], lambda entries, line: 1, once=True),
+    )
+}
+"""Sizes of a block, which need no pass: one number for each tensor that they count, or one a block."""
+
+TERMINALS: dict[str, Input] = INPUTS | COUNTS
 LETTERS: tuple[str, ...] = tuple(name for name in INPUTS if "." not in name)
 """What is read from a network; a role terminal is a selection of its letter."""
 
 PAPER: tuple[str, ...] = ("A", "J", "G", "H", "W", "S")
 EXTENDED: tuple[str, ...] = tuple(name for name in INPUTS if name[0] in PAPER)
-INPUT_SETS: dict[str, tuple[str, ...]] = {"extended": EXTENDED, "paper": PAPER, "all": tuple(INPUTS)}
-"""What a search may read, by name: the default, the letters of the paper, and everything there is."""
+INPUT_SETS: dict[str, tuple[str, ...]] = {
+    "extended": EXTENDED,
+    "paper": PAPER,
+    "all": tuple(INPUTS),
+    "counts": tuple(COUNTS),
+    "both": (*EXTENDED, *COUNTS),
+}
+"""What a search may read, by name: the default, the letters of the paper, all tensors, counts alone, and the default
+with counts."""

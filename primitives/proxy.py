@@ -15,7 +15,7 @@ from functools import cached_property
 from operator import is_
 from typing import Any
 
-from primitives.inputs import INPUTS, Input
+from primitives.inputs import TERMINALS, Input
 from primitives.operators import BINARY, BUDGET, UNARY, Binary, Kind, constant_of, fixed, turned, turns
 from storage.errors import WrongInput
 
@@ -58,7 +58,7 @@ class Branch:
     @property
     def source(self) -> Input:
         """The table entry of the input."""
-        return INPUTS[self.input]
+        return TERMINALS[self.input]
 
     @cached_property
     def pruned(self) -> bool:
@@ -67,8 +67,8 @@ class Branch:
 
     @cached_property
     def is_scalar(self) -> bool:
-        """True if an operator has reduced the tensor to one number."""
-        return any(UNARY[name].kind is Kind.REDUCE for name in self.chain)
+        """True if it is one number for each tensor: a count, or what an operator has reduced to one."""
+        return self.source.count is not None or any(UNARY[name].kind is Kind.REDUCE for name in self.chain)
 
     def canonical(self) -> Branch:
         """Without operators that do nothing."""

@@ -35,6 +35,7 @@ def _branch(branch: Branch) -> str:
     r"""LaTeX of a branch. An operator whose formula contains x twice is written as a function by its name, because it
     would double a long argument at every step of the chain."""
     letter, _, role = branch.input.partition(".")
+    letter = letter if len(letter) == 1 else rf"\mathrm{{{letter}}}"
     text = letter = rf"{letter}_{{\mathrm{{{role}}}}}" if role else letter
     for name in branch.chain:
         bracketed = text if text == letter else rf"\left({text}\right)"

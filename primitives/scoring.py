@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from itertools import chain
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ import torch
 from primitives.along import Chain, along
 from primitives.budget import USUAL_T, combined, parts
 from primitives.frames import ExactFrame, Frame, ScalarFrame
-from primitives.inputs import INPUTS
+from primitives.inputs import TERMINALS, Input
 from primitives.invalid import Invalid
 from primitives.operators import BINARY, UNARY, Binary, Kind, aggregation
 from primitives.proxy import BadProxy, Branch, Proxy
@@ -143,7 +144,7 @@ class PassingScorer(Scorer):
     def letters(self) -> frozenset[str]:
         """The inputs that the formulas read."""
         branches = [b for part in self._seen for b in ([part] if isinstance(part, Branch) else part.branches)]
-        return frozenset(branch.input.split(".")[0] for branch in branches)
+        return frozenset(letter for branch in branches for letter in branch.source.letters)
 
     def see(self, index: int, block: Mapping[str, Sequence[torch.Tensor]]) -> None:
         """Keep the numbers of block `index`."""
@@ -183,20 +184,30 @@ def branch_numbers(
     chains: dict[str, set[Chain]] = {}
     for branch in branches:
         chains.setdefault(branch.input, set()).add(branch.chain)
+    held = {name: _tensors(TERMINALS[name], block) for name in chains}
     readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
-    for name in chains:
-        for place, x in enumerate(block.get(name, ())):
-            readers.setdefault((name[0], id(x)), []).append((name, place))
-    found = {(b.input, b.chain): [0.0] * len(block.get(b.input, ())) for b in branches}
+    for name, tensors in held.items():
+        for place, x in enumerate(tensors):
+            readers.setdefault((name.partition(".")[0], id(x)), []).append((name, place))
+    found = {(b.input, b.chain): [0.0] * len(held[b.input]) for b in branches}
     for several in readers.values():
         name, place = several[0]
         wanted = set().union(*(chains[name] for name, _ in several))
-        for chain, (x, _) in along(_begun(block[name][place], INPUTS[name].axis), wanted, _step):
+        for steps, (x, _) in along(_begun(held[name][place], TERMINALS[name].axis), wanted, _step):
             mean = _mean(x)
             for reader, at in several:
-                if chain in chains[reader]:
-                    found[reader, chain][at] = mean
+                if steps in chains[reader]:
+                    found[reader, steps][at] = mean
     return {branch: found[branch.input, branch.chain] for branch in branches}
+
+
+def _tensors(source: Input, block: Mapping[str, Sequence[torch.Tensor]]) -> Sequence[torch.Tensor]:
+    """Tensors of an input in a block; numbers without axes for a count."""
+    if (count := source.count) is None:
+        return block.get(source.name, ())
+    sizes = ([(x.numel(), x.shape[TERMINALS[of].axis]) for x in block.get(of, ())] for of in count.of)
+    counted = [count.value(*chain(*beside)) for beside in zip(*sizes, strict=True)]
+    return [torch.tensor(n, dtype=torch.float64) for n in (counted[:1] if count.once else counted)]
 
 
 def _step(before: tuple[torch.Tensor, Frame], name: str) -> tuple[torch.Tensor, Frame]:

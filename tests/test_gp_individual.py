@@ -10,13 +10,13 @@ from gp.evolution.individual import Individual, Misfit
 from gp.evolution.primitive_set import primitive_set
 from gp.evolution.variation import generate
 from primitives.grammar import parse
-from primitives.inputs import PAPER
+from primitives.inputs import INPUT_SETS, PAPER
 
 PSET = primitive_set(SearchConfig(**PRESETS["lpzero"]))
 SETTINGS = [
     SearchConfig(n_unary=n, inputs=inputs, joins=joins, branches=branches)
     for n in (1, 2, 3)
-    for inputs in (PAPER, SearchConfig().inputs)
+    for inputs in (PAPER, SearchConfig().inputs, INPUT_SETS["counts"], INPUT_SETS["both"])
     for joins in (("inside",), ("outside",), ("inside", "outside"))
     for branches in (2, 3)
 ]

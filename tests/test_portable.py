@@ -18,6 +18,7 @@ import cli
 from gp.hall_file import load_hall
 from primitives import AGGREGATION, BINARY, UNARY, Kind, Unary, parse, score
 from primitives.budget import USUAL_T
+from primitives.inputs import COUNTS
 from primitives.proxy import BadProxy, Proxy
 from report.portable.emission import as_sympy_module, as_torch_module
 from tests.robustness.portable import differences, ours, random_formulas, theirs
@@ -28,6 +29,7 @@ SOME = [name for name in UNARY if name != "prune"]
 TEXTS = [
     *(f"sum[ {name}({letter}) ]" for name in SOME for letter in ("W", "J")),
     *(f"{name}[ to_std(G) ]" for name in AGGREGATION),
+    *(f"falling[ abslog({name}) ]" for name in COUNTS),
     *(f"sum[ {name}( W.attn, exp(G.attn) ) ]" for name in BINARY),
     *(f"mean[ {name}( l1_norm(A), S ) ]" for name in BINARY),
     *(f"{name}( {name}( sum[ abs(H) ], last[ Q ] ), mean[ l1_norm(J) ] )" for name in BINARY),

@@ -33,7 +33,7 @@ from gp.config import PRESETS, SearchConfig
 from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
-from primitives.inputs import INPUTS, PAPER
+from primitives.inputs import INPUT_SETS, PAPER
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -47,7 +47,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "paper": {"inputs": PAPER, "aggregates": ("mean",)},
     "random": {"algorithm": "random", "branches": 3},
-    "all inputs": {"inputs": tuple(INPUTS)},
+    "all inputs": {"inputs": INPUT_SETS["all"]},
+    "counts": {"inputs": INPUT_SETS["counts"]},
+    "with counts": {"inputs": INPUT_SETS["both"]},
     "no-teacher": {"teacher": "none"},
     "teacher": {"teacher": "always"},
     "rho": {"objective": "spearman"},

@@ -12,7 +12,7 @@ from fitness.features.bank import ROLES, SketchEntry
 from fitness.features.sketch import NODES, SketchFrame, grid_shape
 from primitives.along import Chain, along
 from primitives.frames import ScalarFrame
-from primitives.inputs import INPUTS
+from primitives.inputs import INPUTS, TERMINALS, Count
 from primitives.operators import UNARY, Kind
 
 __all__ = ["Chain", "Tensors", "Values", "chains_of", "run", "walk"]
@@ -23,7 +23,7 @@ PART = 128  # tensors
 @dataclass(frozen=True, eq=False)
 class Tensors:
     """All tensors of one input: samples (M, NODES + GRID), true sizes (M, 1), block of each (M,), place of each among
-    all tensors of its letter (M,)."""
+    all tensors of its letter (M,). Samples (M, 1) of a count are its numbers."""
 
     name: str
     samples: torch.Tensor
@@ -38,6 +38,8 @@ class Tensors:
 
         A role terminal is a selection of its letter.
         """
+        if (count := TERMINALS[name].count) is not None:
+            return cls._count(name, count, [cls.gather(entries, of, starts) for of in count.of])
         letter, _, role = name.partition(".")
         samples, layouts, kept = [], [], []
         for entry, start in zip(entries, starts, strict=False):
@@ -51,6 +53,16 @@ class Tensors:
         sizes = torch.from_numpy(layout[:, 2:].astype(np.float64))
         stacked = torch.from_numpy(np.concatenate(samples))
         return cls(name, stacked, sizes[:, :1], sizes[:, 1:], layout[:, 0], np.flatnonzero(np.concatenate(kept)))
+
+    @classmethod
+    def _count(cls, name: str, count: Count, counted_of: Sequence[Tensors]) -> Tensors:
+        """A number for each tensor, or for the first of each block."""
+        tensors = counted_of[0]
+        sizes = torch.cat([x for t in counted_of for x in (t.size, t.line_size)], dim=1).long().tolist()
+        counted = torch.tensor([count.value(*size) for size in sizes], dtype=torch.float64).reshape(-1, 1)
+        first = np.unique(tensors.block, return_index=True)[1] if count.once else np.arange(len(counted))
+        one = torch.ones(len(first), 1, dtype=torch.float64)
+        return cls(name, counted[first], one, one, tensors.block[first], tensors.places[first])
 
     def parts(self) -> Iterator[Tensors]:
         """The tensors in runs of PART, which a processor's cache can hold."""
@@ -80,6 +92,8 @@ class Values:
     @classmethod
     def begin(cls, tensors: Tensors, whole: bool) -> Values:
         """The tensors themselves; without their grids unless they are wanted `whole`."""
+        if TERMINALS[tensors.name].count is not None:
+            return cls(tensors.name, tensors.samples, ScalarFrame())
         frame = SketchFrame(tensors.name, tensors.size, tensors.line_size)
         return cls(tensors.name, tensors.samples if whole else tensors.samples[:, :NODES], frame)
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from deap import gp as deap_gp
 
-from primitives.inputs import INPUTS
+from primitives.inputs import COUNTS, INPUTS, TERMINALS
 from primitives.operators import BINARY, UNARY, Kind
 from primitives.proxy import Branch
 
@@ -146,9 +146,14 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
         return frozenset([self.scalar(n), self.dropped(n), *(self.tensor(tensors, n) for tensors in self.lists)])
 
     @property
+    def counts(self) -> bool:
+        """True if some input is a count."""
+        return not COUNTS.keys().isdisjoint(self.inputs)
+
+    @property
     def lists(self) -> tuple[str, ...]:
         """The tensor lists of the inputs."""
-        return tuple(sorted({INPUTS[name].tensors for name in self.inputs}))
+        return tuple(sorted({INPUTS[name].tensors for name in self.inputs if name in INPUTS}))
 
     def _add_node(self, role: Role, operator: str, arguments: Sequence[type], result: type) -> None:
         name = f"{operator}({', '.join(t.__name__ for t in arguments)})" if arguments else operator
@@ -162,7 +167,8 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
 
     def _add_inputs(self) -> None:
         for name in self.inputs:
-            self._add_node(Role.INPUT, name, (), self.tensor(INPUTS[name].tensors, 0))
+            one = self.scalar(0) if name in COUNTS else self.tensor(TERMINALS[name].tensors, 0)
+            self._add_node(Role.INPUT, name, (), one)
 
     def _add_unary(self, depth: int) -> None:
         after = depth + 1
@@ -172,7 +178,7 @@ class ProxySet(deap_gp.PrimitiveSetTyped):
                 result = {Kind.REDUCE: self.scalar(after), Kind.DROP: self.dropped(after)}
                 y = result.get(operator.kind, self.tensor(tensors, after))
                 self._add_node(Role.UNARY, operator.name, (x,), y)
-            if operator.on_scalars and depth > 0:
+            if operator.on_scalars and (depth > 0 or self.counts):
                 y = self.dropped(after) if operator.kind is Kind.DROP else self.scalar(after)
                 self._add_node(Role.UNARY, operator.name, (self.scalar(depth),), y)
         if depth > 0:

@@ -66,7 +66,7 @@ _RANDOM = (
 )
 _POPULATIONS = tuple(Setting(f"population {n}", {"population": n}) for n in (80, 100, 200))
 _UNARY = tuple(Setting(f"{n} unary", {"n_unary": n}) for n in range(1, 6))
-_INPUTS = tuple(Setting(name, {"inputs": INPUT_SETS[name]}) for name in ("paper", "extended", "all"))
+_INPUTS = tuple(Setting(name, {"inputs": INPUT_SETS[name]}) for name in INPUT_SETS)
 _OBJECTIVES = tuple(Setting(name, {"objective": name}) for name in OBJECTIVES)
 _KINDS = (
     Setting("two branches", {"branches": 2, "folds": 0}),

@@ -213,7 +213,14 @@ class _Calls:
 
     def branch(self, function: str, branch: Branch) -> str:
         """An input and its operators."""
-        arguments = ["blocks", f'"{branch.input}"', *(self.named("", name) for name in branch.chain)]
+        chain = [self.named("", name) for name in branch.chain]
+        if (count := branch.source.count) is not None:
+            number = self.named("count_", branch.input.partition(".")[0])
+            names = ", ".join(f'"{name}"' for name in count.of)
+            read = f"counted(blocks, {number}, {names})", '"count"'
+        else:
+            read = "blocks", f'"{branch.input}"'
+        arguments = [*read, *chain]
         return f"{function}({', '.join(arguments)})"
 
     def named(self, kind: str, name: str) -> str:

@@ -9,7 +9,7 @@ head. Symbols give an expression to simplify, differentiate or lambdify, numbers
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sympy import Abs, Add, Expr, Integer, Matrix, Max, Min, Mul, Piecewise, Rational, Symbol
 from sympy import exp as power
@@ -62,6 +62,11 @@ def means(blocks: Blocks, name: str, *chain: Unary) -> PerTensor:
     return [[_mean(x) for x in tensors] for tensors in transformed(blocks, name, *chain)]
 
 
+def counted(blocks: Blocks, count: Callable[..., list[int]], *names: str) -> list[Any]:
+    """Blocks of numbers: counts of the tensors of one input or two."""
+    return [{"count": [Integer(n) for n in count(*(block.get(name, ()) for name in names))]} for block in blocks]
+
+
 def tensorwise(join: Join, xs: PerTensor, ys: PerTensor) -> PerTensor:
     """Two branches that read the same tensors, joined tensor by tensor."""
     return [[join(x, y) for x, y in zip(*pair, strict=True)] for pair in zip(xs, ys, strict=True)]
@@ -106,6 +111,30 @@ def _lines(x: Tensor, axis: int, change: Callable[[list[Expr]], list[Expr]]) -> 
     if axis:
         return [Matrix([change(list(m.row(i))) for i in range(m.rows)]) for m in x]
     return [Matrix([change(list(m.col(j))) for j in range(m.cols)]).T for m in x]
+
+
+# Counts of the tensors of an input.
+
+
+def count_params(tensors: Sequence[list[Matrix]]) -> list[int]:
+    return [sum(matrix.rows * matrix.cols for matrix in x) for x in tensors]
+
+
+def count_width(tensors: Sequence[list[Matrix]]) -> list[int]:
+    return [x[0].cols for x in tensors]
+
+
+def count_hidden(tensors: Sequence[list[Matrix]]) -> list[int]:
+    return [x[0].cols for x in tensors]
+
+
+def count_heads(attention: Sequence[list[Matrix]], heads: Sequence[list[Matrix]]) -> list[int]:
+    """Each token of the batch has a row of attention in every head."""
+    return [sum(m.rows for m in s) // h[0].rows for s, h in zip(attention, heads, strict=True)]
+
+
+def count_block(tensors: Sequence[list[Matrix]]) -> list[int]:
+    return [1 for x in tensors[:1]]
 
 
 # From blocks to the network.

@@ -91,6 +91,12 @@ def means(blocks: Blocks, name: str, *chain: Unary) -> PerTensor:
     return [[float(_mean(x)) for x in tensors] for tensors in transformed(blocks, name, *chain)]
 
 
+def counted(blocks: Blocks, count: Callable[..., list[int]], *names: str) -> Blocks:
+    """Blocks of numbers: counts of the tensors of one input or two."""
+    found = [count(*(block.get(name, ()) for name in names)) for block in blocks]
+    return [{"count": [torch.tensor(n, dtype=torch.float64) for n in numbers]} for numbers in found]
+
+
 def tensorwise(join: Join, xs: PerTensor, ys: PerTensor) -> PerTensor:
     """Two branches that read the same tensors, joined tensor by tensor."""
     return [[join(x, y) for x, y in zip(*pair, strict=True)] for pair in zip(xs, ys, strict=True)]
@@ -118,6 +124,30 @@ def averaged(values: list[float]) -> float:
 
 def _mean(x: Tensor) -> Tensor:
     return x.mean(dtype=torch.float64)
+
+
+# Counts of the tensors of an input.
+
+
+def count_params(tensors: Sequence[Tensor]) -> list[int]:
+    return [x.numel() for x in tensors]
+
+
+def count_width(tensors: Sequence[Tensor]) -> list[int]:
+    return [x.shape[-1] for x in tensors]
+
+
+def count_hidden(tensors: Sequence[Tensor]) -> list[int]:
+    return [x.shape[-1] for x in tensors]
+
+
+def count_heads(attention: Sequence[Tensor], heads: Sequence[Tensor]) -> list[int]:
+    """Each token of the batch has a row of attention in every head."""
+    return [s.numel() // (s.shape[-1] * h.shape[-2]) for s, h in zip(attention, heads, strict=True)]
+
+
+def count_block(tensors: Sequence[Tensor]) -> list[int]:
+    return [1 for x in tensors[:1]]
 
 
 # From blocks to the network.

@@ -23,7 +23,8 @@ from fitness.features.collect import collect
 from gp.hall_file import load_hall
 from models.spaces import SPACES
 from models.tokens import TokenBatch
-from primitives import AGGREGATION, BINARY, INPUTS, UNARY, Invalid, parse
+from primitives import AGGREGATION, BINARY, UNARY, Invalid, parse
+from primitives.inputs import TERMINALS
 from primitives.proxy import Proxy
 from primitives.scoring import Scorer
 from report.portable.emission import as_torch_module
@@ -67,7 +68,7 @@ def random_formula(rng: random.Random) -> Proxy:
     as long as the parser reads it."""
 
     def branch() -> str:
-        text = rng.choice(list(INPUTS))
+        text = rng.choice(list(TERMINALS))
         for name in rng.choices([name for name in UNARY if name != "prune"], k=rng.randint(0, 3)):
             text = f"{name}({text})"
         return text
