@@ -327,6 +327,8 @@ def case_rows(document: HallDocument, case: HallCase) -> list[Row]:
         {"proxy": Formula(p.proxy.text, p.sign), **columns_of(vars(found)), "fidelity": _number(found.fidelity)}
         for p, found in zip(document.proxies, case.figures, strict=True)
     ]
+    if any(p.proxy.reads != "network" for p in document.proxies):
+        rows = [row | {"reads": p.proxy.reads} for row, p in zip(rows, document.proxies, strict=True)]
     beside = (*case.rivals, *case.baselines)
     return rows + [{"proxy": Formula(f"({b.name})", 1, False), **columns_of(vars(b))} for b in beside]
 

@@ -100,9 +100,9 @@ search_options = gathered(
                  help="Aggregation over blocks; both: mean and sum."),
     click.option("--joins", type=Name("both", "inside", "outside"), default="outside", show_default=True,
                  help="Join branches before (inside) or after (outside) the aggregation."),
-    click.option("--inputs", type=Name("extended", "paper", "all", "counts", "both"), default="extended", show_default=True,
-                 help="What formulas may read: quantities of the network (extended, paper, all), its sizes alone "
-                      "(counts), or extended and sizes (both)."),
+    click.option("--inputs", type=Name("extended", "paper", "all", "counts", "both"), default="extended",
+                 show_default=True, help="What formulas may read: tensors of the network (extended, paper, all), its "
+                                         "sizes alone (counts), or extended and sizes (both)."),
     click.option("--mutations", default="branch,replace", show_default=True, metavar="NAME,...",
                  help="Mutations, drawn with equal probability; LPZero's: regrow,replace."),
     click.option("--operators", default="sum,difference,product,matmul", show_default=True, metavar="NAME,...",

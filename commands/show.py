@@ -50,7 +50,7 @@ def show(hall: Path, form: str, place: int, lineage: bool) -> None:
     for number, record in enumerate(document.proxies, start=1):
         if form == "text":
             rho, tau = (_figure((record.holdout or {}).get(name)) for name in ("spearman", "kendall"))
-            print(f"{number:3}  held-out rho {rho}  tau {tau}")
+            print(f"{number:3}  held-out rho {rho}  tau {tau}  reads {record.proxy.reads}")
             print("\n".join(hanging(literal(record.proxy.text), f"     {record.sign:+d}  ", page_width())))
         else:
             print(render(record.proxy))

@@ -166,6 +166,12 @@ class Proxy:
         return tuple(name for name in names if name)
 
     @property
+    def reads(self) -> str:
+        """What it reads: "network", "sizes" (counts alone) or "network and sizes"."""
+        counts = {branch.source.count is not None for branch in self.branches}
+        return {(True,): "sizes", (False,): "network"}.get(tuple(counts), "network and sizes")
+
+    @property
     def reads_budget(self) -> bool:
         """True if the training budget is part of the formula."""
         return any(map(turns, self.aggregates))

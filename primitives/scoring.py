@@ -31,17 +31,7 @@ from primitives.invalid import Invalid
 from primitives.operators import BINARY, UNARY, Binary, Kind, aggregation
 from primitives.proxy import BadProxy, Branch, Proxy
 
-__all__ = [
-    "RESOLUTION",
-    "SCORING_VERSION",
-    "Blocks",
-    "PassingScorer",
-    "Scorer",
-    "apply_branch",
-    "branch_numbers",
-    "resolved",
-    "score",
-]
+__all__ = ["RESOLUTION", "SCORING_VERSION", "Blocks", "PassingScorer", "Scorer", "branch_numbers", "resolved", "score"]
 
 RESOLUTION = 17  # binary digits of a score: 2^-17 is 7.6e-6
 SCORING_VERSION = 2  # changes whenever the exact score of some formula would

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import program as zcp
+from test_cli import SMALL
+from test_portable import loaded
 
 from fitness.features.bank import sketch_features
 from fitness.features.figures import ScoreReader
@@ -24,9 +27,6 @@ from primitives.inputs import COUNTS, EXTENDED, INPUT_SETS
 from primitives.pps import violation
 from primitives.rendering import as_latex
 from report.portable.emission import as_sympy_module, as_torch_module
-from processes import program as zcp
-from test_cli import SMALL
-from test_portable import loaded
 
 CONFIG = {
     **{"n_layer": 2, "d_model": 32, "d_embed": 32, "div_val": 1, "n_head": (4, 2), "d_inner": (48, 80)},
@@ -50,7 +50,7 @@ WANTED = {
     },
     "flexibert": {
         **{"params.attn": [4 * 128 * 128] * 2, "width": [128, 128], "heads": [4, 2], "block": [1, 1]},
-        **{"params.ffn": [2 * 128 * 512, 2 * 128 * 1024 + 2 * 1024 * 1024]},
+        **{"params.ffn": [2 * 128 * 512, 128 * 512 + 512 * 1024 + 1024 * 1024 + 1024 * 128]},
     },
     "llama": {
         **{"params.attn": [2 * 32 * 32 + 2 * 32 * 16] * 2, "params.ffn": [3 * 32 * 48, 3 * 32 * 80]},
@@ -145,3 +145,15 @@ def test_a_search_over_counts_ends_with_a_law_of_shape(tmp_path: Path, tiny_benc
     formulas = [entry.proxy for entry in load_hall(tmp_path / "run" / "hall_of_fame.json").proxies]
     read = {branch.input for formula in formulas for branch in formula.branches}
     assert read and read <= set(COUNTS)
+    assert " reads" in done.stdout and "sizes" in done.stdout
+    shown = zcp("show", tmp_path / "run")
+    assert shown.stdout.splitlines()[0].endswith("reads sizes")
+
+
+def test_what_a_formula_reads() -> None:
+    texts = {
+        "sum[ W ]": "network",
+        "sum[ log(width) ]": "sizes",
+        "sum( sum[ log(width) ], sum[ W ] )": "network and sizes",
+    }
+    assert {text: parse(text).reads for text in texts} == texts

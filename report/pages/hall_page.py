@@ -193,8 +193,9 @@ def _formulas(entries: Sequence[HallProxy], pick: Recommendation | None) -> Sect
 
 def _formula_row(place: int, entry: HallProxy, pick: Recommendation | None) -> Row:
     mark = "★ recommended: " if pick is not None and pick.place == place else ""
-    text = Markup("{}<br><code>{}{:+d} {}</code>").format(
-        mathml(entry.proxy, entry.sign), mark, entry.sign, entry.proxy.text
+    kind = "" if entry.proxy.reads == "network" else f", reads {entry.proxy.reads}"
+    text = Markup("{}<br><code>{}{:+d} {}</code>{}").format(
+        mathml(entry.proxy, entry.sign), mark, entry.sign, entry.proxy.text, kind
     )
     return (
         place + 1,
