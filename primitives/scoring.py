@@ -196,7 +196,7 @@ def _tensors(source: Input, block: Mapping[str, Sequence[torch.Tensor]]) -> Sequ
     if (count := source.count) is None:
         return block.get(source.name, ())
     sizes = ([(x.numel(), x.shape[TERMINALS[of].axis]) for x in block.get(of, ())] for of in count.of)
-    counted = [count.value(*chain(*beside)) for beside in zip(*sizes, strict=True)]
+    counted = [count.value(*chain(*beside)) for beside in zip(*sizes, strict=False)]
     return [torch.tensor(n, dtype=torch.float64) for n in (counted[:1] if count.once else counted)]
 
 

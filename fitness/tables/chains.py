@@ -55,10 +55,13 @@ class Tensors:
         return cls(name, stacked, sizes[:, :1], sizes[:, 1:], layout[:, 0], np.flatnonzero(np.concatenate(kept)))
 
     @classmethod
-    def _count(cls, name: str, count: Count, counted_of: Sequence[Tensors]) -> Tensors:
-        """A number for each tensor, or for the first of each block."""
-        tensors = counted_of[0]
-        sizes = torch.cat([x for t in counted_of for x in (t.size, t.line_size)], dim=1).long().tolist()
+    def _count(cls, name: str, count: Count, beside: Sequence[Tensors]) -> Tensors:
+        """A number for each tensor, or for the first of each block; those of several inputs that a block all has."""
+        if len(beside) == 2:
+            _, *rows = np.intersect1d(beside[0].block, beside[1].block, return_indices=True)
+            beside = [tensors.rows(chosen) for tensors, chosen in zip(beside, rows, strict=True)]
+        tensors = beside[0]
+        sizes = torch.cat([x for t in beside for x in (t.size, t.line_size)], dim=1).long().tolist()
         counted = torch.tensor([count.value(*size) for size in sizes], dtype=torch.float64).reshape(-1, 1)
         first = np.unique(tensors.block, return_index=True)[1] if count.once else np.arange(len(counted))
         one = torch.ones(len(first), 1, dtype=torch.float64)
@@ -69,7 +72,7 @@ class Tensors:
         for at in range(0, max(1, len(self.samples)), PART):
             yield self.rows(slice(at, at + PART))
 
-    def rows(self, chosen: slice) -> Tensors:
+    def rows(self, chosen: slice | np.ndarray) -> Tensors:
         """Some of the tensors."""
         samples, sizes = self.samples[chosen], (self.size[chosen], self.line_size[chosen])
         return Tensors(self.name, samples, *sizes, self.block[chosen], self.places[chosen])

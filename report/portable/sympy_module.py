@@ -130,7 +130,7 @@ def count_hidden(tensors: Sequence[list[Matrix]]) -> list[int]:
 
 def count_heads(attention: Sequence[list[Matrix]], heads: Sequence[list[Matrix]]) -> list[int]:
     """Each token of the batch has a row of attention in every head."""
-    return [sum(m.rows for m in s) // h[0].rows for s, h in zip(attention, heads, strict=True)]
+    return [sum(m.rows for m in s) // h[0].rows for s, h in zip(attention, heads, strict=False)]
 
 
 def count_block(tensors: Sequence[list[Matrix]]) -> list[int]:

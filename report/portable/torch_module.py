@@ -143,7 +143,7 @@ def count_hidden(tensors: Sequence[Tensor]) -> list[int]:
 
 def count_heads(attention: Sequence[Tensor], heads: Sequence[Tensor]) -> list[int]:
     """Each token of the batch has a row of attention in every head."""
-    return [s.numel() // (s.shape[-1] * h.shape[-2]) for s, h in zip(attention, heads, strict=True)]
+    return [s.numel() // (s.shape[-1] * h.shape[-2]) for s, h in zip(attention, heads, strict=False)]
 
 
 def count_block(tensors: Sequence[Tensor]) -> list[int]:
