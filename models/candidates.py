@@ -25,6 +25,7 @@ from models.benchmarks.layouts.perplexity import CONFIGS, perplexity_configs
 from models.benchmarks.layouts.table import positive, read_lines
 from models.benchmarks.layouts.unsaid import records_of, space_of
 from models.spaces import SPACES
+from models.spaces.llama.relatives import RELATIVES, as_llama
 from storage.datum import Datum
 from storage.errors import WrongInput, ZcpError
 from storage.files import load_json
@@ -174,6 +175,8 @@ class _Reading:
         if "model_type" not in fields:
             raise BadCandidate(f"{path}: model_type is missing, wanted the config.json of a Hugging Face model")
         try:
+            if str(fields["model_type"]) in RELATIVES:
+                return [SPACES["llama"].architecture(id, as_llama(fields))]
             return [SPACES["hf"].architecture(id, fields)]
         except ZcpError as error:
             raise BadCandidate(f"{path}: {error}") from None

@@ -90,7 +90,13 @@ COUNTS: dict[str, Input] = {
         _count("width", "width of all heads together, mostly d_model", ["H"], _width),
         _count("hidden", "width inside the FFN", ["A"], _width),
         _count("heads", "number of heads", ["S", "H"], _heads),
-        _count("block", "1 for each block, so that its sum is the depth", ["A"], lambda entries, line: 1, once=True),
+        _count(
+            "block",
+            "1 for each block with an FFN, so that its sum is the depth",
+            ["A"],
+            lambda entries, line: 1,
+            once=True,
+        ),
     )
 }
 """Sizes of a block, which need no pass: one number for each tensor that they count, or one a block."""

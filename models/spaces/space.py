@@ -172,8 +172,8 @@ def check_list(config: Mapping[str, Any], field: str, length: int, low: int, hig
 
 def block_numbers(name: str, values: Sequence[int], ends: bool = True) -> dict[str, float]:
     """A field with one size per block as numbers: the mean of its logarithms, and those of the first and last block if
-    the `ends` may matter."""
-    logs = [math.log(value) for value in values]
+    the `ends` may matter. A block without counts as one of size 1."""
+    logs = [math.log(max(value, 1)) for value in values]
     mean = {f"{name} mean": math.fsum(logs) / len(logs)}
     return mean | {f"{name} first": logs[0], f"{name} last": logs[-1]} if ends else mean
 

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from models.spaces.llama.configuration import head_widths
+
 __all__ = ["BlockSizes", "Gain", "GroupedAttention", "LlamaBlock", "Projection", "causal_mask", "rotated", "rotation"]
 
 
@@ -31,11 +33,10 @@ class BlockSizes:
 
     @classmethod
     def of(cls, config: Mapping[str, Any], block: int) -> BlockSizes:
-        """The sizes of a block of a configuration of the space `llama`; heads are D / n_head wide unless it says
-        `head_dim`."""
+        """The sizes of a block of a checked configuration of the space `llama`."""
         heads, shared, ffn = (config[field][block] for field in ("n_head", "n_kv_head", "d_ffn"))
         kind = config["norm"], config["norm_eps"], config["rope_theta"]
-        return cls(config["d_model"], heads, shared, ffn, *kind, config.get("head_dim", config["d_model"] // heads))
+        return cls(config["d_model"], heads, shared, ffn, *kind, head_widths(config)[block])
 
 
 class Projection(nn.Module):
@@ -117,20 +118,26 @@ class GatedFeedForward(nn.Module):
 
 
 class LlamaBlock(nn.Module):
-    """x -> h = x + attention(norm(x)) -> h + FFN(norm(h))."""
+    """x -> h = x + attention(norm(x)) -> h + FFN(norm(h)); without heads h = x, and without an FFN h is the output."""
 
     def __init__(self, sizes: BlockSizes) -> None:
         super().__init__()
-        self.self_attn = GroupedAttention(sizes)
-        self.mlp = GatedFeedForward(sizes.width, sizes.ffn)
-        self.input_layernorm = Gain(sizes.width, sizes.norm, sizes.eps)
-        self.post_attention_layernorm = Gain(sizes.width, sizes.norm, sizes.eps)
+        self.sizes = sizes
+        if sizes.heads:
+            self.self_attn = GroupedAttention(sizes)
+        if sizes.ffn:
+            self.mlp = GatedFeedForward(sizes.width, sizes.ffn)
+        if sizes.heads:
+            self.input_layernorm = Gain(sizes.width, sizes.norm, sizes.eps)
+        if sizes.ffn:
+            self.post_attention_layernorm = Gain(sizes.width, sizes.norm, sizes.eps)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, T, D) -> (B, T, D), each token seeing itself and those before it."""
-        attended, _ = self.self_attn(self.input_layernorm(x))
-        h = x + attended
-        return h + self.mlp(self.post_attention_layernorm(h))
+        if self.sizes.heads:
+            attended, _ = self.self_attn(self.input_layernorm(x))
+            x = x + attended
+        return x + self.mlp(self.post_attention_layernorm(x)) if self.sizes.ffn else x
 
 
 @lru_cache(maxsize=64)

@@ -33,6 +33,9 @@ def check_checkpoint(architecture: Architecture, weights: Checkpoint) -> None:
     """Refuse a checkpoint that is not one of the architecture; BadWeights names the field or the tensor."""
     where, config = f"{weights.folder / 'config.json'}", {**DEFAULTS, **weights.config}
     _check_kind(config, where)
+    for field in ("n_head", "d_ffn"):
+        if 0 in architecture.config[field]:
+            raise BadWeights(f"{architecture.id}: {field}: got a block without any, which no checkpoint of LLaMA has")
     for field, wanted in _wanted(architecture.config).items():
         got = _stated(config, field)
         if isinstance(got, bool) != isinstance(wanted, bool) or got != wanted:

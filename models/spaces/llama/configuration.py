@@ -28,9 +28,9 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "n_layer": n_layer,
         "d_model": check_int(config, "d_model", 4, 16384),
-        "n_head": check_list(config, "n_head", n_layer, 1, 1024),
-        "n_kv_head": check_list(config, "n_kv_head", n_layer, 1, 1024),
-        "d_ffn": check_list(config, "d_ffn", n_layer, 1, 65536),
+        "n_head": check_list(config, "n_head", n_layer, 0, 1024),
+        "n_kv_head": check_list(config, "n_kv_head", n_layer, 0, 1024),
+        "d_ffn": check_list(config, "d_ffn", n_layer, 0, 65536),
         "n_token": check_int(config, "n_token", 2, 1_000_000),
         "tgt_len": check_int(config, "tgt_len", 1, 1 << 20),
         "tied": check_choice(config, "tied", (False, True)),
@@ -39,6 +39,7 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
         "rope_theta": check_int(config, "rope_theta", 1, 10**9),
     }
     found |= _cut(config, n_layer) | _head_dim(config, found)
+    _check_halves(found)
     _check_heads(found)
     return found
 
@@ -54,8 +55,8 @@ def full_ffn(d_model: int) -> int:
 
 
 def head_widths(config: Mapping[str, Any]) -> list[int]:
-    """The width of a head, block by block."""
-    return [config.get("head_dim", config["d_model"] // heads) for heads in config["n_head"]]
+    """The width of a head, block by block; 0 in a block without attention."""
+    return [heads and config.get("head_dim", config["d_model"] // max(heads, 1)) for heads in config["n_head"]]
 
 
 def attention_maps(config: Mapping[str, Any]) -> list[int]:
@@ -69,7 +70,7 @@ def _head_dim(config: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str
     if config.get("head_dim") is None:
         return {}
     width = check_int(config, "head_dim", 2, 16384)
-    usual = all(checked["d_model"] // heads == width for heads in checked["n_head"])
+    usual = all(checked["d_model"] // heads == width for heads in checked["n_head"] if heads)
     return {} if usual else {"head_dim": width}
 
 
@@ -87,10 +88,27 @@ def _cut(config: Mapping[str, Any], n_layer: int) -> dict[str, Any]:
     return found
 
 
+def _check_halves(config: Mapping[str, Any]) -> None:
+    """Refuse a block without attention and FFN, heads without keys and values, and subnets with such blocks."""
+    for i, (heads, shared, ffn) in enumerate(zip(*(config[f] for f in ("n_head", "n_kv_head", "d_ffn")), strict=True)):
+        if not heads and not ffn:
+            raise BadArchitecture(f"d_ffn[{i}]: got 0 in a block without heads, wanted attention or an FFN in each")
+        if bool(heads) != bool(shared):
+            raise BadArchitecture(
+                f"n_kv_head[{i}]: got {shared}, wanted {'at least 1' if heads else '0'} with n_head[{i}] = {heads}"
+            )
+        if not (heads and ffn) and is_cut(config):
+            raise BadArchitecture(
+                f"{'d_ffn' if heads else 'n_head'}[{i}]: got 0, wanted at least 1 in a subnet; drop the block"
+            )
+
+
 def _check_heads(config: Mapping[str, Any]) -> None:
     """Refuse heads that rotary positions cannot turn, and groups of heads that do not divide."""
     D, widths = config["d_model"], head_widths(config)
     for i, (heads, shared) in enumerate(zip(config["n_head"], config["n_kv_head"], strict=True)):
+        if not heads:
+            continue
         if not widths[i] or widths[i] % 2:
             raise BadArchitecture(
                 f"n_head[{i}]: got {heads}, so heads of {widths[i]} features at d_model = {D}, wanted an even number"

@@ -27,6 +27,10 @@ def library_fields(config: Mapping[str, Any]) -> dict[str, Any]:
                 f"{field}: got blocks that differ, wanted equal blocks, as the library has (--uniform)"
             )
     heads = config["n_head"][0]
+    if not heads or not config["d_ffn"][0]:
+        raise BadArchitecture(
+            f"{'d_ffn' if heads else 'n_head'}: got 0, wanted blocks of both halves, as the library has"
+        )
     if config["norm"] != "rms":
         raise BadArchitecture(f"norm: got {config['norm']}, wanted rms, as the library has")
     if config["d_model"] % heads:

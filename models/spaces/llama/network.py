@@ -77,18 +77,19 @@ def block_of(config: Mapping[str, Any], index: int) -> LlamaBlock:
 
 def block_taps(block: LlamaBlock) -> BlockTaps:
     """Modules of one block to watch: A is what the down projection reads; W and G are q, k, v and o, then
-    gate, up and down."""
-    attention, feeding = block.self_attn, block.mlp
+    gate, up and down. A block may lack attention or the FFN."""
+    attention = (block.self_attn,) if block.sizes.heads else ()
+    feeding = (block.mlp,) if block.sizes.ffn else ()
     maps = (
-        *(("attn", m) for m in (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj)),
-        *(("ffn", m) for m in (feeding.gate_proj, feeding.up_proj, feeding.down_proj)),
+        *(("attn", m) for a in attention for m in (a.q_proj, a.k_proj, a.v_proj, a.o_proj)),
+        *(("ffn", m) for f in feeding for m in (f.gate_proj, f.up_proj, f.down_proj)),
     )
     return BlockTaps(
         block=block,
-        activations=(feeding.act_fn,),
-        heads=(attention.o_proj,),
-        queries=(attention.q_proj,),
-        attentions=(attention,),
+        activations=tuple(f.act_fn for f in feeding),
+        heads=tuple(a.o_proj for a in attention),
+        queries=tuple(a.q_proj for a in attention),
+        attentions=attention,
         weights=tuple(WeightTap(role, m.weight) for role, m in maps),
     )
 

@@ -29,8 +29,9 @@ class LlamaSpace:
     the output map is the table of tokens; `norm`, "rms" or "layer" (means subtracted; gains and no biases in both);
     norm_eps and rope_theta. The last four have LLaMA's values if they are left out.
 
-    A head is floor(D / n_head) wide, or `head_dim` if that is given, an even number, because rotary positions turn
-    pairs of features.
+    A block with n_head and n_kv_head 0 has no attention, one with d_ffn 0 no feed-forward layer, and neither has the
+    norm before it (Nemotron-NAS, Bercovich et al. 2024, arXiv 2411.19146). A head is floor(D / n_head) wide, or
+    `head_dim` if that is given, an even number, because rotary positions turn pairs of features.
 
     A subnet of a checkpoint also has `keep`, the indices (L,) of the checkpoint's blocks that it keeps, in order, and
     `order`, by which the units of narrower layers are kept (`unit_order.py`): the first ones (LoNAS; what
@@ -108,7 +109,8 @@ class LlamaSpace:
         """Counts whose total is `LlamaForCausalLM.num_parameters()` of the same sizes."""
         c = architecture.config
         attention, ffn = sum(attention_maps(c)), sum(3 * c["d_model"] * f for f in c["d_ffn"])
-        decoder = attention + ffn + (2 * c["n_layer"] + 1) * c["d_model"]
+        norms = 1 + sum((heads > 0) + (inner > 0) for heads, inner in zip(c["n_head"], c["d_ffn"], strict=True))
+        decoder = attention + ffn + norms * c["d_model"]
         table = c["n_token"] * c["d_model"]
         return ParameterCount(attention, ffn, decoder, table, decoder + table * (1 if c["tied"] else 2))
 

@@ -1,0 +1,242 @@
+"""Relatives of LLaMA from their config.json, and blocks without attention or FFN: sizes, features, streams, refusals."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from processes import program as zcp
+from torch.nn import functional as F
+
+from fitness.features.collect import collect
+from fitness.features.streaming import stream
+from fitness.features.visit import Visited
+from models.architecture import BadArchitecture
+from models.candidates import read_candidates
+from models.spaces import SPACES
+from models.spaces.llama.library import library_fields
+from models.spaces.llama.relatives import RELATIVES, as_llama
+from models.tokens import TokenBatch
+from primitives import parse, score
+
+SPACE = SPACES["llama"]
+BASE = {"n_layer": 3, "d_model": 32, "n_token": 256, "tgt_len": 64}
+SPARSE = {**BASE, "n_head": [4, 0, 2], "n_kv_head": [2, 0, 1], "d_ffn": [48, 80, 0], "head_dim": 8}
+OPENELM_270M: dict[str, Any] = {
+    "model_type": "openelm",
+    "auto_map": {"AutoConfig": "configuration_openelm.OpenELMConfig"},
+    "model_dim": 1280,
+    "head_dim": 64,
+    "num_query_heads": [12] * 5 + [16] * 7 + [20] * 4,
+    "num_kv_heads": [3] * 5 + [4] * 7 + [5] * 4,
+    "ffn_multipliers": [0.5 + round(i * 3.5 / 15, 2) for i in range(16)],
+    "ffn_dim_divisor": 256,
+    "ffn_with_glu": True,
+    "normalize_qk_projections": True,
+    "share_input_output_layers": True,
+    "vocab_size": 32000,
+    "max_context_length": 2048,
+    "rope_freq_constant": 10000,
+}
+MOBILELLM_125M: dict[str, Any] = {
+    "model_type": "mobilellm",
+    "num_hidden_layers": 30,
+    "hidden_size": 576,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "intermediate_size": 1536,
+    "vocab_size": 32000,
+    "max_position_embeddings": 2048,
+    "share_embedding": True,
+    "layer_sharing": False,
+    "rms_norm_eps": 1e-05,
+    "rope_theta": 10000.0,
+}
+NAS: dict[str, Any] = {
+    "model_type": "nemotron-nas",
+    "hidden_size": 256,
+    "num_attention_heads": 4,
+    "vocab_size": 512,
+    "rope_theta": 500000.0,
+    "rope_scaling": {"rope_type": "llama3", "factor": 8.0},
+    "block_configs": [
+        {"attention": {"n_heads_in_group": 2, "no_op": False}, "ffn": {"ffn_mult": 1.3125, "no_op": False}},
+        {"attention": {"n_heads_in_group": None, "no_op": True}, "ffn": {"ffn_mult": 2.625, "no_op": False}},
+        {"attention": {"n_heads_in_group": 4}, "ffn": {"ffn_mult": None, "no_op": True}},
+    ],
+}
+
+
+def changed(fields: dict[str, Any], **others: Any) -> dict[str, Any]:
+    return json.loads(json.dumps({**fields, **others}))
+
+
+def test_openelm_grows_with_depth_and_has_its_published_size() -> None:
+    architecture = SPACE.architecture("openelm", as_llama(OPENELM_270M))
+    config = architecture.config
+    assert config["d_ffn"][:5] == (768, 1024, 1280, 1536, 1792) and config["d_ffn"][-1] == 5120
+    assert config["n_head"][0] == 12 and config["n_kv_head"][-1] == 5 and config["head_dim"] == 64
+    normed = 16 * 2 * 64  # gains of queries and keys, which the space has not
+    assert SPACE.parameters(architecture).total + normed == 271_527_168
+
+
+def test_mobilellm_has_its_published_size() -> None:
+    assert round(SPACE.parameters(SPACE.architecture("m", as_llama(MOBILELLM_125M))).total / 1e6, 1) == 124.6
+
+
+def test_nemotron_nas_leaves_out_halves_of_blocks() -> None:
+    config = SPACE.architecture("nas", as_llama(NAS)).config
+    assert config["n_head"] == (4, 0, 4) and config["n_kv_head"] == (2, 0, 1)
+    assert config["d_ffn"] == (256, 512, 0) and config["rope_theta"] == 500000 and config["norm_eps"] == 1e-5
+
+
+@pytest.mark.parametrize("fields", [NAS, OPENELM_270M])
+def test_what_is_left_out_is_said(fields: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "zcp"):
+        as_llama(fields)
+    assert [r.getMessage().split(":")[0] for r in caplog.records] == [fields["model_type"]]
+
+
+BLOCK = {"attention": {"n_heads_in_group": 2}, "ffn": {"ffn_mult": 1.0}}
+BAD = {
+    "a block that runs twice": (changed(MOBILELLM_125M, layer_sharing=True), "layer_sharing"),
+    "no depth": (changed(MOBILELLM_125M, num_hidden_layers=None), "num_hidden_layers"),
+    "more blocks than there are": (changed(MOBILELLM_125M, num_hidden_layers=2_000_000_000), "num_hidden_layers"),
+    "heads as a text": (changed(MOBILELLM_125M, num_attention_heads="9"), "num_attention_heads"),
+    "a linear map for attention": (
+        changed(NAS, block_configs=[{**BLOCK, "attention": {"replace_with_linear": True}}]),
+        "replace_with_linear",
+    ),
+    "blocks that are no list": (changed(NAS, block_configs={"0": BLOCK}), "block_configs"),
+    "a block that is no mapping": (changed(NAS, block_configs=[3]), r"block_configs\[0\].attention"),
+    "a group of none": (
+        changed(NAS, block_configs=[{**BLOCK, "attention": {"n_heads_in_group": 0}}]),
+        "n_heads_in_group",
+    ),
+    "a width of nothing": (changed(NAS, block_configs=[{**BLOCK, "ffn": {"ffn_mult": -1}}]), "ffn_mult"),
+    "an endless width": (changed(NAS, block_configs=[{**BLOCK, "ffn": {"ffn_mult": 1e300}}]), "ffn_mult"),
+    "groups that do not divide": (
+        changed(NAS, block_configs=[{**BLOCK, "attention": {"n_heads_in_group": 3}}] * 2),
+        "ok",
+    ),
+    "heads for other blocks": (changed(OPENELM_270M, num_kv_heads=[3] * 5), "n_kv_head"),
+    "a factor that is true": (changed(OPENELM_270M, ffn_multipliers=[True] * 16), "ffn_multipliers"),
+    "no gate": (changed(OPENELM_270M, ffn_with_glu=False), "ffn_with_glu"),
+    "no step": (changed(OPENELM_270M, ffn_dim_divisor=0), "ffn_dim_divisor"),
+}
+
+
+@pytest.mark.parametrize("case", [name for name, (_, wanted) in BAD.items() if wanted != "ok"])
+def test_a_field_that_the_space_cannot_have_is_named(case: str, tmp_path: Path) -> None:
+    fields, wanted = BAD[case]
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    refused: list[Any] = []
+    assert read_candidates([tmp_path / "config.json"], refused=refused) == []
+    assert len(refused) == 1 and "Traceback" not in refused[0].reason
+    assert wanted.replace("\\", "") in refused[0].reason
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"d_ffn": [48, 0, 0]}, r"d_ffn\[1\]"),
+        ({"n_kv_head": [2, 1, 1]}, r"n_kv_head\[1\]"),
+        ({"n_kv_head": [2, 0, 0]}, r"n_kv_head\[2\]"),
+        ({"keep": [0, 1, 5]}, "subnet"),
+    ],
+)
+def test_a_block_of_nothing_and_half_a_subnet_are_refused(change: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(BadArchitecture, match=wanted):
+        SPACE.architecture("x", {**SPARSE, **change})
+
+
+def test_a_network_has_the_parameters_that_are_counted() -> None:
+    architecture = SPACE.architecture("sparse", SPARSE)
+    network = SPACE.build(architecture, 0)
+    assert SPACE.parameters(architecture).total == sum(p.numel() for p in network.parameters())
+    assert not any("layers.1.self_attn" in name or "layers.2.mlp" in name for name, _ in network.named_parameters())
+    assert "model.layers.1.input_layernorm.weight" not in dict(network.named_parameters())
+
+
+def test_a_block_without_a_half_passes_its_input_on(batch: TokenBatch) -> None:
+    """The loss equals that of plain torch over the same weights."""
+    network = SPACE.build(SPACE.architecture("sparse", SPARSE), 0)
+    w = {name: p.detach() for name, p in network.named_parameters()}
+
+    def norm(x: torch.Tensor, gain: str) -> torch.Tensor:
+        return F.rms_norm(x, x.shape[-1:], w[gain], 1e-6)
+
+    def ffn(x: torch.Tensor, i: int) -> torch.Tensor:
+        y, at = norm(x, f"model.layers.{i}.post_attention_layernorm.weight"), f"model.layers.{i}.mlp."
+        gate, up = (F.linear(y, w[f"{at}{name}_proj.weight"]) for name in ("gate", "up"))
+        return x + F.linear(F.silu(gate) * up, w[f"{at}down_proj.weight"])
+
+    def attention(x: torch.Tensor, i: int) -> torch.Tensor:
+        y = norm(x, f"model.layers.{i}.input_layernorm.weight")
+        return x + network.model.layers[i].self_attn(y)[0]
+
+    with torch.no_grad():
+        x = F.embedding(batch.tokens, w["model.embed_tokens.weight"])
+        x = attention(ffn(ffn(attention(x, 0), 0), 1), 2)
+        logits = F.linear(norm(x, "model.norm.weight"), w["lm_head.weight"])
+        wanted = F.cross_entropy(logits[:, :-1].flatten(0, 1), batch.tokens[:, 1:].flatten())
+        assert float(network.loss(batch.tokens)) == pytest.approx(float(wanted), abs=1e-6)
+
+
+def test_absent_inputs_are_absent_and_score_nothing(batch: TokenBatch) -> None:
+    blocks = collect(SPACE.build(SPACE.architecture("sparse", SPARSE), 0), batch).blocks
+    assert [(len(b["S"]), len(b["A"]), len(b["W.attn"]), len(b["W.ffn"]), len(b["J"])) for b in blocks] == [
+        (1, 1, 4, 3, 1),
+        (0, 1, 0, 3, 1),
+        (1, 0, 4, 0, 1),
+    ]
+    whole = score(parse("sum[ l1_norm(S) ]"), blocks)
+    assert whole == score(parse("sum[ l1_norm(S) ]"), [blocks[0], blocks[2]])
+
+
+def test_a_stream_shows_what_a_visit_shows(batch: TokenBatch) -> None:
+    architecture = SPACE.architecture("sparse", SPARSE)
+    whole, seen = Visited.run(architecture, batch), dict[int, Any]()
+    loss = stream(SPACE.parts(architecture, 0), batch.tokens, lambda i, block: seen.update({i: block}))
+    assert loss == whole.features.loss
+    for index, block in enumerate(whole.features.blocks):
+        for name, tensors in block.items():
+            assert all(torch.equal(x, y) for x, y in zip(tensors, seen[index].get(name, ()), strict=True)), name
+
+
+def test_multiply_adds_are_those_of_the_halves_that_are_there() -> None:
+    def work(**change: Any) -> int:
+        return SPACE.multiply_adds(SPACE.architecture("x", {**BASE, **change}), 16)
+
+    both = work(n_head=[4] * 3, n_kv_head=[4] * 3, d_ffn=[64] * 3)
+    ffn = work(n_head=[4, 0, 0], n_kv_head=[4, 0, 0], d_ffn=[64] * 3, head_dim=8)
+    assert both - ffn == 2 * (16 * 4 * 32 * 32 + 2 * 16 * 16 * 32)
+    assert ffn - work(n_head=[4, 0, 0], n_kv_head=[4, 0, 0], d_ffn=[0, 64, 64], head_dim=8) == 16 * 3 * 32 * 64
+
+
+def test_numbers_of_a_sparse_network_are_finite() -> None:
+    numbers = SPACE.numbers(SPACE.architecture("sparse", SPARSE))
+    assert all(abs(value) < 100 for value in numbers.values()) and numbers["heads"] == 6.0
+
+
+def test_the_library_has_no_such_blocks() -> None:
+    config = SPACE.check({**BASE, "n_head": [0] * 3, "n_kv_head": [0] * 3, "d_ffn": [64] * 3})
+    with pytest.raises(BadArchitecture, match=r"n_head: got 0"):
+        library_fields(config)
+
+
+def test_rank_lists_the_relatives_beside_a_llama(tmp_path: Path) -> None:
+    small = changed(OPENELM_270M, model_dim=64, head_dim=16, num_query_heads=[4, 8], num_kv_heads=[1, 2])
+    small |= {"ffn_multipliers": [0.5, 4.0], "ffn_dim_divisor": 16, "vocab_size": 300}
+    mobile = changed(MOBILELLM_125M, num_hidden_layers=2, hidden_size=36, intermediate_size=48, vocab_size=300)
+    for name, fields in {"elm": small, "mobile": mobile, "nas": changed(NAS, rope_scaling=None)}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(fields))
+    done = zcp("rank", *(tmp_path / name for name in ("elm", "mobile", "nas")), "--bank", tmp_path / "bank")
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in ("elm", "mobile", "nas")) and "norms" in done.stderr
+    assert set(RELATIVES) == {"openelm", "mobilellm", "nemotron-nas"}
