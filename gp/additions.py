@@ -47,4 +47,4 @@ def _units(rows: np.ndarray) -> np.ndarray:
         centred = rows - rows.mean(-1, keepdims=True)
         lengths = np.sqrt((centred * centred).sum(-1, keepdims=True))
         usable = np.isfinite(lengths) & (lengths > 0)
-        return np.where(usable, centred / np.where(usable, lengths, 1.0), 0.0)
+        return np.divide(centred, lengths, out=np.zeros_like(centred), where=usable)

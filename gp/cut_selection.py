@@ -122,12 +122,11 @@ def rival_choices(
 ) -> dict[str, Architecture]:
     """Choices of other methods with the same number of looks: the sum of block influences, and random choice."""
     influence = block_influence(looks.whole, tokens)
-    (_, full), (unit, group) = block_sizes(looks.whole.architecture.config)
-    most = looks.whole.architecture.config["d_ffn"][0] * unit + full * group
-    kept = np.zeros((len(candidates), looks.depth))  # share of each block's weights
+    _, (unit, group) = block_sizes(looks.whole.architecture.config)
+    kept = np.zeros((len(candidates), looks.depth))  # weights of each block; all have as many in the whole
     for row, candidate in zip(kept, candidates, strict=True):
         for (block, _, groups), (_, _, ffn) in parts_of(candidate.config):
-            row[block] = (ffn * unit + groups * group) / most
+            row[block] = ffn * unit + groups * group
     by_influence = np.argsort(-(kept @ influence), kind="stable")[:look]
     by_chance = random.Random(seed).sample(range(len(candidates)), min(look, len(candidates)))
     found = {}

@@ -147,7 +147,7 @@ class Sweeper:
         added or taken off as its slope wants it."""
         plain = [(name if name == "product" else "sum", constant_of(a)[1], b) for name, a, b in (*before, *after)]
         rows = [self.problem.table.row(aggregate, branch)[self.problem.places] for _, aggregate, branch in plain]
-        factors, rest = [name == "product" for name, _, _ in plain], np.ones((len(rows), len(self._additions.target)))
+        factors, rest = [name == "product" for name, _, _ in plain], np.empty((len(rows), len(self._additions.target)))
         factor = np.ones(rest.shape[-1])
         for at, row in enumerate(rows):
             if not factors[at]:

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import click
 import pytest
@@ -191,9 +193,6 @@ def test_doctor_names_every_dependency(capsys: pytest.CaptureFixture[str], monke
 
 def test_options_that_make_other_features_than_the_run_are_refused_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
     """A corpus at another path may hold the same text: then nothing is said."""
-    from types import SimpleNamespace
-    from typing import Any
-
     from commands.feature_options import FeatureOptions
 
     said = ["", "with the features a, got b"]
@@ -209,3 +208,14 @@ def test_options_that_make_other_features_than_the_run_are_refused_with_both(mon
         "evolved with the features a, got b; leave it out, or score a formula by its text",
     ):
         options._check_same(recorded, case)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("digest", [None, "ab" * 32])
+def test_options_of_a_run_hold_the_checkpoint_whose_features_it_is_of(digest: str | None) -> None:
+    from commands.feature_options import FeatureOptions
+
+    case: Any = SimpleNamespace(space="llama", build="as_initialised")
+    config = {"weights": digest} if digest else {}
+    with click.Context(click.Command("rank")):
+        assert FeatureOptions().of_run(config, case, binding=False).trained == digest
+        assert FeatureOptions().of_run(config, None).trained is None

@@ -143,6 +143,8 @@ def test_the_subnet_with_the_lowest_loss_of_those_that_rank_first_is_chosen(
     monkeypatch.setattr(cut_selection, "formula_scores", lambda formula, parts, candidates: scores)
     monkeypatch.setattr(cut_selection.Whole, "of", lambda candidates, weights: "whole")
     monkeypatch.setattr(cut_selection, "CutLooks", lambda whole: Looks() if not given else None)
+    clock = iter((10.0, 12.0, 13.0, 17.0, 20.0, 30.0))
+    monkeypatch.setattr(cut_selection, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     told: list[str] = []
     formula: Any = SimpleNamespace(sign=-1.0)
     found = cut_selection.choose_cut(
@@ -152,4 +154,16 @@ def test_the_subnet_with_the_lowest_loss_of_those_that_rank_first_is_chosen(
     assert looked == ["a", "c", "d"] and told == ["5 candidates scored; looking at 3"]
     assert (found.chosen, found.loss, found.place, found.candidates) == ("c", 1.0, 2, 5)
     assert found.looked == (("c", 1.0), ("d", 2.0), ("a", 3.0))
-    assert set(found.seconds) == {"visit", "screening", "looks"}
+    assert found.seconds == {"visit": 2.0, "screening": 4.0, "looks": 10.0}
+
+
+def test_json_lists_as_many_of_the_subnets_looked_at_as_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    from commands.cut_select import _show
+
+    config = {"n_layer": 2, "d_model": 48, "n_head": [6] * 2, "n_kv_head": [3] * 2, "d_ffn": [40] * 2, "n_token": 300}
+    subnets = [SPACES["llama"].architecture(name, {**config, "tgt_len": 64}) for name in ("a", "b", "c")]
+    choice: Any = SimpleNamespace(seconds={}, looked=tuple(zip(subnets, (1.0, 2.0, 3.0), strict=True)), candidates=9)
+    asked: Any = SimpleNamespace(top=2, form="json", seed=0, bounds={})
+    _show(choice, SimpleNamespace(name="mine"), asked)  # type: ignore[arg-type]
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["id"], row["calibration loss"], row["depth"]) for row in rows] == [("a", 1.0, 2), ("b", 2.0, 2)]

@@ -20,6 +20,7 @@ from fitness.zoo import ZOO
 from fitness.zoo.measuring import hand_made_figures
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
+from models.spaces.hf import layout
 from models.tokens import TokenBatch
 from primitives.inputs import INPUTS
 
@@ -281,3 +282,18 @@ def test_the_last_hidden_state_is_that_of_the_whole_network(family: str) -> None
     model.loss(BATCH.tokens)
     last = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
     assert torch.equal(model.hidden(BATCH.tokens), last) and last.shape == (2, 24, 32)
+
+
+@pytest.mark.parametrize("family", [*FAMILIES][:4])
+def test_where_torch_counts_nothing_else_one_length_tells_the_products(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths, once = list[int](), layout.trace
+
+    def counted(model: Any, config: Any, length: int = layout.LENGTH) -> Any:
+        lengths.append(length)
+        return once(model, config, length)
+
+    monkeypatch.setattr(layout, "trace", counted)
+    layout.layout_of.__wrapped__(architecture(family))
+    assert lengths == [layout.LENGTH]

@@ -64,3 +64,10 @@ def test_a_pipe_a_folder_and_nothing_are_refused_at_once(tmp_path: Path) -> None
     for name in ("pipe", "", "missing"):
         with pytest.raises(BadFile, match="cannot be read"):
             TokenBatch.from_file(tmp_path / name)
+
+
+def test_a_batch_has_four_sequences_of_64_unless_told_otherwise(tmp_path: Path) -> None:
+    text = bytes(range(256)) * 8
+    (tmp_path / "text").write_bytes(text)
+    batches = TokenBatch.from_text(text), TokenBatch.from_passage(), TokenBatch.from_file(tmp_path / "text")
+    assert {tuple(batch.tokens.shape) for batch in batches} == {(4, 64)}

@@ -294,3 +294,14 @@ def test_wishes_of_a_command() -> None:
     assert RegionOptions(fixed=((("norm", "layer"),),), uniform=True).wishes(True).fixed == {"norm": "layer"}
     with pytest.raises(click.UsageError, match="--per-block: got it with --export, wanted equal blocks"):
         RegionOptions(uniform=False).wishes(True)
+
+
+@pytest.mark.parametrize("space", [name for name, space in SPACES.items() if space.fields and space.drawable])
+def test_what_is_varied_block_by_block_is_every_list_of_a_configuration(space: str) -> None:
+    fields, rng, lists = SPACES[space].fields, random.Random(5), list[set[str]]()
+    assert fields is not None
+    for _ in range(20):
+        config = SPACES[space].sample(rng)
+        blocks = SPACES[space].shape(SPACES[space].architecture("x", config))[0]
+        lists.append({n for n, value in config.items() if isinstance(value, tuple | list) and len(value) == blocks})
+    assert set.intersection(*lists) == set(fields.per_block)
