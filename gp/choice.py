@@ -65,7 +65,7 @@ def chosen_kind(
     if not config.folds or (len(kinds) == 1 and problem.lesson is None):
         return "fine"
     folds = _folds(problem, config)
-    worth = np.zeros((len(folds), len(kinds)))
+    worth = np.empty((len(folds), len(kinds)))
     for fold, left_out in enumerate(folds):
         part = problem.only(np.flatnonzero(~left_out))
         for place, kind in enumerate(kinds):

@@ -78,6 +78,10 @@ def test_candidates_differ_and_keep_to_the_budget(folder: Path) -> None:
         UnreachableBudget, match=r"--budget params: got 99,000, wanted more than .* and less than 25,848, a quarter"
     ):
         draw_cuts(whole, 99_000, 10, 100, "activation")
+    most = SPACES["llama"].parameters(whole).total
+    for budget in (most, most + 1, 1):
+        with pytest.raises(UnreachableBudget, match=f"got {budget:,}, wanted more than"):
+            draw_cuts(whole, budget, 10, 100, "activation")
 
 
 @pytest.mark.parametrize(

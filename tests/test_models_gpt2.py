@@ -142,3 +142,14 @@ def test_adaptive_softmax_is_a_distribution_over_all_tokens(div_val: int) -> Non
         p.data += 0.3 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1))
     x = torch.randn(1, config["d_model"]).expand(300, -1)
     assert torch.exp(-model.adaptive_nll(x, torch.arange(300))).sum().item() == pytest.approx(1, abs=1e-4)  # type: ignore[operator]
+
+
+def test_a_network_that_was_used_is_drawn_anew() -> None:
+    architecture = SPACES["gpt2"].architecture("x", tiny_config(random.Random(2)))
+    used, fresh = Gpt2Model(architecture.config), Gpt2Model(architecture.config)
+    for parameter in used.parameters():
+        parameter.data.fill_(5.0)
+    for model in (used, fresh):
+        model.initialise(torch.Generator().manual_seed(3))
+    assert all(torch.equal(x, y) for x, y in zip(used.parameters(), fresh.parameters(), strict=True))
+    assert used.ln_f.weight.eq(1).all() and used.ln_f.bias.eq(0).all()

@@ -297,3 +297,20 @@ def test_where_torch_counts_nothing_else_one_length_tells_the_products(
     monkeypatch.setattr(layout, "trace", counted)
     layout.layout_of.__wrapped__(architecture(family))
     assert lengths == [layout.LENGTH]
+
+
+@pytest.mark.parametrize("room", [0, -1])
+def test_a_pass_with_numbers_is_for_small_networks(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.spaces.hf import trace
+    from models.spaces.hf.config import library_config
+    from models.spaces.hf.library import make
+
+    config = library_config(architecture("llama").config)
+    model = make(config)
+    monkeypatch.setattr(trace, "MOST_RUN", sum(p.numel() for p in model.parameters()) + room)
+    if room:
+        with pytest.raises(ValueError, match="parameters are too many for a pass with numbers"):
+            trace._small_pass(model, config, 3)
+    else:
+        seen, wanted = trace._small_pass(model, config, 3), trace.trace(model, config)
+        assert seen.pairs == wanted.pairs and seen.flops == wanted.flops

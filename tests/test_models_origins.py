@@ -114,3 +114,26 @@ def test_a_fetched_archive_is_unpacked(
     monkeypatch.setitem(ORIGINS, "far", replace(origin, base=f"{tmp_path.as_uri()}/", files=(archive.name,)))
     place = fetch("far")
     assert len(load_benchmark("far")) == 12 and not (place / archive.name).exists()
+
+
+@pytest.mark.parametrize(
+    ("embedded", "base", "said"),
+    [
+        (True, "", "the embedded table is missing; run: .* benchmarks train NAME"),
+        (False, "", "not on this machine; set ZCP_DATA to a folder that holds NAME/benchmark.jsonl"),
+        (
+            False,
+            "here",
+            "not on this machine; run '.* benchmarks fetch NAME' with a network, or set ZCP_DATA to a folder",
+        ),
+    ],
+)
+def test_where_data_are_missing_a_line_says_how_to_get_them(
+    embedded: bool, base: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "gpt2-mini"
+    origin = replace(ORIGINS[name], embedded=Path("missing") if embedded else None, base=base)
+    monkeypatch.setitem(ORIGINS, name, origin)
+    monkeypatch.setattr(origins, "locate", lambda name: None)
+    with pytest.raises(BadBenchmark, match=f"^{name}: {said.replace('NAME', name)}"):
+        find(name)

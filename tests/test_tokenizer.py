@@ -9,6 +9,7 @@ import tiny_checkpoint
 from test_cuts import folder  # noqa: F401
 
 from models.tokenizer import BadTokenizer, TextTokenizer
+from models.tokens import PASSAGE, TokenBatch
 
 
 def test_token_ids_are_the_tokenizers(folder: Path) -> None:  # noqa: F811
@@ -24,3 +25,14 @@ def test_a_file_that_is_no_tokenizer_is_refused_in_a_line(tmp_path: Path) -> Non
     path.write_text('{"model": 3}')
     with pytest.raises(BadTokenizer, match=r"tokenizer\.json: cannot be read \(.*\); copy it again"):
         TextTokenizer.read(path)
+
+
+def test_the_passage_is_repeated_where_a_batch_is_longer(folder: Path) -> None:  # noqa: F811
+    own = TextTokenizer.of(folder)
+    assert own is not None
+    ids = own.encode(PASSAGE)
+    length = len(ids) // 2 + 5
+    rows = TokenBatch.tokenised(own, batch=3, length=length).tokens
+    assert rows.shape == (3, length) and TokenBatch.tokenised(own).tokens.shape == (4, 64)
+    text, stride = ids * 2, len(ids) * 2 // 3
+    assert rows.tolist() == [text[at : at + length] for at in (0, stride, 2 * stride)]

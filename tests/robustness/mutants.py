@@ -62,7 +62,7 @@ TESTS = {
     "fitness/features/sketch.py": "fitness_sketch goldens fitness_features fitness_branches",
     "fitness/features/bank.py": "fitness_entries goldens fitness_bank fitness_shared_bank",
     "models/architecture.py": "models_architecture models_gpt2 goldens",
-    "models/tokens.py": "limits models_tokens goldens search_settings",
+    "models/tokens.py": "limits models_tokens goldens search_settings tokenizer",
     "models/spaces/space.py": "models_spaces models_gpt2 models_flexibert goldens flexibert_space flexibert_mixers",
     "models/spaces/gpt2/space.py": "limits models_spaces models_gpt2 goldens search_settings",
     "models/spaces/gpt2/network.py": "goldens models_gpt2",

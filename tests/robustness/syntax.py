@@ -52,7 +52,7 @@ def _set(node: ast.AST, **fields: object) -> ast.AST:
 
 
 def sites(tree: ast.AST, path: tuple = ()) -> Iterator[tuple[tuple, ast.AST]]:
-    """Every node that runs, with its place: not annotations, decorators, messages, and names for importers."""
+    """Every node that runs, with its place: not annotations, decorators, messages, types and names for importers."""
     yield path, tree
     for field, value in ast.iter_fields(tree):
         if field in ("annotation", "returns", "exc", "decorator_list") or isinstance(tree, ast.JoinedStr):
@@ -62,6 +62,7 @@ def sites(tree: ast.AST, path: tuple = ()) -> Iterator[tuple[tuple, ast.AST]]:
         for at, child in enumerate(value) if isinstance(value, list) else ((None, value),):
             hidden = isinstance(child, ast.Assign) and getattr(child.targets[0], "id", "") in ("__all__", "T", "P")
             types_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+            types_only |= isinstance(child, ast.Subscript) and ast.unparse(child.value) == "Callable"
             checks = isinstance(child, ast.keyword) and child.arg == "strict"  # of zip: what it refuses cannot happen
             if isinstance(child, ast.AST) and not (hidden or types_only or checks):
                 yield from sites(child, (*path, (field, at)))
