@@ -12,14 +12,21 @@ import numpy as np
 import pytest
 
 from fitness.evaluation import Evaluation, ranking_key
+from fitness.features.bank import sketch_features
+from fitness.features.collect import collect
 from fitness.objectives import evaluate_scores
 from fitness.ranking import RankTarget
+from fitness.tables.branches import BranchTable
 from fitness.tables.chains import chains_of
+from fitness.tables.probes import Probes
 from gp.additions import Additions
 from gp.benchmark_search import PreparedSearch
 from gp.config import SearchConfig
 from gp.problem import SearchProblem, is_coarse
 from gp.sweeps import LOOKED_AT, Interrupted, Singles, Sweeper, number_joins
+from models.architecture import Architecture
+from models.spaces import SPACES
+from models.tokens import TokenBatch
 from primitives.grammar import parse
 from primitives.invalid import Invalid
 from primitives.pps import violation
@@ -244,3 +251,14 @@ def test_levels_are_counted_in_each_benchmark_and_scores_without_order_have_no_f
     )  # fmt: skip
     assert SearchProblem.usable(coarse, scores).tolist() == [True, False, False, False, False, False]
     assert SearchProblem.usable(fine, scores).tolist() == [True, True, True, False, False, False]
+
+
+def test_every_branch_is_known_in_the_probes_before_a_formula_is_tried(
+    problem: SearchProblem, tiny_architectures: list[Architecture], batch: TokenBatch
+) -> None:
+    entries = [sketch_features(collect(SPACES["gpt2"].build(a, 1), batch)) for a in tiny_architectures[:3]]
+    probes = Probes(BranchTable(entries), BranchTable(entries))
+    Sweeper.create(replace(problem, probes=[probes]), SMALL)
+    allowed = {(proxy.left.input, proxy.left.chain) for proxy in spelt_out()}
+    for table in (probes.first, probes.second):
+        assert allowed <= {(name, chain) for name, chains in table.known().items() for chain in chains}

@@ -314,3 +314,18 @@ def test_a_pass_with_numbers_is_for_small_networks(room: int, monkeypatch: pytes
     else:
         seen, wanted = trace._small_pass(model, config, 3), trace.trace(model, config)
         assert seen.pairs == wanted.pairs and seen.flops == wanted.flops
+
+
+@pytest.mark.parametrize("twice", ["layers.1", "layers.1.self_attn"])
+def test_a_block_that_runs_twice_is_refused(twice: str) -> None:
+    from models.spaces.hf.trace import Trace
+
+    seen = Trace()
+    seen.attentions |= {f"layers.{i}": f"layers.{i}.self_attn" for i in range(2)}
+    seen.runs.update({name: 1 for pair in seen.attentions.items() for name in pair})
+    layout._check_once(seen, "family")
+    seen.runs[twice] = 2
+    with pytest.raises(
+        BadArchitecture, match=r"family: layers.1: got a block that runs 2 times in a pass, wanted once"
+    ):
+        layout._check_once(seen, "family")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,10 @@ def test_a_batch_has_four_sequences_of_64_unless_told_otherwise(tmp_path: Path) 
     (tmp_path / "text").write_bytes(text)
     batches = TokenBatch.from_text(text), TokenBatch.from_passage(), TokenBatch.from_file(tmp_path / "text")
     assert {tuple(batch.tokens.shape) for batch in batches} == {(4, 64)}
+
+
+@pytest.mark.parametrize("unit", ["bytes", "tokens"])
+def test_a_batch_that_travels_is_the_same(unit: str) -> None:
+    batch = TokenBatch(TokenBatch.from_passage(2, 8).tokens, "digest", unit)
+    there = pickle.loads(pickle.dumps(batch))
+    assert (there.tokens.tolist(), there.digest, there.unit) == (batch.tokens.tolist(), "digest", unit)

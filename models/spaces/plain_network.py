@@ -149,9 +149,7 @@ def _weight(module: nn.Module, role: str) -> WeightTap:
 class _Attention(TorchFunctionMode):
     """Shows attention weights to the tap of the attention module that runs."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.tap: _Tap | None = None
+    tap: _Tap | None = None
 
     def enter(self, tap: _Tap, module: nn.Module, given: object) -> None:
         """An attention module begins."""
