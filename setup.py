@@ -57,7 +57,7 @@ setup(
     py_modules=["cli"] if EDITABLE else [],
     package_dir={} if EDITABLE else {f"zcp.{folder}": folder for folder in FOLDERS},
     install_requires=needed("requirements.txt"),
-    extras_require={name: needed(f"requirements-{name}.txt") for name in ("cluster", "checkpoint", "pandas")},
+    extras_require={name: needed(f"requirements-{name}.txt") for name in ("cluster", "checkpoint", "operon", "pandas")},
     entry_points={"console_scripts": [f"zcp = {'' if EDITABLE else 'zcp.'}cli:script"]},
     cmdclass={"build_py": BuildInsidePackage},
 )

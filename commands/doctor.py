@@ -18,6 +18,7 @@ REQUIRED = (
 OPTIONAL = {
     "cluster": ("--engine dask", ("dask", "distributed")),
     "checkpoint": ("benchmarks checkpoint", ("gguf",)),
+    "operon": ("evolve --algorithm operon", ("pyoperon",)),
     "pandas": ("Parquet files and data frames", ("pandas", "pyarrow")),
 }
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _objectives = table_of("fitness.objectives", "OBJECTIVES", "spearman", "kendall", "both", "pairs")
 _BEYOND_COUNTS = dict.fromkeys(("partial", "joint"), "use both, and fit to predict from formulas and counts together")
 _presets = table_of("gp.config", "PRESETS", "default", "lpzero", "universal")
-_algorithms = table_of("gp.evolution.algorithms", "ALGORITHMS", "lpzero", "memetic", "nsga2", "random")
+_algorithms = table_of("gp.evolution.algorithms", "ALGORITHMS", "lpzero", "memetic", "nsga2", "operon", "random")
 _aggregations = table_of("primitives.operators", "AGGREGATION", "mean", "sum", "first", "last", "rising", "falling")
 
 

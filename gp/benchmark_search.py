@@ -20,11 +20,13 @@ from fitness.protocol import check_rankable
 from gp.case import Case, Nested, nested_of
 from gp.choice import chosen_kind, led_by_consensus
 from gp.config import SearchConfig
+from gp.evolution.breeder import Sweep
 from gp.evolution.evolve import SearchResult, Step, Stop, check_registered, evolve
 from gp.evolution.state import SearchState
 from gp.hall_of_fame import HallOfFame
 from gp.lesson import Lesson
 from gp.problem import SearchProblem
+from gp.regression import OperonRuns
 from gp.reporter import Reporter
 from gp.sweeps import Interrupted, Sweeper
 
@@ -40,7 +42,7 @@ class PreparedSearch:
     cross-validation chose; no neighbourhoods for algorithms that sweep none."""
 
     problem: SearchProblem
-    sweeper: Sweeper | None
+    sweeper: Sweep | None
     config: SearchConfig
 
     @classmethod
@@ -65,7 +67,12 @@ class PreparedSearch:
         if sweeper is None or problem.distils:
             with one_thread():
                 sweeper = Sweeper.create(problem, config, should_stop)
-        return cls(problem, sweeper.only(problem), config.distilling() if problem.distils else config)
+        config = config.distilling() if problem.distils else config
+        if config.algorithm == "operon":
+            config = replace(config, constants=True)
+            problem = replace(problem, constants=True)
+            return cls(problem, OperonRuns.create(problem, sweeper.only(problem).singles, config), config)
+        return cls(problem, sweeper.only(problem), config)
 
     def evolve(
         self,

@@ -52,6 +52,7 @@ def led_by_consensus(hall: HallOfFame, problem: SearchProblem, scores: np.ndarra
 def _rehearsal(config: SearchConfig, kind: str, fold: int) -> SearchConfig:
     """The settings of the short evolution that tries a kind; of the few coarse ones the first have the best."""
     short = replace(config, seed=config.seed ^ (fold + 1), iterations=240 if kind == "fine" else 0, population=60)
+    short = replace(short, algorithm="memetic")  # a kind is that of the formulas, whoever finds them
     return replace(short, brood=40, sweeps=4, hall_size=BEST, start=())  # what it starts from may know the labels
 
 

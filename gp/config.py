@@ -28,6 +28,7 @@ TEACHERS = ("auto", "none", "always")
 CHAMPIONS = ("fittest", "consensus")
 MUTATED = ("branch", "replace")
 """The mutations that are drawn by default."""
+SWEEPING = ("memetic", "operon")  # algorithms that compare all branches of a space
 FINALISTS = 3  # times the size of the hall of fame
 _MILLION = 1_000_000
 WHOLE = {
@@ -134,7 +135,7 @@ class SearchConfig:
     @property
     def sweeps_branches(self) -> bool:
         """True if the algorithm compares a formula with all that differ in one branch."""
-        return self.algorithm == "memetic" and "outside" in self.joins
+        return self.algorithm in SWEEPING and "outside" in self.joins
 
     @property
     def teaches(self) -> bool:
@@ -158,7 +159,7 @@ class SearchConfig:
     @property
     def finalists(self) -> int:
         """Number of formulas that are scored exactly to make the hall of fame."""
-        return self.hall_size * (FINALISTS if self.algorithm == "memetic" else 1)
+        return self.hall_size * (FINALISTS if self.algorithm in SWEEPING else 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON. Fields that are younger than the schema are there only if they say something."""

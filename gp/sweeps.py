@@ -26,7 +26,7 @@ from primitives.pps import violation
 from primitives.proxy import Branch, Extension, Proxy
 from primitives.scoring import resolved
 
-__all__ = ["Interrupted", "Singles", "Sweeper", "number_joins"]
+__all__ = ["Interrupted", "Part", "Singles", "Sweeper", "number_joins", "whole"]
 
 LONGEST = 2  # unary operators in a branch that is tried; three would be twenty times as many
 FEW = 40  # results of least squares whose objective is computed
@@ -123,7 +123,7 @@ class Sweeper:
             kept.append(scores[places])
             found += [(operator, self.singles.proxies[place]) for place in places]
         best = (found[at] for at in self._different(np.concatenate(kept)))
-        return (_whole([*before, (o, b.aggregate, b.left), *after]).without_constants() for o, b in best), compared
+        return (whole([*before, (o, b.aggregate, b.left), *after]).without_constants() for o, b in best), compared
 
     def _distilled(self, parts: Sequence[Part], hole: int) -> tuple[Iterator[Proxy], int]:
         """The neighbours that agree best with a teacher: those that are added or taken off by least squares, and
@@ -134,7 +134,7 @@ class Sweeper:
             values = self._values(before, "product", after, self.singles.values)
             places = self._additions.of(values, self.problem.target.values, 1.0).best(values[:0], FEW)
             branches = (self.singles.proxies[place] for place in places)
-            found += [_whole([*before, ("product", b.aggregate, b.left), *after]).without_constants() for b in branches]
+            found += [whole([*before, ("product", b.aggregate, b.left), *after]).without_constants() for b in branches]
         fit = list(self.problem.fitted(found))
         scores = self.problem.scores(fit)
         usable = np.flatnonzero(self.problem.usable(scores))
@@ -193,7 +193,7 @@ class Sweeper:
         return values
 
     def _value(self, parts: Sequence[Part]) -> np.ndarray:
-        return self.problem.table.value(_whole(parts))[self.problem.places]
+        return self.problem.table.value(whole(parts))[self.problem.places]
 
     def _best(self, scores: np.ndarray) -> tuple[np.ndarray, int]:
         """The places of the roughly best rows, and how many rows could be compared."""
@@ -227,11 +227,11 @@ def _signed(parts: Sequence[tuple[str, str, Branch, float]]) -> Proxy:
         ("difference" if name == "sum" and sign * first < 0 else name, aggregate, branch)
         for name, aggregate, branch, sign in parts
     ]
-    return _whole(named).without_constants()
+    return whole(named).without_constants()
 
 
-def _whole(parts: Sequence[Part]) -> Proxy:
-    """The formula that parts make."""
+def whole(parts: Sequence[Part]) -> Proxy:
+    """The formula that at most MAX_BRANCHES parts make."""
     (_, first, left), *others = parts
     if not others:
         return Proxy(first, left)

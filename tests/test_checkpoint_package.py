@@ -115,7 +115,8 @@ def test_the_folder_is_the_same_to_the_byte_and_half_as_large_in_half_precision(
     first, second = (install_checkpoint(package[0], tmp_path / name, package[1]) for name in ("a", "b"))
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
-    assert json.loads((first / "config.json").read_text())["dtype"] == "float16"
+    text = (first / "config.json").read_text()
+    assert json.loads(text)["dtype"] == "float16" and text == json.dumps(json.loads(text), indent=2)
 
 
 def test_another_content_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

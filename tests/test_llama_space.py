@@ -308,3 +308,9 @@ def test_a_draw_of_many_blocks_keeps_heads_and_their_sharing_together() -> None:
     region = region_of([SPACE.architecture(str(i), c) for i, c in enumerate(deep)], SPACE.fields)  # type: ignore[arg-type]
     config = SPACE.check(drawn(region, random.Random(0)))
     assert config["n_head"] == config["n_kv_head"] and len(set(config["n_head"])) == 4
+
+
+@pytest.mark.parametrize(("heads", "kept"), [((4, 8), True), ((8, 8), True), ((4, 4), False), ((4, 0), False)])
+def test_a_width_of_heads_is_said_where_it_is_not_the_usual_one(heads: tuple[int, int], kept: bool) -> None:
+    config = {"n_layer": 2, "d_model": 32, "n_head": heads, "n_kv_head": heads, "d_ffn": (16, 16), "head_dim": 8}
+    assert ("head_dim" in SPACES["llama"].check({**config, "n_token": 9, "tgt_len": 8})) is kept

@@ -329,3 +329,15 @@ def test_a_block_that_runs_twice_is_refused(twice: str) -> None:
         BadArchitecture, match=r"family: layers.1: got a block that runs 2 times in a pass, wanted once"
     ):
         layout._check_once(seen, "family")
+
+
+@pytest.mark.parametrize(("counted", "again", "wanted"), [(48, None, (10, 2)), (45, 95, (9, 2)), (46, 95, (10, 2))])
+def test_two_lengths_tell_products_of_tokens_from_those_of_pairs(
+    counted: int, again: int | None, wanted: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three tokens and of five: 9 t + 2 p for one that torch counts whole, the usual numbers where it does not."""
+    found: Any = iter((counted, again))
+    monkeypatch.setattr(layout, "_inside", lambda seen, blocks: next(found))
+    monkeypatch.setattr(layout, "trace", lambda model, config, length: None)
+    nothing: Any = None
+    assert layout._products(nothing, nothing, nothing, nothing, 10, 2) == wanted

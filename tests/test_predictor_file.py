@@ -26,6 +26,7 @@ from fitness.predictors.predictor_file import (
     save_predictor,
 )
 from fitness.predictors.suggestion import drawn
+from fitness.seen import SeenCase
 from gp.hall_file import BenchmarkRef, HallCase, HallDocument, HallProxy, Measured, SplitIds, save_hall
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
@@ -312,3 +313,14 @@ def test_candidates_come_from_a_file(
         path.write_text(json.dumps(lines[1]) + "\n" + json.dumps(bad) + "\n")
         code, _, said = run(capsys, *asked)
         assert code == 1 and message in said and said.startswith("error: ") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_what_the_search_behind_a_predictor_saw_is_kept(count: int, predictor: Predictor, tmp_path: Path) -> None:
+    cases = tuple(
+        SeenCase(f"place {i}", "gpt2", "name", "0" * 64, "loss", False, ("a", "b"), ("c",)) for i in range(count)
+    )
+    provenance = dataclasses.replace(predictor.provenance, cases=cases)
+    saved = dataclasses.replace(predictor, provenance=provenance)
+    save_predictor(tmp_path / "p.json", saved)
+    assert load_predictor(tmp_path / "p.json").provenance.cases == cases

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,10 @@ from fitness.predictors.rivals import RIVALS, rival_scores, rivals
 from fitness.predictors.suggestion import GOALS, drawn, suggested
 from fitness.predictors.tuning import folds
 from fitness.ranking import kendall
+from models.architecture import Architecture, BadArchitecture
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
+from models.candidates import drawn_candidates
 from models.spaces import DRAWABLE, SPACES
 from primitives.grammar import parse
 
@@ -283,3 +286,14 @@ def test_a_champion_is_coarse_if_every_level_holds_a_tenth_of_the_labels(levels:
     assert scores.shape == (1, 20)
     assert _chosen({"champion": 0.9, "numbers": 0.5}, scores) == kind
     assert _chosen({"champion": 0.5, "numbers": 0.9}, scores) == "numbers and committee"
+
+
+def test_what_cannot_be_counted_is_not_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = drawn_candidates("gpt2", 6, 1)
+    assert len(drawn(measured, 3, 0)) == 3
+
+    def refuse(self: Any, architecture: Architecture, build: str | None = None) -> None:
+        raise BadArchitecture("n_layer: got a network that nothing counts")
+
+    monkeypatch.setattr(type(SPACES["gpt2"]), "parameters", refuse)
+    assert drawn(measured, 3, 0) == []

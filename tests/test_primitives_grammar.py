@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from primitives import grammar
 from primitives.grammar import MAX_CHAIN, parse, read_proxy
 from primitives.inputs import INPUTS
 from primitives.operators import AGGREGATION, BINARY, UNARY, times
@@ -142,3 +143,8 @@ def test_published_champions_are_read() -> None:
     assert str(parse("mean[sum(pow2(revert(H)),logsoftmax(frobenius_norm(A)))]")) == (
         "mean[ sum( pow2(revert(H)), logsoftmax(frobenius_norm(A)) ) ]"
     )
+
+
+def test_a_text_is_a_formula_or_not() -> None:
+    assert grammar._reads("sum[ W ]") is True
+    assert grammar._reads("sum[ W") is False

@@ -146,3 +146,10 @@ def test_what_only_rounding_tells_apart_is_tied() -> None:
     rng = torch.Generator().manual_seed(1)
     scores = {float(score(proxy, [{"W": (torch.randn(40, 30, generator=rng),)}])) for _ in range(20)}
     assert scores == {float(resolved(np.array(1200**0.5)))}
+
+
+def test_a_formula_with_the_budget_has_the_reason_of_its_part() -> None:
+    blocks = [{"W": (torch.full((2, 2), 3e38),), "G": (torch.ones(2, 2),)}]
+    whole = score(parse("sum( sum[ G ], product( T, sum[ pow2(W) ] ) )"), blocks)
+    assert whole is Invalid.NON_FINITE is score(parse("sum[ pow2(W) ]"), blocks)
+    assert score(parse("sum( sum[ G ], product( T, sum[ W ] ) )"), blocks, 1.0) == pytest.approx(3e38, rel=1e-4)

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_rank import lines  # noqa: F401
+from test_rank import hall, lines  # noqa: F401
 
+import cli
 from models.benchmarks.origins import load_benchmark
 from models.candidates import BadCandidate, drawn_candidates, read_candidates
 from models.spaces import DRAWABLE
@@ -51,3 +52,16 @@ def test_lines_without_a_header_are_of_the_named_space(lines: Path, tmp_path: Pa
     assert read_candidates([bare], "gpt2") == read_candidates([lines])
     with pytest.raises(BadCandidate, match="line 1: space is missing"):
         read_candidates([bare])
+
+
+@pytest.mark.parametrize("bound", [(), ("--max-memory", "8G")])
+def test_memory_is_a_column_where_it_was_asked_for(
+    bound: tuple[str, ...],
+    lines: Path,  # noqa: F811
+    hall: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["rank", str(lines), "--hall", str(hall), "--devices", "cpu", "--bank", str(tmp_path / "bank"), *bound]
+    assert cli.main(words) == 0
+    assert ("memory" in capsys.readouterr().out) is bool(bound)

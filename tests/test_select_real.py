@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,16 @@ def test_the_command_writes_a_folder_that_rank_reads(tmp_path: Path, capfd: pyte
     assert json.loads(capfd.readouterr().out)["rows"][0]["params"] == first["params"]
     assert cli.main([*words, *where]) == 1
     assert "exists and is never overwritten" in capfd.readouterr().err
+
+
+def test_a_field_that_is_not_varied_is_named_with_its_other_values(capsys: pytest.CaptureFixture[str]) -> None:
+    from commands.search_plan import planned
+
+    count = partial(costs_of, length=16)
+    planned("llama", measured(), RegionWishes(), False, {}, count)
+    said = capsys.readouterr().err
+    assert "n_token is 256 in all architectures; --fix n_token=VALUE sets another (benchmarks: 4096)" in said or (
+        "n_token is 4096 in all architectures; --fix n_token=VALUE sets another (benchmarks: 256)" in said
+    )
+    planned("llama", measured(), RegionWishes({"n_token": 300}), False, {}, count)
+    assert "n_token is" not in capsys.readouterr().err

@@ -213,3 +213,20 @@ def test_a_benchmark_that_grew_keeps_what_was_seen(place: Path, tmp_path: Path) 
     assert {grown.architectures[i].id for i in seen.places(grown)} >= seen_of(place, grown)
     gone = Seen((replace(seen.cases[0], place=str(tmp_path / "nowhere.jsonl")),))
     assert {grown.architectures[i].id for i in gone.places(grown)} == set(seen.cases[0].search)
+
+
+@pytest.mark.parametrize("before", [None, "whole"])
+def test_a_case_without_networks_that_overflow_knows_the_whole_benchmark(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from gp import case as module
+
+    left: Any = SimpleNamespace(benchmark="smaller", split=None, report="dropped 1 of 3")
+    monkeypatch.setattr(module, "screen", lambda *given: left)
+    nothing: Any = None
+    case = module.Case("benchmark", nothing, "split", whole=before)  # type: ignore[arg-type]
+    sound, said = case.sound("drop")
+    assert (sound.benchmark, sound.split, sound.whole) == ("smaller", "split", before or "benchmark")
+    assert said == "dropped 1 of 3"

@@ -36,3 +36,16 @@ def test_the_passage_is_repeated_where_a_batch_is_longer(folder: Path) -> None: 
     assert rows.shape == (3, length) and TokenBatch.tokenised(own).tokens.shape == (4, 64)
     text, stride = ids * 2, len(ids) * 2 // 3
     assert rows.tolist() == [text[at : at + length] for at in (0, stride, 2 * stride)]
+
+
+def test_a_long_reason_of_the_library_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        @staticmethod
+        def from_buffer(content: bytes) -> None:
+            raise Exception("long \n " * 100)
+
+    (tmp_path / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr("tokenizers.Tokenizer", Broken)
+    with pytest.raises(BadTokenizer) as refused:
+        TextTokenizer.read(tmp_path / "tokenizer.json")
+    assert f"cannot be read ({'long ' * 40}); copy it again" in str(refused.value)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +259,22 @@ def test_what_a_network_wants_has_all_names_of_a_tied_table_and_the_buffers_that
         (("a.weight", "b.weight"), True, (2, 2)), (("a.bias",), True, (2,)), (("b.bias",), True, (2,)),
         (("pooler.weight",), False, (1, 1)), (("pooler.bias",), False, (1,)), (("b.scale",), False, (3,)),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("heads", "width"), [(0, None), (-2, None), (3, 21), ("3", None)])
+def test_the_width_of_a_head_follows_from_whole_heads(heads: object, width: int | None) -> None:
+    from models.spaces.llama.checkpoint import _stated
+
+    assert _stated({"hidden_size": 64, "num_attention_heads": heads}, "head_dim") == width
+
+
+@pytest.mark.parametrize("kind", ["I64", "F8_E5M2", "F32"])
+def test_entries_that_are_no_weights_are_refused_before_a_network_is_made(kind: str, checkpoint: Path) -> None:  # noqa: F811
+    found, name = Checkpoint.open(checkpoint), "model.norm.weight"
+    changed = found.named({name: replace(found.tensors[name], kind=kind)})  # type: ignore[type-var]
+    wanted = [Wanted((name,), torch.empty(found.tensors[name].shape), True)]
+    if kind == "F32":
+        changed.check(wanted, "net")
+    else:
+        with pytest.raises(BadWeights, match=f"{name}: dtype: got '{kind}', wanted one of F64"):
+            changed.check(wanted, "net")

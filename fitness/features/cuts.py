@@ -112,8 +112,8 @@ class Parts:
 
 def _entry(letters: Mapping[str, Mapping[str, np.ndarray]], loss: float) -> SketchEntry:
     width = next(iter(letters.values()))["samples"].shape[1]
-    samples = {letter: np.zeros((0, width), np.float32) for letter in LETTERS}
-    layout = {letter: np.zeros((0, 4), np.int64) for letter in LETTERS}
+    samples = {letter: np.empty((0, width), np.float32) for letter in LETTERS}
+    layout = {letter: np.empty((0, 4), np.int64) for letter in LETTERS}
     samples |= {letter: np.asarray(found["samples"]) for letter, found in letters.items()}
     layout |= {letter: np.asarray(found["layout"]) for letter, found in letters.items()}
     return SketchEntry(samples, layout, 1, loss)

@@ -49,7 +49,7 @@ def fitted_law(inputs: np.ndarray, losses: np.ndarray, asked: np.ndarray) -> np.
     low, high = np.array(LOW), np.array(HIGH)
     scale = max(float(np.ptp(losses)), 1e-9)
     level = np.log(max(float(losses.min()), 1e-6) / 2)
-    best = None
+    fits = []
     for shape in STARTS:
         size, tokens = level + 0.3 * inputs[:, :2].mean(axis=0)
         start = np.array([level, size, 0.3, tokens, 0.3, *shape])
@@ -63,8 +63,8 @@ def fitted_law(inputs: np.ndarray, losses: np.ndarray, asked: np.ndarray) -> np.
             max_nfev=200,
             ftol=1e-4,
         )
-        best = fit if best is None or fit.cost < best.cost else best
-    return losses.mean() * np.ones(len(asked)) if best is None else _law(best.x, asked)
+        fits.append(fit)
+    return _law(min(fits, key=lambda fit: fit.cost).x, asked)
 
 
 def _law(p: np.ndarray, inputs: np.ndarray) -> np.ndarray:

@@ -80,6 +80,7 @@ _ALGORITHMS = (
     Setting("random", {"algorithm": "random", "population": 200}),
     Setting("nsga2", {"algorithm": "nsga2", "population": 200}),
     Setting("lpzero", PRESETS["lpzero"]),
+    Setting("operon", {"algorithm": "operon"}),
 )
 _CONSTANTS = (Setting("without constants"), Setting("constants", {"constants": True}))
 _TEACHERS = (

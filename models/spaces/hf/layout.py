@@ -197,8 +197,7 @@ def _products(
         return mapped, paired
     again = _inside(trace(model, config, longer), blocks)
     pairs, rest = divmod(T * again - longer * counted, T * longer * (longer - T))
-    tokens, left = divmod(counted - T * T * pairs, T)
-    return (mapped, paired) if rest or left else (tokens, pairs)
+    return (mapped, paired) if rest else ((counted - T * T * pairs) // T, pairs)
 
 
 def _inside(seen: Trace, blocks: tuple[HfBlock, ...]) -> int:
