@@ -241,3 +241,11 @@ def test_a_checkpoint_without_a_tokenizer_is_refused(folder: Path, tmp_path: Pat
     tiny_checkpoint.network().save_pretrained(tmp_path / "bare")
     with pytest.raises(BadCampaign, match=r"bare: has no tokenizer\.json, wanted"):
         measure_cuts(tmp_path / "t.jsonl", Checkpoint.open(tmp_path / "bare"), tmp_path, PLAN)
+
+
+def test_a_narrow_block_shows_the_weights_of_the_whole_one_and_copies_none(folder: Path) -> None:
+    network = cut_network(folder)
+    narrow, whole = network.block(0, (5, 1)), dict(network._whole[0].named_parameters())
+    for name, parameter in narrow.named_parameters():
+        assert not parameter.requires_grad and parameter.data_ptr() == whole[name].data_ptr()
+    assert narrow.mlp.down_proj.weight.shape[1] == 5

@@ -156,3 +156,9 @@ def test_the_token_batch_is_the_checkpoints_own(folder: Path, tmp_path: Path) ->
     (tmp_path / "other" / "tokenizer.json").write_text(json.dumps(changed))
     again = Workshop.open("llama", batch=2, length=8, corpus=text, weights=tmp_path / "other", bank=tmp_path)
     assert again.batch.tokens.tolist() == opened.batch.tokens.tolist() and again.batch.digest != opened.batch.digest
+
+
+def test_the_order_of_units_is_found_once_for_a_checkpoint_however_often_it_is_opened(folder: Path) -> None:
+    first, again = (llama_subnets.order_of(Checkpoint.open(folder), "magnitude") for _ in range(2))
+    assert first is again
+    assert llama_subnets.order_of(Checkpoint.open(folder), "first") is not first
