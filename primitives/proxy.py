@@ -169,7 +169,7 @@ class Proxy:
     def reads(self) -> str:
         """What it reads: "network", "sizes" (counts alone) or "network and sizes"."""
         counts = {branch.source.count is not None for branch in self.branches}
-        return {(True,): "sizes", (False,): "network"}.get(tuple(counts), "network and sizes")
+        return "network and sizes" if len(counts) > 1 else "sizes" if True in counts else "network"
 
     @property
     def reads_budget(self) -> bool:
