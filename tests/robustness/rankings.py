@@ -23,11 +23,26 @@ if TYPE_CHECKING:
 
 __all__ = ["SLOW_RANKINGS", "Rankings", "WrongAcceptance", "quick_regressions", "unchanged"]
 
-SLOW_RANKINGS = ("hf config", "fit", "measured", "select", "rank rows", "replay predictor")  # which build or fit
+SLOW_RANKINGS = (
+    "hf config",
+    "relative",
+    "fit",
+    "measured",
+    "select",
+    "rank rows",
+    "replay predictor",
+)  # which build or fit
 FORMULA = "mean[ l1_norm(W) ]"
 TINY_HF = {
     "model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
     "num_key_value_heads": 1, "intermediate_size": 24, "vocab_size": 300, "max_position_embeddings": 64,
+}  # fmt: skip
+TINY_NAS = {
+    "model_type": "nemotron-nas", "hidden_size": 16, "num_attention_heads": 2, "vocab_size": 300,
+    "block_configs": [
+        {"attention": {"n_heads_in_group": 2}, "ffn": {"no_op": True}},
+        {"attention": {"no_op": True}, "ffn": {"ffn_mult": 1.5}},
+    ],
 }  # fmt: skip
 BUDGET = 60_000  # parameters, of `select`
 
@@ -66,6 +81,7 @@ class Rankings:
         self.kinds: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
             "candidates": (self.candidates.read_bytes(), self._candidates),
             "hf config": (json.dumps(TINY_HF).encode(), self._hf),
+            "relative": (json.dumps(TINY_NAS).encode(), self._hf),
             "rank rows": (self._rows(), self._read_rows),
             "suggested": (self.candidates.read_bytes(), self._suggested),
             "measured": (self.table.read_bytes(), self._measured),
