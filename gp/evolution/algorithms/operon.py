@@ -1,7 +1,7 @@
 """Operon as the search: a library's symbolic regression instead of our evolution, a run of it a step.
 
-Its formulas pass the same rules and the same evaluation as any others. Where nobody gives branches to regress on, and
-where a run finds nothing new, newborn formulas are tried."""
+Its formulas pass the same rules and the same evaluation as any others. Newborn ones, drawn at random, fill a step, for
+a run gives few; they are all where nobody gives branches to regress on."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from gp.evolution.breeder import Breeder, Population
 
 __all__ = ["Operon"]
 
-TAKEN = 40  # formulas of a run
-NEWBORN = 10
+TAKEN = 40  # formulas of a step
 
 
 @algorithm("operon")
@@ -21,9 +20,12 @@ class Operon(Memetic):
 
     def first(self, breeder: Breeder) -> Population:
         """The formulas of the first run, and newborn ones."""
-        return breeder.neighbours(None, 0, TAKEN) + breeder.brood(breeder.newborn, NEWBORN)
+        return self._step(breeder, TAKEN)
 
     def offspring(self, breeder: Breeder, population: Population, left: int) -> Population:
         """The formulas of the next run."""
-        found = breeder.neighbours(None, len(breeder.swept), min(TAKEN, left))
-        return found or breeder.brood(breeder.newborn, min(NEWBORN, left))
+        return self._step(breeder, min(TAKEN, left))
+
+    def _step(self, breeder: Breeder, count: int) -> Population:
+        found = breeder.neighbours(None, len(breeder.swept), count)
+        return found + (breeder.brood(breeder.newborn, count - len(found)) if len(found) < count else [])
