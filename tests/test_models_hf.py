@@ -361,3 +361,21 @@ def test_answers_are_zero_of_the_kind_that_is_asked() -> None:
         assert torch.ones(1, device="meta").item() == 0 and torch.ones(1).item() == 1
         assert torch.ones(1, dtype=torch.bool, device="meta").item() is False
         assert torch.ones(1, dtype=torch.int64, device="meta").item() == 0
+
+
+@pytest.mark.parametrize("by_output", [True, False])
+@pytest.mark.parametrize("decoder", [True, False])
+def test_a_pass_asks_for_what_can_be_watched(by_output: bool, decoder: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.spaces.hf import library
+
+    monkeypatch.setattr(library, "by_output", lambda config: by_output)
+    monkeypatch.setattr(library, "is_decoder", lambda config: decoder)
+
+    class Model:
+        config = None
+
+        def __call__(self, **given: Any) -> dict[str, Any]:
+            return given
+
+    wanted: dict[str, Any] = {"x": 1} | ({"output_attentions": True} if by_output else {})
+    assert library.run(Model(), x=1) == wanted | ({"use_cache": False} if decoder else {})  # type: ignore[arg-type]
