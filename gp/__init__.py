@@ -6,6 +6,7 @@ config.py            SearchConfig, the settings of a search
 evolution/           typed trees, variation, algorithms (one file each), ask and tell
 problem.py           what a search is about; case.py: a benchmark in it; constants.py: those of formulas
 sweeps.py            neighbourhoods of a formula; additions.py: by least squares; choice.py: the kind that pays
+regression.py        symbolic regression by Operon as a search
 lesson.py            what a teacher says of networks without labels; pool.py: how these are drawn
 runs/                a search in a directory that survives kills
 studies/             the same search under many settings

@@ -8,6 +8,7 @@ parts.py          the networks in pieces, one block at a time
 weights.py        trained weights cut to narrower feed-forward layers; those of llama-elastic
 checkpoint.py     which checkpoints have weights for a network of this space
 library.py        the config.json of the library for a network of this space
+relatives.py      config.json of families that are nearly LLaMA: Nemotron-NAS, OpenELM, MobileLLM
 subnets.py        subnets of a checkpoint: blocks, units and heads that are kept
 unit_order.py     the order by which the units of a checkpoint are kept where it is cut
 """
