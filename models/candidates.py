@@ -174,12 +174,14 @@ class _Reading:
         known |= fields
         if "model_type" not in fields:
             raise BadCandidate(f"{path}: model_type is missing, wanted the config.json of a Hugging Face model")
+        hint, relative = "", str(fields["model_type"]) in RELATIVES
         try:
-            if str(fields["model_type"]) in RELATIVES:
+            if relative and self.space == "llama":
                 return [SPACES["llama"].architecture(id, as_llama(fields))]
+            hint = "; --space llama reads its sizes as those of LLaMA's blocks" * relative
             return [SPACES["hf"].architecture(id, fields)]
         except ZcpError as error:
-            raise BadCandidate(f"{path}: {error}") from None
+            raise BadCandidate(f"{path}: {error}{hint}") from None
 
     def _printed(self, path: Path, rows: Sequence[Datum]) -> list[Architecture]:
         """The rows of `rank` and `select`; what could not be read there cannot be read here."""

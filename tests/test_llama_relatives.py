@@ -135,7 +135,7 @@ def test_a_field_that_the_space_cannot_have_is_named(case: str, tmp_path: Path) 
     fields, wanted = BAD[case]
     (tmp_path / "config.json").write_text(json.dumps(fields))
     refused: list[Any] = []
-    assert read_candidates([tmp_path / "config.json"], refused=refused) == []
+    assert read_candidates([tmp_path / "config.json"], "llama", refused) == []
     assert len(refused) == 1 and "Traceback" not in refused[0].reason
     assert wanted.replace("\\", "") in refused[0].reason
 
@@ -236,7 +236,18 @@ def test_rank_lists_the_relatives_beside_a_llama(tmp_path: Path) -> None:
     for name, fields in {"elm": small, "mobile": mobile, "nas": changed(NAS, rope_scaling=None)}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(fields))
-    done = zcp("rank", *(tmp_path / name for name in ("elm", "mobile", "nas")), "--bank", tmp_path / "bank")
+    folders = [tmp_path / name for name in ("elm", "mobile", "nas")]
+    done = zcp("rank", *folders, "--space", "llama", "--bank", tmp_path / "bank")
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in ("elm", "mobile", "nas")) and "norms" in done.stderr
     assert set(RELATIVES) == {"openelm", "mobilellm", "nemotron-nas"}
+
+
+@pytest.mark.parametrize("fields", [NAS, OPENELM_270M, MOBILELLM_125M], ids=lambda fields: fields["model_type"])
+def test_unless_asked_for_a_network_of_its_own_code_is_refused(fields: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**fields, "auto_map": {"AutoConfig": "own.Config"}}))
+    refused: list[Any] = []
+    assert read_candidates([tmp_path / "config.json"], refused=refused) == []
+    assert "code" in refused[0].reason and "did you mean" not in refused[0].reason
+    assert refused[0].reason.endswith("; --space llama reads its sizes as those of LLaMA's blocks")
+    assert len(read_candidates([tmp_path / "config.json"], "llama")) == 1

@@ -7,6 +7,7 @@ import contextlib
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -81,7 +82,7 @@ class Rankings:
         self.kinds: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
             "candidates": (self.candidates.read_bytes(), self._candidates),
             "hf config": (json.dumps(TINY_HF).encode(), self._hf),
-            "relative": (json.dumps(TINY_NAS).encode(), self._hf),
+            "relative": (json.dumps(TINY_NAS).encode(), partial(self._hf, words=("--space", "llama"))),
             "rank rows": (self._rows(), self._read_rows),
             "suggested": (self.candidates.read_bytes(), self._suggested),
             "measured": (self.table.read_bytes(), self._measured),
@@ -136,8 +137,8 @@ class Rankings:
             same(rows, [record for line in lines if not is_header(record := loaded(line))])
         return whole(rows)
 
-    def _hf(self, content: bytes) -> object:
-        rows = self._ranked(self.targets.file("m/config.json", content), "--proxy", FORMULA)
+    def _hf(self, content: bytes, words: Sequence[str] = ()) -> object:
+        rows = self._ranked(self.targets.file("m/config.json", content), "--proxy", FORMULA, *words)
         if rows is not None:
             same(rows, [{"id": "m", "config": {}}])
         return whole(rows)

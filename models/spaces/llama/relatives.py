@@ -1,5 +1,6 @@
-"""Relatives of LLaMA whose config.json is read as an architecture of the space `llama`: the library does not have them
-and their own code is never run, but their fields say plainly which sizes each block has.
+"""Relatives of LLaMA whose config.json is read as an architecture of the space `llama` where that is asked for
+(`rank --space llama`): the library does not have them and their own code is never run, but their fields say plainly
+which sizes each block has.
 
 - `nemotron-nas`: blocks without attention or FFN, and sizes per block (Bercovich et al. 2024, arXiv 2411.19146)
 - `openelm`: heads and widths that grow with depth (Mehta et al. 2024, arXiv 2404.14619)
