@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 
 import cli
 from storage.errors import ZcpError
-from tests.robustness.hostile import BOMBS, PLAIN, WORDS, mutated, resealed
+from tests.robustness.hostile import PLAIN, WORDS, bombs, mutated, resealed
 from tests.robustness.special import PLACES
 from tests.robustness.targets import SLOW, Targets, WrongAcceptance
 from tests.robustness.watch import WATCH
@@ -145,7 +145,7 @@ def run(count: int, seed_: int, folder: Path, seconds: float = math.inf) -> Resu
         raise SystemExit(f"an unchanged file was refused, or a pipe was not: {fuzz.result.faults[-3:]}")
     fuzz.result = Result()
     names = [name for name in targets.kinds if name not in SLOW]
-    for kind, content in BOMBS:
+    for kind, content in bombs():
         fuzz.throw(kind, content)
     for i in range(count - count // 4):
         if time.monotonic() > end:

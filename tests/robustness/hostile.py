@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import random
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from tests.robustness.special import PLACES, SPECIAL
 if TYPE_CHECKING:
     from tests.robustness.targets import Targets
 
-__all__ = ["BOMBS", "PLAIN", "WORDS", "mutated", "resealed"]
+__all__ = ["PLAIN", "WORDS", "bombs", "mutated", "resealed"]
 
 SEALED = (
     "hall",
@@ -106,23 +107,31 @@ _JSON = (
     "replay", "verify", "hall", "checkpoint", "settings", "journal", "jsonl", "glue", "exact scores", "candidates",
     "hf config", "rank rows", "suggested", "measured", "rank hall", "rank predictor",
 )  # fmt: skip
-BOMBS: list[tuple[str, bytes]] = [
-    # Small on the disk, large in memory, as large as the limits let through; and larger than any limit.
-    *((kind, b"[" + b"[]," * (size // 3) + b"[]]") for kind in _JSON for size in (_MEGA // 2, 4 * _MEGA, 40 * _MEGA)),
-    *((kind, b"{}\n" * (size // 3)) for kind in ("journal", "jsonl", "candidates") for size in (100_000, 4 * _MEGA)),
-    *((kind, b"[" * size) for kind in _JSON for size in (10_000, _MEGA)),
-    *((kind, b"- a\n" * (size // 4)) for kind in ("yaml summary", "yaml config") for size in (_MEGA // 2, 4 * _MEGA)),
-    *((kind, b"[" * 100_000) for kind in ("yaml summary", "yaml config")),
-    (
-        "yaml summary",
-        b"a: &a [x,x]\n" + b"".join(b"%c: &%c [*%c,*%c]\n" % (i + 1, i + 1, i, i) for i in range(97, 121)),
-    ),
-    ("csv", b"a," * (2 * _MEGA)),
-    ("csv", b"# space: gpt2\n" * (_MEGA // 2)),
-    ("sketch", bytes(33 * _MEGA)),
-    ("sketch", b"\xff" * 40),
-    ("formula", b"mean[ " + b"abs(" * 100_000),
-]
+
+
+def bombs() -> Iterator[tuple[str, bytes]]:
+    """Content of some kinds, one at a time: small on the disk and large in memory, as large as the limits let through;
+    and larger than any limit."""
+    for size in (_MEGA // 2, 4 * _MEGA, 40 * _MEGA):
+        for kind in _JSON:
+            yield kind, b"[" + b"[]," * (size // 3) + b"[]]"
+    for kind in ("journal", "jsonl", "candidates"):
+        for size in (100_000, 4 * _MEGA):
+            yield kind, b"{}\n" * (size // 3)
+    for kind in _JSON:
+        for size in (10_000, _MEGA):
+            yield kind, b"[" * size
+    for kind in ("yaml summary", "yaml config"):
+        for size in (_MEGA // 2, 4 * _MEGA):
+            yield kind, b"- a\n" * (size // 4)
+        yield kind, b"[" * 100_000
+    levels = (b"%c: &%c [*%c,*%c]\n" % (i + 1, i + 1, i, i) for i in range(97, 121))
+    yield "yaml summary", b"a: &a [x,x]\n" + b"".join(levels)
+    yield "csv", b"a," * (2 * _MEGA)
+    yield "csv", b"# space: gpt2\n" * (_MEGA // 2)
+    yield "sketch", bytes(33 * _MEGA)
+    yield "sketch", b"\xff" * 40
+    yield "formula", b"mean[ " + b"abs(" * 100_000
 
 
 def mutated(targets: Targets, kind: str) -> tuple[bytes, bool]:
