@@ -28,6 +28,22 @@ def with_common_options(commands: Iterable[click.Command]) -> None:
             verbose = _loudness("--verbose", "Say the seconds since the start before every line.")
             more = [config_option()] if len(command.params) > MANY else []
             command.params += [*more, _plugin(), quiet, verbose]
+            for parameter in command.params:
+                _refuse_nothing(parameter)
+
+
+def _refuse_nothing(parameter: click.Parameter) -> None:
+    """Refuse an empty text, such as a shell makes of a variable that is not set: it is no value of any parameter, and
+    would be read as the folder here, or as if the option had not been given."""
+    cast = parameter.type_cast_value
+    name = parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
+
+    def checked(context: click.Context, value: object) -> object:
+        if value == "" or (isinstance(value, list | tuple) and "" in value):
+            raise click.UsageError(f"{name}: got an empty text, wanted a value; give it one, or leave it out")
+        return cast(context, value)
+
+    vars(parameter)["type_cast_value"] = checked
 
 
 def _loudness(name: str, text: str) -> click.Option:

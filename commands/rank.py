@@ -106,7 +106,7 @@ def rank(
         rank_networks(modules, source, features, form, top)
         return
     budget = CostLimits(max_params, max_flops, max_latency, max_memory, TrainingBatch(*shape))
-    device = device or ("cpu" if max_latency else None)
+    device = "cpu" if device is None and max_latency else device
     refused: list[Refusal] = []
     candidates = _candidates(paths, count, space, seed, refused)
     source.introduce()

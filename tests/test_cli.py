@@ -194,7 +194,7 @@ MISTAKES = [
     (["evolve", "--benchmark", "TINY", "--search-size", "25"], 2, "wanted 10 to 20"),
     (["evolve", "--benchmark", "TINY", "--search-size", "16", "--build", "odd"], 1, "got 'odd', wanted one of as_"),
     (["evolve", "--space", "flexibert", "--benchmark", "gpt2-wt103"], 2, "gpt2-wt103 is of the space gpt2"),
-    (["evolve", "--benchmark", ""], 1, "wanted a name of letters"),
+    (["evolve", "--benchmark", ""], 2, "--benchmark: got an empty text, wanted a value"),
     (["evolve", "--benchmark", "TINY", "--time-budget", "999999999d"], 2, "at most 3650d"),
     (["evolve", "--benchmark", "TINY", "--poplation", "9"], 2, "'--population'?"),
     (["evolve", "--benchmark", "TINY", "--init-seed", "18446744073709551616"], 2, "--init-seed"),

@@ -40,6 +40,8 @@ MISTAKES: list[tuple[tuple[str, ...], dict[str, str], str]] = [
     (("--hall", "H", "x", "--max-flops", "-3G"), {}, "'-3G', wanted a number such as 10M"),
     (("--hall", "H", "x", "--max-latency", "5"), {}, "'5', wanted a number such as 5ms; units are us, ms, s"),
     (("--hall", "H", "x.jsonl", "--space", "gpt2", "--latency", "tpu"), {"x.jsonl": RECORD}, "devices: got 'tpu'"),
+    (("--hall", "H", "x.jsonl", "--space", "gpt2", "--latency="), {"x.jsonl": RECORD}, "--latency: got an empty text"),
+    (("--hall", "H", ""), {}, "PATHS: got an empty text"),
     (("--proxy", "sum[ frobenius_norm(W ]", "x"), {}, "wanted"),
 ]  # fmt: skip
 
