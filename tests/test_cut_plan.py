@@ -132,7 +132,10 @@ BASE: dict[str, Any] = {
         ({"keep": [0, 1, -2]}, r"keep\[2\]: got -2, wanted a whole number from 0"),
         ({"order": "best"}, r"order: got 'best', wanted one of first, magnitude, activation"),
         ({"head_dim": 3}, r"n_head\[0\]: got 6, so heads of 3 features at d_model = 24, wanted an even number"),
-        ({"d_ffn": [40, 0, 40]}, r"d_ffn\[1\]: got 0, wanted a whole number from 1"),
+        (
+            {"d_ffn": [40, 0, 40], "keep": [0, 1, 2]},
+            r"d_ffn\[1\]: got 0, wanted at least 1 in a subnet; drop the block",
+        ),
     ],
 )
 def test_a_subnet_that_cannot_be_is_refused_in_a_line(more: dict[str, Any], said: str) -> None:

@@ -31,7 +31,7 @@ NUMBERS = [
     ("flexibert", "hidden_size", 4, 16384),
 ]  # fmt: skip
 LISTS = [
-    ("gpt2", "d_inner", 1, 65536), ("llama", "d_ffn", 1, 65536), ("llama", "keep", 0, 1023),
+    ("gpt2", "d_inner", 1, 65536), ("llama", "d_ffn", 0, 65536), ("llama", "keep", 0, 1023),
     ("flexibert", "ffn_dim", 1, 65536), ("flexibert", "ffn_stack", 1, 16),
 ]  # fmt: skip
 
@@ -58,9 +58,11 @@ def test_heads_have_a_range() -> None:
     llama = {"d_model": 2048, "n_head": [1024], "n_kv_head": [1024]}
     assert SPACES["llama"].check(LLAMA | llama)["n_head"] == (1024,)
     for field in ("n_head", "n_kv_head"):
-        with pytest.raises(BadArchitecture, match=rf"{field}\[0\]: got 1025, wanted a whole number from 1 to 1024"):
-            SPACES["llama"].check(LLAMA | llama | {field: [1025]})
-        with pytest.raises(BadArchitecture, match=rf"{field}\[0\]: got 0, wanted a whole number from 1 to 1024"):
+        for value in (-1, 1025):
+            said = rf"{field}\[0\]: got {value}, wanted a whole number from 0 to 1024"
+            with pytest.raises(BadArchitecture, match=said):
+                SPACES["llama"].check(LLAMA | llama | {field: [value]})
+        with pytest.raises(BadArchitecture, match=r"n_kv_head\[0\]: got .*, wanted .* with n_head"):
             SPACES["llama"].check(LLAMA | llama | {field: [0]})
     for space, field in (("gpt2", "n_head"), ("flexibert", "heads")):
         assert SPACES[space].check(BASES[space] | {field: [4]})[field] == (4,)

@@ -256,7 +256,7 @@ def test_the_narrowest_network_has_width_four() -> None:
         ({"n_kv_head": [3, 6, 1]}, "n_kv_head[0]: got 3, wanted a divisor of n_head[0] = 4"),
         ({"n_kv_head": [8, 6, 1]}, "n_kv_head[0]: got 8, wanted a divisor"),
         ({"n_kv_head": 1}, "n_kv_head: got 1, wanted a list of 3"),
-        ({"d_ffn": [40, 0, 17]}, "d_ffn[1]: got 0"),
+        ({"d_ffn": [40, -1, 17]}, "d_ffn[1]: got -1"),
         ({"d_ffn": [40, 65537, 17]}, "d_ffn[1]: got 65537"),
         ({"d_ffn": None}, "d_ffn: got None"),
         ({"n_token": 1}, "n_token: got 1"),

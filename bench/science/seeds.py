@@ -49,7 +49,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "random": {"algorithm": "random", "branches": 3},
     "all inputs": {"inputs": INPUT_SETS["all"]},
     "counts": {"inputs": INPUT_SETS["counts"]},
-    "with counts": {"inputs": INPUT_SETS["both"]},
+    "both": {"inputs": INPUT_SETS["both"]},
     "no-teacher": {"teacher": "none"},
     "teacher": {"teacher": "always"},
     "rho": {"objective": "spearman"},

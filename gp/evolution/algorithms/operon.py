@@ -20,7 +20,7 @@ class Operon(Memetic):
 
     def first(self, breeder: Breeder) -> Population:
         """The formulas of the first run, and newborn ones."""
-        return self._step(breeder, TAKEN)
+        return self._step(breeder, breeder.config.population)
 
     def offspring(self, breeder: Breeder, population: Population, left: int) -> Population:
         """The formulas of the next run."""

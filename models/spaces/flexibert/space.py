@@ -107,7 +107,7 @@ class FlexibertSpace:
         attention = sum(plan.mixing_parameters() for plan in plans)
         ffn = sum(plan.ffn_parameters() for plan in plans)
         decoder = attention + ffn + sum(plan.norm_parameters() for plan in plans)
-        embedding = embedding_parameters(architecture.config["hidden_size"])
+        embedding = embedding_parameters(plans[0].width)
         return ParameterCount(attention, ffn, decoder, embedding, decoder + embedding)
 
     def multiply_adds(self, architecture: Architecture, length: int, build: str | None = None) -> int:
