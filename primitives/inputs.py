@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["COUNTS", "EXTENDED", "INPUTS", "INPUT_SETS", "LETTERS", "PAPER", "TERMINALS", "Input"]
 
@@ -34,10 +35,11 @@ class Input:
 @dataclass(frozen=True)
 class Count:
     """A number of each tensor of an input: `value` of its number of entries and the length of its softmax axis, then
-    those of the tensor beside it of a second input; `once` in a block that has such tensors if told so."""
+    those of the tensor beside it of a second input; of whole numbers, or of tensors of them. `once` in a block that has
+    such tensors if told so."""
 
     of: tuple[str, ...]
-    value: Callable[..., int]
+    value: Callable[..., Any]
     once: bool = False
 
 
@@ -65,7 +67,7 @@ INPUTS: dict[str, Input] = {i.name: i for i in _ALL}
 """What is read from a network: tensors."""
 
 
-def _count(name: str, meaning: str, of: Sequence[str], value: Callable[..., int], once: bool = False) -> Input:
+def _count(name: str, meaning: str, of: Sequence[str], value: Callable[..., Any], once: bool = False) -> Input:
     return Input(name, f"count {name}", -1, True, meaning, "()", Count(tuple(of), value, once))
 
 
@@ -75,6 +77,10 @@ def _entries(entries: int, line: int) -> int:
 
 def _width(entries: int, tokens: int) -> int:
     return entries // tokens
+
+
+def _one(entries: int, line: int) -> int:
+    return entries // entries
 
 
 def _heads(entries: int, keys: int, _: int, tokens: int) -> int:
@@ -90,13 +96,7 @@ COUNTS: dict[str, Input] = {
         _count("width", "width of all heads together, mostly d_model", ["H"], _width),
         _count("hidden", "width inside the FFN", ["A"], _width),
         _count("heads", "number of heads", ["S", "H"], _heads),
-        _count(
-            "block",
-            "1 for each block with an FFN, so that its sum is the depth",
-            ["A"],
-            lambda entries, line: 1,
-            once=True,
-        ),
+        _count("block", "1 for each block with an FFN, so that its sum is the depth", ["A"], _one, once=True),
     )
 }
 """Sizes of a block, which need no pass: one number for each tensor that they count, or one a block."""

@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from fitness.features.bank import SketchEntry
 from fitness.tables.chains import Chain, Tensors, run, walk
 from primitives.budget import USUAL_T, parts
-from primitives.inputs import TERMINALS
+from primitives.inputs import COUNTS, INPUTS
 from primitives.operators import AGGREGATION, BINARY, Binary, constant_of, fixed, turns
 from primitives.proxy import Branch, Extension, Proxy
 from primitives.scoring import resolved
@@ -42,7 +42,11 @@ class BranchTable:
         self.weights = {
             name: np.concatenate([a.weights(int(depth)) for depth in depths]) for name, a in AGGREGATION.items()
         }
-        self.inputs = {name: Tensors.gather(entries, name, self.starts) for name in TERMINALS}
+        self.inputs = {name: Tensors.gather(entries, name, self.starts) for name in INPUTS}
+        for name, source in COUNTS.items():
+            if source.count is not None:
+                beside = [self.inputs[of] for of in source.count.of]
+                self.inputs[name] = Tensors.counted(name, source.count, beside)
         self._means: dict[Branch, np.ndarray] = {}
         self._grids: dict[Branch, torch.Tensor] = {}
         self._network: dict[tuple[str, Branch], np.ndarray] = {}

@@ -38,8 +38,6 @@ class Tensors:
 
         A role terminal is a selection of its letter.
         """
-        if (count := TERMINALS[name].count) is not None:
-            return cls._count(name, count, [cls.gather(entries, of, starts) for of in count.of])
         letter, _, role = name.partition(".")
         samples, layouts, kept = [], [], []
         for entry, start in zip(entries, starts, strict=False):
@@ -55,24 +53,25 @@ class Tensors:
         return cls(name, stacked, sizes[:, :1], sizes[:, 1:], layout[:, 0], np.flatnonzero(np.concatenate(kept)))
 
     @classmethod
-    def _count(cls, name: str, count: Count, beside: Sequence[Tensors]) -> Tensors:
-        """A number for each tensor, or for the first of each block; those of several inputs that a block all has."""
+    def counted(cls, name: str, count: Count, beside: Sequence[Tensors]) -> Tensors:
+        """The tensors of a count from those that it counts: a number for each, or for the first of each block; of two
+        inputs where a block has both."""
+        picks = [np.arange(len(beside[0].block))]
         if len(beside) == 2:
-            _, *rows = np.intersect1d(beside[0].block, beside[1].block, return_indices=True)
-            beside = [tensors.rows(chosen) for tensors, chosen in zip(beside, rows, strict=True)]
-        tensors = beside[0]
-        sizes = torch.cat([x for t in beside for x in (t.size, t.line_size)], dim=1).long().tolist()
-        counted = torch.tensor([count.value(*size) for size in sizes], dtype=torch.float64).reshape(-1, 1)
-        first = np.unique(tensors.block, return_index=True)[1] if count.once else np.arange(len(counted))
+            _, *picks = np.intersect1d(beside[0].block, beside[1].block, return_indices=True)
+        sizes = (x[rows].long() for t, rows in zip(beside, picks, strict=True) for x in (t.size, t.line_size))
+        counted = count.value(*sizes).double()
+        block, places = beside[0].block[picks[0]], beside[0].places[picks[0]]
+        first = np.unique(block, return_index=True)[1] if count.once else np.arange(len(block))
         one = torch.ones(len(first), 1, dtype=torch.float64)
-        return cls(name, counted[first], one, one, tensors.block[first], tensors.places[first])
+        return cls(name, counted[first], one, one, block[first], places[first])
 
     def parts(self) -> Iterator[Tensors]:
         """The tensors in runs of PART, which a processor's cache can hold."""
         for at in range(0, max(1, len(self.samples)), PART):
             yield self.rows(slice(at, at + PART))
 
-    def rows(self, chosen: slice | np.ndarray) -> Tensors:
+    def rows(self, chosen: slice) -> Tensors:
         """Some of the tensors."""
         samples, sizes = self.samples[chosen], (self.size[chosen], self.line_size[chosen])
         return Tensors(self.name, samples, *sizes, self.block[chosen], self.places[chosen])
