@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,26 +18,14 @@ from commands.loading import check_search_size, draw_split, load_different, load
 from commands.moved import places_now
 from commands.names import Name, table_of
 from commands.options import FORMAT, METRIC, ON_INVALID, Sectioned, examples, search_size
-from commands.output import (
-    columns_of,
-    direction,
-    emit,
-    given_options,
-    say,
-    say_ceiling,
-    say_intervals,
-    say_next,
-    was_given,
-)
+from commands.outcome import show_outcome
+from commands.output import given_options, say, say_next, was_given
 from commands.search_options import limit_options, search_options
-from commands.tables import Formula, Row
-from commands.verdict import say_verdict
 from commands.weights import source_options
 from storage.plugins import loaded_plugins
 
 if TYPE_CHECKING:
     from gp.config import SearchConfig
-    from gp.hall_file import HallCase, HallDocument
     from gp.runs.limits import Limits
     from gp.runs.run import Outcome, Run
     from gp.runs.settings import RunSettings
@@ -128,7 +115,7 @@ def evolve(
         except KeyboardInterrupt:
             say_next("evolve", "--resume", run.folder, keep=(*WHERE, "jobs"))
             raise click.Abort from None
-        return _show_outcome(outcome, run, benchmarks, form)
+        return show_outcome(outcome, run, benchmarks, form)
 
 
 def _with_budget(search: SearchConfig, budgeted: bool | None, benchmarks: Sequence[Benchmark]) -> SearchConfig:
@@ -284,55 +271,3 @@ def _execute(
         workshops = [kept.of_space(each.space, home).open_for(each) for each in benchmarks]
         staffed = [open_ones.enter_context(workshop.staffed()) for workshop in workshops]
         return run.execute(list(zip(benchmarks, staffed, strict=True)), reporter, jobs, limits), benchmarks
-
-
-def _show_outcome(outcome: Outcome, run: Run, benchmarks: Sequence[Benchmark], form: str) -> int:
-    document = outcome.document
-    if document is None:
-        say(f"stopped at iteration {outcome.result.state.iteration}; nothing is lost")
-        say_next("evolve", "--resume", run.folder, keep=(*WHERE, "jobs"))
-        return 130
-    if form == "json":
-        print(json.dumps(document.to_dict(), indent=2, sort_keys=True, allow_nan=False))
-    elif form == "table":
-        for case, benchmark in zip(document.cases, benchmarks, strict=True):
-            emit(case_rows(document, case), form, f"{benchmark.name}: correlation with {direction(benchmark)}")
-    else:
-        rows: list[Row] = []
-        for case in document.cases:
-            named: Row = {"benchmark": case.benchmark.name} if len(document.cases) > 1 else {}
-            rows += [named | row for row in case_rows(document, case)]
-        emit(rows, form, "")
-    for benchmark in benchmarks:
-        say_ceiling(benchmark)
-    say_intervals(min(len(case.split.holdout) for case in document.cases))
-    for stage, seconds in outcome.seconds.items():
-        say(f"{stage}: {seconds:.1f} s")
-    say(f"{document.evaluations:,} formulas compared; PPS refused {_by_rule(document.rejections)}")
-    if document.ending is not None and document.ending.early:
-        say(f"ended early at iteration {document.ending.iteration}: {document.ending.reason}")
-        say_next("evolve", "--resume", run.folder, keep=(*WHERE, "jobs"), label="to go on")
-    say_verdict(document, run.folder / "hall_of_fame.json")
-    say_next("replay", run.folder / "hall_of_fame.json", "--benchmark", run.settings.cases[0].benchmark, keep=WHERE)
-    return 0
-
-
-def _by_rule(rejections: Mapping[str, int]) -> str:
-    return ", ".join(f"{rule} {count}" for rule, count in sorted(rejections.items(), key=lambda i: -i[1])) or "nothing"
-
-
-def case_rows(document: HallDocument, case: HallCase) -> list[Row]:
-    """The formulas, rivals and baselines of a hall of fame on one of its benchmarks as a table."""
-    rows: list[Row] = [
-        {"proxy": Formula(p.proxy.text, p.sign), **columns_of(vars(found)), "fidelity": _number(found.fidelity)}
-        for p, found in zip(document.proxies, case.figures, strict=True)
-    ]
-    if any(p.proxy.reads != "network" for p in document.proxies):
-        rows = [row | {"reads": p.proxy.reads} for row, p in zip(rows, document.proxies, strict=True)]
-    beside = (*case.rivals, *case.baselines)
-    return rows + [{"proxy": Formula(f"({b.name})", 1, False), **columns_of(vars(b))} for b in beside]
-
-
-def _number(fidelity: object) -> float | None:
-    """A file may hold more about the fidelity than the number that a run writes."""
-    return float(fidelity) if isinstance(fidelity, int | float) else None

@@ -21,11 +21,11 @@ class Additions:
 
     @classmethod
     def of(cls, values: np.ndarray, quality: np.ndarray, shrinkage: float) -> Additions:
-        """Of the `values` (K, N) of branches and the ranks of `quality` (N,)."""
+        """Additions for branches with `values` (K, N), to agree with the ranks of `quality` (N,)."""
         return cls(_units(values), _units(stats.rankdata(quality)[None])[0], shrinkage)
 
     def times(self, values: np.ndarray, factor: np.ndarray) -> Additions:
-        """The same for branches that are multiplied by `factor` (N,)."""
+        """Additions for branches with `values` (K, N) that a `factor` (N,) multiplies, and the same target."""
         return Additions(_units(values * factor), self.target, self.shrinkage)
 
     def best(self, rest: np.ndarray, count: int) -> np.ndarray:

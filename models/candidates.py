@@ -174,13 +174,13 @@ class _Reading:
         known |= fields
         if "model_type" not in fields:
             raise BadCandidate(f"{path}: model_type is missing, wanted the config.json of a Hugging Face model")
-        hint, relative = "", str(fields["model_type"]) in RELATIVES
+        relative, as_asked = str(fields["model_type"]) in RELATIVES, self.space == "llama"
         try:
-            if relative and self.space == "llama":
+            if relative and as_asked:
                 return [SPACES["llama"].architecture(id, as_llama(fields))]
-            hint = "; --space llama reads its sizes as those of LLaMA's blocks" * relative
             return [SPACES["hf"].architecture(id, fields)]
         except ZcpError as error:
+            hint = "; --space llama reads its sizes as those of LLaMA's blocks" if relative and not as_asked else ""
             raise BadCandidate(f"{path}: {error}{hint}") from None
 
     def _printed(self, path: Path, rows: Sequence[Datum]) -> list[Architecture]:

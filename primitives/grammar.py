@@ -51,7 +51,7 @@ def read_proxy(text: Datum) -> Proxy:
 
 
 def _reads(text: str) -> bool:
-    """Whether a text is a formula."""
+    """True if a text is a formula."""
     try:
         _Parser(text)._whole()
     except BadProxy:
@@ -122,7 +122,7 @@ class _Parser:
         return found
 
     def _takes_budget(self, binary: str, first: bool = False) -> bool:
-        """Whether the training budget is what a product joins here; it is taken, and the comma after a first one."""
+        """True if a product joins the training budget here; it is taken, and the comma after a first one."""
         if self._peek() != BUDGET:
             return False
         if binary != "product":

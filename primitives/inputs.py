@@ -64,7 +64,7 @@ _ALL = (
     Input("G.ffn", "weights.ffn", -1, False, "gradients of the FFN's matrices", "(out, in)"),
 )
 INPUTS: dict[str, Input] = {i.name: i for i in _ALL}
-"""What is read from a network: tensors."""
+"""Tensors of a network, by name."""
 
 
 def _count(name: str, meaning: str, of: Sequence[str], value: Callable[..., Any], once: bool = False) -> Input:
@@ -103,7 +103,7 @@ COUNTS: dict[str, Input] = {
 
 TERMINALS: dict[str, Input] = INPUTS | COUNTS
 LETTERS: tuple[str, ...] = tuple(name for name in INPUTS if "." not in name)
-"""What is read from a network; a role terminal is a selection of its letter."""
+"""Names of what is recorded of a network; a role terminal is a selection of its letter."""
 
 PAPER: tuple[str, ...] = ("A", "J", "G", "H", "W", "S")
 EXTENDED: tuple[str, ...] = tuple(name for name in INPUTS if name[0] in PAPER)
@@ -114,5 +114,5 @@ INPUT_SETS: dict[str, tuple[str, ...]] = {
     "counts": tuple(COUNTS),
     "both": (*EXTENDED, *COUNTS),
 }
-"""What a search may read, by name: the default, the letters of the paper, all tensors, counts alone, and the default
+"""Inputs of a search, by name: the default, the letters of the paper, all tensors, counts alone, and the default
 with counts."""

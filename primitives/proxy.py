@@ -167,7 +167,7 @@ class Proxy:
 
     @property
     def reads(self) -> str:
-        """What it reads: "network", "sizes" (counts alone) or "network and sizes"."""
+        """Kind of its inputs: "network", "sizes" (counts alone) or "network and sizes"."""
         counts = {branch.source.count is not None for branch in self.branches}
         return "network and sizes" if len(counts) > 1 else "sizes" if True in counts else "network"
 

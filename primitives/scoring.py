@@ -40,7 +40,7 @@ Blocks = Sequence[Mapping[str, Sequence[torch.Tensor]]]
 """Per block, the tensors of each input by name; absent inputs are missing or empty."""
 
 Part = Branch | Proxy
-"""What a formula reads of each block: the means of a branch, or of the join of two entry by entry."""
+"""A part of a formula that is read block by block: a branch, or the join of two entry by entry."""
 
 
 def score(proxy: Proxy, blocks: Blocks, budget: float = USUAL_T) -> float | Invalid:

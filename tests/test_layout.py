@@ -162,11 +162,9 @@ LONG_FILES = {
     "gp/evolution/evolve.py": "ask, tell and evolve change one state",
     "gp/evolution/primitive_set.py": "the typed grammar of DEAP trees, one type system",
     "gp/evolution/variation.py": "all operators of the toolbox and the decorator around them",
-    "models/benchmarks/origins.py": "a table of origins, and how each is found",
     "models/candidates.py": "every layout of candidates, read into one kind of record",
     "primitives/pps.py": "the pruning rules, a few lines each, in the order in which they are asked",
     "primitives/proxy.py": "the formula and its canonical form",
-    "report/pages/charts.py": "all charts of the pages, each most of a literal that plotly reads",
     "report/pages/hall_page.py": "one page, from its top to its end",
     "report/portable/sympy_module.py": "one emitted module: every operator spelled in sympy",
     "report/portable/torch_module.py": "one emitted module: text that must stand together",
@@ -176,7 +174,7 @@ LONG_FUNCTIONS = {
     "commands/replay.py replay": "the signature of its options, then one step after another",
     "commands/select.py select": "the signature of its options, then one step after another",
     "gp/benchmark_search.py search": "the stages of a search in the order in which they run",
-    "report/pages/charts.py scatter": "one chart, most of it the literal that plotly reads",
+    "report/pages/scatter.py scatter": "one chart, most of it the literal that plotly reads",
 }
 
 

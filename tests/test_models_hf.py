@@ -20,7 +20,6 @@ from fitness.zoo import ZOO
 from fitness.zoo.measuring import hand_made_figures
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
-from models.spaces.hf import layout
 from models.tokens import TokenBatch
 from primitives.inputs import INPUTS
 
@@ -282,100 +281,3 @@ def test_the_last_hidden_state_is_that_of_the_whole_network(family: str) -> None
     model.loss(BATCH.tokens)
     last = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
     assert torch.equal(model.hidden(BATCH.tokens), last) and last.shape == (2, 24, 32)
-
-
-@pytest.mark.parametrize("family", [*FAMILIES][:4])
-def test_where_torch_counts_nothing_else_one_length_tells_the_products(
-    family: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lengths, once = list[int](), layout.trace
-
-    def counted(model: Any, config: Any, length: int = layout.LENGTH) -> Any:
-        lengths.append(length)
-        return once(model, config, length)
-
-    monkeypatch.setattr(layout, "trace", counted)
-    layout.layout_of.__wrapped__(architecture(family))
-    assert lengths == [layout.LENGTH]
-
-
-@pytest.mark.parametrize("room", [0, -1])
-def test_a_pass_with_numbers_is_for_small_networks(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from models.spaces.hf import trace
-    from models.spaces.hf.config import library_config
-    from models.spaces.hf.library import make
-
-    config = library_config(architecture("llama").config)
-    model = make(config)
-    monkeypatch.setattr(trace, "MOST_RUN", sum(p.numel() for p in model.parameters()) + room)
-    if room:
-        with pytest.raises(ValueError, match="parameters are too many for a pass with numbers"):
-            trace._small_pass(model, config, 3)
-    else:
-        seen, wanted = trace._small_pass(model, config, 3), trace.trace(model, config)
-        assert seen.pairs == wanted.pairs and seen.flops == wanted.flops
-
-
-@pytest.mark.parametrize("twice", ["layers.1", "layers.1.self_attn"])
-def test_a_block_that_runs_twice_is_refused(twice: str) -> None:
-    from models.spaces.hf.trace import Trace
-
-    seen = Trace()
-    seen.attentions |= {f"layers.{i}": f"layers.{i}.self_attn" for i in range(2)}
-    seen.runs.update({name: 1 for pair in seen.attentions.items() for name in pair})
-    layout._check_once(seen, "family")
-    seen.runs[twice] = 2
-    with pytest.raises(
-        BadArchitecture, match=r"family: layers.1: got a block that runs 2 times in a pass, wanted once"
-    ):
-        layout._check_once(seen, "family")
-
-
-@pytest.mark.parametrize(("counted", "again", "wanted"), [(48, None, (10, 2)), (45, 95, (9, 2)), (46, 95, (10, 2))])
-def test_two_lengths_tell_products_of_tokens_from_those_of_pairs(
-    counted: int, again: int | None, wanted: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of three tokens and of five: 9 t + 2 p for one that torch counts whole, the usual numbers where it does not."""
-    found: Any = iter((counted, again))
-    monkeypatch.setattr(layout, "_inside", lambda seen, blocks: next(found))
-    monkeypatch.setattr(layout, "trace", lambda model, config, length: None)
-    nothing: Any = None
-    assert layout._products(nothing, nothing, nothing, nothing, 10, 2) == wanted
-
-
-@pytest.mark.parametrize("answers", [False, True])
-def test_numbers_are_answered_in_a_pass_that_asks_for_answers(answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from models.spaces.hf import trace
-
-    made, own = list[bool](), trace._Answers
-    monkeypatch.setattr(trace, "_Answers", lambda: made.append(True) or own())
-    monkeypatch.setattr(trace, "run", lambda model, **given: float(given["x"].sum()) if answers else None)
-    trace._pass(torch.nn.Linear(1, 1), answers, x=torch.ones(3, device="meta"))  # type: ignore[arg-type]
-    assert bool(made) is answers
-
-
-def test_answers_are_zero_of_the_kind_that_is_asked() -> None:
-    from models.spaces.hf.trace import _Answers
-
-    with _Answers():
-        assert torch.ones(1, device="meta").item() == 0 and torch.ones(1).item() == 1
-        assert torch.ones(1, dtype=torch.bool, device="meta").item() is False
-        assert torch.ones(1, dtype=torch.int64, device="meta").item() == 0
-
-
-@pytest.mark.parametrize("by_output", [True, False])
-@pytest.mark.parametrize("decoder", [True, False])
-def test_a_pass_asks_for_what_can_be_watched(by_output: bool, decoder: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from models.spaces.hf import library
-
-    monkeypatch.setattr(library, "by_output", lambda config: by_output)
-    monkeypatch.setattr(library, "is_decoder", lambda config: decoder)
-
-    class Model:
-        config = None
-
-        def __call__(self, **given: Any) -> dict[str, Any]:
-            return given
-
-    wanted: dict[str, Any] = {"x": 1} | ({"output_attentions": True} if by_output else {})
-    assert library.run(Model(), x=1) == wanted | ({"use_cache": False} if decoder else {})  # type: ignore[arg-type]

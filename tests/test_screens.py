@@ -19,10 +19,10 @@ from rich.console import Console
 
 import cli
 from commands import output
-from commands.evolve import case_rows
 from commands.exhaust import _in_space
 from commands.leaderboard import _cells
 from commands.live import Bars, _note, progress_bars
+from commands.outcome import case_rows
 from commands.replay import _figures, _inside_rows
 from commands.tables import Formula, Interval, Row, Score, literal, table
 from gp.hall_file import load_hall

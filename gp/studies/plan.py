@@ -53,7 +53,7 @@ class Study:
 
 
 def _aggregations() -> tuple[Setting, ...]:
-    """As published, ours, both, and everything the table has if that is more."""
+    """Settings: the published aggregation, ours, both, and all that the table has if that is more."""
     sets: dict[str, tuple[str, ...]] = {"mean": ("mean",), "sum": ("sum",), "mean and sum": ("mean", "sum")}
     sets["all"] = tuple(AGGREGATION)
     return tuple(Setting(label, {"aggregates": names}) for label, names in sets.items())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Fill = Callable[["nn.Module", str], None]
-"""What gives a network, or the part of it whose names begin with a prefix, its weights."""
+"""A function that gives a network, or the part of it whose names begin with a prefix, its weights."""
 
 __all__ = [
     "BlockTaps",

@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from scipy.stats import rankdata
 
-from models.spaces import SPACES
-from report.hall import Landscape
 from report.pages.evidence import Ancestor, Portrait
-from report.pages.page import Chart, Choice, PageTable, chart_text, shown
+from report.pages.page import Chart, PageTable, chart_text, shown
 
-__all__ = ["bars", "blocks_chart", "evolution_chart", "front_chart", "growth_chart", "scatter", "styled"]
+__all__ = ["bars", "blocks_chart", "evolution_chart", "front_chart", "growth_chart", "plain", "plain_number", "styled"]
 
 SERIES = ("#2f7fd1", "#d9622b", "#2c9a6b", "#a05fc0")
 GREY, PALE = "#8a939c", "rgba(128, 136, 144, 0.5)"
@@ -41,84 +38,6 @@ def styled(figure: go.Figure, height: int = 420, **layout: Any) -> go.Figure:
     figure.update_xaxes(automargin=True, showline=True, linecolor=GREY, gridcolor="#d5dbe1", zeroline=False)
     figure.update_yaxes(automargin=True, showline=True, linecolor=GREY, gridcolor="#d5dbe1", zeroline=False)
     return figure
-
-
-def scatter(landscape: Landscape, what: str) -> Chart:
-    """Measured quality against the score; shape tells search split from held-out, colour shows depth or width."""
-    benchmark, scores = landscape.benchmark, landscape.scores
-    shapes = np.array([SPACES[a.space].shape(a) for a in benchmark.architectures])
-    ranks = np.full(len(scores), np.nan)
-    ranks[np.isfinite(scores)] = rankdata(scores[np.isfinite(scores)])
-    split = landscape.split
-    parts = {"all": range(len(scores))} if split is None else {"held-out": split.holdout, "search split": split.search}
-    chosen = {name: np.array(part, dtype=int) for name, part in parts.items()}
-    names = [shown(a.id) for a in benchmark.architectures]
-    texts = [
-        f"{chart_text(name)}<br>depth {depth}, width {width}<br>{chart_text(benchmark.metric)} {truth:.5g}"
-        f"<br>score {score:.5g}"
-        for name, (depth, width), truth, score in zip(names, shapes, benchmark.ground_truth, scores, strict=True)
-    ]
-    figure = go.Figure()
-    for place, (name, part) in enumerate(chosen.items()):
-        figure.add_scatter(
-            x=scores[part],
-            y=benchmark.ground_truth[part],
-            mode="markers",
-            name=name,
-            hovertext=[texts[i] for i in part],
-            hoverinfo="text",
-            marker={
-                "color": shapes[part, 0],
-                "coloraxis": "coloraxis",
-                "symbol": SYMBOLS[place],
-                "size": 9 if place else 7,
-                "line": {"width": 1, "color": GREY},
-            },
-        )
-    better = "higher" if benchmark.higher_is_better else "lower"
-    bar = {"orientation": "h", "y": -0.18, "yanchor": "top", "thickness": 12, "title": {"text": "depth", "side": "top"}}
-    styled(
-        figure,
-        540,
-        coloraxis={"colorscale": "Viridis", "colorbar": bar},
-        xaxis={"title": {"text": "score of the formula"}},
-        yaxis={"title": {"text": f"{chart_text(benchmark.metric)} ({better} is better)"}},
-    )
-    columns = ("architecture", "part", "depth", "width", "score", shown(benchmark.metric))
-    rows = [
-        (names[i], name, int(shapes[i, 0]), int(shapes[i, 1]), _float(scores[i]), float(benchmark.ground_truth[i]))
-        for name, part in chosen.items()
-        for i in part
-    ]
-    groups = list(chosen.values())
-    return Chart(
-        "scatter",
-        figure,
-        f"Each point is an architecture: {what}",
-        PageTable("Scores and measured values", columns, rows),
-        (
-            Choice(
-                "horizontal",
-                {
-                    "score": ({"x": [_plain(scores[g]) for g in groups]}, {"xaxis.title.text": "score of the formula"}),
-                    "place by score": (
-                        {"x": [_plain(ranks[g]) for g in groups]},
-                        {"xaxis.title.text": "place by the score, 1 is the lowest"},
-                    ),
-                },
-            ),
-            Choice(
-                "colour",
-                {
-                    label: (
-                        {"marker.color": [shapes[g, place].tolist() for g in groups]},
-                        {"coloraxis.colorbar.title.text": label},
-                    )
-                    for place, label in enumerate(("depth", "width"))
-                },
-            ),
-        ),
-    )
 
 
 def front_chart(points: Sequence[tuple[str, int, float]], front: Sequence[int], pick: int | None, what: str) -> Chart:
@@ -177,7 +96,7 @@ def blocks_chart(portraits: Sequence[Portrait], what: str) -> Chart:
             blocks = list(range(1, len(values) + 1))
             figure.add_scatter(
                 x=blocks,
-                y=_plain(values),
+                y=plain(values),
                 mode="lines+markers",
                 name=name,
                 legendgroup=portrait.kind,
@@ -190,7 +109,7 @@ def blocks_chart(portraits: Sequence[Portrait], what: str) -> Chart:
                 col=1,
             )
             rows += [
-                (portrait.kind, shown(portrait.architecture.id), part, b, _float(v))
+                (portrait.kind, shown(portrait.architecture.id), part, b, plain_number(v))
                 for b, v in zip(blocks, values, strict=True)
             ]
     styled(figure, 120 + 230 * len(parts))
@@ -310,12 +229,13 @@ def bars(
     return Chart(name, figure, what, PageTable(axis, ("name", "value", "low", "high"), rows))
 
 
-def _plain(values: Sequence[float] | np.ndarray) -> list[float | None]:
-    """Replace nan by None for JSON."""
-    return [_float(value) for value in values]
+def plain(values: Sequence[float] | np.ndarray) -> list[float | None]:
+    """The numbers, with None for those that are not finite, which JSON lacks."""
+    return [plain_number(value) for value in values]
 
 
-def _float(value: float) -> float | None:
+def plain_number(value: float) -> float | None:
+    """The number, or None for one that is not finite."""
     return float(value) if np.isfinite(value) else None
 
 

@@ -15,10 +15,11 @@ from gp.hall_cases import HallCase
 from gp.hall_entries import Baseline, Figures, HallProxy
 from gp.hall_file import HallDocument
 from primitives import RULES
-from report.pages.charts import bars, blocks_chart, evolution_chart, front_chart, growth_chart, scatter
+from report.pages.charts import bars, blocks_chart, evolution_chart, front_chart, growth_chart
 from report.pages.evidence import HallEvidence
 from report.pages.page import PageTable, ReportPage, Section, shown
 from report.pages.recommendation import Recommendation, front_of, recommended
+from report.pages.scatter import scatter
 from report.pages.typeset import mathml
 
 __all__ = ["hall_page"]

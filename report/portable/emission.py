@@ -215,7 +215,7 @@ class _Calls:
         """An input and its operators."""
         chain = [self.named("", name) for name in branch.chain]
         if (count := branch.source.count) is not None:
-            number = self.named("count_", branch.input.partition(".")[0])
+            number = self.named("count", count.value.__name__)
             names = ", ".join(f'"{name}"' for name in count.of)
             read = f"counted(blocks, {number}, {names})", '"count"'
         else:

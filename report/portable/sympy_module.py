@@ -116,15 +116,11 @@ def _lines(x: Tensor, axis: int, change: Callable[[list[Expr]], list[Expr]]) -> 
 # Counts of the tensors of an input.
 
 
-def count_params(tensors: Sequence[list[Matrix]]) -> list[int]:
+def count_entries(tensors: Sequence[list[Matrix]]) -> list[int]:
     return [sum(matrix.rows * matrix.cols for matrix in x) for x in tensors]
 
 
 def count_width(tensors: Sequence[list[Matrix]]) -> list[int]:
-    return [x[0].cols for x in tensors]
-
-
-def count_hidden(tensors: Sequence[list[Matrix]]) -> list[int]:
     return [x[0].cols for x in tensors]
 
 
@@ -133,7 +129,7 @@ def count_heads(attention: Sequence[list[Matrix]], heads: Sequence[list[Matrix]]
     return [sum(m.rows for m in s) // h[0].rows for s, h in zip(attention, heads, strict=False)]
 
 
-def count_block(tensors: Sequence[list[Matrix]]) -> list[int]:
+def count_one(tensors: Sequence[list[Matrix]]) -> list[int]:
     return [1 for x in tensors[:1]]
 
 

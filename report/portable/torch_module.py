@@ -129,15 +129,11 @@ def _mean(x: Tensor) -> Tensor:
 # Counts of the tensors of an input.
 
 
-def count_params(tensors: Sequence[Tensor]) -> list[int]:
+def count_entries(tensors: Sequence[Tensor]) -> list[int]:
     return [x.numel() for x in tensors]
 
 
 def count_width(tensors: Sequence[Tensor]) -> list[int]:
-    return [x.shape[-1] for x in tensors]
-
-
-def count_hidden(tensors: Sequence[Tensor]) -> list[int]:
     return [x.shape[-1] for x in tensors]
 
 
@@ -146,7 +142,7 @@ def count_heads(attention: Sequence[Tensor], heads: Sequence[Tensor]) -> list[in
     return [s.numel() // (s.shape[-1] * h.shape[-2]) for s, h in zip(attention, heads, strict=False)]
 
 
-def count_block(tensors: Sequence[Tensor]) -> list[int]:
+def count_one(tensors: Sequence[Tensor]) -> list[int]:
     return [1 for x in tensors[:1]]
 
 
