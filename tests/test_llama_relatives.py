@@ -75,17 +75,23 @@ def changed(fields: dict[str, Any], **others: Any) -> dict[str, Any]:
     return json.loads(json.dumps({**fields, **others}))
 
 
-def test_openelm_grows_with_depth_and_has_its_published_size() -> None:
+def test_openelm_grows_with_depth() -> None:
     architecture = SPACE.architecture("openelm", as_llama(OPENELM_270M))
     config = architecture.config
     assert config["d_ffn"][:5] == (768, 1024, 1280, 1536, 1792) and config["d_ffn"][-1] == 5120
     assert config["n_head"][0] == 12 and config["n_kv_head"][-1] == 5 and config["head_dim"] == 64
-    normed = 16 * 2 * 64  # gains of queries and keys, which the space has not
-    assert SPACE.parameters(architecture).total + normed == 271_527_168
+    D, blocks = 1280, zip(config["n_head"], config["n_kv_head"], config["d_ffn"], strict=True)
+    wanted = sum(2 * D * 64 * (heads + shared) + 3 * D * inner + 2 * D for heads, shared, inner in blocks)
+    assert SPACE.parameters(architecture).total == wanted + D + 32000 * D == 271_525_120
 
 
-def test_mobilellm_has_its_published_size() -> None:
-    assert round(SPACE.parameters(SPACE.architecture("m", as_llama(MOBILELLM_125M))).total / 1e6, 1) == 124.6
+def test_mobilellm_ties_its_tables() -> None:
+    block = 2 * 576 * 64 * (9 + 3) + 3 * 576 * 1536 + 2 * 576
+    wanted = 30 * block + 576 + 32000 * 576
+    for tied, more in ((True, 0), (False, 32000 * 576)):
+        architecture = SPACE.architecture("m", as_llama(changed(MOBILELLM_125M, share_embedding=tied)))
+        assert SPACE.parameters(architecture).total == wanted + more
+    assert round(wanted / 1e6, 1) == 124.6
 
 
 def test_nemotron_nas_leaves_out_halves_of_blocks() -> None:
