@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 import sys
 from dataclasses import replace
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 
 from gp.benchmark_search import PreparedSearch
 from gp.config import SearchConfig
+from gp.evolution.algorithms.operon import Operon
 from gp.problem import SearchProblem
 from gp.regression import MissingOperon, OperonRuns, multiplied_out
 from gp.sweeps import Singles
@@ -103,7 +104,8 @@ def test_runs_regress_ranks_on_branches_in_units_of_their_deviation(problem: Sea
     seeds = {given["random_state"]}
     runs(None, 4)
     OperonRuns.create(problem, singles, replace(CONFIG, seed=43))(None, 3)
-    assert len(seeds | {call["random_state"] for call in stub.calls}) == 3
+    states = [call["random_state"] for call in stub.calls]
+    assert len(seeds | set(states)) == 3 and all(type(state) is int for state in states)
     a, b, c, d = singles.proxies[:4]
     sums = Proxy(b.aggregate, b.left, "difference", a.left, a.aggregate).extended("sum", c.aggregate, c.left)
     behind = Proxy(a.aggregate, a.left, "product", b.left, b.aggregate).extended("sum", a.aggregate, a.left)
@@ -142,3 +144,16 @@ def test_the_library_itself_finds_a_formula(problem: SearchProblem) -> None:
     assert found.champion is not None and found.champion.fitness > 0.5
     assert [c.proxy for c in found.hall.champions] == [c.proxy for c in again.hall.champions]
     assert found.state.evaluations > 1000
+
+
+@pytest.mark.parametrize(("found", "newborn"), [(3, [5]), (8, [])])
+def test_newborn_formulas_fill_a_step(found: int, newborn: list[int]) -> None:
+    asked: list[int] = []
+    breeder: Any = SimpleNamespace(
+        swept=("0", "1"), newborn=None, config=SimpleNamespace(population=8),
+        neighbours=lambda parent, hole, most: [(parent, hole, most)] * found,
+        brood=lambda make, count: asked.append(count) or ["new"] * count,
+    )  # fmt: skip
+    step = Operon().first(breeder)
+    assert len(step) == 8 and asked == newborn and step[0] == (None, 2, 8)
+    assert len(Operon().offspring(breeder, [], 8)) == 8

@@ -63,8 +63,8 @@ class Tensors:
         counted = count.value(*sizes).double()
         block, places = beside[0].block[picks[0]], beside[0].places[picks[0]]
         first = np.unique(block, return_index=True)[1] if count.once else np.arange(len(block))
-        one = torch.ones(len(first), 1, dtype=torch.float64)
-        return cls(name, counted[first], one, one, block[first], places[first])
+        size, line_size = beside[0].size[picks[0]][first], beside[0].line_size[picks[0]][first]
+        return cls(name, counted[first], size, line_size, block[first], places[first])
 
     def parts(self) -> Iterator[Tensors]:
         """The tensors in runs of PART, which a processor's cache can hold."""
