@@ -37,9 +37,10 @@ def _nemotron_nas(fields: Mapping[str, Any]) -> dict[str, Any]:
     n_head, n_kv_head, d_ffn = list[int](), list[int](), list[int]()
     for i, block in enumerate(_list(fields, "block_configs")):
         attention, ffn = (_half(block, part, f"block_configs[{i}].{part}") for part in ("attention", "ffn"))
-        group = attention and _whole(attention, "n_heads_in_group", f"block_configs[{i}].attention.")
-        n_head.append(heads if attention else 0)
-        n_kv_head.append(heads // group if attention and isinstance(group, int) else 0)
+        own = heads if attention else 0
+        shared = own // _whole(attention, "n_heads_in_group", f"block_configs[{i}].attention.") if attention else 0
+        n_head.append(own)
+        n_kv_head.append(shared)
         d_ffn.append(_multiplied(ffn, width, f"block_configs[{i}].ffn") if ffn else 0)
     return {
         **_common(fields, len(n_head), width),
