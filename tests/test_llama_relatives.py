@@ -298,3 +298,31 @@ def test_a_long_name_of_a_scaling_is_cut(caplog: pytest.LogCaptureFixture) -> No
         as_llama(changed(NAS, rope_scaling={"type": "x" * 99}))
         as_llama(changed(NAS, rope_scaling={"rope_type": "default"}))
     assert [r.getMessage().count("x") for r in caplog.records] == [40]
+
+
+def test_heads_are_a_share_of_the_width_unless_it_is_said() -> None:
+    assert as_llama(NAS)["head_dim"] == 64 and as_llama(changed(NAS, head_dim=32))["head_dim"] == 32
+    assert as_llama(MOBILELLM_125M)["head_dim"] == 64 and as_llama(changed(MOBILELLM_125M, head_dim=8))["head_dim"] == 8
+    assert {as_llama(changed(fields, **{name: 7}))["tgt_len"] for fields, name in LENGTHS} == {7}
+    bare = [{n: v for n, v in fields.items() if n != name} for fields, name in LENGTHS]
+    assert {as_llama(fields)["tgt_len"] for fields in bare} == {2048}
+
+
+LENGTHS = [(OPENELM_270M, "max_context_length"), (MOBILELLM_125M, "max_position_embeddings")]
+
+
+def test_sizes_have_a_range() -> None:
+    for value in (1, 1 << 20):
+        assert relatives._whole({"n": value}, "n") == value
+    for bad in (0, (1 << 20) + 1, True, 2.0, None):
+        with pytest.raises(BadArchitecture, match=r"^n: got .*, wanted a whole number from 1"):
+            relatives._whole({"n": bad}, "n")
+    with pytest.raises(BadArchitecture, match=r"^l: got \[\], wanted a list"):
+        relatives._list({"l": []}, "l")
+    assert relatives._list({"l": [0]}, "l") == [0]
+    for fields in (changed(NAS, block_configs=[{**BLOCK, "ffn": {"ffn_mult": 64.5}}]),
+                   changed(OPENELM_270M, ffn_multipliers=[64.5] * 16)):  # fmt: skip
+        with pytest.raises(BadArchitecture, match="wanted a number above 0"):
+            as_llama(fields)
+    assert relatives._multiplied({"ffn_mult": 64}, 768, "ffn") == 32768
+    assert relatives._divisible(10, 9) == 9  # nine tenths are enough
