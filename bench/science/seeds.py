@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,13 @@ from fitness.zoo.naive import NAIVE, naive_scores
 from gp.benchmark_search import PreparedSearch, search
 from gp.case import Case
 from gp.config import PRESETS, SearchConfig
+from gp.lesson import Lesson
 from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
 from primitives.inputs import INPUT_SETS, PAPER
 
+OWN = "own configurations"  # the pool is drawn from the benchmark's held-out configurations, not from the space
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "lpzero": PRESETS["lpzero"],
@@ -52,6 +55,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "both": {"inputs": INPUT_SETS["both"]},
     "no-teacher": {"teacher": "none"},
     "teacher": {"teacher": "always"},
+    OWN: {"teacher": "always"},
     "rho": {"objective": "spearman"},
     "tau": {"objective": "kendall"},
 }
@@ -73,6 +77,10 @@ def found_with(benchmark: Benchmark, workshop: Workshop, setting: str, o: argpar
     split = split_groups(benchmark.groups, o.search_size, seed)
     if o.sketch:
         problem = SearchProblem.open(benchmark, split.search, workshop, config, jobs=2)
+        if setting == OWN:
+            pool = random.Random(seed).sample(split.holdout, config.pool)
+            lesson = Lesson.on(workshop, problem.architectures, [benchmark.architectures[i] for i in pool])
+            problem = replace(problem, lesson=lesson)
         hall = PreparedSearch.of(problem, config).evolve().hall
     else:
         hall = search([Case(benchmark, workshop, split)], config, jobs=2).hall
@@ -152,6 +160,8 @@ def main() -> None:
         return predictors.run(predictors.Asked(names, o.seeds, [o.search_size], o.sketch, o.bank))
     if o.benchmark is None:
         parser.error("wanted --benchmark NAME")
+    if OWN in o.settings and not o.sketch:
+        parser.error(f"--settings: {OWN!r}: wanted --sketch beside it")
     benchmark = load_benchmark(o.benchmark)
     workshop = Workshop.open(benchmark.space, bank=o.bank)
     found = [found_with(benchmark, workshop, setting, o, seed) for setting in o.settings for seed in o.seeds]

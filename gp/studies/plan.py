@@ -88,6 +88,7 @@ _TEACHERS = (
     Setting("auto", {"teacher": "auto"}),
     *(Setting(f"pool {n}", {"teacher": "always", "pool": n}) for n in (50, 100, 200, 400)),
     *(Setting(f"{n} branches", {"teacher": "always", "teacher_branches": n}) for n in (3, 6)),
+    Setting("network and sizes", {"teacher": "always", "inputs": INPUT_SETS["both"]}),
 )
 _ALONE = {"teacher": "none"}  # of studies of the search itself
 _ACROSS = (Setting("mean"), Setting("worst", {"across": "worst"}))
