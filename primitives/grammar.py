@@ -227,7 +227,7 @@ class _Parser:
 
     def _fail_at_name(self, wanted: str) -> NoReturn:
         name, at = self.tokens[self.next - 1]
-        self._fail(at, repr(name[:40]), wanted)
+        self._fail(at, repr(name), wanted)
 
     def _take(self, symbol: str) -> None:
         if self._peek() != symbol:

@@ -3,7 +3,7 @@ of the paper; the others are ours. Counts say how large a block is, from the siz
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ class Count:
 
     of: tuple[str, ...]
     value: Callable[..., Any]
-    once: bool = False
+    once: bool
 
 
 _ALL = (
@@ -67,10 +67,6 @@ INPUTS: dict[str, Input] = {i.name: i for i in _ALL}
 """Tensors of a network, by name."""
 
 
-def _count(name: str, meaning: str, of: Sequence[str], value: Callable[..., Any], once: bool = False) -> Input:
-    return Input(name, f"count {name}", -1, True, meaning, "()", Count(tuple(of), value, once))
-
-
 def _entries(entries: int, line: int) -> int:
     return entries
 
@@ -88,15 +84,15 @@ def _heads(entries: int, keys: int, _: int, tokens: int) -> int:
 
 
 COUNTS: dict[str, Input] = {
-    i.name: i
-    for i in (
-        _count("params", "entries of each weight matrix", ["W"], _entries),
-        _count("params.attn", "entries of each weight matrix of the token mixer", ["W.attn"], _entries),
-        _count("params.ffn", "entries of each weight matrix of the FFN", ["W.ffn"], _entries),
-        _count("width", "width of all heads together, mostly d_model", ["H"], _width),
-        _count("hidden", "width inside the FFN", ["A"], _width),
-        _count("heads", "number of heads", ["S", "H"], _heads),
-        _count("block", "1 for each block with an FFN, so that its sum is the depth", ["A"], _one, once=True),
+    name: Input(name, f"count {name}", -1, True, meaning, "()", count)
+    for name, meaning, count in (
+        ("params", "entries of each weight matrix", Count(("W",), _entries, False)),
+        ("params.attn", "entries of each weight matrix of the token mixer", Count(("W.attn",), _entries, False)),
+        ("params.ffn", "entries of each weight matrix of the FFN", Count(("W.ffn",), _entries, False)),
+        ("width", "width of all heads together, mostly d_model", Count(("H",), _width, False)),
+        ("hidden", "width inside the FFN", Count(("A",), _width, False)),
+        ("heads", "number of heads", Count(("S", "H"), _heads, False)),
+        ("block", "1 for each block with an FFN, so that its sum is the depth", Count(("A",), _one, True)),
     )
 }
 """Sizes of a block, which need no pass: one number for each tensor that they count, or one a block."""

@@ -246,9 +246,8 @@ def _twin(proxy: Proxy) -> bool:
     if any("no_op" in branch.chain for branch in base.branches):
         base = Proxy(base.aggregate, base.left.canonical(), base.binary, proxy.right.canonical(), base.right_aggregate)
     names = [extension.aggregate for extension in proxy.extensions]
-    if any(map(turns, names)):  # the training budget may stand before an earlier factor
-        kept = [extension.aggregate for extension in proxy.canonical().extensions]
-        return base.canonical() != base or (len(kept) == len(names) and kept != names)
+    if any(map(turns, names)) and names != [extension.aggregate for extension in proxy.canonical().extensions]:
+        return True  # the training budget stands before an earlier factor
     return base.canonical() != base
 
 

@@ -179,7 +179,7 @@ def branch_numbers(
     for name, tensors in held.items():
         for place, x in enumerate(tensors):
             readers.setdefault((name.partition(".")[0], id(x)), []).append((name, place))
-    found = {(b.input, b.chain): [0.0] * len(held[b.input]) for b in branches}
+    found = {(b.input, b.chain): [math.nan] * len(held[b.input]) for b in branches}
     for several in readers.values():
         name, place = several[0]
         wanted = set().union(*(chains[name] for name, _ in several))

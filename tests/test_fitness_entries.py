@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fitness.features.bank import FeatureBank, FeatureKey, SketchEntry, sketch_features
-from fitness.features.collect import Features
+from fitness.features.collect import EXTRACTOR_VERSION, Features
+from fitness.features.sketch import SKETCH_VERSION
 from models.architecture import Architecture
+from models.spaces import SPACES
 from models.tokens import TokenBatch
 from storage.files import BadFile
 
@@ -77,6 +80,19 @@ def test_an_entry_that_cannot_be_a_sketch_counts_as_absent(
     assert bank.load_sketch(tiny_architectures[0]) is None
 
 
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({}, ""), ({"blocks": 0}, "a value"), ({"loss": "much"}, "a value"), ({"samples": {}}, "a key"),
+        ({"layout": None}, "a type"), ({"samples": dict.fromkeys("AJGHWSQ", 1.0)}, "an attribute"),
+        ({"blocks": 1 << 70}, "a number that is too large"),
+    ],
+)  # fmt: skip
+def test_a_sketch_is_sound_or_not(changed: dict, fault: str, tiny_features: Features) -> None:
+    entry = sketch_features(tiny_features)
+    assert SketchEntry(**{**vars(entry), **changed}).is_sound() is (not fault)
+
+
 def test_the_least_and_the_last_of_everything_are_accepted(
     bank: FeatureBank, tiny_features: Features, tiny_architectures: list[Architecture]
 ) -> None:
@@ -113,6 +129,19 @@ def test_everything_that_features_depend_on_is_in_the_key() -> None:
     others = [{"space": "gpt2"}, {"build": "as_published"}, {"tokens": "t"}, {"init_seed": 1}, {"space_version": 2},
               {"extractor_version": 99}, {"sketch_version": 99}]  # fmt: skip
     assert len({key.digest, *(FeatureKey(**{**vars(key), **other}).digest for other in others)}) == 8  # type: ignore[arg-type]
+
+
+def test_what_is_as_it_always_was_is_not_in_the_name_of_a_key() -> None:
+    key = FeatureKey.create("gpt2", "t")
+    plain = (
+        f'{{"build": "{SPACES["gpt2"].builds[0]}", "extractor_version": {EXTRACTOR_VERSION}, "init_seed": 0, '
+        f'"sketch_version": {SKETCH_VERSION}, "space": "gpt2", "space_version": {SPACES["gpt2"].version}, "tokens": "t"}}'
+    )
+    assert key.digest == sha256(plain.encode()).hexdigest()
+    priced = plain.replace('"sketch_version"', '"price": "whole", "sketch_version"')
+    assert FeatureKey.create("gpt2", "t", price="whole").digest == sha256(priced.encode()).hexdigest()
+    weighed = plain[:-1] + ', "weights": "w"}'
+    assert FeatureKey.create("gpt2", "t", weights="w").digest == sha256(weighed.encode()).hexdigest()
 
 
 def test_a_sketch_that_vanished_is_a_sentence(bank: FeatureBank, tiny_architectures: list[Architecture]) -> None:

@@ -41,6 +41,7 @@ BREAKS = {
     "matmul_of_numbers": [
         "mean[ matmul( to_mean(W), to_std(G) ) ]",
         "matmul( sum[ sum( W, pow2(G) ) ], first[ exp(A) ] )",
+        "sum( matmul( sum[ sum( W, pow2(G) ) ], first[ exp(A) ] ), last[ exp(J) ] )",
     ],
     "same_branches": ["mean[ difference( abs(W), abs(W) ) ]", "difference( sum[ exp(W) ], sum[ exp(W) ] )"],
     "constant": [
@@ -67,11 +68,14 @@ BREAKS = {
         "sum[ revert(normalize(W)) ]",
         "sum[ pow2(normalize(G)) ]",
         "product( sum[ product( W, normalize(G) ) ], sum[ normalize(G) ] )",
+        "sum( sum( sum[ product( W, G ) ], mean[ normalize(A) ] ), last[ exp(J) ] )",
     ],
     "twin": [
         "mean[ sum( to_std(W), to_std(A) ) ]",
         "sum( sum[ A ], sum[ W ] )",
         "sum( mean[ sum( to_std(W), to_std(A) ) ], last[ exp(J) ] )",
+        "sum( sum[ sum( W, A ) ], product( T, last[ G ] ) )",
+        "product( product( product( mean[ A ], sum[ W ] ), last[ G ] ), product( T, last[ J ] ) )",
     ],
 }
 KEEPS = [
@@ -80,6 +84,8 @@ KEEPS = [
     "product( sum[ abslog(frobenius_norm(W)) ], mean[ exp(frobenius_norm(G.ffn)) ] )", "sum[ exp(revert(pow2(W))) ]",
     "product( sum[ product( W, normalize(G) ) ], sum[ exp(G) ] )", "sum( sum[ sum( W, exp(G) ) ], first[ exp(A) ] )",
     "difference( sum[ exp(W) ], mean[ exp(W) ] )", "sum[ sum( prune(W), exp(J) ) ]",
+    "difference( product( mean[ exp(G) ], sum[ exp(W) ] ), product( T, last[ exp(W) ] ) )",
+    "sum( sum( product( T, mean[ exp(G) ] ), sum[ exp(W) ] ), last[ exp(J) ] )",
 ]  # fmt: skip
 
 

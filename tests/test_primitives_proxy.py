@@ -26,6 +26,9 @@ from primitives.proxy import MAX_BRANCHES, BadProxy, Branch, Extension, Proxy
         ("product( sum[ abs(W) ], mean[ G ] )", 6),
         ("sum( sum[ sum( W, G ) ], mean[ A ] )", 7),
         ("sum( sum( sum[ abs(W) ], last[ G ] ), mean[ pow2(A) ] )", 10),
+        ("sum( mean[ W ], 0.33*last[ J ] )", 6),
+        ("product( T, sum[ W ] )", 4),
+        ("sum( mean[ W ], product( T, 0.5*last[ J ] ) )", 8),
     ],
 )
 def test_complexity_counts_inputs_operators_and_aggregations(text: str, complexity: int) -> None:
@@ -50,10 +53,101 @@ def test_complexity_counts_inputs_operators_and_aggregations(text: str, complexi
         ("sum( sum[ sum( W, prune(A) ) ], mean[ no_op(G) ] )", "sum( mean[ G ], sum[ W ] )"),
         ("sum( sum[ sum( prune(W), prune(A) ) ], mean[ no_op(G) ] )", "mean[ G ]"),
         ("product( sum[ sum( W, A ) ], mean[ no_op(G) ] )", "product( sum[ sum( A, W ) ], mean[ G ] )"),
+        ("sum[ sum( no_op(A), W ) ]", "sum[ sum( A, W ) ]"),
+        ("sum[ sum( A, no_op(W) ) ]", "sum[ sum( A, W ) ]"),
+        ("sum( mean[ prune(W) ], 0.5*last[ G ] )", "last[ G ]"),
+        ("sum( sum[ sum( prune(W), prune(A) ) ], 0.5*mean[ G ] )", "mean[ G ]"),
+        (
+            "sum( sum( sum[ sum( A, W ) ], mean[ no_op(G) ] ), last[ J ] )",
+            "sum( sum( sum[ sum( A, W ) ], mean[ G ] ), last[ J ] )",
+        ),
+        (
+            "sum( sum( sum[ sum( W, A ) ], mean[ G ] ), last[ J ] )",
+            "sum( sum( sum[ sum( A, W ) ], mean[ G ] ), last[ J ] )",
+        ),
+        ("product( sum[ A ], product( T, mean[ W ] ) )", "product( product( T, sum[ A ] ), mean[ W ] )"),
+        (
+            "sum( sum( product( T, mean[ A ] ), sum[ G ] ), last[ no_op(W) ] )",
+            "sum( sum( product( T, mean[ A ] ), sum[ G ] ), last[ W ] )",
+        ),
+        (
+            "sum( sum( product( T, mean[ no_op(A) ] ), sum[ G ] ), last[ W ] )",
+            "sum( sum( product( T, mean[ A ] ), sum[ G ] ), last[ W ] )",
+        ),
+        (
+            "sum( sum( product( T, mean[ W ] ), sum[ prune(G) ] ), last[ A ] )",
+            "sum( last[ A ], product( T, mean[ W ] ) )",
+        ),
     ],
 )
 def test_all_spellings_of_a_formula_have_one_representative(text: str, canonical: str) -> None:
     assert parse(text).canonical().text == canonical
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sum[ sum( A, W ) ]", "sum( mean[ A ], 0.5*sum[ W ] )", "sum( sum[ sum( A, W ) ], mean[ G ] )",
+        "product( sum( last[ A ], mean[ W ] ), product( T, sum[ G ] ) )",
+        "product( product( product( T, last[ A ] ), mean[ W ] ), sum[ G ] )",
+        "product( product( T, last[ A ] ), product( T, mean[ W ] ) )",
+        "product( product( product( T, last[ A ] ), mean[ W ] ), product( T, sum[ G ] ) )",
+        "sum( product( T, mean[ G ] ), sum[ W ] )", "sum( product( mean[ A ], sum[ W ] ), product( T, last[ G ] ) )",
+    ],
+)  # fmt: skip
+def test_a_representative_is_its_own(text: str) -> None:
+    formula = parse(text)
+    assert formula.canonical() is formula and formula.pruned() is formula
+    assert formula.extension is None or formula.extension.canonical() is formula.extension
+
+
+@pytest.mark.parametrize(
+    ("text", "turned"),
+    [
+        ("sum[ W ]", "product( T, sum[ W ] )"),
+        ("sum[ product( W, G ) ]", "product( T, sum[ product( W, G ) ] )"),
+        ("product( sum[ W ], mean[ A ] )", "product( product( T, sum[ W ] ), mean[ A ] )"),
+        ("matmul( sum[ W ], mean[ A ] )", "matmul( product( T, sum[ W ] ), mean[ A ] )"),
+        ("sum( sum[ W ], 0.5*mean[ A ] )", "sum( product( T, sum[ W ] ), product( T, 0.5*mean[ A ] ) )"),
+        ("product( sum[ sum( W, G ) ], last[ J ] )", "product( product( T, sum[ sum( W, G ) ] ), last[ J ] )"),
+        (
+            "difference( product( sum[ W ], mean[ A ] ), last[ J ] )",
+            "difference( product( product( T, sum[ W ] ), mean[ A ] ), product( T, last[ J ] ) )",
+        ),
+    ],
+)
+def test_a_formula_times_the_budget_has_it_once_in_every_summand(text: str, turned: str) -> None:
+    formula = parse(text).times_budget()
+    assert formula.text == turned
+    with pytest.raises(BadProxy) as caught:
+        formula.times_budget()
+    assert str(caught.value) == f"{turned}: T times T, wanted T once"
+
+
+@pytest.mark.parametrize(
+    ("text", "reads", "scalar"),
+    [
+        ("sum[ width ]", "sizes", True), ("sum[ log(width) ]", "sizes", True), ("sum[ W ]", "network", False),
+        ("sum[ abs(to_mean(W)) ]", "network", True), ("sum[ product( abs(W), width ) ]", "network and sizes", False),
+        ("sum( sum( sum[ W ], mean[ A ] ), last[ width ] )", "network and sizes", False),
+        ("sum[ product( width, heads ) ]", "sizes", True),
+    ],
+)  # fmt: skip
+def test_what_a_formula_reads_and_whether_its_first_branch_is_one_number(text: str, reads: str, scalar: bool) -> None:
+    assert (parse(text).reads, parse(text).left.is_scalar) == (reads, scalar)
+    assert parse(text).left.source.name == parse(text).left.input
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("sum[ W ]", "sum[ W ]"), ("sum( mean[ A ], 0.5*sum[ W ] )", "sum( mean[ A ], sum[ W ] )"),
+        ("sum( sum[ A ], 0.5*sum[ W ] )", "sum[ sum( A, W ) ]"),
+        ("sum( sum( mean[ A ], 2*sum[ W ] ), 0.5*last[ J ] )", "sum( sum( mean[ A ], sum[ W ] ), last[ J ] )"),
+    ],
+)  # fmt: skip
+def test_without_constants_every_constant_is_1(text: str, plain: str) -> None:
+    assert parse(text).without_constants().text == plain
 
 
 def test_only_a_prune_makes_a_formula_another_one() -> None:
@@ -108,6 +202,12 @@ def test_a_genotype_holds_names_only() -> None:
         "aggregates": ["sum", "mean"],
         "extension": {"binary": "sum", "aggregate": "last", "branch": {"input": "G", "chain": []}},
     }
+    longer = parse("difference( sum( product( sum[ W ], mean[ A ] ), last[ G ] ), first[ exp(J) ] )").to_genotype()
+    assert longer["extensions"] == [
+        {"binary": "sum", "aggregate": "last", "branch": {"input": "G", "chain": []}},
+        {"binary": "difference", "aggregate": "first", "branch": {"input": "J", "chain": ["exp"]}},
+    ]
+    assert list(longer) == ["binary", "branches", "aggregates", "extensions"] and len(longer["branches"]) == 2
     assert parse("sum[ W ]").to_genotype() == {
         "binary": None, "branches": [{"input": "W", "chain": []}], "aggregates": ["sum"],
     }  # fmt: skip

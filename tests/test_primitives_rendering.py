@@ -60,6 +60,12 @@ def test_a_long_chain_makes_no_long_latex(name: str) -> None:
         ("mean[ to_mean(W.attn) ]", r"\frac{1}{L} \sum_{l} \overline{\overline{W_{\mathrm{attn}}}}"),
         ("last[ min_max(exp(J)) ]", r"\sum_{l=L} \overline{\mathrm{min\_max} \left(e^{J}\right)}"),
         ("first[ relu(H) ]", r"\sum_{l=1} \overline{\max(H, 0)}"),
+        ("first[ exp(params.ffn) ]", r"\sum_{l=1} \overline{e^{\mathrm{params}_{\mathrm{ffn}}}}"),
+        (
+            "sum( difference( sum[ W ], mean[ A ] ), last[ J ] )",
+            r"\left(\left(\sum_{l} \overline{W}\right) - \left(\frac{1}{L} \sum_{l} \overline{A}\right)\right) + "
+            r"\left(\sum_{l=L} \overline{J}\right)",
+        ),
         ("sum[ product( W, abs(G) ) ]", r"\sum_{l} \overline{\left(W\right) \odot \left(|G|\right)}"),
         (
             "difference( sum[ W ], mean[ A ] )",
@@ -105,4 +111,16 @@ def test_python_of_three_branches() -> None:
         "x = x @ y.mT  # per tensor",
         "x = x.mean()  # one number per tensor; then sum over the tensors and blocks",
         "x = x * z  # after z is averaged; then last over it",
+    ]  # fmt: skip
+
+
+def test_python_of_five_branches_has_a_name_for_each() -> None:
+    text = "product( difference( sum( sum( sum[ W ], mean[ A ] ), last[ S ] ), first[ G ] ), sum[ J ] )"
+    assert as_python(parse(text)).splitlines()[1:] == [
+        "x = W", "y = A", "z = S", "z2 = G", "z3 = J",
+        "x = x + y  # after each is averaged and aggregated",
+        "x = x.mean()  # one number per tensor; then sum and mean over the tensors and blocks",
+        "x = x + z  # after z is averaged; then last over it",
+        "x = x - z2  # after z2 is averaged; then first over it",
+        "x = x * z3  # after z3 is averaged; then sum over it",
     ]  # fmt: skip

@@ -13,9 +13,10 @@ from test_primitives_grammar import proxies
 
 from fitness.features.collect import Features
 from primitives.grammar import parse
+from primitives.inputs import COUNTS
 from primitives.invalid import Invalid
 from primitives.proxy import BadProxy, Proxy
-from primitives.scoring import RESOLUTION, resolved, score
+from primitives.scoring import RESOLUTION, PassingScorer, Scorer, branch_numbers, resolved, score
 
 
 def blocks() -> list[dict[str, tuple[torch.Tensor, ...]]]:
@@ -153,3 +154,62 @@ def test_a_formula_with_the_budget_has_the_reason_of_its_part() -> None:
     whole = score(parse("sum( sum[ G ], product( T, sum[ pow2(W) ] ) )"), blocks)
     assert whole is Invalid.NON_FINITE is score(parse("sum[ pow2(W) ]"), blocks)
     assert score(parse("sum( sum[ G ], product( T, sum[ W ] ) )"), blocks, 1.0) == pytest.approx(3e38, rel=1e-4)
+
+
+PASSED = {
+    "sum[ matmul( W, G ) ]": {"W", "G"},
+    "product( mean[ abs(W) ], last[ exp(J) ] )": {"W", "J"},
+    "sum( sum[ product( abs(W), abs(G) ) ], first[ exp(A) ] )": {"W", "G", "A"},
+    "falling[ log(heads) ]": {"S", "H"},
+    "sum( sum( mean[ W.ffn ], sum[ prune(J) ] ), last[ pow2(S) ] )": {"W", "S"},
+    "sum[ prune(W) ]": set(),
+}
+
+
+def test_a_network_that_passes_block_by_block_has_the_score_of_the_whole() -> None:
+    formulas = [parse(text) for text in PASSED]
+    passing, whole = PassingScorer(formulas), Scorer(B)
+    for index in (1, 0):
+        passing.see(index, B[index])
+    assert [passing.score(formula) for formula in formulas] == [whole.score(formula) for formula in formulas]
+    assert [PassingScorer([formula]).letters for formula in formulas] == list(PASSED.values())
+
+
+def test_one_branch_is_summed_and_averaged_by_the_same_scorer() -> None:
+    block = {"W": (torch.full((2, 2), 3.0), torch.full((2, 3), 5.0))}
+    scorer = Scorer([block, block])
+    assert [scorer.score(parse(f"{name}[ W ]")) for name in ("sum", "mean", "sum", "last")] == [16, 4, 16, 8]
+
+
+def test_a_tensor_that_two_inputs_share_is_read_along_the_axis_of_each() -> None:
+    x = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
+    branches = [parse(f"sum[ pow2(softmax({name})) ]").left for name in ("W", "W.ffn", "J")]
+    found = branch_numbers(branches, {"W": (x + 1, x), "W.ffn": (x,), "J": (x,)})
+    rows, columns = float((x.softmax(1) ** 2).mean()), float((x.softmax(0) ** 2).mean())
+    wanted = ([rows, rows], [rows], [columns])
+    assert [found[branch] for branch in branches] == [pytest.approx(numbers, rel=1e-6) for numbers in wanted]
+
+
+COUNTED = {"params": 12 + 30, "params.attn": 12, "params.ffn": 30, "width": 6, "hidden": 5 + 7, "heads": 2, "block": 1}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_count_of_a_block_is_that_of_its_tensors(name: str) -> None:
+    shapes = {"W": ((3, 4), (5, 6)), "W.attn": ((3, 4),), "W.ffn": ((5, 6),), "H": ((8, 6),), "A": ((8, 5), (8, 7)),
+              "S": ((2, 2, 4, 4),)}  # two sequences of four tokens  # fmt: skip
+    block = {key: tuple(torch.zeros(shape) for shape in found) for key, found in shapes.items()}
+    assert score(parse(f"sum[ {name} ]"), [block]) == COUNTED[name]
+    assert score(parse(f"sum[ {name} ]"), [{**block, "W": (), "H": ()}, block]) == COUNTED[name] * (
+        1 if name in ("params", "width", "heads") else 2
+    )
+    source = COUNTS[name]
+    assert (source.tensors, source.axis, source.nonnegative, source.shape) == (f"count {name}", -1, True, "()")
+
+
+@pytest.mark.parametrize(
+    ("chain", "value"),
+    [("softmax", 1.0), ("logsoftmax", 0.0), ("min_max", 0.0), ("normalize", 0.0), ("exp(softmax", math.e)],
+)
+def test_an_operator_on_one_number_takes_it_as_a_line_of_one_entry(chain: str, value: float) -> None:
+    text = f"sum[ {chain}(to_mean(W)){')' * chain.count('(')} ]"
+    assert score(parse(text), [{"W": (torch.tensor([[1.0, 2.0]]),)}]) == pytest.approx(value, rel=1e-5, abs=1e-6)
