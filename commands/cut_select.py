@@ -18,9 +18,9 @@ from commands.tables import Row
 if TYPE_CHECKING:
     import torch
 
-    from fitness.features.workshop import Workshop
     from gp.cut_selection import CutChoice, CutLooks
     from models.architecture import Architecture
+    from models.spaces.checkpoint import Checkpoint
 
 __all__ = ["CutOrder", "select_cut"]
 
@@ -65,9 +65,9 @@ def select_cut(source: Source, features: FeatureOptions, asked: CutOrder) -> Non
     choice = choose_cut(source.formulas[0], candidates, workshop, tokens, asked.look, looks, say)
     _show(choice, source, asked)
     if asked.measure:
-        _measure(choice, candidates, looks, workshop, tokens, asked)
+        _measure(choice, candidates, looks, checkpoint, tokens, asked)
     if asked.export is not None:
-        _export(choice.chosen, workshop, asked.export)
+        _export(choice.chosen, checkpoint, asked.export)
 
 
 def _show(choice: CutChoice, source: Source, asked: CutOrder) -> None:
@@ -93,7 +93,7 @@ def _measure(
     choice: CutChoice,
     candidates: Sequence[Architecture],
     looks: CutLooks,
-    workshop: Workshop,
+    checkpoint: Checkpoint,
     tokens: torch.Tensor,
     asked: CutOrder,
 ) -> None:
@@ -101,17 +101,15 @@ def _measure(
     from gp.cut_selection import rival_choices
     from models.spaces.llama.checkpoint import whole_architecture
 
-    if (checkpoint := workshop.weights) is None:
-        return
     whole = whole_architecture(checkpoint)
     named: dict[str, Any] = {"chosen": choice.chosen, "whole network": whole}
     named |= rival_choices(candidates, looks, tokens, asked.look, asked.seed)
-    losses = looks.losses(list(named.values()), _unseen(workshop))
+    losses = looks.losses(list(named.values()), _unseen(checkpoint))
     for (name, _), loss in zip(named.items(), losses, strict=True):
         say(f"{name}: {loss:.4f} nats per token on text that nothing was chosen by")
 
 
-def _unseen(workshop: Workshop) -> torch.Tensor:
+def _unseen(checkpoint: Checkpoint) -> torch.Tensor:
     import torch
 
     from models.prose import load_prose
@@ -119,16 +117,14 @@ def _unseen(workshop: Workshop) -> torch.Tensor:
     from models.tokenizer import TextTokenizer
     from models.tokens import spread
 
-    tokenizer = None if workshop.weights is None else TextTokenizer.of(workshop.weights.folder)
-    if tokenizer is None:
+    if (tokenizer := TextTokenizer.of(checkpoint.folder)) is None:
         raise BadWeights("--measure: wanted a checkpoint with its tokenizer.json")
     return torch.tensor(spread(tokenizer.encode(load_prose().measured), *MEASURED, "measured text"))
 
 
-def _export(chosen: Architecture, workshop: Workshop, folder: Path) -> None:
+def _export(chosen: Architecture, checkpoint: Checkpoint, folder: Path) -> None:
     from models.checkpoints.export import export_subnet
 
-    if workshop.weights is not None:
-        for note in export_subnet(chosen, workshop.weights, folder):
-            say(note)
-        say(f"written: {folder}")
+    for note in export_subnet(chosen, checkpoint, folder):
+        say(note)
+    say(f"written: {folder}")

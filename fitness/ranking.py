@@ -115,7 +115,7 @@ class RankTarget:
         i, j = (ends[near] for ends in self._pairs)
         if not len(i):
             return np.zeros(len(scores))
-        chunk = max(1, (1 << 24) // len(i))
+        chunk = max(1, _AT_ONCE // len(i))
         rows = (scores[at : at + chunk] for at in range(0, len(scores), chunk))
         found = [np.sign(part[:, i] - part[:, j]).astype(np.float32) @ self._pair_signs[near] / len(i) for part in rows]
         return np.concatenate(found).astype(float)
@@ -134,6 +134,7 @@ class RankTarget:
         return (self.spearman(scores) + self.kendall(scores)) / 2
 
 
+_AT_ONCE = 1 << 24  # comparisons of two scores
 _SPARE = 10  # binary digits below a score's resolution, enough to hold a place
 _PLACES = (1 << _SPARE) - 1
 

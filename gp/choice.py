@@ -130,7 +130,7 @@ def _worth(found: Sequence[Evaluation], problem: SearchProblem, left_out: np.nda
 def _worth_of_teacher(lesson: Lesson, quality: np.ndarray, folds: Sequence[np.ndarray]) -> float:
     """Tau-b of what the teacher says of each network who knows the labels of the other folds alone: a regression knows
     its own labels too well for the pairs by which formulas are compared."""
-    said = np.zeros(len(quality))
+    said = np.empty(len(quality))
     for left_out in folds:
         kept = np.flatnonzero(~left_out)
         said[left_out] = lesson.says(quality[kept], kept)[: len(quality)][left_out]

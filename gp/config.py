@@ -140,7 +140,7 @@ class SearchConfig:
     @property
     def teaches(self) -> bool:
         """True if a teacher may label a pool: sweeps find the long formulas, whose parts are added up and taken off."""
-        return self.teacher == "always" or (self.teacher == "auto" and self.folds > 0 and not self._untaught())
+        return self.teacher == "always" or (self.teacher == "auto" and bool(self.folds) and not self._untaught())
 
     def _untaught(self) -> str:
         """The setting that no teacher goes with, and why; nothing where there is none."""

@@ -61,13 +61,13 @@ def summands(proxy: Proxy, table: BranchTable) -> np.ndarray:
     pair = proxy.pair
     if pair.is_linear and pair.right is not None:
         parts = [table.row(pair.aggregate, pair.left)]
-        parts.append(table.row(pair.right_aggregate or pair.aggregate, pair.right) * _sign(str(pair.binary)))
+        parts.append(_added(table.row(pair.right_aggregate or pair.aggregate, pair.right), str(pair.binary)))
     else:
         parts = [table.value(pair)]
     for extension in proxy.extensions:
         row = table.row(extension.aggregate, extension.branch)
         if BINARY[extension.binary].linear:
-            parts.append(row * _sign(extension.binary))
+            parts.append(_added(row, extension.binary))
         else:
             parts = [part * row for part in parts]
     return np.stack(parts)
@@ -78,8 +78,9 @@ def _padded(parts: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([parts, np.zeros((size - len(parts), parts.shape[1]))])
 
 
-def _sign(binary: str) -> float:
-    return -1.0 if binary == "difference" else 1.0
+def _added(row: np.ndarray, binary: str) -> np.ndarray:
+    """What a sum or difference adds of a branch's row."""
+    return -row if binary == "difference" else row
 
 
 def _constants(parts: np.ndarray, quality: np.ndarray, shrinkage: float) -> np.ndarray:

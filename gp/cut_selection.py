@@ -88,7 +88,7 @@ def choose_cut(
     candidates: Sequence[Architecture],
     workshop: Workshop,
     tokens: torch.Tensor,
-    look: int = 50,
+    look: int,
     looks: CutLooks | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> CutChoice:

@@ -143,10 +143,8 @@ _CASE = ("space", "build", "benchmark", "split", "feature_key", "baselines")
 _FIRST = (*_CASE, "rivals", "dropped", "others")
 _ELSEWHERE = ("benchmark", "metric", "benchmark_digest", "others")  # settings of schema 1 that are in the cases now
 
-_Read = tuple[tuple[HallCase, ...], tuple[HallProxy, ...]]
 
-
-def _second(whole: Datum, formulas: Sequence[Evaluation]) -> _Read:
+def _second(whole: Datum, formulas: Sequence[Evaluation]) -> tuple[tuple[HallCase, ...], tuple[HallProxy, ...]]:
     """The list of cases; the figures of a formula are the mean over them."""
     cases = []
     for item in whole["cases"].items(MAX_CASES):
@@ -161,7 +159,7 @@ def _second(whole: Datum, formulas: Sequence[Evaluation]) -> _Read:
     return tuple(cases), proxies
 
 
-def _first(whole: Datum, formulas: Sequence[Evaluation]) -> _Read:
+def _first(whole: Datum, formulas: Sequence[Evaluation]) -> tuple[tuple[HallCase, ...], tuple[HallProxy, ...]]:
     """The first case in fields of its own, with the figures of the formulas, and the others."""
     places = list(_places(whole["config"].value))
     own = tuple(read_measured(item) for item in whole["proxies"].items(MAX_PROXIES))

@@ -84,7 +84,7 @@ class OperonRuns:
 
     def _spelt(self, terms: Terms, usable: np.ndarray) -> list[Proxy]:
         """The formulas that a polynomial becomes: its linear part, and that behind its largest product."""
-        order = sorted(terms, key=lambda term: (-abs(terms[term]), term))
+        order = sorted(terms, key=lambda term: -abs(terms[term]))  # terms of one size stay in the order of columns
         linear, products = ([term for term in order if len(term) == factors] for factors in (1, 2))
         chosen = (linear, [*products[:1], *linear])
         return [self._formula(terms, each, usable) for each in chosen if each]
@@ -92,7 +92,7 @@ class OperonRuns:
     def _formula(self, terms: Terms, chosen: Sequence[tuple[int, ...]], usable: np.ndarray) -> Proxy:
         first, parts = np.sign(terms[chosen[0]]), list[Part]()
         for term in chosen:
-            join = "sum" if terms[term] * first > 0 else "difference"
+            join = "sum" if np.sign(terms[term]) == first else "difference"
             for at, column in enumerate(term):
                 single = self.singles.proxies[usable[column]]
                 parts.append(("product" if at else join if parts else "", single.aggregate, single.left))

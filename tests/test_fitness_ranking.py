@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from fitness import ranking
 from fitness.evaluation import dense_ranks, split_groups
 from fitness.objectives import evaluate_scores
 from fitness.ranking import (
@@ -142,11 +143,32 @@ def test_many_rows_at_once_equal_scipy_one_by_one(levels: int | None) -> None:
     assert np.isnan(target.spearman(np.ones((1, 20)))).all() and np.isnan(target.kendall(np.ones((1, 20)))).all()
 
 
-def test_more_rows_than_fit_in_memory_at_once_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(6)
-    target, rows = RankTarget.create(rng.normal(size=600)), rng.normal(size=(200, 600))  # 180,000 pairs: 93 rows a part
-    wanted = [stats.kendalltau(rows[i], target.values).statistic for i in (0, 92, 93, 199)]
-    assert target.kendall(rows)[[0, 92, 93, 199]] == pytest.approx(wanted, abs=1e-6)
+@pytest.mark.parametrize(("at_once", "parts"), [(1 << 24, [7]), (30, [2, 2, 2, 1]), (29, [1] * 7), (1, [1] * 7)])
+def test_more_rows_than_fit_in_memory_at_once_are_taken_in_parts(
+    at_once: int, parts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ranking._AT_ONCE == 16_777_216
+    target, rows = RankTarget.create(np.arange(6.0)), np.random.default_rng(6).normal(size=(7, 6))  # 15 pairs
+    seen: list[int] = []
+    monkeypatch.setattr(ranking, "_AT_ONCE", at_once)
+    sign = np.sign
+    monkeypatch.setattr(ranking.np, "sign", lambda x: seen.append(len(x)) or sign(x))
+    wanted = [stats.kendalltau(row, target.values).statistic for row in rows]
+    assert target.pairs_of_one_size(rows) == pytest.approx(wanted, abs=1e-6) and seen == parts
+
+
+def test_pairs_of_one_size_hold_those_at_the_bound() -> None:
+    rows, quality = np.array([[3.0, 2.0, 9.0]]), np.array([1.0, 2.0, 3.0])
+    for sizes, tau in (([90, 100, 500], -1.0), ([89.9, 100, 500], 0.0), ([90, 100, 112], -1.0), ([90, 100, 110], 0.0)):
+        assert RankTarget.create(quality, np.array(sizes)).pairs_of_one_size(rows).tolist() == [tau]
+    some = RankTarget.create(quality, np.array([90.0, 100.0, 500.0])).only(np.array([0, 1]))
+    assert some.sizes is not None and some.sizes.tolist() == [90, 100] and some.slices == (slice(0, 2),)
+
+
+def test_a_single_benchmark_is_taken_as_it_is() -> None:
+    target, places, scores = RankTarget.create(np.arange(4.0)), np.array([2, 0, 3]), np.ones((2, 4))
+    assert target.enough(places) is places and target.within(scores) is scores and target.slices == (slice(0, 4),)
+    assert target.agreement(lambda given, rows: (given, rows), scores) == (target, scores)  # type: ignore[arg-type, return-value, comparison-overlap]
 
 
 def test_resampling_is_seeded_and_its_defaults_are_1000_and_2000_resamples_of_seed_0() -> None:

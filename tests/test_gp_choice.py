@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fitness.across import AcrossTarget
 from fitness.evaluation import Evaluation
 from fitness.ranking import RankTarget
 from gp.benchmark_search import PreparedSearch
-from gp.choice import BEST, _agreement, _folds_of_repeats, _rehearsal, chosen_kind, led_by_consensus
+from gp.choice import BEST, _rehearsal, chosen_kind, led_by_consensus
 from gp.config import PRESETS, SearchConfig
 from gp.evolution.variation import Exhausted
 from gp.hall_of_fame import HallOfFame
@@ -51,7 +52,7 @@ def stub(monkeypatch: pytest.MonkeyPatch, fine: float, coarse: float) -> Asked:
 @pytest.mark.parametrize(
     ("fine", "coarse", "chosen"),
     [
-        (0.5, 0.6, "coarse"), (0.6, 0.5, "fine"), (0.5, 0.5, "fine"), (0.5, 0.5 + 1e-14, "fine"), (-1, -1, "fine"),
+        (0.5, 0.6, "coarse"), (0.6, 0.5, "fine"), (0.5, 0.5, "fine"), (0.5, 0.5 + 3e-13, "fine"), (0.5, 0.5 + 2e-12, "coarse"), (-1, -1, "fine"),
     ],
 )  # fmt: skip
 def test_the_kind_that_ranks_left_out_architectures_best_is_chosen_of_equals_the_fine_one(
@@ -81,6 +82,10 @@ def test_a_rehearsal_is_a_short_search_of_its_kind() -> None:
     fine, coarse = (_rehearsal(SMALL, kind, 0) for kind in ("fine", "coarse"))
     assert 0 == coarse.iterations < fine.iterations < SMALL.iterations
     assert (fine.inputs, fine.branches, fine.hall_size) == (SMALL.inputs, SMALL.branches, BEST)
+    config = replace(SMALL, seed=12, algorithm="operon", start=("mean[ abs(W) ]",))
+    short = replace(config, algorithm="memetic", population=60, brood=40, sweeps=4, hall_size=10, start=())
+    assert _rehearsal(config, "fine", 0) == replace(short, seed=13, iterations=240)
+    assert _rehearsal(config, "coarse", 3) == replace(short, seed=8, iterations=0)
 
 
 @pytest.mark.parametrize("change", [{"coarse": 0.0}, {"folds": 0}])
@@ -160,24 +165,6 @@ def test_exact_scores_say_what_is_coarse(coarse: float, scores: list[list[float]
     assert all(c.found_at == {"mean[ A ]": 7, "mean[ W ]": 8}[c.proxy.text] for c in judged.champions)
 
 
-def test_every_pair_with_one_that_was_left_out_counts() -> None:
-    scores, quality = np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.0, 1.0, 4.0, 3.0])
-    left_out = np.array([True, False, False, False])
-    # Pairs (0, 1), (0, 2), (0, 3): one disagrees, two agree; the disagreeing (2, 3) was seen and does not count.
-    assert _agreement(scores, quality, left_out) == pytest.approx(1 / 3)
-    both = np.array([True, False, True, False])  # (2, 3) disagrees as well, (0, 2), (1, 2) and (0, 3) agree
-    assert _agreement(scores, quality, both) == pytest.approx((3 - 2) / 5)
-
-
-def test_ties_count_like_in_tau_b_and_nothing_to_compare_is_0() -> None:
-    left_out = np.array([True, True, True])
-    assert _agreement(np.array([1.0, 1.0, 2.0]), np.array([1.0, 2.0, 3.0]), left_out) == pytest.approx(2 / np.sqrt(6))
-    assert _agreement(np.ones(3), np.arange(3.0), left_out) == 0.0
-    assert _agreement(np.arange(3.0), np.ones(3), left_out) == 0.0
-    assert _agreement(np.arange(3.0), np.arange(3.0), ~left_out) == 0.0
-    assert _agreement(np.array([np.nan, 1.0, 2.0]), np.arange(3.0), left_out) == 0.0
-
-
 def ranked_by(scores: list[list[float]], signs: Sequence[int]) -> tuple[HallOfFame, SearchProblem]:
     """A hall of three formulas, the first the fittest, and a problem of six architectures of two benchmarks."""
     hall = HallOfFame(3)
@@ -211,11 +198,21 @@ def test_exact_scores_decide_which_formula_leads(champion: str, first: str) -> N
     assert judged.champions[0].proxy.text == first and len(judged.champions) == 3
 
 
-def test_an_architecture_in_several_rows_is_left_out_in_all_of_them() -> None:
-    digests = list("abcdeabcfg")
-    folds = _folds_of_repeats(digests, SMALL)
-    assert len(folds) == 3 and (np.sum(folds, axis=0) == 1).all() and {f.dtype for f in folds} == {np.dtype(bool)}
-    assert all(len({bool(fold[i]) for i, d in enumerate(digests) if d == own}) == 1 for fold in folds for own in "abc")
-    sizes = [len({digests[i] for i in np.flatnonzero(fold)}) for fold in folds]
-    assert sizes == [3, 2, 2]
-    assert any((a != b).any() for a, b in zip(folds, _folds_of_repeats(digests, replace(SMALL, seed=7)), strict=True))
+@pytest.mark.parametrize(
+    ("teacher", "coarse", "chosen"),
+    [(0.6, 0.0, "distilled"), (0.5, 0.0, "fine"), (0.55, 0.1, "fine"), (0.7, 0.1, "distilled")],
+)
+def test_a_teacher_stands_for_distilled_formulas_where_it_is_better(
+    teacher: float,
+    coarse: float,
+    chosen: str,
+    problem: SearchProblem,
+    sweeper: Sweeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stub(monkeypatch, 0.5, 0.4)
+    taught: Any = replace(problem, lesson="a lesson")  # type: ignore[arg-type]
+    monkeypatch.setattr(
+        "gp.choice._worth_of_teacher", lambda lesson, quality, folds: teacher if chosen == "distilled" else 0.5
+    )
+    assert chosen_kind(taught, sweeper, replace(SMALL, coarse=coarse)) == chosen

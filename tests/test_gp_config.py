@@ -14,6 +14,7 @@ def test_the_published_settings_are_those_of_lpzero():
     assert (config.population, config.iterations, config.seed, config.n_unary) == (80, 1000, 42, 2)
     assert (config.crossover, config.mutation, config.selection_ratio) == (0.5, 0.5, 0.1)
     assert (config.algorithm, config.branches, config.joins) == ("lpzero", 2, ("inside", "outside"))
+    assert config.teacher == "none"
     assert (
         config.mutations == ("regrow", "replace")
         and not config.sweeps_branches
@@ -27,7 +28,11 @@ def test_every_algorithm_of_the_table_is_a_setting(name):
 
 
 def test_settings_younger_than_the_schema_are_written_only_where_they_say_something():
-    assert "mutations" not in SearchConfig().to_dict()
+    written = set(SearchConfig(teacher="none").to_dict())
+    assert written == set(CHANGES) - {"mutations", "operators", "start"} | {
+        "selection_ratio", "objective", "folds", "coarse",
+    }  # fmt: skip
+    assert set(SearchConfig().to_dict()) == written | {"teacher"}
     config = SearchConfig(mutations=("replace",))
     assert SearchConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
@@ -117,14 +122,23 @@ def test_a_configuration_cannot_be_changed():
 
 @pytest.mark.parametrize(
     ("change", "sweeps"),
-    [({}, True), ({"folds": 0}, True), ({"joins": ("inside",)}, False), ({"algorithm": "nsga2"}, False)],
+    [
+        ({}, True),
+        ({"folds": 0}, True),
+        ({"joins": ("inside",)}, False),
+        ({"algorithm": "nsga2"}, False),
+        ({"algorithm": "operon"}, True),
+    ],
 )
 def test_what_settings_sweep_branches(change, sweeps):
     assert SearchConfig(**change).sweeps_branches is sweeps
 
 
 def test_three_times_as_many_formulas_as_the_hall_holds_are_scored_exactly_after_sweeps():
-    assert SearchConfig(hall_size=7).finalists == 21 and SearchConfig(algorithm="random", hall_size=7).finalists == 7
+    assert (
+        SearchConfig(hall_size=7).finalists == SearchConfig(hall_size=7, algorithm="operon").finalists == 21
+        and SearchConfig(algorithm="random", hall_size=7).finalists == 7
+    )
 
 
 CHANGES = {

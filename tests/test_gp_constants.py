@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gp import constants as constants_module
 from gp.config import SearchConfig
-from gp.constants import SHRINKAGE, fitted, weighed
+from gp.constants import SHRINKAGE, fitted, summands, weighed
 from gp.evolution.evolve import evolve
 from gp.lineage import ancestry
 from gp.problem import SearchProblem
@@ -46,6 +47,13 @@ def constants(text: str) -> list[float]:
         (
             "sum( product( mean[ abs(A) ], last[ pow2(W) ] ), first[ to_std(J) ] )",
             ["product( mean[ abs(A) ], last[ pow2(W) ] )", "first[ to_std(J) ]"],
+        ),
+        (
+            "product( sum( product( mean[ abs(A) ], last[ pow2(W) ] ), first[ to_std(J) ] ), last[ exp(H) ] )",
+            [
+                "product( product( mean[ abs(A) ], last[ pow2(W) ] ), last[ exp(H) ] )",
+                "product( first[ to_std(J) ], last[ exp(H) ] )",
+            ],
         ),
     ],
 )
@@ -88,6 +96,21 @@ def test_a_part_that_would_turn_its_sign_keeps_constant_1(problem: SearchProblem
     both = [parse(f"{join}( mean[ abs(A) ], last[ to_std(W) ] )").canonical() for join in ("sum", "difference")]
     plus, minus = fitted(both, problem.table, quality, ...)
     assert plus == both[0] and "*" in minus.text
+
+
+def test_a_constant_within_its_bounds_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    slopes = np.array([[1.0, 1e-12, 1e12, 0.9e-12, 1.1e12, -2.0, np.nan]])
+    monkeypatch.setattr(constants_module, "ridge_slopes", lambda *given: slopes)
+    found = constants_module._constants(np.empty((1, 7, 3)), np.empty(3), 0.1)
+    assert found.tolist() == [[1.0, 1e-12, 1e12, 1.0, 1.0, 1.0, 1.0]]
+
+
+def test_summands_carry_the_signs_of_their_differences(problem: SearchProblem) -> None:
+    text = "sum( difference( difference( mean[ exp(A) ], last[ W ] ), first[ pow2(J) ] ), sum[ exp(H) ] )"
+    rows = [problem.table.value(parse(f"{part} ]")) for part in (
+        "mean[ exp(A)", "last[ W", "first[ pow2(J)", "sum[ exp(H)"
+    )]  # fmt: skip
+    assert np.array_equal(summands(parse(text), problem.table), np.array([rows[0], -rows[1], -rows[2], rows[3]]))
 
 
 def test_formulas_that_add_nothing_up_stay_as_they_are(problem: SearchProblem) -> None:

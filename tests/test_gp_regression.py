@@ -46,6 +46,7 @@ class Stub:
         return self
 
     def get_model_string(self, tree: str, precision: int = 3) -> str:
+        self.calls[-1]["precision"] = precision
         return tree
 
 
@@ -63,6 +64,15 @@ def test_a_tree_is_multiplied_out() -> None:
     assert multiplied_out(TREES[0]) == {(0,): 6.0, (2,): -1.0, (1,): -8.0}
     assert multiplied_out(TREES[1]) == {(0, 1): 1.0, (0,): 2.0, (0, 2): -1.0}
     assert multiplied_out(TREES[2]) == {(3,): 1e-3}
+
+
+def test_the_largest_products_stand_first_and_64_of_them_stay() -> None:
+    assert list(multiplied_out("(X2 + X3) * (X1 + X4)")) == [(0, 1), (0, 2), (1, 3), (2, 3)]
+    assert list(multiplied_out("((0.5 * X1) - (3.0 * X2)) * (X3)")) == [(1, 2), (0, 2)]
+    several = "(" + " + ".join(f"({i} * X{i})" for i in range(1, 10)) + ")"
+    found = multiplied_out(f"{several} * (X10 + {several.replace('X', 'X1')})")
+    assert len(found) == 64 and min(found.values()) > 4 and (18, 8) not in found
+    assert found[8, 18] == 81.0 and multiplied_out("X1 - X1") == {}
 
 
 def test_a_polynomial_has_the_values_of_its_tree() -> None:
@@ -100,7 +110,14 @@ def test_runs_regress_ranks_on_branches_in_units_of_their_deviation(problem: Sea
     given = stub.calls[0]
     assert compared == 70 and sorted(given["target"]) == list(range(1, 15))
     assert np.allclose(given["columns"].std(0), 1) and given["columns"].shape == (14, len(singles.proxies))
-    assert given["n_threads"] == 1 and given["max_length"] == 11
+    wanted = {
+        "allowed_symbols": "add,sub,mul,constant,variable", "max_length": 11, "population_size": 500,
+        "generations": 1_000_000_000, "max_evaluations": 20_000, "optimizer_iterations": 1, "n_threads": 1,
+        "random_state": 42_000_129, "precision": 9,
+    }  # fmt: skip
+    assert {name: value for name, value in given.items() if name not in ("columns", "target")} == wanted
+    OperonRuns.create(problem, singles, replace(CONFIG, seed=3000, branches=2))(None, 3)
+    assert (stub.calls[1]["random_state"], stub.calls.pop(1)["max_length"]) == (852_525_355, 7)
     seeds = {given["random_state"]}
     runs(None, 4)
     OperonRuns.create(problem, singles, replace(CONFIG, seed=43))(None, 3)

@@ -12,9 +12,8 @@ import pytest
 import cli
 from fitness.evaluation import Split
 from fitness.features.workshop import Workshop
-from fitness.near_pairs import pairs_of_one_size
+from fitness.near_pairs import Pairs, pairs_of_one_size
 from fitness.objectives import agreement
-from fitness.predictors import shape_law
 from fitness.predictors.rivals import rival_scores
 from fitness.predictors.shape_law import fitted_law, law_inputs, losses_of
 from fitness.ranking import RankTarget, kendall
@@ -72,26 +71,6 @@ def test_the_law_ranks_what_follows_it_at_budgets_that_it_has_not_seen() -> None
     assert alone == pytest.approx(fitted_law(inputs[seen], losses[seen], inputs[held[:3]]).tolist())
 
 
-def test_the_fitted_law_stays_as_it_is() -> None:
-    """Other bounds, starts or weights of outliers would make another rival of every table."""
-    rng = np.random.default_rng(4)
-    inputs = np.column_stack([rng.uniform(9, 12, 12), rng.uniform(14, 18, 12), rng.uniform(1, 4, 12)])
-    losses = (1.5 + 40 / np.exp(0.4 * inputs[:, 0]) + 300 / np.exp(0.5 * inputs[:, 1])) * (
-        1 + 0.05 * np.exp(0.5 * inputs[:, 2])
-    ) + 0.05 * rng.normal(size=12)
-    found = fitted_law(inputs[:9], losses[:9], inputs[9:])
-    assert found == pytest.approx([2.450088133609887, 2.266319211339234, 2.9876806815534898], rel=1e-5)
-    assert fitted_law(inputs[:9], losses[:9] / 10, inputs[9:]) == pytest.approx(
-        [0.24501803981291662, 0.22665056510572484, 0.2987762081720039], rel=1e-6
-    )
-    assert (shape_law.LOW, shape_law.HIGH) == ((-9, -9, 0.01, -9, 0.01, -12, -2), (9, 20, 1.5, 20, 1.5, 5, 2))
-    assert shape_law.STARTS == ((-1.0, 0.3), (1.0, 0.1), (-1.0, -0.3))
-    size, tokens, shape = np.array([2.0, 3.0, 1.5])
-    p = np.array([0.1, 3.0, 0.3, 2.0, 0.2, -1.0, 0.3])
-    wanted = (np.exp(0.1) + np.exp(3 - 0.3 * size) + np.exp(2 - 0.2 * tokens)) * (1 + np.exp(-1 + 0.3 * shape))
-    assert shape_law._law(p, np.array([[size, tokens, shape]])) == pytest.approx([wanted])
-
-
 def test_the_law_reads_tokens_where_all_rows_have_them_and_they_differ() -> None:
     from dataclasses import replace
 
@@ -109,7 +88,7 @@ def test_the_law_reads_tokens_where_all_rows_have_them_and_they_differ() -> None
     ("metric", "higher", "truth", "losses"),
     [
         ("acc", True, [0.5, 0.7, 1.0], [1.0, 0.8, 0.5]),  # the best lacks nothing, so all are moved up by their range
-        ("acc", True, [0.5, 0.7, 0.9], [0.5, 0.3, 0.1]), ("glue", True, [50.0, 120.0, 80.0], [140.0, 70.0, 110.0]),
+        ("acc", True, [0.5, 0.7, 0.9], [0.5, 0.3, 0.1]), ("acc", True, [0.5, 1.5, 1.25], [99.5, 98.5, 98.75]), ("glue", True, [50.0, 120.0, 80.0], [140.0, 70.0, 110.0]),
         ("loss", False, [-1.0, 0.0, 3.0], [4.0, 5.0, 8.0]), ("ppl", False, [1.0, 2.0, 4.0], [1.0, 2.0, 4.0]),
         ("ppl", False, [2.0, 4.0, 8.0], [np.log(2), np.log(4), np.log(8)]),
         ("loss", False, [0.0, 0.0, 0.0], [1e-9, 1e-9, 1e-9]),
@@ -145,6 +124,8 @@ def test_pairs_of_one_size_are_those_counted_one_by_one(grouped: bool) -> None:
     assert found.error == pytest.approx(np.sqrt((count - 1) / count * ((without - np.mean(without)) ** 2).sum()))
     assert np.isnan(pairs_of_one_size(scores[:2], quality[:2], np.array([1, 9])).tau)
     assert np.isnan(pairs_of_one_size(scores[:2], np.array([1, 2]), np.array([9, 9])).error)
+    assert Pairs(0.1, np.array([1.0, np.nan, 2.0]), 3).error == pytest.approx(0.5)  # sqrt(1/2 (1/4 + 1/4))
+    assert np.isnan(Pairs(0.1, np.array([1.0, np.nan]), 3).error)
 
 
 def test_the_size_of_a_pair_is_what_the_header_names_and_else_all_parameters() -> None:
@@ -172,15 +153,6 @@ def test_rows_of_one_budget_have_like_tokens(tokens: list[float | None], budgets
     assert [found.tolist() for found in some.of_budgets()] == [
         [i for i in range(3) if budgets[i] == own] for own in sorted(set(budgets))
     ]
-
-
-@pytest.mark.parametrize("place", range(7))
-def test_the_derivatives_of_the_law_are_its_differences(place: int) -> None:
-    inputs = np.random.default_rng(0).uniform((9, 12, 1), (16, 20, 5), (6, 3))
-    inputs[:2, 1] = 0  # rows whose training tokens are not known
-    at, step = np.array([0.1, 3.0, 0.3, 2.0, 0.2, -1.0, 0.3]), 1e-6 * np.eye(7)[place]
-    wanted = (shape_law._law(at + step, inputs) - shape_law._law(at - step, inputs)) / 2e-6
-    assert shape_law._slopes(at, inputs)[:, place] == pytest.approx(wanted, rel=1e-5, abs=1e-9)
 
 
 def test_the_law_is_a_rival_and_never_scores_a_label_by_itself() -> None:

@@ -121,7 +121,8 @@ def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], 
     [
         ({}, True), ({"folds": 0}, False), ({"teacher": "none"}, False), ({"teacher": "always", "folds": 0}, True),
         ({"algorithm": "nsga2"}, False), ({"operators": ("sum", "product")}, False), ({"nested": True}, False),
-        ({"objective": "pairs"}, False), ({"objective": "kendall"}, True),
+        ({"objective": "pairs"}, False), ({"objective": "kendall"}, True), ({"operators": ("sum", "difference")}, True),
+        ({"aggregates": ("sum", "T*sum", "T*mean")}, True), ({"algorithm": "operon"}, True),
     ],
 )  # fmt: skip
 def test_what_settings_have_a_teacher(settings: dict[str, Any], teaches: bool) -> None:

@@ -27,9 +27,9 @@ def law_inputs(architectures: Sequence[Architecture]) -> np.ndarray:
     """(N, 3): the logarithms of N and D (0 in all rows where D says nothing) and of width over depth."""
     shapes = [SPACES[a.space].shape(a) for a in architectures]
     sizes = np.log([SPACES[a.space].parameters(a).decoder for a in architectures])
-    tokens = np.log([1.0 if a.tokens is None else a.tokens for a in architectures])
     said = len({a.tokens for a in architectures}) > 1 and all(a.tokens for a in architectures)
-    return np.column_stack([sizes, tokens * said, [np.log(width / depth) for depth, width in shapes]])
+    tokens = np.log([a.tokens or np.nan for a in architectures]) if said else np.zeros(len(architectures))
+    return np.column_stack([sizes, tokens, [np.log(width / depth) for depth, width in shapes]])
 
 
 def losses_of(benchmark: Benchmark, places: Sequence[int] | np.ndarray) -> np.ndarray:
