@@ -8,8 +8,9 @@ import pytest
 from conftest import tiny_config
 
 from fitness import costs
-from fitness.costs import CostLimits, Costs, Latency, latency_of
+from fitness.costs import CostLimits, Costs, Latency, TrainingBatch, costs_of, latency_of
 from fitness.features.collect import collect
+from models.architecture import ParameterCount
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 
@@ -45,3 +46,33 @@ def test_passes_that_warm_up_are_not_in_the_latency(monkeypatch: pytest.MonkeyPa
     found = costs.latency_of(network, TokenBatch.from_passage(1, 8))
     assert (costs.WARM_UPS, costs.RUNS) == (3, 15) and next(seconds, None) is None
     assert (found.median, found.low, found.high) == (8.0, 4.5, 11.5)
+
+
+def test_the_memory_of_a_training_step_is_its_formula() -> None:
+    """16 bytes a parameter, and 4 for each of 6 L D + 4/3 maps / D + 3 V numbers of every token."""
+    count = ParameterCount(12, 24, 40, 50, 100)
+    assert costs.training_memory(count, 2, 6, 10, 5, TrainingBatch(3, 7)) == 16 * 100 + 4 * 15 * (72 + 8 + 30)
+    assert costs.training_memory(count, 2, 6, 10, 9, TrainingBatch(3, 7)) == 16 * 100 + 4 * 21 * (72 + 8 + 30)
+
+
+def test_costs_are_counted_for_eight_sequences_of_1024_tokens_where_nothing_is_said() -> None:
+    assert TrainingBatch() == TrainingBatch(8, 1024) and Costs(1, 1, 1, 1, 1).memory == 0
+    network = SPACES["gpt2"].architecture("x", tiny_config(random.Random(0)) | {"tgt_len": 2000})
+    found = costs_of(network, 24)
+    assert (
+        found
+        == costs_of(network, 24, None, TrainingBatch(8, 1024))
+        != costs_of(network, 24, None, TrainingBatch(8, 1023))
+    )
+    depth, width = SPACES["gpt2"].shape(network)
+    count = SPACES["gpt2"].parameters(network)
+    memory = costs.training_memory(count, depth, width, 300, 2000, TrainingBatch())
+    flops = 2 * SPACES["gpt2"].multiply_adds(network, 24, None)
+    assert found == Costs(count.total, count.decoder, flops, depth, width, memory)
+
+
+@pytest.mark.parametrize("bound", ["params", "flops", "memory"])
+def test_each_bound_holds_alone(bound: str) -> None:
+    found = Costs(10, 1, 20, 1, 1, 30)
+    limit = {"params": 10, "flops": 20, "memory": 30}[bound]
+    assert CostLimits(**{bound: limit}).allows(found) and not CostLimits(**{bound: limit - 1}).allows(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,12 @@ from transformers import LlamaForCausalLM
 
 import cli
 from gp import cut_selection
-from gp.cut_selection import UnreachableBudget, block_influence, draw_cuts, rival_choices
+from gp.cut_selection import UnreachableBudget, block_influence, draw_cuts
 from models.spaces import SPACES, WEIGHTED
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.checkpoint import whole_architecture
 from models.spaces.llama.subnets import Whole, calibration_tokens
-from models.training.cuts.sample import cut_config
+from models.training.cuts.sample import block_sizes
 
 BUDGET = 18_000
 SELECT = ("select", "--space", "llama", "--devices", "cpu", "--batch", "2", "--seq-len", "12", "--networks", "40",
@@ -112,62 +111,30 @@ def test_only_subnets_of_a_checkpoint_are_measured_and_their_fields_are_the_chec
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_block_influence_weighs_the_share_of_each_block_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block of width 48 has 144 weights a unit and 2,304 a group of two heads."""
-    whole = {"n_layer": 2, "d_model": 48, "n_head": [6] * 2, "n_kv_head": [3] * 2, "d_ffn": [40] * 2, "head_dim": 8}
-    whole |= {"n_token": 300, "tgt_len": 64}
-    kept = {"groups": ((30, 3), (40, 3)), "units": ((40, 1), (40, 3)), "later": ((40, 3), (20, 1))}
-    candidates = [SPACES["llama"].architecture(name, cut_config(whole, cut, "first")) for name, cut in kept.items()]
-    looks: Any = SimpleNamespace(
-        whole=SimpleNamespace(architecture=SimpleNamespace(config=whole)),
-        depth=2,
-        losses=lambda few, tokens: [0.0] * len(few),
-    )
-    for influence, best in (([1.0, 1.0], "groups"), ([1.0, 0.0], "later")):
-        monkeypatch.setattr(cut_selection, "block_influence", lambda whole, tokens, own=influence: np.array(own))
-        found = rival_choices(candidates, looks, torch.zeros(1, 4, dtype=torch.long), 1, 0)
-        assert found["block influence, 1 looks"].id == best
-        assert set(found) == {"block influence, 1 looks", "random, 1 looks"}
+def test_a_subnet_at_the_least_share_of_a_budget_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = whole_architecture(Checkpoint.open(folder))
+    found = draw_cuts(whole, BUDGET, 20, 100, "first")
+    sizes = sorted({SPACES["llama"].parameters(a).total for a in found})
+    assert len(sizes) > 2
+    least = next(size for size in sizes[1:] if size / BUDGET * BUDGET == size)
+    for near, kept in ((least / BUDGET, least), ((least + 0.5) / BUDGET, least + 1)):
+        monkeypatch.setattr(cut_selection, "NEAR", near)
+        some = [SPACES["llama"].parameters(a).total for a in draw_cuts(whole, BUDGET, 20, 100, "first")]
+        assert min(some) == min(size for size in sizes if size >= kept)
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_the_subnet_with_the_lowest_loss_of_those_that_rank_first_is_chosen(
-    given: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked: list[str] = []
-
-    class Looks:
-        def losses(self, chosen: Any, tokens: Any) -> list[float]:
-            looked.extend(chosen)
-            return [{"a": 3.0, "c": 1.0, "d": 2.0}[name] for name in chosen]
-
-    candidates: Any = ["a", "b", "c", "d", "e"]
-    scores = np.array([-9.0, -1.0, -8.0, -8.0, np.nan])
-    monkeypatch.setattr(cut_selection, "parts_for", lambda workshop, candidates: None)
-    monkeypatch.setattr(cut_selection, "formula_scores", lambda formula, parts, candidates: scores)
-    monkeypatch.setattr(cut_selection.Whole, "of", lambda candidates, weights: "whole")
-    monkeypatch.setattr(cut_selection, "CutLooks", lambda whole: Looks() if not given else None)
-    clock = iter((10.0, 12.0, 13.0, 17.0, 20.0, 30.0))
-    monkeypatch.setattr(cut_selection, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    told: list[str] = []
-    formula: Any = SimpleNamespace(sign=-1.0)
-    found = cut_selection.choose_cut(
-        formula, candidates, SimpleNamespace(weights=None), torch.zeros(1, 2),  # type: ignore[arg-type]
-        3, Looks() if given else None, told.append,  # type: ignore[arg-type]
-    )  # fmt: skip
-    assert looked == ["a", "c", "d"] and told == ["5 candidates scored; looking at 3"]
-    assert (found.chosen, found.loss, found.place, found.candidates) == ("c", 1.0, 2, 5)
-    assert found.looked == (("c", 1.0), ("d", 2.0), ("a", 3.0))
-    assert found.seconds == {"visit": 2.0, "screening": 4.0, "looks": 10.0}
-
-
-def test_json_lists_as_many_of_the_subnets_looked_at_as_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    from commands.cut_select import _show
-
-    config = {"n_layer": 2, "d_model": 48, "n_head": [6] * 2, "n_kv_head": [3] * 2, "d_ffn": [40] * 2, "n_token": 300}
-    subnets = [SPACES["llama"].architecture(name, {**config, "tgt_len": 64}) for name in ("a", "b", "c")]
-    choice: Any = SimpleNamespace(seconds={}, looked=tuple(zip(subnets, (1.0, 2.0, 3.0), strict=True)), candidates=9)
-    asked: Any = SimpleNamespace(top=2, form="json", seed=0, bounds={})
-    _show(choice, SimpleNamespace(name="mine"), asked)  # type: ignore[arg-type]
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [(row["id"], row["calibration loss"], row["depth"]) for row in rows] == [("a", 1.0, 2), ("b", 2.0, 2)]
+def test_subnets_of_a_quarter_of_the_blocks_or_less_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = whole_architecture(Checkpoint.open(folder))
+    config, most = whole.config, SPACES["llama"].parameters(whole).total
+    (ffn, groups), (unit, group) = block_sizes(config)
+    blocks = config["n_layer"] * (ffn * unit + groups * group)
+    least = most - 3 * blocks // 4
+    assert 3 * blocks % 4 == 0
+    samples: list[Any] = []
+    monkeypatch.setattr(cut_selection, "subnets", lambda sample, config: samples.append(sample) or [])
+    with pytest.raises(UnreachableBudget, match=f"got {least:,}, wanted more than {least:,} and less than {most:,}, a"):
+        draw_cuts(whole, least, 10, 100, "first")
+    assert draw_cuts(whole, least + 1, 10, 7, "first") == []
+    (sample,) = samples
+    assert sample.levels == (pytest.approx(0.25 + 1 / blocks),) and sample.cost == (0.0,) * config["n_layer"]
+    assert (sample.borders, sample.branches, sample.seed) == ((0,), (10,), 7)

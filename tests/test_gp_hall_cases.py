@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 from test_gp_hall_file import CASE, DOCUMENT, FIGURES, FORMULAS, MEASURED, changed, refusal, write
@@ -15,6 +16,7 @@ from gp.hall_file import (
     HallProxy,
     Measured,
     SplitIds,
+    hall_path,
     load_hall,
     save_hall,
 )
@@ -96,3 +98,47 @@ def test_figures_that_are_not_the_mean_of_the_cases_are_refused(tmp_path, part) 
 
 def test_a_hall_without_a_case_is_refused(tmp_path) -> None:
     assert "cases: got a list, wanted at least one benchmark" in refusal(write(tmp_path, changed(("cases",), [])))
+
+
+def test_a_hall_knows_its_benchmarks_and_what_was_seen() -> None:
+    hall = dataclasses.replace(DOCUMENT, cases=(CASE, OTHER))
+    assert hall.names == "gpt2-wt103, b" and hall.case_in("llama") is OTHER and hall.case_in("hf") is None
+    assert hall.case_of(SimpleNamespace(digest="ef" * 32)) is OTHER and hall.case_of(SimpleNamespace(digest="")) is None
+    first, second = hall.seen.cases
+    assert first == CASE.seen and vars(second) == {
+        "place": "/somewhere/b.jsonl", "space": "llama", "name": "b", "digest": "ef" * 32, "metric": "loss",
+        "higher_is_better": True, "search": ("a",), "holdout": ("x", "y"),
+    }  # fmt: skip
+
+
+def test_the_hall_of_a_run_is_a_file_in_its_folder(tmp_path) -> None:
+    assert hall_path(tmp_path / "some.json") == tmp_path / "some.json"
+    with pytest.raises(BadHall, match=f"^{tmp_path}: has no hall_of_fame.json, wanted a finished run; finish it with"):
+        hall_path(tmp_path)
+    (tmp_path / "hall_of_fame.json").touch()
+    assert hall_path(tmp_path) == tmp_path / "hall_of_fame.json"
+
+
+def test_what_was_left_out_comes_back(tmp_path) -> None:
+    dropped = dataclasses.replace(CASE, dropped=("x", "y"))
+    assert "dropped" not in DOCUMENT.to_dict()["cases"][0]
+    save_hall(tmp_path / "hall.json", dataclasses.replace(DOCUMENT, cases=(dropped,)))
+    assert load_hall(tmp_path / "hall.json").cases == (dropped,)
+
+
+@pytest.mark.parametrize("path", [(), ("split",), ("figures", 1), ("benchmark",), ("baselines", 0)])
+def test_a_field_that_nobody_knows_is_refused_in_every_part_of_a_case(tmp_path, path) -> None:
+    assert "got the field 'mood', wanted " in refusal(write(tmp_path, changed(("cases", 0, *path, "mood"), "good")))
+
+
+def test_counts_are_added_up_correlations_averaged_and_others_left_out() -> None:
+    one = {"n": 3, "invalid": 1, "spearman": 0.1234567, "kendall_a": 0.5, "ci95_spearman": [0, 1]}
+    two = {"n": 4, "invalid": 2, "spearman": 0.1234567, "kendall_a": 0.25, "kendall": 1.0}
+    assert averaged([Measured(one), Measured(two)]) == Measured(
+        {"n": 7, "invalid": 3, "spearman": 0.123457, "kendall_a": 0.375}
+    )
+    assert averaged([Measured(two), Measured({**one, "n": None, "kendall": "1"})]).search == {
+        "invalid": 3, "spearman": 0.123457, "kendall_a": 0.375, "kendall": None,
+    }  # fmt: skip
+    assert averaged([Measured(fidelity=0.5), Measured(fidelity=None)]).fidelity is None
+    assert averaged([]) == Measured()

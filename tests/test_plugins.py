@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,7 @@ from fitness.zoo.registry import ZOO
 from models.spaces import DRAWABLE, SPACES
 from primitives.operators import UNARY
 from storage import plugins
-from storage.plugins import BadPlugin, load_plugins
+from storage.plugins import BadPlugin, load_plugins, loaded_plugins, plugin_module
 
 TEXT = """
 from fitness import hand_made, objective
@@ -105,3 +106,28 @@ def test_a_plug_in_that_fails_is_one_line(
     assert json.dumps(error)
     with pytest.raises(BadPlugin, match="got no Python file"):
         load_plugins([tmp_path / "absent.py"])
+
+
+def test_a_plug_in_is_a_python_file_of_a_name_of_its_own(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_plugins([plugin])
+    assert loaded_plugins() == (plugin,) and plugin_module(plugin).__name__ == "zcp_plugin_mine"
+    assert plugin_module(plugin).Mine.name == "plugged"
+    (tmp_path / "text.txt").write_text("")
+    (tmp_path / "folder.py").mkdir()
+    for path in (tmp_path / "text.txt", tmp_path / "folder.py"):
+        with pytest.raises(
+            BadPlugin, match="got no Python file, wanted one that registers operators, proxies or spaces$"
+        ):
+            load_plugins([path])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.py").write_text("")
+    with pytest.raises(BadPlugin, match="got a second plug-in called mine, wanted files of different names$"):
+        load_plugins([tmp_path / "other" / "mine.py"])
+    (tmp_path / "third.py").write_text("")
+    for spec in (None, SimpleNamespace(loader=None)):
+        monkeypatch.setattr(plugins.importlib.util, "spec_from_file_location", lambda name, path, own=spec: own)
+        with pytest.raises(BadPlugin, match=r"third\.py: cannot be loaded as a Python file$"):
+            load_plugins([tmp_path / "third.py"])
+    assert loaded_plugins() == (plugin,)

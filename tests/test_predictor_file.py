@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 import cli
 from fitness.evaluation import Evaluation, split_groups
-from fitness.predictors.predictor import KINDS, Predictor, Provenance
+from fitness.predictors.predictor import KINDS, BadPrediction, Predictor, Provenance, _factor
 from fitness.predictors.predictor_file import (
     BadPredictor,
     load_predictor,
@@ -190,3 +191,53 @@ def test_what_the_search_behind_a_predictor_saw_is_kept(count: int, predictor: P
     saved = dataclasses.replace(predictor, provenance=provenance)
     save_predictor(tmp_path / "p.json", saved)
     assert load_predictor(tmp_path / "p.json").provenance.cases == cases
+
+
+def test_a_predictor_has_seen_its_labels_and_what_its_formulas_saw(predictor: Predictor) -> None:
+    case = SeenCase("there", "gpt2", "n", "0" * 64, "loss", False, ("a",))
+    for place, said in (("", "tiny"), ("mine.jsonl", "mine.jsonl")):
+        provenance = dataclasses.replace(predictor.provenance, place=place, cases=(case,))
+        first, second = dataclasses.replace(predictor, provenance=provenance).seen.cases
+        digest = predictor.provenance.digest
+        assert second is case and first == SeenCase(said, "gpt2", "tiny", digest, "loss", False, predictor.ids)
+
+
+def test_a_predictor_asks_for_networks_of_its_space(predictor: Predictor) -> None:
+    other = SimpleNamespace(id="a", space="llama")
+    with pytest.raises(BadPrediction, match="^a: got the space llama, wanted gpt2, which the labels are of$"):
+        predictor.check(other)  # type: ignore[arg-type]
+    with pytest.raises(BadPrediction, match="^a: got the space llama"):
+        predictor.predict([other])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("count", [5, 20])
+def test_nine_of_ten_labels_lie_within_that_many_deviations(count: int) -> None:
+    """The quantile of rank 0.9 (n + 1), at most the last; what four of five labels predict errs more than all."""
+    targets = np.linspace(0, 1, count)
+    errors = np.arange(1.0, count + 1) / 7
+    out: Any = SimpleNamespace(mean=(targets + errors)[None], deviation=np.full((1, count), 2.0))
+    found = _factor("numbers", targets, np.empty((0, count)), out)
+    wanted = errors[-1] if count == 5 else 19.05 / 7  # 19 of 20: 0.95 * 19 = 18.05 places behind the first
+    assert found == round(wanted / 2 * 0.8**0.5, 6)
+    exact: Any = SimpleNamespace(mean=targets[None], deviation=np.ones((1, count)))
+    assert _factor("numbers", targets, np.empty((0, count)), exact) == 1e-6
+
+
+@pytest.mark.parametrize("path", [("provenance",), ("provenance", "cases", 0)])
+def test_a_field_that_nobody_knows_is_refused(path: tuple[Any, ...], predictor: Predictor) -> None:
+    case = SeenCase("there", "gpt2", "n", "0" * 64, "loss", False, ("a",), ("b",))
+    provenance = dataclasses.replace(predictor.provenance, cases=(case,))
+    data = json.loads(json.dumps(predictor_to_dict(dataclasses.replace(predictor, provenance=provenance))))
+    assert data["provenance"]["cases"] == [json.loads(json.dumps(vars(case)))]
+    for name in ("place", "cases"):
+        less = copy.deepcopy(data)
+        del less["provenance"][name]
+        less["provenance"]["config"] = {"benchmark": "mine"}
+        found = predictor_from_dict(less).provenance
+        assert (found.place, found.cases) == (("mine", (case,)) if name == "place" else ("", ()))
+    inside = data
+    for key in path:
+        inside = inside[key]
+    inside["mood"] = 1
+    with pytest.raises(BadPredictor, match="got the field 'mood'"):
+        predictor_from_dict(data)

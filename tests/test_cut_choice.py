@@ -1,0 +1,187 @@
+"""The choice of a subnet step by step, with stand-ins for the network: looks, rivals, rows, and what is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+import torch
+
+from commands import cut_select
+from commands.feature_options import FeatureOptions
+from gp import cut_selection
+from gp.cut_selection import rival_choices
+from models.spaces import SPACES
+from models.spaces.checkpoint import BadWeights
+from models.training.cuts.sample import cut_config
+
+
+def test_block_influence_weighs_the_share_of_each_block_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of width 48 has 144 weights a unit and 2,304 a group of two heads."""
+    whole = {"n_layer": 2, "d_model": 48, "n_head": [6] * 2, "n_kv_head": [3] * 2, "d_ffn": [40] * 2, "head_dim": 8}
+    whole |= {"n_token": 300, "tgt_len": 64}
+    kept = {"groups": ((30, 3), (40, 3)), "units": ((40, 1), (40, 3)), "later": ((40, 3), (20, 1))}
+    candidates = [SPACES["llama"].architecture(name, cut_config(whole, cut, "first")) for name, cut in kept.items()]
+    looks: Any = SimpleNamespace(
+        whole=SimpleNamespace(architecture=SimpleNamespace(config=whole)),
+        depth=2,
+        losses=lambda few, tokens: [0.0] * len(few),
+    )
+    for influence, best in (([1.0, 1.0], "groups"), ([1.0, 0.0], "later")):
+        monkeypatch.setattr(cut_selection, "block_influence", lambda whole, tokens, own=influence: np.array(own))
+        found = rival_choices(candidates, looks, torch.zeros(1, 4, dtype=torch.long), 1, 0)
+        assert found["block influence, 1 looks"].id == best
+        assert set(found) == {"block influence, 1 looks", "random, 1 looks"}
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_subnet_with_the_lowest_loss_of_those_that_rank_first_is_chosen(
+    given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    class Looks:
+        def losses(self, chosen: Any, tokens: Any) -> list[float]:
+            looked.extend(chosen)
+            return [{"a": 3.0, "c": 1.0, "d": 2.0}[name] for name in chosen]
+
+    candidates: Any = ["a", "b", "c", "d", "e"]
+    scores = np.array([-9.0, -1.0, -8.0, -8.0, np.nan])
+    monkeypatch.setattr(cut_selection, "parts_for", lambda workshop, candidates: None)
+    monkeypatch.setattr(cut_selection, "formula_scores", lambda formula, parts, candidates: scores)
+    monkeypatch.setattr(cut_selection.Whole, "of", lambda candidates, weights: "whole")
+    monkeypatch.setattr(cut_selection, "CutLooks", lambda whole: Looks() if not given else None)
+    clock = iter((10.0, 12.0, 13.0, 17.0, 20.0, 30.0))
+    monkeypatch.setattr(cut_selection, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    told: list[str] = []
+    formula: Any = SimpleNamespace(sign=-1.0)
+    found = cut_selection.choose_cut(
+        formula, candidates, SimpleNamespace(weights=None), torch.zeros(1, 2),  # type: ignore[arg-type]
+        3, Looks() if given else None, told.append,  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert looked == ["a", "c", "d"] and told == ["5 candidates scored; looking at 3"]
+    assert (found.chosen, found.loss, found.place, found.candidates) == ("c", 1.0, 2, 5)
+    assert found.looked == (("c", 1.0), ("d", 2.0), ("a", 3.0))
+    assert found.seconds == {"visit": 2.0, "screening": 4.0, "looks": 10.0}
+
+
+def test_json_lists_as_many_of_the_subnets_looked_at_as_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    from commands.cut_select import _show
+
+    config = {"n_layer": 2, "d_model": 48, "n_head": [6] * 2, "n_kv_head": [3] * 2, "d_ffn": [40] * 2, "n_token": 300}
+    subnets = [SPACES["llama"].architecture(name, {**config, "tgt_len": 64}) for name in ("a", "b", "c")]
+    choice: Any = SimpleNamespace(seconds={}, looked=tuple(zip(subnets, (1.0, 2.0, 3.0), strict=True)), candidates=9)
+    asked: Any = SimpleNamespace(top=2, form="json", seed=0, bounds={})
+    _show(choice, SimpleNamespace(name="mine"), asked)  # type: ignore[arg-type]
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["id"], row["calibration loss"], row["depth"]) for row in rows] == [("a", 1.0, 2), ("b", 2.0, 2)]
+
+
+def test_a_table_of_the_subnets_looked_at_has_a_row_each(capsys: pytest.CaptureFixture[str]) -> None:
+    config = {"n_layer": 2, "d_model": 48, "n_head": [6] * 2, "n_kv_head": [3] * 2, "d_ffn": [40] * 2, "n_token": 300}
+    subnets = [SPACES["llama"].architecture(name, {**config, "tgt_len": 64}) for name in ("a", "b")]
+    size = SPACES["llama"].parameters(subnets[0]).total
+    choice: Any = SimpleNamespace(
+        seconds={"visit": 1.26}, looked=tuple(zip(subnets, (1.0, 2.0), strict=True)), candidates=9000
+    )
+    source: Any = SimpleNamespace(name="mine")
+    cut_select._show(choice, source, SimpleNamespace(top=None, form="csv", seed=0, bounds={}))  # type: ignore[arg-type]
+    said = capsys.readouterr()
+    rows = [f"1,a,1.0,{size},2", f"2,b,2.0,{size},2"]
+    assert said.out.splitlines() == ["place,id,calibration loss,params,depth", *rows] and said.err == "visit: 1.3 s\n"
+    cut_select._show(choice, source, SimpleNamespace(top=1, form="table", seed=0, bounds={}))  # type: ignore[arg-type]
+    title = " ".join(capsys.readouterr().out.split())
+    assert "9,000 subnets, 2 looked at; chosen by calibration loss among them" in title
+    asked: Any = SimpleNamespace(top=1, form="json", seed=5, bounds={"params": 7})
+    cut_select._show(choice, source, asked)
+    shown = capsys.readouterr().out
+    described = {"space": "llama", "config": json.loads(json.dumps(dict(subnets[0].config)))}
+    row = {"place": 1, "id": "a", "calibration loss": 1.0, "params": size, "depth": 2, **described}
+    found = {"scorer": "mine", "scored": 9000, "seed": 5, "budget": {"params": 7}, "rows": [row]}
+    assert json.loads(shown) == found and shown.splitlines()[:2] == ["{", '  "budget": {']
+    assert [line.split(":")[0] for line in shown.splitlines() if line.startswith('  "')] == [
+        f'  "{name}"' for name in sorted(found)
+    ]
+    bad: Any = SimpleNamespace(seconds={}, looked=((subnets[0], float("nan")),), candidates=1)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        cut_select._show(bad, source, asked)
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_subnet_is_chosen_then_measured_and_exported_if_asked(done: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[Any] = []
+    workshop = SimpleNamespace(weights="checkpoint", check=lambda whole: steps.append(("check", whole)))
+    opened: Any = lambda self, space: steps.append((self.price, space)) or workshop  # noqa: E731
+    monkeypatch.setattr(FeatureOptions, "open", opened)
+    monkeypatch.setattr("models.spaces.llama.checkpoint.whole_architecture", lambda checkpoint: "whole")
+    monkeypatch.setattr("models.spaces.llama.subnets.calibration_tokens", lambda checkpoint: "tokens")
+    monkeypatch.setattr("models.spaces.llama.subnets.Whole.of", lambda candidates, checkpoint: "parts")
+    choice = SimpleNamespace(chosen="best")
+    monkeypatch.setattr(cut_selection, "draw_cuts", lambda *given: ("drawn", *given))
+    monkeypatch.setattr(cut_selection, "CutLooks", lambda whole: f"looks at {whole}")
+    monkeypatch.setattr(cut_selection, "choose_cut", lambda *given: steps.append(given[:-1]) or choice)
+    for name in ("_show", "_measure", "_export"):
+        monkeypatch.setattr(cut_select, name, lambda *given, name=name: steps.append((name, *given)))
+    asked = cut_select.CutOrder({"params": 9.7}, 40, 3, 7, "first", Path("out") if done else None, done, None, "table")
+    source: Any = SimpleNamespace(predictor=None, size=None, formulas=("f", "g"))
+    cut_select.select_cut(source, FeatureOptions(), asked)
+    drawn = ("drawn", "whole", 9, 40, 7, "first")
+    wanted = [
+        ("whole", "llama"), ("check", "whole"), ("f", drawn, workshop, "tokens", 3, "looks at parts"),
+        ("_show", choice, source, asked),
+    ]  # fmt: skip
+    wanted += [
+        ("_measure", choice, drawn, "looks at parts", "checkpoint", "tokens", asked), ("_export", "best", "checkpoint", Path("out")),
+    ] * done  # fmt: skip
+    assert steps == wanted
+    workshop.weights = None  # type: ignore[assignment]
+    with pytest.raises(click.UsageError, match="^--weights: wanted the folder of a checkpoint$"):
+        cut_select.select_cut(source, FeatureOptions(), asked)
+    for more in ({"predictor": "p", "size": None}, {"predictor": None, "size": 2}):
+        with pytest.raises(click.UsageError, match="^--weights: wanted one formula that chooses, a --hall without"):
+            cut_select.select_cut(SimpleNamespace(**more, formulas=()), FeatureOptions(), asked)  # type: ignore[arg-type]
+
+
+def test_measuring_needs_the_tokenizer_of_the_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(BadWeights, match=r"^--measure: wanted a checkpoint with its tokenizer\.json$"):
+        cut_select._unseen(SimpleNamespace(folder=tmp_path))  # type: ignore[arg-type]
+
+
+def test_a_block_that_is_dropped_weighs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {"n_layer": 2, "d_model": 48, "n_head": [6] * 2, "n_kv_head": [3] * 2, "d_ffn": [40] * 2, "head_dim": 8}
+    whole |= {"n_token": 300, "tgt_len": 64}
+    cuts = {"second": (None, (20, 1)), "first": ((40, 3), None)}
+    candidates = [SPACES["llama"].architecture(name, cut_config(whole, cut, "first")) for name, cut in cuts.items()]
+    looks: Any = SimpleNamespace(
+        whole=SimpleNamespace(architecture=SimpleNamespace(config=whole)), depth=2,
+        losses=lambda few, tokens: [0.0] * len(few),
+    )  # fmt: skip
+    for influence, best in (([1.0, 2.0], "first"), ([1e-4, 1.0], "second")):
+        monkeypatch.setattr(cut_selection, "block_influence", lambda whole, tokens, own=influence: np.array(own))
+        found = rival_choices(candidates, looks, torch.zeros(1, 4, dtype=torch.long), 1, 0)
+        assert found["block influence, 1 looks"].id == best
+
+
+def test_looks_are_mean_losses_on_one_thread_without_denormals(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    @contextmanager
+    def thread(**given: Any) -> Iterator[None]:
+        asked.append(given)
+        yield
+
+    monkeypatch.setattr(cut_selection, "one_thread", thread)
+    monkeypatch.setattr(cut_selection, "cut_of", lambda config, depth: (config, depth))
+    looks: Any = SimpleNamespace(
+        depth=3, network=SimpleNamespace(losses=lambda cuts, tokens: asked.append(cuts) or [[1.0, 3.0], [4.0, 5.0]])
+    )
+    few: Any = [SimpleNamespace(config="a"), SimpleNamespace(config="b")]
+    assert cut_selection.CutLooks.losses(looks, few, torch.zeros(1)) == [2.0, 4.5]
+    assert asked == [{"flush_denormals": True}, [("a", 3), ("b", 3)]]
