@@ -37,7 +37,7 @@ class Unrankable(CannotCompute, ValueError):
     """Architectures that nothing can be ranked on; the message says what would do."""
 
 
-def check_rankable(benchmark: Benchmark, split: Split, least: int = 0) -> None:
+def check_rankable(benchmark: Benchmark, split: Split, least: int = FEWEST) -> None:
     """Refuse, before any network is built, too few different architectures or equal labels on either side of the
     split; the benchmark itself was checked when it was read. A size of the split that would do is named if it leaves
     `least` architectures on both sides."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 from conftest import tiny_config
 from test_rank import TEXTS
 
-from fitness.candidates import Candidate, CommitteeScorer, in_order
+from fitness import candidates as candidates_module
+from fitness.candidates import Candidate, CommitteeScorer, FormulaScorer, in_order, score_candidates
 from fitness.costs import Costs
 from fitness.evaluation import Evaluation
 from fitness.positions import place_among
@@ -45,3 +50,33 @@ def test_a_committee_is_the_mean_place_of_its_signed_formulas() -> None:
     exact = np.array([[2.0, 3.0, 1.0], [2.0, 1.0, np.nan], [5.0, 5.0, 5.0]])
     found = scorer.scores([], exact)
     assert np.allclose(found[:2], [0.5, (5 / 6 + 5 / 6 + 0.5) / 3]) and np.isnan(found[2])
+
+
+def test_each_network_is_scored_once_in_the_workshop_of_its_space() -> None:
+    config = tiny_config(random.Random(0))
+    one, two, bad, odd = (SPACES["gpt2"].architecture(f"a{i}", config | {"n_token": 310 + i}) for i in range(4))
+    other = SPACES["flexibert"].architecture(
+        "f", {"hidden_size": 4, "operation": ["SDP"], "heads": [1], "ffn_dim": [8], "ffn_stack": [1]}
+    )
+    twin, trained = SPACES["gpt2"].architecture("twin", dict(one.config)), replace(one, id="t", tokens=5.0)
+    asked: list[tuple[str, list[str]]] = []
+    worth = {"a0": 1.5, "a1": math.inf, "a2": 3.0, "f": -2.0, "t": 7.0, "a3": math.nan}
+
+    def workshop(space: str) -> Any:
+        def exact(proxies: Any, some: Any, progress: Any, refused: dict[Any, str]) -> np.ndarray:
+            asked.append((space, [a.id for a in some]))
+            refused.update({a: "cannot be built" for a in some if a is bad})
+            return np.array([[worth[a.id] for a in some]])
+
+        return SimpleNamespace(exact_scores=exact, bank=SimpleNamespace())
+
+    scorer = FormulaScorer(Evaluation(parse(TEXTS[0]), 0.9, -1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidates_module, "_reason", lambda workshop, scorer, architecture: f"no {architecture.id}")
+        refused: Any = {odd: "before"}
+        del refused[odd]
+        found = score_candidates([one, twin, other, two, bad, trained, odd], scorer, workshop, None, refused)
+    assert found == [
+        (-1.5, ""), (-1.5, ""), (2.0, ""), (None, "no a1"), (None, "cannot be built"), (-7.0, ""), (None, "no a3"),
+    ]  # fmt: skip
+    assert asked == [("gpt2", ["a0", "a1", "a2", "t", "a3"]), ("flexibert", ["f"])] and list(refused) == [bad]

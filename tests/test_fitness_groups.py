@@ -9,7 +9,7 @@ import pytest
 
 from fitness.evaluation import Split
 from fitness.near_pairs import pairs_of_one_size
-from fitness.protocol import baselines, correlation, inside_groups, near_pairs, report
+from fitness.protocol import baselines, correlation, inside_groups, near_pairs, report, within_budgets
 from fitness.ranking import bootstrap_interval
 from fitness.zoo.naive import NAIVE, naive_scores
 from models.benchmarks.benchmark import Benchmark
@@ -159,3 +159,26 @@ def test_the_error_of_near_pairs_leaves_out_whole_architectures() -> None:
         by_hand.append(pairs_of_one_size(scores[k], quality[k], sizes[k], budgets[k]).tau)
     assert found.without == pytest.approx(by_hand)
     assert found.error == pytest.approx(np.sqrt(5 / 6 * np.square(np.array(by_hand) - np.mean(by_hand)).sum()))
+
+
+def test_figures_of_several_budgets_are_the_means_of_those_of_each() -> None:
+    rng = np.random.default_rng(5)
+    data = sized(*range(100, 112))
+    rows = tuple(replace(a, id=f"{a.id}@{t}", tokens=t) for t in (1e6, 4e6) for a in data.architectures)
+    some = replace(data, architectures=rows, ground_truth=rng.normal(size=24))
+    scores = rng.normal(size=24)
+    scores[3] = np.nan
+    one, two = (correlation(scores[own], some.quality[own]) for own in (slice(0, 12), slice(12, 24)))
+    found = within_budgets(scores, some)
+    assert set(found) == {*one, "budgets"} and (found["n"], found["invalid"], found["budgets"]) == (23, 1, 2)
+    for name in ("spearman", "kendall", "kendall_a", "ci95_spearman", "ci95_kendall"):
+        assert found[name] == pytest.approx((np.array(one[name]) + two[name]) / 2, abs=1e-6)
+    assert type(found["kendall"]) is float and type(found["ci95_kendall"]) is list
+    assert within_budgets(scores, some, intervals=False).keys() == found.keys() - {"ci95_spearman", "ci95_kendall"}
+    flat = within_budgets(np.ones(24), some)
+    assert flat == {"n": 24, "invalid": 0, "spearman": None, "kendall": None, "kendall_a": None, "budgets": 0}
+    half = np.concatenate([np.ones(12), scores[12:]])
+    assert within_budgets(half, some)["budgets"] == 1 and within_budgets(half, some)["kendall"] == two["kendall"]
+    none = {"n": 0, "invalid": 0, "spearman": None, "kendall": None, "kendall_a": None}
+    assert within_budgets(scores, some, []) == none
+    assert within_budgets(scores, some, list(range(12))) == one

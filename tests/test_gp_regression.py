@@ -174,3 +174,11 @@ def test_newborn_formulas_fill_a_step(found: int, newborn: list[int]) -> None:
     step = Operon().first(breeder)
     assert len(step) == 8 and asked == newborn and step[0] == (None, 2, 8)
     assert len(Operon().offspring(breeder, [], 8)) == 8
+
+
+def test_a_later_step_takes_at_most_forty() -> None:
+    asked: list[int] = []
+    breeder: Any = SimpleNamespace(
+        swept=(), newborn=None, neighbours=lambda parent, hole, most: [hole], brood=lambda make, count: asked.append(count) or [0] * count,
+    )  # fmt: skip
+    assert len(Operon().offspring(breeder, [], 100)) == 40 and asked == [39]
