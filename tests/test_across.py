@@ -113,7 +113,7 @@ def test_a_problem_of_two_spaces_scores_as_each_alone_and_folds_leave_a_whole_on
     both = SearchProblem.of(cases, config)
     proxies = [parse("sum[ abs(W) ]"), parse("difference( mean[ pow2(A) ], last[ abs(W) ] )")]
     alone = [SearchProblem.of([case], config).scores(proxies) for case in cases]
-    assert both.scores(proxies) == pytest.approx(np.hstack(alone))
+    assert both.scores(proxies) == pytest.approx(np.hstack(alone)) and both.lesson is None
     assert np.hstack([c.exact_scores(proxies[:1]) for c in cases]) == pytest.approx(both.scores(proxies[:1]), rel=1e-3)
     left_out = [np.flatnonzero(fold).tolist() for fold in _folds(both, config)]
     assert left_out[-2:] == [list(range(8)), list(range(8, 16))] and len(left_out) == config.folds + 2

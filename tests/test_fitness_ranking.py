@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from fitness import ranking
-from fitness.evaluation import dense_ranks, split_groups
-from fitness.objectives import evaluate_scores
+from fitness.evaluation import dense_ranks, ranking_key, split_groups
+from fitness.objectives import agreement, evaluate_scores, ranking_identities
 from fitness.ranking import (
     RankTarget,
     bootstrap_interval,
@@ -190,3 +192,12 @@ def test_rho_of_rounded_scores_equals_scipy(scores: np.ndarray, rounded: bool) -
     truth = np.arange(9.0)
     found = RankTarget.create(truth).spearman(scores)
     assert found == pytest.approx([stats.spearmanr(row, truth).statistic for row in scores], abs=1e-12)
+
+
+def test_an_objective_is_rounded_to_twelve_digits_and_rankings_are_those_inside_each_benchmark() -> None:
+    scores = np.array([[2.0, 1.0, 4.0], [1.0, 3.0, 2.0]])
+    target: Any = SimpleNamespace(
+        agreement=lambda measure, rows: np.array([1 / 3, -2 / 3]), within=lambda rows: -rows[:, ::-1]
+    )
+    assert agreement("both", target, scores).tolist() == [0.333333333333, -0.666666666667]
+    assert ranking_identities(target, scores) == [ranking_key(row) for row in -scores[:, ::-1]]
