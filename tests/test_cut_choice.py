@@ -185,3 +185,16 @@ def test_looks_are_mean_losses_on_one_thread_without_denormals(monkeypatch: pyte
     few: Any = [SimpleNamespace(config="a"), SimpleNamespace(config="b")]
     assert cut_selection.CutLooks.losses(looks, few, torch.zeros(1)) == [2.0, 4.5]
     assert asked == [{"flush_denormals": True}, [("a", 3), ("b", 3)]]
+
+
+def test_an_export_says_its_notes_and_its_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("models.checkpoints.export.export_subnet", lambda *given: [str(given), "second note"])
+    chosen, checkpoint = ("best", "checkpoint")
+    cut_select._export(chosen, checkpoint, Path("out"))  # type: ignore[arg-type]
+    assert capsys.readouterr().err.splitlines() == [
+        str((chosen, checkpoint, Path("out"))),
+        "second note",
+        "written: out",
+    ]
