@@ -1,9 +1,9 @@
 """A mutation study: do the tests notice when a line of the product changes?
 
 Each mutant is one small change of the syntax tree of one module, in a copy of the tree, run against those tests of the
-module and the golden scores that run the changed line (`reach.py`), the quick ones first. Processes are forked from one
-that has imported all packages, so a mutant costs what these tests cost. Survivors are printed with the number of tests:
-read each, and write a test or say why the change changes nothing.
+module that run the changed line (`reach.py`), the quick ones first; if none notices, against those of all other test
+files of the table. Processes are forked from one that has imported all packages, so a mutant costs what these tests
+cost. Survivors are printed with the number of tests: read each, and write a test or say why the change changes nothing.
 
     nice python -m tests.robustness.mutants --count 400 --seed 0 [--only models/spaces] [--since COMMIT] > mutants.txt
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import math
 import os
 import random
@@ -27,7 +28,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.robustness.reach import Chosen, Reach, Tracer
+from tests.robustness.reach import Chosen, Reach, Tracer, runs_in_a_function
 from tests.robustness.syntax import mutants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,7 @@ HEAVY = (
     "transformers.models.convbert.modeling_convbert",
 )  # fmt: skip
 SEEN, LONGEST = "seen.json", 3600  # what a run of a test file reached, and its seconds at most
+LONG = 180  # seconds of tests that a mutant is run against, of the module's own and of the others
 LANGUAGE = "primitives_operators primitives_scoring primitives_pps"
 TESTS = {
     "primitives/grammar.py": "primitives_grammar primitives_budget",
@@ -225,6 +227,18 @@ def written(name: str, since: str) -> set[int]:
     return found
 
 
+def paths(folder: Path, *names: str) -> list[str]:
+    """The test files of some rows of the table, each once."""
+    found = dict.fromkeys(f"tests/test_{test}.py" for row in names for test in row.split())
+    return [path for path in found if (folder / path).exists()]
+
+
+def within(chosen: dict[str, float], most: float) -> dict[str, float]:
+    """The first tests that take together at most so many seconds."""
+    ends = itertools.accumulate(chosen.values())
+    return {test: seconds for (test, seconds), end in zip(chosen.items(), ends, strict=True) if end <= most}
+
+
 def study(folder: Path, drawn: list[tuple[str, int, str, str]], everything: int, end: float) -> int:
     """Try the mutants until `end` on the clock; print each survivor and the share that was caught."""
     names, tally = sorted({name for name, *_ in drawn}), dict[str, list[str]]()
@@ -238,18 +252,20 @@ def study(folder: Path, drawn: list[tuple[str, int, str, str]], everything: int,
     for name, line, what, source in drawn:
         if time.monotonic() > end:
             break
-        files = [path for test in TESTS[name].split() if (folder / (path := f"tests/test_{test}.py")).exists()]
-        original = (folder / name).read_text()
-        chosen = reach.tests(files, name, original, line)
-        found = "survived"
-        if chosen:
-            (folder / name).write_text(source)
-            own = [file for file in files if any(test.startswith(f"{file}::") for test in chosen)]
-            found = forked(folder, own, Chosen(list(chosen)), 300 + 10 * sum(chosen.values()))
-            (folder / name).write_text(original)
+        original, found, asked = (folder / name).read_text(), "survived", 0
+        for files in (own := paths(folder, TESTS[name]), [f for f in paths(folder, *TESTS.values()) if f not in own]):
+            if found != "survived" or (files is not own and not runs_in_a_function(original, line)):
+                break  # what an import runs, every test would be asked about
+            chosen = within(reach.tests(files, name, original, line), LONG)
+            asked += len(chosen)
+            if chosen:
+                (folder / name).write_text(source)
+                reached = [file for file in files if any(test.startswith(f"{file}::") for test in chosen)]
+                found = forked(folder, reached, Chosen(list(chosen)), 300 + 10 * sum(chosen.values()))
+                (folder / name).write_text(original)
         tally.setdefault(name, []).append(found)
         if found != "caught":
-            print(f"{found:9} {name}:{line}  {what}  ({len(chosen)} tests)", flush=True)
+            print(f"{found:9} {name}:{line}  {what}  ({asked} tests)", flush=True)
     for name, several in tally.items():
         print(f"{len(several) - several.count('survived'):4} of {len(several):4}  {name}")
     total = [found for part in tally.values() for found in part]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Chosen", "Reach", "Tracer"]
+__all__ = ["Chosen", "Reach", "Tracer", "runs_in_a_function"]
 
 Line = tuple[str, int]
 ALL = ""  # a fixture that several tests share: what it runs, all of them depend on
