@@ -96,7 +96,7 @@ def suggest(
     taken = features if hall is None else features.of_run(hall.config, hall.case_in(benchmark.space))
     predictor = _fitted(benchmark, hall, taken)
     asked = number_table(found, predictor.provenance.build)
-    places = suggested(predictor.ensemble, predictor.numbers, predictor.quality, asked, count, goal)
+    places = suggested(predictor.ensemble, predictor.numbers, predictor.quality, asked, count, goal, predictor.noise)
     chosen = [found[place] for place in places]
     guess = predictor.predict(chosen, _scores(predictor.formulas, chosen, taken))
     met = [hall.seen.by(architecture) if hall else None for architecture in chosen]

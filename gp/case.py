@@ -11,6 +11,7 @@ import numpy as np
 from fitness.evaluation import Split
 from fitness.features.soundness import screen
 from fitness.features.workshop import Progress, Workshop
+from fitness.predictors.members import rank_targets
 from fitness.protocol import sizes_of
 from fitness.ranking import RankTarget
 from models.architecture import Architecture
@@ -52,10 +53,21 @@ class Case:
         return kept if len(parts) > 1 and kept else [self]
 
     @property
+    def quality(self) -> np.ndarray:
+        """Their labels, (n,); larger is better."""
+        return self.benchmark.quality[list(self.split.search)]
+
+    @property
+    def noise(self) -> np.ndarray | None:
+        """The variance of the noise of each label (`Benchmark.noise`), (n,)."""
+        return self.benchmark.noise(self.split.search)
+
+    @property
     def target(self) -> RankTarget:
-        """Their quality and their sizes."""
-        chosen = list(self.split.search)
-        return RankTarget.create(self.benchmark.quality[chosen], sizes_of(self.benchmark)[chosen])
+        """Their quality and their sizes. Where its noise is known, a label is its expected rank: that between its own
+        and the mean, the nearer to the mean the noisier it is."""
+        values = self.quality if self.noise is None else rank_targets(self.quality) / (1 + self.noise)
+        return RankTarget.create(values, sizes_of(self.benchmark)[list(self.split.search)])
 
     def sound(
         self, on_invalid: str, progress: Progress | None = None, part: Sequence[int] | None = None

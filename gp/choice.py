@@ -73,7 +73,7 @@ def chosen_kind(
             found = _rehearsed(part, sweeper, kind, _rehearsal(config, kind, fold), should_stop)
             worth[fold, place] = _worth(found[: 1 if kind == "coarse" else BEST], problem, left_out)
     best = worth.mean(0).round(12)
-    if problem.lesson is not None and _worth_of_teacher(problem.lesson, problem.target.values, folds) > best.max():
+    if problem.lesson is not None and _worth_of_teacher(problem.lesson, folds) > best.max():
         return "distilled"
     return kinds[int(np.argmax(best))]
 
@@ -127,14 +127,13 @@ def _worth(found: Sequence[Evaluation], problem: SearchProblem, left_out: np.nda
     return float(np.mean([_agreement(row[own], target.values[own], left_out[own]) for row in scores for own in asked]))
 
 
-def _worth_of_teacher(lesson: Lesson, quality: np.ndarray, folds: Sequence[np.ndarray]) -> float:
-    """Tau-b of what the teacher says of each network who knows the labels of the other folds alone: a regression knows
+def _worth_of_teacher(lesson: Lesson, folds: Sequence[np.ndarray]) -> float:
+    """Tau-b of what a teacher says of each network who knows the labels of the other folds alone: a regression knows
     its own labels too well for the pairs by which formulas are compared."""
-    said = np.empty(len(quality))
+    said = np.empty(len(lesson.quality))
     for left_out in folds:
-        kept = np.flatnonzero(~left_out)
-        said[left_out] = lesson.says(quality[kept], kept)[: len(quality)][left_out]
-    return kendall(said, quality)
+        said[left_out] = lesson.says(np.flatnonzero(~left_out))[: len(said)][left_out]
+    return kendall(said, lesson.quality)
 
 
 def _agreement(scores: np.ndarray, quality: np.ndarray, left_out: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from fitness.features.workshop import Progress, Workshop
 from fitness.predictors.members import rank_targets
 from fitness.predictors.numbers import NumberTable, number_table
 from fitness.predictors.teacher import taught
+from fitness.predictors.tuning import Noise
 from fitness.ranking import RankTarget
 from fitness.tables.branches import BranchTable
 from fitness.tables.table_file import branch_table
@@ -27,31 +28,36 @@ TRUST = 0.25  # share of a label in what a formula is to say of a labelled netwo
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """The architectures `seen`, which have labels, and those of the pool; `numbers` are of the former and then of the
-    latter, and so is every array below."""
+    """The architectures `seen`, whose labels `quality` (n,) may have a known `noise` (n,), and those of the pool;
+    `numbers` are of the former and then of the latter, and so is every array below."""
 
     workshop: Workshop
     seen: Sequence[Architecture]
     pool: Sequence[Architecture]
     numbers: NumberTable
+    quality: np.ndarray
+    noise: Noise = None
 
     @classmethod
     def of(cls, case: Case, count: int) -> Lesson | None:
         """The lesson of a case, before any feature of its pool; None where its space gives no pool, or where the
         weights are those of a checkpoint, which other networks than its own do not fit."""
         pool = drawn_pool(case.seen, count) if case.workshop.weights is None else []
-        return cls.on(case.workshop, case.seen, pool) if pool else None
+        return cls.on(case, pool) if pool else None
 
     @classmethod
-    def on(cls, workshop: Workshop, seen: Sequence[Architecture], pool: Sequence[Architecture]) -> Lesson:
+    def on(cls, case: Case, pool: Sequence[Architecture]) -> Lesson:
         """The lesson on this pool."""
-        return cls(workshop, seen, pool, number_table([*seen, *pool], workshop.bank.key.build))
+        numbers = number_table([*case.seen, *pool], case.workshop.bank.key.build)
+        return cls(case.workshop, case.seen, pool, numbers, case.quality, case.noise)
 
     def sound(self, progress: Progress | None = None) -> Lesson | None:
         """Without the networks of the pool that overflow, whose features are extracted for this; None without any."""
         bad = overflowing(self.pool, self.workshop, progress)
-        left = [architecture for architecture in self.pool if architecture.id not in bad]
-        return self.on(self.workshop, self.seen, left) if left else None
+        left = [place for place, architecture in enumerate(self.pool) if architecture.id not in bad]
+        kept = [*range(len(self.seen)), *(len(self.seen) + place for place in left)]
+        numbers = NumberTable(self.numbers.names, self.numbers.values[kept])
+        return replace(self, pool=[self.pool[place] for place in left], numbers=numbers) if left else None
 
     def table(self) -> BranchTable:
         """The branches of every network."""
@@ -61,13 +67,15 @@ class Lesson:
         """(P, N) on every network."""
         return self.workshop.exact_scores(proxies, [*self.seen, *self.pool], progress)
 
-    def says(self, quality: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Predictions (N,) for every network by the teacher of the labels `quality` (n,) at `places`."""
-        return taught(self.numbers, places, rank_targets(quality))
+    def says(self, places: np.ndarray) -> np.ndarray:
+        """Predictions (N,) for every network by the teacher of the labels at `places`."""
+        noise = None if self.noise is None else self.noise[places]
+        return taught(self.numbers, places, rank_targets(self.quality[places]), noise)
 
-    def target(self, quality: np.ndarray) -> RankTarget:
-        """Target of the fitness: the labels `quality` (n,), each drawn towards what the teacher says, and
+    def target(self) -> RankTarget:
+        """Target of the fitness: the labels, each drawn towards what the teacher says, the more the noisier it is, and
         what the teacher says of the pool."""
-        said, count = self.says(quality, np.arange(len(self.seen))), len(self.seen)
-        labels = TRUST * rank_targets(quality) + (1 - TRUST) * said[:count]
+        said, count = self.says(np.arange(len(self.seen))), len(self.seen)
+        trust = TRUST if self.noise is None else TRUST / (1 + self.noise)
+        labels = trust * rank_targets(self.quality) + (1 - trust) * said[:count]
         return RankTarget.create(np.concatenate([labels, said[count:]]))

@@ -88,7 +88,7 @@ class SearchProblem:
         every: list[Case | Nested] = [*parts, *nested]
         seen = [a for each in every for a in each.seen]
         target = _target(parts, nested, config)
-        lesson = Lesson.of(cases[0], config.pool) if config.teaches and len(every) == 1 else None
+        lesson = Lesson.of(parts[0], config.pool) if config.teaches and len(every) == 1 else None
         if len(every) == 1:
             table = branch_table(seen, cases[0].workshop, progress)  # which may lie on the disk
         else:
@@ -167,7 +167,7 @@ class SearchProblem:
         return replace(
             self,
             table=lesson.table(),
-            target=lesson.target(self.target.values),
+            target=lesson.target(),
             lesson=lesson,
             constants=True,
             architectures=[*lesson.seen, *lesson.pool],

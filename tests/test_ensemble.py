@@ -111,7 +111,7 @@ def test_optional_numbers_are_left_out_unless_labels_are_foretold_better_with_th
     table = NumberTable(("a", "b", OPTIONAL[0], "c"), values)
     asked: list[tuple[str, int]] = []
 
-    def foretold(family: str, inputs: np.ndarray, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def foretold(family: str, inputs: np.ndarray, targets: np.ndarray, *more: object) -> tuple[np.ndarray, np.ndarray]:
         asked.append((family, inputs.shape[1]))
         some = np.array([0.8, 0.8, 0.8]) if tells and len(asked) == 2 else np.array([0.0, 0.0, 1.6])
         return targets + some, targets

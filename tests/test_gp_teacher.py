@@ -16,7 +16,7 @@ import cli
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
 from fitness.predictors.members import rank_targets
-from fitness.predictors.numbers import NumberTable
+from fitness.predictors.numbers import NumberTable, number_table
 from fitness.predictors.teacher import taught
 from fitness.ranking import RankTarget
 from gp.additions import Additions
@@ -43,7 +43,9 @@ ALWAYS = SearchConfig(
 def lesson(tiny_architectures: list[Architecture], tmp_path_factory: pytest.TempPathFactory) -> Lesson:
     """Fourteen labelled networks; the sixteen others are the pool."""
     workshop = Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path_factory.mktemp("bank"))
-    return Lesson.on(workshop, tiny_architectures[:14], tiny_architectures[14:])
+    numbers = number_table(tiny_architectures)
+    quality = np.random.default_rng(3).normal(size=14)
+    return Lesson(workshop, tiny_architectures[:14], tiny_architectures[14:], numbers, quality)
 
 
 @pytest.mark.parametrize("space", DRAWABLE)
@@ -94,14 +96,12 @@ def test_a_teacher_knows_the_labels_of_its_rows_alone() -> None:
     assert np.array_equal(said, taught(numbers, seen, rank_targets(truth[seen])))
 
 
-def test_labels_are_drawn_towards_the_teacher_and_the_pool_is_what_it_says(
-    lesson: Lesson, problem: SearchProblem
-) -> None:
-    target, said = lesson.target(problem.target.values), lesson.says(problem.target.values, np.arange(14))
-    assert np.array_equal(said, taught(lesson.numbers, np.arange(14), rank_targets(problem.target.values)))
+def test_labels_are_drawn_towards_the_teacher_and_the_pool_is_what_it_says(lesson: Lesson) -> None:
+    target, said = lesson.target(), lesson.says(np.arange(14))
+    assert np.array_equal(said, taught(lesson.numbers, np.arange(14), rank_targets(lesson.quality)))
     assert np.allclose(target.values[14:], said[14:])
     labels = target.values[:14] - (1 - TRUST) * said[:14]
-    assert np.allclose(labels / TRUST, rank_targets(problem.target.values))
+    assert np.allclose(labels / TRUST, rank_targets(lesson.quality))
 
 
 @pytest.mark.parametrize(("worse", "chosen"), [(False, "distilled"), (True, "coarse")])
@@ -112,7 +112,9 @@ def test_the_teacher_has_to_rank_left_out_networks_better_than_formulas(
     numbers = lesson.numbers
     clear = RankTarget.create(numbers.of(["log total"])[:14, 0])
     values = np.random.default_rng(0).permutation(numbers.values) if worse else numbers.values
-    taught_here = replace(problem, target=clear, lesson=replace(lesson, numbers=NumberTable(numbers.names, values)))
+    taught_here = replace(
+        problem, target=clear, lesson=replace(lesson, numbers=NumberTable(numbers.names, values), quality=clear.values)
+    )
     monkeypatch.setattr("gp.choice._rehearsed", lambda part, sweeper, kind, *more: [kind])
     monkeypatch.setattr("gp.choice._worth", lambda found, *more: {"fine": 0.2, "coarse": 0.4}[found[0]])
     assert chosen_kind(taught_here, Sweeper(taught_here, Singles((), np.empty((0, 14)))), ALWAYS) == chosen

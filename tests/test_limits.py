@@ -184,6 +184,8 @@ LIMITS: dict[str, Any] = {
     "commands.cut_select MEASURED": (32, 128),
     "models.spaces.llama.subnets CALIBRATION": (16, 128),
     "models.benchmarks.benchmark ALIKE": 0.02,
+    "models.benchmarks.benchmark NOISIEST": 1000.0,
+    "fitness.predictors.members ERROR": 0.25,
     "primitives.budget USUAL": 20.0,
     "models.spaces.hf.drawing STANDARD_DEVIATION": 0.02,
 }

@@ -79,7 +79,7 @@ def found_with(benchmark: Benchmark, workshop: Workshop, setting: str, o: argpar
         problem = SearchProblem.open(benchmark, split.search, workshop, config, jobs=2)
         if setting == OWN:
             pool = random.Random(seed).sample(split.holdout, config.pool)
-            lesson = Lesson.on(workshop, problem.architectures, [benchmark.architectures[i] for i in pool])
+            lesson = Lesson.on(Case(benchmark, workshop, split), [benchmark.architectures[i] for i in pool])
             problem = replace(problem, lesson=lesson)
         hall = PreparedSearch.of(problem, config).evolve().hall
     else:

@@ -23,7 +23,7 @@ from fitness.predictors.ensemble import Ensemble, LeftOut, fit_ensemble, useful
 from fitness.predictors.members import rank_targets
 from fitness.predictors.numbers import NumberTable, number_table
 from fitness.predictors.positions import BEYOND, placed, quality_at
-from fitness.predictors.tuning import FOLDS
+from fitness.predictors.tuning import FOLDS, Noise
 from fitness.ranking import kendall
 from fitness.seen import Seen, SeenCase
 from models.architecture import Architecture
@@ -83,7 +83,8 @@ class Predictor:
 
     `numbers` are those of the n architectures called `ids`, `labels` (n,) their measured values, `scores` (F, n) the
     signed exact scores of the formulas, `left_out` (n,) what is predicted of each label without it. `factor` times
-    the deviation is half an interval; `cv` are the figures of the choice, as tau on the labels.
+    the deviation is half an interval; `cv` are the figures of the choice, as tau on the labels; `noise` (n,) is that of
+    the labels, where it is known.
     """
 
     kind: str
@@ -97,6 +98,7 @@ class Predictor:
     left_out: np.ndarray
     factor: float
     cv: Mapping[str, float]
+    noise: Noise = None
 
     @classmethod
     def fit(
@@ -115,11 +117,12 @@ class Predictor:
             raise BadPrediction(f"labels: got {len(chosen):,}, wanted at most {MOST:,}; take some of them")
         quality, usable = benchmark.quality[chosen], _signed(formulas, scores, len(chosen))
         numbers = number_table([benchmark.architectures[i] for i in chosen], provenance.build)
-        numbers = useful(numbers, rank_targets(quality))
+        noise = benchmark.noise(chosen)
+        numbers = useful(numbers, rank_targets(quality), noise)
         whole = np.isfinite(usable).all(-1)
         formulas, usable = tuple(f for f, w in zip(formulas, whole, strict=True) if w), usable[whole]
         targets = rank_targets(quality)
-        ensemble, out = fit_ensemble(numbers, targets)
+        ensemble, out = fit_ensemble(numbers, targets, noise)
         cv = _judged(quality, usable, out)
         kind = kind or _chosen(cv, usable)
         if kind not in KINDS or (kind != "numbers" and not len(usable)):
@@ -131,7 +134,7 @@ class Predictor:
         if kind == "champion":
             left = _standing(usable[0], usable[0])
         labels = benchmark.ground_truth[chosen]
-        return cls(kind, provenance, ids, labels, numbers, ensemble, formulas, usable, left, factor, cv)
+        return cls(kind, provenance, ids, labels, numbers, ensemble, formulas, usable, left, factor, cv, noise)
 
     @property
     def formulas(self) -> tuple[Evaluation, ...]:
@@ -177,7 +180,7 @@ class Predictor:
         """(mean (M,), deviation (M,)) in units of the standardised ranks of the labels."""
         if self.kind == "champion":
             return _standing(self.scores[0], scores[0]), np.ones(scores.shape[1])
-        mean, deviation = self.ensemble.predict(self.numbers, rank_targets(self.quality), asked)
+        mean, deviation = self.ensemble.predict(self.numbers, rank_targets(self.quality), asked, self.noise)
         if self.kind == "numbers":
             return mean, deviation
         return (1 - SHARE) * mean + SHARE * _committee(self.scores, scores), deviation

@@ -18,6 +18,7 @@ from fitness.predictors.ensemble import Ensemble
 from fitness.predictors.members import GaussianMember, Member, RidgeMember
 from fitness.predictors.numbers import COUNTS, NumberTable
 from fitness.predictors.predictor import KINDS, Predictor, Provenance
+from fitness.predictors.tuning import Noise
 from fitness.seen import SeenCase
 from models.spaces import SPACES
 from primitives.grammar import read_proxy
@@ -47,6 +48,7 @@ def predictor_to_dict(predictor: Predictor) -> dict[str, Any]:
         "labels": {
             "ids": list(predictor.ids),
             "values": predictor.labels.tolist(),
+            **({} if predictor.noise is None else {"noise": predictor.noise.tolist()}),
             "numbers": [
                 {"name": name, "values": column}
                 for name, column in zip(predictor.numbers.names, predictor.numbers.values.T.tolist(), strict=True)
@@ -85,7 +87,7 @@ def predictor_from_dict(data: Any, where: str = "predictor") -> Predictor:
     kind = whole["kind"]
     if kind.value not in KINDS:
         raise kind.refuse(f"one of {', '.join(KINDS)}")
-    ids, labels, numbers = _labels(whole["labels"])
+    ids, labels, numbers, noise = _labels(whole["labels"])
     found = [_formula(item, len(ids)) for item in whole["formulas"].items(MAX_FORMULAS)]
     if kind.value != "numbers" and not found:
         raise whole["formulas"].refuse(f"at least one, because the kind is {kind.value}")
@@ -105,6 +107,7 @@ def predictor_from_dict(data: Any, where: str = "predictor") -> Predictor:
         np.array(_row(whole["left_out"], len(ids))),
         _positive(whole["factor"]),
         {name: item.number() for name, item in whole["cv"].entries()},
+        noise,
     )
 
 
@@ -137,8 +140,8 @@ def _seen(item: Datum) -> SeenCase:
     return SeenCase(place, space, name, digest, metric, item["higher_is_better"].flag(), search, holdout)
 
 
-def _labels(item: Datum) -> tuple[tuple[str, ...], np.ndarray, NumberTable]:
-    item.only("ids", "values", "numbers")
+def _labels(item: Datum) -> tuple[tuple[str, ...], np.ndarray, NumberTable, Noise]:
+    item.only("ids", "values", "noise", "numbers")
     ids = tuple(entry.text() for entry in item["ids"].items(MAX_LABELS))
     values = _row(item["values"], len(ids))
     if len(set(values)) < 2:
@@ -147,7 +150,10 @@ def _labels(item: Datum) -> tuple[tuple[str, ...], np.ndarray, NumberTable]:
     names = tuple(name for name, _ in columns)
     if not set(COUNTS) <= set(names) or len(set(names)) < len(names):
         raise item["numbers"].refuse(f"columns of different names, {', '.join(COUNTS)} among them")
-    return ids, np.array(values), NumberTable(names, np.array([column for _, column in columns]).T)
+    noise = np.array(_row(item["noise"], len(ids))) if "noise" in item.mapping() else None
+    if noise is not None and noise.min() < 0:
+        raise item["noise"].refuse("variances from 0")
+    return ids, np.array(values), NumberTable(names, np.array([column for _, column in columns]).T), noise
 
 
 def _column(item: Datum, count: int) -> tuple[str, list[float]]:

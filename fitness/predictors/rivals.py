@@ -17,7 +17,7 @@ from fitness.evaluation import Split
 from fitness.predictors.members import rank_targets, standardised
 from fitness.predictors.numbers import NumberTable, number_table
 from fitness.predictors.shape_law import fitted_law, law_inputs, losses_of
-from fitness.predictors.tuning import calm, columns_of_family, left_out, tuned
+from fitness.predictors.tuning import Noise, calm, columns_of_family, left_out, tuned
 from fitness.protocol import inside_groups, near_pairs, report
 from models.benchmarks.benchmark import Benchmark
 
@@ -31,12 +31,16 @@ MOST = 300  # labels that a regression is fitted to; the price of a process goes
 @dataclass(frozen=True, eq=False)
 class Labels:
     """What a rival is fitted to: the numbers of all architectures, and of those that are `seen` (n,) the `targets`, the
-    ranks of their quality; the benchmark for rivals that read it themselves."""
+    ranks of their quality, with their noise; the benchmark for rivals that read it themselves."""
 
     benchmark: Benchmark
     table: NumberTable
     seen: np.ndarray
     targets: np.ndarray
+
+    @property
+    def noise(self) -> Noise:
+        return self.benchmark.noise(self.seen)
 
 
 Fitted = tuple[np.ndarray, np.ndarray]
@@ -51,12 +55,13 @@ def _best_of(*names: str) -> Callable[[Labels], Fitted]:
         found = []
         for name in names:
             inputs = columns_of_family(name, table)
-            mean, _ = left_out(name, inputs[seen], targets, 0)
+            mean, _ = left_out(name, inputs[seen], targets, 0, labels.noise)
             found.append((float(((mean - targets) ** 2).mean()), name, mean))
         _, name, mean = min(found, key=lambda entry: entry[0])
         inputs = columns_of_family(name, table)
         near, asked = standardised(inputs[seen], inputs)
-        return tuned(name, inputs[seen], targets).predict(near, targets, asked)[0], mean
+        best = tuned(name, inputs[seen], targets, labels.noise)
+        return best.predict(near, targets, asked, labels.noise)[0], mean
 
     return fit
 

@@ -17,6 +17,7 @@ from scipy.stats import norm
 from fitness.predictors.ensemble import Ensemble
 from fitness.predictors.members import rank_targets
 from fitness.predictors.numbers import NumberTable
+from fitness.predictors.tuning import Noise
 from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
 
@@ -45,19 +46,27 @@ GOALS: dict[str, Goal] = {"interval": _interval, "improvement": _improvement}
 
 
 def suggested(
-    ensemble: Ensemble, seen: NumberTable, quality: np.ndarray, asked: NumberTable, count: int, goal: str = "interval"
+    ensemble: Ensemble,
+    seen: NumberTable,
+    quality: np.ndarray,
+    asked: NumberTable,
+    count: int,
+    goal: str = "interval",
+    noise: Noise = None,
 ) -> list[int]:
-    """The rows of `asked` to measure next, the most informative first; `quality` (n,) are the labels at `seen`."""
+    """The rows of `asked` to measure next, the most informative first; `quality` (n,) are the labels at `seen`, perhaps
+    with their `noise`, of which a further label has the mean."""
     targets, values, chosen = rank_targets(quality), seen.values, list[int]()
     taken = np.zeros(len(asked.values), dtype=bool)
     rows = asked.of(seen.names)
     for _ in range(min(count, len(rows))):
-        mean, deviation = ensemble.predict(NumberTable(seen.names, values), targets, asked)
+        mean, deviation = ensemble.predict(NumberTable(seen.names, values), targets, asked, noise)
         worth = np.where(taken, -np.inf, GOALS[goal](mean, deviation, float(targets.max())).round(9))
         place = int(np.argmax(worth))
         chosen.append(place)
         taken[place] = True
         values, targets = np.vstack([values, rows[place]]), np.append(targets, mean[place])
+        noise = None if noise is None else np.append(noise, noise.mean())
     return chosen
 
 

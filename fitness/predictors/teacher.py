@@ -7,7 +7,7 @@ import numpy as np
 
 from fitness.predictors.members import standardised
 from fitness.predictors.numbers import NumberTable
-from fitness.predictors.tuning import calm, columns_of_family, tuned
+from fitness.predictors.tuning import Noise, calm, columns_of_family, tuned
 
 __all__ = ["TEACHER", "taught"]
 
@@ -15,13 +15,14 @@ TEACHER = ("ridge", "process")
 """The families whose mean is the teacher's word; what a third one adds is not worth its time in every fold."""
 
 
-def taught(numbers: NumberTable, places: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(N,) in units of `targets` (n,): what the teacher of the labels at the rows `places` of `numbers` predicts."""
+def taught(numbers: NumberTable, places: np.ndarray, targets: np.ndarray, noise: Noise = None) -> np.ndarray:
+    """(N,) in units of `targets` (n,): predictions of a teacher of the labels at the rows `places` of `numbers`, which
+    may have a known `noise` (n,)."""
     said = np.zeros(len(numbers.values))
     seen = NumberTable(numbers.names, numbers.values[places])
     with calm():
         for name in TEACHER:
-            member = tuned(name, columns_of_family(name, seen), targets)
+            member = tuned(name, columns_of_family(name, seen), targets, noise)
             near, asked = standardised(columns_of_family(name, seen), columns_of_family(name, numbers))
-            said += member.predict(near, targets, asked)[0]
+            said += member.predict(near, targets, asked, noise)[0]
     return (said / len(TEACHER)).round(9)

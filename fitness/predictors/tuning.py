@@ -10,29 +10,33 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from fitness.predictors.members import GaussianMember, Member, RidgeMember, standardised
+from fitness.predictors.members import GaussianMember, Member, RidgeMember, shares, standardised
 from fitness.predictors.numbers import COUNTS, NumberTable
 
-__all__ = ["FAMILIES", "FOLDS", "Family", "calm", "columns_of_family", "folds", "left_out", "tuned"]
+__all__ = ["FAMILIES", "FOLDS", "Family", "Noise", "calm", "columns_of_family", "folds", "left_out", "tuned"]
 
 FOLDS = 5
 PENALTIES = np.logspace(-2, 3, 16)
 
-Family = Callable[[np.ndarray, np.ndarray, bool], Member]
-"""(inputs (n, K) standardised, targets (n,), whether they are the counts only) -> hyper-parameters."""
+Noise = np.ndarray | None
+"""Variance of the noise of each label, (n,), in units of that of the labels; None where it is not known."""
+
+Family = Callable[[np.ndarray, np.ndarray, bool, Noise], Member]
+"""(inputs (n, K) standardised, targets (n,), whether they are the counts only, noise (n,)) -> hyper-parameters."""
 
 
-def _ridge(inputs: np.ndarray, targets: np.ndarray, counts: bool) -> Member:
+def _ridge(inputs: np.ndarray, targets: np.ndarray, counts: bool, noise: Noise) -> Member:
     """The penalty with the least left-out error."""
     from sklearn.linear_model import RidgeCV
 
-    return RidgeMember(float(RidgeCV(PENALTIES).fit(inputs, targets).alpha_), counts)
+    share = None if noise is None else shares(noise)
+    return RidgeMember(float(RidgeCV(PENALTIES).fit(inputs, targets, share).alpha_), counts)
 
 
 def _process(each: bool) -> Family:
     """The Gaussian process of the largest marginal likelihood; with one length for all inputs, or one for `each`."""
 
-    def fit(inputs: np.ndarray, targets: np.ndarray, counts: bool) -> Member:
+    def fit(inputs: np.ndarray, targets: np.ndarray, counts: bool, noise: Noise) -> Member:
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -41,10 +45,11 @@ def _process(each: bool) -> Family:
         bounds = (0.3, 1e3) if each else (0.3 * root, 100 * root)
         shape = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(lengths, bounds, nu=2.5)
         kernel = shape + WhiteKernel(0.1, (1e-3, 1.0))
-        found = GaussianProcessRegressor(kernel, random_state=0).fit(inputs, targets).kernel_.get_params()
+        own = 1e-10 + (0.0 if noise is None else noise)
+        found = GaussianProcessRegressor(kernel, alpha=own, random_state=0).fit(inputs, targets).kernel_.get_params()
         spread = np.broadcast_to(found["k1__k2__length_scale"], count)
-        amplitude, noise = found["k1__k1__constant_value"], found["k2__noise_level"]
-        return GaussianMember(_short(amplitude), tuple(map(_short, spread)), _short(noise), counts)
+        amplitude, common = found["k1__k1__constant_value"], found["k2__noise_level"]
+        return GaussianMember(_short(amplitude), tuple(map(_short, spread)), _short(common), counts)
 
     return fit
 
@@ -81,10 +86,10 @@ def columns_of_family(name: str, table: NumberTable) -> np.ndarray:
     return table.of(COUNTS) if FAMILIES[name][1] else table.values
 
 
-def tuned(name: str, seen: np.ndarray, targets: np.ndarray) -> Member:
-    """The regression of a family, fitted to `targets` (n,) at `seen` (n, K)."""
+def tuned(name: str, seen: np.ndarray, targets: np.ndarray, noise: Noise = None) -> Member:
+    """The regression of a family, fitted to `targets` (n,) with their `noise` (n,) at `seen` (n, K)."""
     fit, counts = FAMILIES[name]
-    return fit(standardised(seen, seen)[0], targets, counts)
+    return fit(standardised(seen, seen)[0], targets, counts, noise)
 
 
 def folds(inputs: np.ndarray, seed: int) -> list[np.ndarray]:
@@ -96,12 +101,16 @@ def folds(inputs: np.ndarray, seed: int) -> list[np.ndarray]:
     return [part for part in parts if len(part)]
 
 
-def left_out(name: str, seen: np.ndarray, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(mean (n,), standard deviation (n,)) of each row by a regression that was tuned and fitted without it."""
+def left_out(
+    name: str, seen: np.ndarray, targets: np.ndarray, seed: int, noise: Noise = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(mean (n,), standard deviation (n,)) of each label, its own noise included, by a regression that was tuned and
+    fitted without it."""
     mean, deviation = np.empty(len(targets)), np.empty(len(targets))
     for out in folds(seen, seed):
         kept = np.setdiff1d(np.arange(len(targets)), out)
-        member = tuned(name, seen[kept], targets[kept])
+        known = None if noise is None else noise[kept]
+        member = tuned(name, seen[kept], targets[kept], known)
         near, asked = standardised(seen[kept], seen[out])
-        mean[out], deviation[out] = member.predict(near, targets[kept], asked)
-    return mean, deviation
+        mean[out], deviation[out] = member.predict(near, targets[kept], asked, known)
+    return mean, deviation if noise is None else np.sqrt(deviation**2 + noise)

@@ -32,6 +32,7 @@ __all__ = [
 MAX_FILE = 8 << 20  # bytes; the published files are below 2 MiB, and JSON may take 20 times its size in memory
 MAX_ID = 200  # characters
 FEWEST = 10  # architectures
+NOISIEST = 1000.0  # deviation of a label's noise, in units of that of the labels, beyond which none matters
 ALIKE = 0.02  # difference of the logarithms of two training budgets that count as one
 
 
@@ -58,6 +59,14 @@ class Benchmark:
     def quality(self) -> np.ndarray:
         """Ground truth turned so that larger is better, (N,)."""
         return self.ground_truth if self.higher_is_better else -self.ground_truth
+
+    def noise(self, places: Sequence[int] | np.ndarray) -> np.ndarray | None:
+        """(n,) variance of the noise of the labels at `places`, in units of the variance of these labels; a label whose
+        noise is not known has the median of the others. None where none is known."""
+        if self.sd is None or not np.isfinite(sd := self.sd[np.asarray(places, dtype=int)]).any():
+            return None
+        spread = float(self.ground_truth[np.asarray(places, dtype=int)].std()) or 1.0
+        return np.minimum(np.where(np.isfinite(sd), sd, np.nanmedian(sd)) / spread, NOISIEST) ** 2
 
     @property
     def groups(self) -> np.ndarray:
