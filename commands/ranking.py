@@ -107,7 +107,7 @@ class _Refusals:
         self.all = list(read)
 
     def add(self, architecture: Architecture, reason: str) -> None:
-        """One that was read."""
+        """A candidate that was read."""
         from models.candidates import Refusal
 
         own = reason.removeprefix(f"{architecture.id}: ")

@@ -30,7 +30,7 @@ class CandidateRanking:
     predicted: Mapping[Architecture, Mapping[str, float]] = field(default_factory=dict)
 
     def records(self) -> list[dict[str, Any]]:
-        """One record per candidate."""
+        """A record per candidate."""
         return [
             {
                 "place": place,

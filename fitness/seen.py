@@ -112,5 +112,5 @@ class Seen:
 
 
 def _alike(case: SeenCase, benchmark: Benchmark) -> bool:
-    """Whether ids mean the same: in a benchmark of this content, or in one of this name whose first content is gone."""
+    """True if ids mean the same: in a benchmark of this content, or in one of this name whose first content is gone."""
     return case.digest == benchmark.digest or (case.name == benchmark.name and not case.architectures)

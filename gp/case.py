@@ -72,7 +72,7 @@ class Case:
     def sound(
         self, on_invalid: str, progress: Progress | None = None, part: Sequence[int] | None = None
     ) -> tuple[Case, str]:
-        """Without the networks that overflow, of those of `part` if it is given, and a sentence on what was dropped;
+        """The case without the networks that overflow (only `part` is checked if it is given), and a sentence on them;
         Unsound where nothing may be (`screen`)."""
         left = screen(self.benchmark, self.workshop, self.split, on_invalid, progress, part)
         case = replace(

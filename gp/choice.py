@@ -59,8 +59,8 @@ def _rehearsal(config: SearchConfig, kind: str, fold: int) -> SearchConfig:
 def chosen_kind(
     problem: SearchProblem, sweeper: Sweeper, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
 ) -> str:
-    """The kind of formula that ranks left-out networks best, in the mean over the folds; of equal ones the first. For
-    distilled formulas the teacher stands, whom they come near to: it is fitted to the labels that are not left out.
+    """The kind of formula that ranks left-out networks best, in the mean over the folds; of equal ones the first. Distilled
+    formulas are represented by their teacher, fitted to the labels that are not left out.
     Raises Interrupted when `should_stop` says so."""
     kinds = ("fine", *["coarse"] * bool(config.coarse))
     if not config.folds or (len(kinds) == 1 and problem.lesson is None):
@@ -128,8 +128,8 @@ def _worth(found: Sequence[Evaluation], problem: SearchProblem, left_out: np.nda
 
 
 def _worth_of_teacher(lesson: Lesson, folds: Sequence[np.ndarray]) -> float:
-    """Tau-b of what a teacher says of each network who knows the labels of the other folds alone: a regression knows
-    its own labels too well for the pairs by which formulas are compared."""
+    """Tau-b of the predictions for each network by a teacher of the other folds; a regression fits its own labels too
+    well for the pairs by which formulas are compared."""
     said = np.empty(len(lesson.quality))
     for left_out in folds:
         said[left_out] = lesson.says(np.flatnonzero(~left_out))[: len(said)][left_out]

@@ -17,7 +17,7 @@ _MAX_IDS = 100_000
 
 @dataclass(frozen=True)
 class BenchmarkRef:
-    """Which benchmark the search saw: its name, the digest of its content, its metric and direction."""
+    """Reference to the benchmark that the search saw: its name, the digest of its content, its metric and direction."""
 
     name: str
     digest: str
@@ -93,7 +93,7 @@ def read_case(item: Datum, place: str, figures: tuple[Measured, ...]) -> HallCas
 
 
 def _read_benchmark(item: Datum) -> BenchmarkRef:
-    """Which benchmark, as a file says."""
+    """Reference to a benchmark, read from a file."""
     item.only("name", "digest", "metric", "higher_is_better")
     name, digest, metric = (item[key].text() for key in ("name", "digest", "metric"))
     return BenchmarkRef(name, digest, metric, item["higher_is_better"].flag())

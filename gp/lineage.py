@@ -44,7 +44,7 @@ def ancestry(births: Mapping[str, Birth | None], texts: Iterable[str]) -> dict[s
 
 
 def is_crossed(lineage: Lineage) -> bool:
-    """Whether crossover had a part in it."""
+    """True if crossover took part in it."""
     return any(len(birth.parents) > 1 for birth in lineage.values())
 
 

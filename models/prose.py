@@ -33,5 +33,5 @@ def load_prose() -> Prose:
 
 
 def _is_calibration(name: str) -> bool:
-    """Whether a hash of its name puts a topic into the calibration text, whatever other topics there are."""
+    """True if a hash of its name puts a topic into the calibration text, whatever other topics there are."""
     return hashlib.sha256(name.encode()).digest()[0] < 256 * CALIBRATION_SHARE

@@ -55,7 +55,7 @@ def _plain(aggregate: str) -> str:
 
 
 def _factor(aggregate: str, budget: np.ndarray) -> np.ndarray:
-    """What an aggregation is multiplied by: its constant, and the budget if it reads it."""
+    """Factors of an aggregation: its constant, and the budget if it is read."""
     constant = constant_of(aggregate)[0]
     return constant * budget if turns(aggregate) else np.full(np.shape(budget), constant)
 

@@ -71,7 +71,7 @@ class Branch:
         return self.source.count is not None or any(UNARY[name].kind is Kind.REDUCE for name in self.chain)
 
     def canonical(self) -> Branch:
-        """Without operators that do nothing."""
+        """The branch without operators that do nothing."""
         return self._plain
 
     @cached_property
@@ -88,7 +88,7 @@ class Extension:
     branch: Branch
 
     def canonical(self) -> Extension:
-        """Without operators that do nothing."""
+        """The branch without operators that do nothing."""
         plain = self.branch.canonical()
         return self if plain is self.branch else Extension(self.binary, self.aggregate, plain)
 

@@ -16,12 +16,12 @@ _NAME = 200  # characters
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether a value is a whole number; True and False are not, and 1.0 is not."""
+    """True for a whole number; True and False are not, and 1.0 is not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value is a number, perhaps infinite; True and False are not."""
+    """True for a number, perhaps infinite; True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

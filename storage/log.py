@@ -105,7 +105,7 @@ def _lines(path: Path, most: int) -> list[bytes]:
 
 
 def _is_begun(lines: list[bytes], header: Record, path: Path) -> bool:
-    """Whether the file holds a log of this task; a file without a complete line counts as empty."""
+    """True if the file holds a log of this task; a file without a complete line counts as empty."""
     if not lines or (len(lines) == 1 and not lines[0].endswith(b"\n")):
         return False
     if (found := _trusted(lines[0], path, True)) is None:

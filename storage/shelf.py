@@ -46,7 +46,7 @@ class Shelf(Generic[Record]):
         return {name: self.read(record["figures"]) for name, record in current.items()}
 
     def damaged(self, key: str) -> bool:
-        """Whether the entry exists but cannot be trusted."""
+        """True if the entry exists but cannot be trusted."""
         return self.path(key).exists() and self._trusted(key) is None
 
     def save(self, key: str, records: Mapping[str, Record]) -> None:

@@ -1,4 +1,4 @@
-"""Who orders architectures of one size? Counts, and the shape-aware scaling law fitted to a few labels.
+"""Rankings of architectures of one size: by counts, and by the shape-aware scaling law fitted to a few labels.
 
     python -m bench.science.one_size [--benchmark NAME ...] [--labels 50] [--seed 100 --seed 101 ...]
 

@@ -1,4 +1,4 @@
-"""What untrained networks say that their configuration does not: branches against residuals, by a permutation test.
+"""Permutation test of what untrained networks tell beyond their configuration: branches against residuals.
 
     python -m bench.science.signal --benchmark gpt2-mini [--permutations 400]
 

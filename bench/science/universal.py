@@ -1,4 +1,4 @@
-"""What a formula that was evolved on several benchmarks is worth on each: all pairs, pairs of a size, and repetition.
+"""Figures of a formula that was evolved on several benchmarks, on each: all pairs, pairs of one size, repetition.
 
     python -m bench.science.universal HALL [--benchmark NAME ...] [--sample 100] [--out FILE.json]
 

@@ -1,4 +1,4 @@
-"""What a cluster costs: two dask workers against two local ones on the same networks, and the overhead of a task.
+"""Cost of a cluster: two dask workers against two local ones on the same networks, and the overhead of a task.
 
     python -m bench.speed.engine [--benchmark gpt2-mini] [--count 200] [--tasks 10000] [--json]
 

@@ -1,4 +1,4 @@
-"""What extraction costs: time and memory against a bare forward and backward pass, one device against two.
+"""Cost of extraction: time and memory against a bare forward and backward pass, one device against two.
 
     python -m bench.speed.extraction [--benchmark gpt2-wt103] [--count 20] [--device-count 200] [--json]
 

@@ -1,4 +1,4 @@
-"""Where the seconds go: of the first command from an empty bank, and of one small and one large network.
+"""Profile of the first command from an empty bank, and of one small and one large network.
 
     python -m bench.speed.profile [--large gpt2-wt103] [--networks 8] [--json]
 

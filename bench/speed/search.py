@@ -1,4 +1,4 @@
-"""What a search costs once features are in the bank: evolution, enumeration, formulas per second, memory.
+"""Cost of a search once features are in the bank: evolution, enumeration, formulas per second, memory.
 
     python -m bench.speed.search [--benchmark gpt2-wt103] [--jobs 2] [--json]
 

@@ -1,4 +1,4 @@
-"""Whether a network fits: into the memory that is free, and a batch into what it can read."""
+"""Checks that a network fits into the free memory, and a batch into the positions that the network can read."""
 
 from __future__ import annotations
 

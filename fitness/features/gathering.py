@@ -90,7 +90,7 @@ class Gathering:
                 claim.close()
 
     def _end(self, architecture: Architecture) -> None:
-        """Nothing more is to be done of this one."""
+        """Mark this network as done."""
         self._ended.add(architecture.digest)
         self.done += 1
 

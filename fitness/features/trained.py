@@ -1,4 +1,4 @@
-"""What a workshop of trained networks needs: the checkpoint of their weights, and text in the tokens that it knows."""
+"""Inputs of a workshop of trained networks: the checkpoint of their weights, and text in its tokens."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class RidgeMember:
     def _weighted(
         self, seen: np.ndarray, targets: np.ndarray, asked: np.ndarray, share: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The same from rows that count by their `share` (n,)."""
+        """Prediction from rows that count by their `share` (n,)."""
         middle, level = np.average(seen, 0, share), np.average(targets, 0, share)
         rows, others = (seen - middle) * np.sqrt(share)[:, None], asked - middle
         scale = np.linalg.inv(rows.T @ rows + self.penalty * np.eye(seen.shape[1]))

@@ -168,7 +168,7 @@ def _formula(item: Datum, count: int) -> tuple[Evaluation, list[float]]:
 
 
 def _row(item: Datum, count: int) -> list[float]:
-    """As many numbers as there are labels."""
+    """A list of numbers, one for each label."""
     found = [_bounded(entry) for entry in item.items(MAX_LABELS)]
     if len(found) != count:
         raise item.error(f"{item.where}: got {len(found):,} numbers, wanted one for each of the {count:,} ids")

@@ -1,4 +1,4 @@
-"""Which architectures to measure next: those whose labels would tell a predictor most.
+"""Suggestion of the architectures to measure next: those whose labels would tell a predictor most.
 
 Architectures are chosen one after the other. The next one has the widest interval, or the largest expected improvement
 over the best label (Jones et al. 1998); what is chosen counts as measured at its prediction from then on, so that ten

@@ -71,8 +71,8 @@ FAMILIES: dict[str, tuple[Family, bool]] = {
 
 @contextmanager
 def calm() -> Iterator[None]:
-    """One thread for linear algebra, whose sums in another order are other numbers, and no words about optimisers that
-    stop at a bound."""
+    """Context with one thread for linear algebra, because sums in another order give other numbers, and no warnings
+    about optimisers that stop at a bound."""
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 

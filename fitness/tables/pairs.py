@@ -55,7 +55,7 @@ class PairTable:
                 yield rows, resolved(self._scores(operator, rows))
 
     def distinct(self, operator: str) -> bool:
-        """Whether the operator says something of its own here: matmul is the product except on aligned entries."""
+        """True if the operator differs from all others here: matmul is the product except on aligned entries."""
         return operator != "matmul" or self.same_list
 
     def _scores(self, operator: str, rows: slice) -> np.ndarray:

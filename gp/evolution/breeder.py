@@ -31,7 +31,7 @@ the best single branches for no formula at all."""
 
 @dataclass
 class Breeder:
-    """What an algorithm makes individuals with; `guard` is None without PPS, `sweep` where nobody can compare whole
+    """Tools by which algorithms make individuals; `guard` is None without PPS, `sweep` where nobody can compare whole
     neighbourhoods. `swept` names the neighbourhoods that were compared before this step, `newly` those of this step
     with the number of formulas in each."""
 

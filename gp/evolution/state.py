@@ -51,7 +51,7 @@ class SearchState:
 
     @classmethod
     def start(cls, config: SearchConfig) -> SearchState:
-        """Nothing evaluated yet."""
+        """State before the first evaluation."""
         # Seeding by text goes through sha512, so it is the same in every process.
         return cls(random.Random(f"search:{config.seed}"), HallOfFame(config.finalists))
 

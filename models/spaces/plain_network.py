@@ -156,7 +156,7 @@ class _Attention(TorchFunctionMode):
         self.tap = tap
 
     def leave(self, module: nn.Module, given: object, output: object) -> None:
-        """It ends."""
+        """End of a pass."""
         self.tap = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -134,7 +134,7 @@ def _place(architecture: Architecture, family: Family) -> tuple[float, ...]:
 
 
 def _task(recipe: BudgetRecipe, budget: Budget) -> dict[str, Any]:
-    """What decides every figure: runs of another budget, text or torch must not be mixed."""
+    """Everything that decides a figure: runs of another budget, text or torch must not be mixed."""
     return {
         "budget": asdict(budget),
         "corpus": load_corpus().digest,

@@ -35,7 +35,7 @@ DIGITS = 6  # decimals of recorded losses
 
 @dataclass(frozen=True)
 class Task:
-    """One run to be done."""
+    """A run that is to be done."""
 
     architecture: Architecture
     seed: int
@@ -114,12 +114,12 @@ Runs = dict[tuple[str, int, int], Learned]
 
 
 def run_key(task: Task) -> tuple[str, int, int]:
-    """What a finished run is found by."""
+    """Key of a finished run."""
     return task.architecture.digest, task.budget.steps, task.seed
 
 
 class Campaign:
-    """Which runs are finished, and what happens when another one is."""
+    """The finished runs, and the function that hears of each new one."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class Campaign:
         return {(digest, seed): run for (digest, steps, seed), run in self.runs.items() if steps == budget.steps}
 
     def left(self, tasks: Sequence[Task]) -> list[Task]:
-        """Those that are not finished yet."""
+        """The runs that are not finished yet."""
         return [task for task in tasks if run_key(task) not in self.runs]
 
     def finish(self, tasks: Sequence[Task], jobs: int, niceness: int) -> None:

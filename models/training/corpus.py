@@ -65,7 +65,7 @@ def _names(root: Path) -> Iterator[str]:
 
 
 def _is_validation(name: str) -> bool:
-    """Whether a hash of its path puts the file into the validation part, whatever other files there are."""
+    """True if a hash of its path puts the file into the validation part, whatever other files there are."""
     return hashlib.sha256(name.encode()).digest()[0] < 256 * VALIDATION_SHARE
 
 

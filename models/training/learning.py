@@ -1,4 +1,4 @@
-"""One training run: an architecture, a seed and a budget in, a learning curve out. Nothing else matters."""
+"""A training run: an architecture, a seed and a budget give a learning curve."""
 
 from __future__ import annotations
 

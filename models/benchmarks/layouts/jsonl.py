@@ -37,7 +37,7 @@ def check_schema(path: Path, header: Mapping[str, Any]) -> None:
 
 
 def is_record(found: Mapping[str, Any]) -> bool:
-    """Whether a line describes an architecture, so that it is no header."""
+    """True if a line describes an architecture, so that it is no header."""
     return "schema" not in found and ("config" in found or "id" in found)
 
 

@@ -28,7 +28,7 @@ _NUMBERS: tuple[tuple[str, Callable[[str], int | float]], ...] = (
 
 
 class NotPlain(ValueError):
-    """What the file holds beyond plain YAML, and the line where it does."""
+    """The first feature of YAML beyond plain data in a file, and its line."""
 
 
 def parse_plain(content: bytes) -> Any:
