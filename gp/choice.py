@@ -59,8 +59,8 @@ def _rehearsal(config: SearchConfig, kind: str, fold: int) -> SearchConfig:
 def chosen_kind(
     problem: SearchProblem, sweeper: Sweeper, config: SearchConfig, should_stop: Callable[[], bool] = lambda: False
 ) -> str:
-    """The kind of formula that ranks left-out networks best, in the mean over the folds; of equal ones the first. Distilled
-    formulas are represented by their teacher, fitted to the labels that are not left out.
+    """The kind of formula that ranks left-out networks best, in the mean over the folds; of equal ones the first.
+    Distilled formulas are represented by their teacher, fitted to the labels that are not left out.
     Raises Interrupted when `should_stop` says so."""
     kinds = ("fine", *["coarse"] * bool(config.coarse))
     if not config.folds or (len(kinds) == 1 and problem.lesson is None):

@@ -52,8 +52,8 @@ class Lesson:
         return cls(case.workshop, case.seen, pool, numbers, case.quality, case.noise)
 
     def sound(self, progress: Progress | None = None) -> Lesson | None:
-        """The lesson without the networks of the pool that overflow, found by extracting their features; None if none is
-        left."""
+        """The lesson without the networks of the pool that overflow, found by extracting their features; None if none
+        is left."""
         bad = overflowing(self.pool, self.workshop, progress)
         left = [place for place, architecture in enumerate(self.pool) if architecture.id not in bad]
         kept = [*range(len(self.seen)), *(len(self.seen) + place for place in left)]

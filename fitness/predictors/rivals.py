@@ -30,8 +30,8 @@ MOST = 300  # labels that a regression is fitted to; the price of a process goes
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Data that a rival is fitted to: the numbers of all architectures, and the `targets` of those `seen` (n,), ranks of
-    their quality; the benchmark for rivals that read it themselves."""
+    """Data that a rival is fitted to: the numbers of all architectures, and the `targets` of those `seen` (n,), ranks
+    of their quality; the benchmark for rivals that read it themselves."""
 
     benchmark: Benchmark
     table: NumberTable
