@@ -212,7 +212,5 @@ def test_a_teacher_stands_for_distilled_formulas_where_it_is_better(
 ) -> None:
     stub(monkeypatch, 0.5, 0.4)
     taught: Any = replace(problem, lesson="a lesson")  # type: ignore[arg-type]
-    monkeypatch.setattr(
-        "gp.choice._worth_of_teacher", lambda lesson, quality, folds: teacher if chosen == "distilled" else 0.5
-    )
+    monkeypatch.setattr("gp.choice._worth_of_teacher", lambda lesson, folds: teacher if chosen == "distilled" else 0.5)
     assert chosen_kind(taught, sweeper, replace(SMALL, coarse=coarse)) == chosen

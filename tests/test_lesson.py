@@ -33,7 +33,7 @@ EVERY = ["seen0", "seen1", "seen2", "pool0", "pool1"]
 
 
 def test_a_lesson_is_on_the_networks_seen_and_then_on_the_pool(workshop: Any) -> None:
-    case: Any = SimpleNamespace(workshop=workshop, seen=seen)
+    case: Any = SimpleNamespace(workshop=workshop, seen=seen, quality="labels", noise="noise")
     found = Lesson.of(case, 2)
     assert found is not None and (found.seen, found.pool, found.numbers) == (seen, pool[:2], (EVERY, "b"))
     assert found.table() == EVERY and found.exact_scores(["p"], None) == (["p"], EVERY, None)  # type: ignore[comparison-overlap, list-item]
@@ -49,10 +49,14 @@ def test_networks_of_a_pool_that_overflow_are_left_out(
     bad: tuple[str, ...], left: Any, workshop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lessons, "overflowing", lambda architectures, workshop, progress: bad)
-    found = Lesson.on(workshop, seen, pool).sound()
+    numbers = NumberTable(("n",), np.arange(6.0)[:, None])
+    whole = Lesson(workshop, seen, pool, numbers, np.arange(3.0))
+    found = whole.sound()
     assert (found and found.pool) == left and (found is None or found.seen == seen)
-    problem = SearchProblem("old", SimpleNamespace(values=np.arange(3.0)), lesson=Lesson.on(workshop, seen, pool))  # type: ignore[arg-type]
-    monkeypatch.setattr(Lesson, "target", lambda self, quality: ("target", len(self.pool), len(quality)))
+    if found:
+        assert found.numbers.values[:, 0].tolist() == [0, 1, 2, *(3 + pool.index(a) for a in found.pool)]
+    problem = SearchProblem("old", SimpleNamespace(values=np.arange(3.0)), lesson=whole)  # type: ignore[arg-type]
+    monkeypatch.setattr(Lesson, "target", lambda self: ("target", len(self.pool), len(self.quality)))
     other = problem.distilled()
     assert (other is problem) is (left is None) and problem.distils is False
     if left is not None:
@@ -68,11 +72,16 @@ def test_a_teacher_says_the_mean_of_its_two_regressions(monkeypatch: pytest.Monk
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def predict(self, near: Any, targets: Any, asked: Any) -> tuple[np.ndarray, None]:
-            assert near.tolist() == [[5.0], [1.0]] and targets == "targets" and asked.tolist() == [[1.0], [3.0], [5.0]]
+        def predict(self, near: Any, targets: Any, asked: Any, noise: Any) -> tuple[np.ndarray, None]:
+            assert (
+                noise is None
+                and near.tolist() == [[5.0], [1.0]]
+                and targets == "targets"
+                and asked.tolist() == [[1.0], [3.0], [5.0]]
+            )
             return {"ridge": np.array([1.0, 2.0, 1e-10]), "process": np.array([0.0, -1.0, 1 / 3])}[self.name], None
 
-    monkeypatch.setattr(teacher, "tuned", lambda name, values, targets: Member(name))
+    monkeypatch.setattr(teacher, "tuned", lambda name, values, targets, noise: Member(name))
     monkeypatch.setattr(teacher, "columns_of_family", lambda name, table: table.values)
     monkeypatch.setattr(teacher, "standardised", lambda near, asked: (near, asked))
     numbers = NumberTable(("x",), np.array([[1.0], [3.0], [5.0]]))
