@@ -33,7 +33,9 @@ def network() -> LlamaForCausalLM:
     model = LlamaForCausalLM(LlamaConfig(**SIZES, attn_implementation="eager")).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.ndim == 2:
+            if parameter.ndim == 1:
+                parameter.mul_(torch.linspace(0.8, 1.2, len(parameter)))
+            else:
                 parameter.mul_(torch.linspace(2.0, 12.0, len(parameter))[torch.randperm(len(parameter))][:, None])
     return model
 

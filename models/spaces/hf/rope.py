@@ -15,7 +15,6 @@ from storage.datum import is_number
 __all__ = ["check_rope"]
 
 log = logging.getLogger("zcp.hf")
-log.addHandler(logging.NullHandler())
 DICTS = ("rope_parameters", "rope_scaling")
 BESIDE = ("rope_theta", "partial_rotary_factor", "original_max_position_embeddings")
 KNOWN = (

@@ -10,10 +10,10 @@ import torch
 
 from models.architecture import Architecture, BadArchitecture
 from models.spaces.checkpoint import BadWeights, Checkpoint, wanted_by
-from models.spaces.llama.configuration import described
+from models.spaces.llama.configuration import MOST_BLOCKS, described
 from models.spaces.llama.network import LlamaNetwork
+from models.spaces.space import check_int
 from models.spaces.tensor_names import placed
-from storage.datum import is_whole
 
 __all__ = ["check_checkpoint", "library_names", "whole_architecture"]
 
@@ -27,6 +27,20 @@ FIXED: Mapping[str, tuple[Any, ...]] = {
     "hidden_act": (None, "silu"),
 }
 DEFAULTS: Mapping[str, Any] = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False}
+FIELDS = {  # of the space, by Hugging Face's names
+    "n_layer": "num_hidden_layers",
+    "d_model": "hidden_size",
+    "n_head": "num_attention_heads",
+    "n_kv_head": "num_key_value_heads",
+    "d_ffn": "intermediate_size",
+    "head_dim": "head_dim",
+    "n_token": "vocab_size",
+    "tgt_len": "max_position_embeddings",
+    "tied": "tie_word_embeddings",
+    "norm_eps": "rms_norm_eps",
+    "rope_theta": "rope_theta",
+}
+PER_BLOCK = ("n_head", "n_kv_head", "d_ffn")
 
 
 def check_checkpoint(architecture: Architecture, weights: Checkpoint) -> None:
@@ -56,40 +70,23 @@ def library_names(weights: Checkpoint) -> Checkpoint:
 
 def whole_architecture(weights: Checkpoint) -> Architecture:
     """The network of a checkpoint as it is, in the space `llama`; BadWeights names the field that it cannot have."""
-    config = {**DEFAULTS, **weights.config}
-    _check_kind(config, f"{weights.folder / 'config.json'}")
-    depth = _stated(config, "num_hidden_layers")
-    depth = depth if is_whole(depth) and 0 < depth <= 1024 else 1
-    heads, shared, ffn = (
-        _stated(config, f) for f in ("num_attention_heads", "num_key_value_heads", "intermediate_size")
-    )
-    theta = _stated(config, "rope_theta")
-    found = {
-        "n_layer": _stated(config, "num_hidden_layers"),
-        "d_model": _stated(config, "hidden_size"),
-        "n_head": [heads] * depth,
-        "n_kv_head": [shared] * depth,
-        "d_ffn": [ffn] * depth,
-        "head_dim": _stated(config, "head_dim"),
-        "n_token": _stated(config, "vocab_size"),
-        "tgt_len": _stated(config, "max_position_embeddings") or 2048,
-        "tied": _stated(config, "tie_word_embeddings"),
-        "norm": "rms",
-        "norm_eps": _stated(config, "rms_norm_eps"),
-        "rope_theta": int(theta) if isinstance(theta, float) and theta.is_integer() else theta,
-    }
+    config, where = {**DEFAULTS, **weights.config}, f"{weights.folder / 'config.json'}"
+    _check_kind(config, where)
+    found = {name: _stated(config, field) for name, field in FIELDS.items()}
     try:
+        depth = check_int(found, "n_layer", 1, MOST_BLOCKS)
+        found |= {field: [found[field]] * depth for field in PER_BLOCK}
+        found["tgt_len"] = found["tgt_len"] or 2048
         return described(weights.folder.name or "whole", found)
     except BadArchitecture as error:
-        raise BadWeights(f"{weights.folder / 'config.json'}: {error}") from None
+        raise BadWeights(f"{where}: {error}") from None
 
 
 def _check_kind(config: Mapping[str, Any], where: str) -> None:
     """Refuse a checkpoint of another family, or with operations that the space has not."""
     for field, known in FIXED.items():
         if config.get(field) not in known:
-            wanted = known[-1] if known[-1] is not None else "none"
-            raise BadWeights(f"{where}: {field}: got {config.get(field)!r}, wanted {wanted} for the space llama")
+            raise BadWeights(f"{where}: {field}: got {config.get(field)!r}, wanted {known[-1]} for the space llama")
 
 
 def _wanted(config: Mapping[str, Any]) -> dict[str, Any]:

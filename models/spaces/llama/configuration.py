@@ -10,9 +10,21 @@ from typing import Any
 from models.architecture import Architecture, BadArchitecture
 from models.spaces.space import check_choice, check_fields, check_int, check_list
 
-__all__ = ["DEFAULTS", "NAME", "ORDERS", "attention_maps", "checked", "described", "full_ffn", "head_widths", "is_cut"]
+__all__ = [
+    "DEFAULTS",
+    "MOST_BLOCKS",
+    "NAME",
+    "ORDERS",
+    "attention_maps",
+    "checked",
+    "described",
+    "full_ffn",
+    "head_widths",
+    "is_cut",
+]
 
 NAME = "llama"
+MOST_BLOCKS = 128
 ORDERS = ("first", "magnitude", "activation")  # by which units are kept
 DEFAULTS: Mapping[str, Any] = {"tied": False, "norm": "rms", "norm_eps": 1e-6, "rope_theta": 10_000}
 
@@ -24,7 +36,7 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     config = {**DEFAULTS, **config}
     if isinstance(theta := config["rope_theta"], float) and theta.is_integer():
         config["rope_theta"] = int(theta)  # as the library writes it
-    n_layer = check_int(config, "n_layer", 1, 128)
+    n_layer = check_int(config, "n_layer", 1, MOST_BLOCKS)
     found = {
         "n_layer": n_layer,
         "d_model": check_int(config, "d_model", 4, 16384),

@@ -64,8 +64,8 @@ def _plain(architecture: Architecture) -> dict[str, object]:
 
 def order_of(weights: Checkpoint, kind: str) -> UnitOrder:
     """The order of the units of a checkpoint; activations are those on its calibration tokens."""
-    tokens = calibration_tokens(weights) if kind == "activation" else torch.zeros(1, 1, dtype=torch.int64)
-    return _ordered(_Known(weights), kind, tuple(map(tuple, tokens.tolist())))
+    tokens = calibration_tokens(weights).tolist() if kind == "activation" else ()
+    return _ordered(_Known(weights), kind, tuple(map(tuple, tokens)))
 
 
 class _Known:
@@ -84,7 +84,7 @@ class _Known:
 @lru_cache(maxsize=4)
 def _ordered(known: _Known, kind: str, tokens: tuple[tuple[int, ...], ...]) -> UnitOrder:
     parts = _whole_parts(whole_architecture(known.weights), known.weights)
-    return unit_order(kind, parts, torch.tensor(tokens))
+    return unit_order(kind, parts, torch.tensor(tokens, dtype=torch.int64))
 
 
 def _whole_parts(whole: Architecture, weights: Checkpoint) -> LlamaParts:
