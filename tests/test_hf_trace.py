@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from test_models_hf import FAMILIES, architecture
+from torch import nn
 
 from models.architecture import BadArchitecture
 from models.spaces.hf import layout, library, trace
@@ -96,3 +97,53 @@ def test_a_pass_asks_for_what_can_be_watched(by_output: bool, decoder: bool, mon
 
     wanted: dict[str, Any] = {"x": 1} | ({"output_attentions": True} if by_output else {})
     assert library.run(Model(), x=1) == wanted | ({"use_cache": False} if decoder else {})  # type: ignore[arg-type]
+
+
+def block(**maps: nn.Module) -> Any:
+    """A model of one block whose attention is one map."""
+    return nn.ModuleDict({"0": nn.ModuleDict({"attn": nn.ModuleDict({"q": nn.Linear(6, 6)}), **maps})})
+
+
+@pytest.mark.parametrize(("called", "width"), [({}, 0), ({"0.attn.q": torch.ones(1, 6)}, 6)])
+def test_a_block_without_an_ffn_is_refused(called: dict[str, torch.Tensor], width: int) -> None:
+    seen = trace.Trace(attentions={"0": "0.attn"}, heads={"0": None}, maps=called)
+    with pytest.raises(BadArchitecture) as caught:
+        layout._block(block(), seen, "0", "x")
+    assert str(caught.value) == f"x: 0: got no FFN of linear maps that leads back to the width {width}"
+
+
+def test_the_last_map_of_the_ffn_comes_from_the_most_features() -> None:
+    maps: Any = {"up": nn.Linear(6, 9), "down": nn.Linear(9, 6), "gate": nn.Linear(2, 6)}
+    seen = trace.Trace(attentions={"0": "0.attn"}, heads={"0": None}, widths={"0": 6})
+    seen.maps = {f"0.{name}": torch.ones(1, 6) for name in ("attn.q", *maps)}
+    found = layout._block(block(**maps), seen, "0", "x")
+    roles = (("0.attn.q", "attn"), ("0.up", "ffn"), ("0.down", "ffn"), ("0.gate", "ffn"))
+    assert found == layout.HfBlock("0", "0.attn", roles, "0.attn.q", "0.attn.q", "0.down")
+    seen.widths = {"0": 5}
+    assert layout._block(block(**maps), seen, "0", "x").query is None
+    with pytest.raises(BadArchitecture) as caught:
+        layout._block(block(**maps, more=nn.Linear(2, 3)), seen, "0", "x")
+    assert str(caught.value) == "x: 0.more.weight: got weights (3 x 2) of no linear map that every token passes"
+    layout._check_flat(block(**maps), "x")
+    stack = nn.Module()
+    stack.experts = nn.Parameter(torch.ones(2, 3, 4))
+    with pytest.raises(BadArchitecture) as caught:
+        layout._check_flat(stack, "x")
+    assert str(caught.value) == "x: experts: got weights (2 x 3 x 4) of no linear map that every token passes"
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_tables_that_are_no_weights_have_a_bound(more: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "MOST_TABLES", 40 - more)
+    tables = nn.Module()
+    tables.register_buffer("a", torch.ones(2))
+    tables.register_buffer("b", torch.ones(4, dtype=torch.float64))
+    if not more:
+        layout._check_tables(tables, "x")
+        return
+    with pytest.raises(BadArchitecture) as caught:
+        layout._check_tables(tables, "x")
+    assert str(caught.value) == (
+        "x: got tables of 0.0 GiB that are no weights, the largest is b; wanted at most 0 GiB, so lower the number of "
+        "positions"
+    )

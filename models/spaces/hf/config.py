@@ -105,8 +105,8 @@ def _class_of(family: Any, config: Mapping[str, Any]) -> type[PretrainedConfig]:
             f"model_type: got {family!r}, which transformers {version} lacks and which needs code of its own "
             "(auto_map); such code is not run"
         )
-    near = get_close_matches(str(family), CONFIG_MAPPING_NAMES, 1)
-    hint = f"did you mean {near[0]}?" if near else "give a family that the installed transformers knows"
+    near = next(iter(get_close_matches(str(family), CONFIG_MAPPING_NAMES)), None)
+    hint = f"did you mean {near}?" if near else "give a family that the installed transformers knows"
     raise BadArchitecture(f"model_type: got {family!r}, which transformers {version} lacks; {hint}")
 
 
@@ -114,8 +114,8 @@ def _with_padding(config: PretrainedConfig) -> PretrainedConfig:
     """The fields without a padding token where it only blanks a row of the table of tokens; families whose positions
     count from it need one inside the vocabulary."""
     fields = fields_of(type(config))
-    if fields.written:
-        check_written_table(config.model_type, getattr(config, "max_position_embeddings", 0) or 0, config.hidden_size)
+    if fields.written and (positions := getattr(config, "max_position_embeddings", None)):
+        check_written_table(config.model_type, positions, config.hidden_size)
     if not hasattr(config, "pad_token_id"):
         return config
     if fields.from_padding:

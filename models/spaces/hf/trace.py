@@ -48,8 +48,8 @@ class Trace:
 
 def trace(model: PreTrainedModel, config: PretrainedConfig, length: int = LENGTH) -> Trace:
     """One pass of a few tokens through a network on the device `meta`."""
-    tokens = torch.zeros(1, length, dtype=torch.long, device="meta")
-    mask = torch.zeros(1, 1, length, length, device="meta")  # ready-made, else most of the library asks for values
+    tokens = torch.empty(1, length, dtype=torch.long, device="meta")
+    mask = torch.empty(1, 1, length, length, device="meta")  # ready-made, else most of the library asks for values
     ways: list[Callable[[], Trace]] = [
         lambda: _pass(model, input_ids=tokens, attention_mask=mask),
         lambda: _pass(model, input_ids=tokens, attention_mask=mask[0, 0, :1].long()),  # ALiBi wants none ready-made

@@ -91,7 +91,7 @@ def nearest(name: str, fields: FamilyFields) -> str | None:
     for other in (meaning, *(spelt for spelt, means in DIALECT.items() if means == meaning)):
         if other in fields.declared or other in fields.aliases:
             return fields.aliases.get(other, other)
-    return next(iter(get_close_matches(name, sorted({*fields.declared, *fields.aliases}), 1, 0.8)), None)
+    return next(iter(get_close_matches(name, sorted({*fields.declared, *fields.aliases}), cutoff=0.8)), None)
 
 
 def _sizes(name: str, value: Any, near: str | None) -> bool:
