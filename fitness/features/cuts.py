@@ -158,7 +158,7 @@ class PartTaker:
         sketches = dict[Part, SketchEntry]()
         for part in self.parts:
             shown = cut_block(blocks[part[0]], part, order, visited.sequences)
-            sketches[part] = sketch_features(Features((shown,), 0.0))
+            sketches[part] = sketch_features(Features((shown,), visited.features.loss))
         return Parts(sketches, visited.features.loss)
 
     def fits(self, taken: Any) -> bool:

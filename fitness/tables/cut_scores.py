@@ -36,7 +36,7 @@ class CutScores:
         """(N,) float64: the formula on subnets, given by the numbers (N, L) of their blocks in `blocks`, -1 where a
         block is dropped. They are the scores of `CutTable`, up to the rounding of sums."""
         found = [self._values(proxy.pruned(), codes[at : at + CHUNK]) for at in range(0, len(codes), CHUNK)]
-        return resolved(np.concatenate(found)) if found else np.zeros(0)
+        return resolved(np.concatenate(found)) if found else np.array([])
 
     def _values(self, proxy: Proxy, codes: np.ndarray) -> np.ndarray:
         kept = codes >= 0
@@ -75,10 +75,9 @@ def _summed(values: np.ndarray, aggregate: str, codes: np.ndarray, places: tuple
     """Values (P,) of blocks alone to values (n,) of subnets, weighted by the place of a block among those kept."""
     place, depth = places
     aggregation = AGGREGATION[constant_of(aggregate)[1]]
-    weights = np.zeros((codes.shape[1] + 1, codes.shape[1]))
-    for count in range(1, codes.shape[1] + 1):
-        weights[count, :count] = aggregation.weights(count)
-    found = weights[depth[:, None], np.maximum(place, 0)] * (codes >= 0)
+    most = codes.shape[1]
+    weights = np.array([np.pad(aggregation.weights(count), (0, most - count)) for count in range(1, most + 1)])
+    found = weights[depth[:, None] - 1, np.maximum(place, 0)]
     return np.where(codes >= 0, found * values[codes], 0.0).sum(axis=1)
 
 

@@ -62,7 +62,7 @@ def _check_twice(family: str, new: Mapping[str, Any], old: Mapping[str, Any]) ->
     kinds = [part.get("rope_type", part.get("type", "default")) for part in (new, old)]
     if kinds[0] != kinds[1]:
         raise _contradiction(family, "rope_parameters: rope_type", kinds[0], "rope_scaling: rope_type", kinds[1])
-    for key in sorted((new.keys() & old.keys()) - {"type", "rope_type"}):
+    for key in sorted((new.keys() & old.keys()) - {"type"}):
         if not _equal(new[key], old[key]):
             raise _contradiction(family, f"rope_parameters: {key}", new[key], f"rope_scaling: {key}", old[key])
 
