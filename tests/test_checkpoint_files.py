@@ -18,6 +18,7 @@ from models.spaces.checkpoint import PICKLED, BadWeights, ChangedWeights, Checkp
 from models.spaces.llama import subnets
 from models.spaces.llama.checkpoint import check_checkpoint, library_names, whole_architecture
 from models.spaces.llama.subnets import Whole, _too_large
+from models.spaces.stored_tensors import read_header
 
 CONFIG: dict[str, Any] = {
     "model_type": "llama", "num_hidden_layers": 2, "hidden_size": 24, "num_attention_heads": 4,
@@ -224,3 +225,22 @@ def test_what_a_checkpoint_says_of_quantising_is_cut_to_80_characters(tmp_path: 
 )  # fmt: skip
 def test_gated_layers_alone_may_be_narrower(name: str, wanted: tuple[int, ...], fits: bool) -> None:
     assert checkpoints._fits(name, wanted, (5, 4)) is fits
+
+
+def header(path: Path, **entry: Any) -> Path:
+    text = json.dumps({"a": {"dtype": "odd", "shape": [1], "data_offsets": [0, 3], **entry}}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(3))
+    return path
+
+
+def test_a_shape_has_at_most_eight_axes_of_2_to_the_40(tmp_path: Path) -> None:
+    for shape in ([2] * 8, [1 << 40], [0]):
+        assert read_header(header(tmp_path / "x", shape=shape))["a"].shape == tuple(shape)
+    for shape in ([2] * 9, [(1 << 40) + 1], [-1]):
+        with pytest.raises(BadWeights, match="x: a: shape"):
+            read_header(header(tmp_path / "x", shape=shape))
+    for places in ([0], [0, 3, 3]):
+        with pytest.raises(BadWeights, match="x: a: data_offsets"):
+            read_header(header(tmp_path / "x", data_offsets=places))
+    with pytest.raises(BadWeights, match="x: a: data_offsets: got .*, wanted two whole numbers"):
+        read_header(header(tmp_path / "x", data_offsets=[0]))

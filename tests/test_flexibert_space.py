@@ -1,6 +1,7 @@
 """The space of FlexiBERT: how its configurations are drawn, read and refused."""
 
 import json
+import math
 import random
 
 import pytest
@@ -85,3 +86,11 @@ def test_heads_that_do_not_fit_width_256_are_refused_by_the_published_build_only
 def test_an_unknown_build_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"as_specified.*as_trained, as_published"):
         SPACE.build(SPACE.architecture("a", CONFIG), 0, "as_specified")
+
+
+def test_numbers_of_an_encoder_are_logarithms_of_its_blocks():
+    config = {**CONFIG, "heads": [2, 8], "ffn_dim": [512, 2048], "ffn_stack": [1, 4]}
+    found = SPACE.numbers(SPACE.architecture("a", config))
+    wanted = {"heads mean": 4, "ffn_dim mean": 1024, "ffn_dim first": 512, "ffn_dim last": 2048, "ffn_stack mean": 2,
+              "ffn_stack first": 1, "ffn_stack last": 4}  # fmt: skip
+    assert {name: round(math.exp(value), 9) for name, value in found.items()} == wanted

@@ -209,3 +209,21 @@ def test_a_word_that_is_near_is_a_field() -> None:
     fields: Any = SimpleNamespace(declared={"hidden_size": "int", "hidden_sizes": "int"}, aliases={"broad": "width"})
     names = {"hiden_size": "hidden_size", "BROAD": "width", "d_model": "hidden_size", "other": None}
     assert {name: nearest(name, fields) for name in names} == names
+
+
+def test_the_initialiser_has_no_part_in_the_common_build() -> None:
+    usual = made(LLAMA)
+    plainly = drawing.without_initialiser(made(LLAMA, initializer_range=0.5))
+    assert plainly == drawing.without_initialiser(usual) and (plainly.space, plainly.id) == ("hf", "x")
+    assert usual.config.keys() - plainly.config.keys() == {"initializer_range"}
+
+
+def test_the_space_hands_checkpoints_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.spaces.hf import checkpoint
+
+    seen: list[Any] = []
+    monkeypatch.setattr(checkpoint, "check_checkpoint", lambda *given: seen.append(given))
+    monkeypatch.setattr(checkpoint, "loaded_network", lambda *given: given)
+    space: Any = SPACE
+    assert space.loaded("net", "weights") == ("net", "weights") and space.check_weights("net", "weights") is None
+    assert seen == [("net", "weights")]

@@ -113,8 +113,8 @@ def _check_names(wishes: RegionWishes, known: Sequence[str], fields: Fields) -> 
     for option, given in (("--fix", wishes.fixed), ("--range", wishes.ranges), ("--multiple", wishes.multiples)):
         for name in given:
             if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f"; did you mean {near[0]}?" if near else ""
+                near = next(iter(get_close_matches(name, known)), None)
+                hint = f"; did you mean {near}?" if near else ""
                 raise BadRegion(f"{option}: got the field {name}, wanted one of {', '.join(known)}{hint}")
     for name, values in (*((n, (v,)) for n, v in wishes.fixed.items()), *wishes.ranges.items()):
         if name in fields.per_block and isinstance(values, tuple) and any(isinstance(v, tuple) for v in values):

@@ -176,7 +176,7 @@ class _Attention(TorchFunctionMode):
         key: torch.Tensor,
         value: torch.Tensor,
         attn_mask: torch.Tensor | None = None,
-        dropout_p: float = 0.0,
+        dropout_p: object = None,
         is_causal: bool = False,
         scale: float | None = None,
         enable_gqa: bool = False,
