@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from models import candidates
+from models.architecture import BadArchitecture
 from models.benchmarks.benchmark import BadBenchmark
 from models.benchmarks.layouts import unsaid
+from models.benchmarks.layouts.columns import column_rows, field_value
 from models.benchmarks.layouts.frame import frame_benchmark, frame_rows
 from models.benchmarks.layouts.unsaid import completed, records_of, space_of
 from models.candidates import BadCandidate, Refusal, read_candidates
+from models.spaces.llama.relatives import _multiplied
 
 GPT2 = {"n_layer": 1, "d_model": 16, "n_head": 2}
 LLAMA = {"n_layer": 1, "d_model": 16, "n_head": 2, "d_ffn": 32}
@@ -174,3 +177,36 @@ def test_an_id_that_cannot_be_printed_is_that_of_the_place(tmp_path: Path) -> No
         (f"{path}, line 1", "gpt2", {"x": 1}), ("b", None, None), ("c", "gpt2", None),
     ]  # fmt: skip
     assert Refusal("a", "b") == Refusal("a", "b", None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "space", "value"),
+    [
+        ("id", "3", "gpt2", "3"), ("loss", "", "gpt2", ""), ("loss", 3, "gpt2", 3), ("loss", "1,5", "gpt2", "1,5"),
+        ("n_layer", "3", "gpt2", 3), ("n_head", "4", "gpt2", 4), ("n_head", "[4]", "gpt2", [4]), ("n_head", "(4,)", "gpt2", [4]),
+        ("num_attention_heads", "4 8", "gpt2", [4, 8]), ("d_inner", "4.5", "gpt2", [4.5]), ("cutoffs", "4", "gpt2", [4]),
+        ("operation", "SDP", "flexibert", ["SDP"]), ("n_head", "4 8", "hf", "4 8"), ("d_ffn", "8", "llama", 8),
+    ],
+)  # fmt: skip
+def test_a_cell_is_a_value_or_one_for_each_block(name: str, cell: Any, space: str, value: Any) -> None:
+    assert repr(field_value(name, cell, space)) == repr(value)
+    assert field_value("loss", "1,5", "gpt2", True) == 1.5
+
+
+def test_names_of_columns_are_shown_as_far_as_200_characters(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{'a' * 150},{'b' * 150},{'b' * 150}\n1,2,3\n")
+    with pytest.raises(BadBenchmark) as caught:
+        column_rows(path, "gpt2")
+    assert str(caught.value) == f"{path}: got the columns {'a' * 150}, {'b' * 48}, wanted distinct ones"
+
+
+@pytest.mark.parametrize(
+    ("width", "factor", "inner"), [(513, 1.5, 768), (512, 1.5, 512), (3, 64, 256), (768, 64, 32768)]
+)
+def test_the_width_inside_an_ffn_of_nemotron_is_the_next_multiple_of_256(width: int, factor: float, inner: int) -> None:
+    assert _multiplied({"ffn_mult": factor}, width, "x") == inner
+    for other in (64.01, 0, "1"):
+        with pytest.raises(BadArchitecture) as caught:
+            _multiplied({"ffn_mult": other}, width, "x")
+        assert str(caught.value) == f"x.ffn_mult: got {other}, wanted a number above 0"

@@ -72,7 +72,8 @@ def test_numbers_are_answered_in_a_pass_that_asks_for_answers(answers: bool, mon
     made, own = list[bool](), trace._Answers
     monkeypatch.setattr(trace, "_Answers", lambda: made.append(True) or own())
     monkeypatch.setattr(trace, "run", lambda model, **given: float(given["x"].sum()) if answers else None)
-    trace._pass(torch.nn.Linear(1, 1), answers, x=torch.ones(3, device="meta"))  # type: ignore[arg-type]
+    asked: Any = {"answers": True} if answers else {}
+    trace._pass(torch.nn.Linear(1, 1), **asked, x=torch.ones(3, device="meta"))  # type: ignore[arg-type]
     assert bool(made) is answers
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers.pytorch_utils import Conv1D
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 import nano_gpt
@@ -17,7 +19,16 @@ import nano_gpt
 from fitness.features.collect import FeatureError, collect
 from fitness.plain import rank_modules, score_module
 from models import SPACES, TokenBatch
-from models.spaces.plain_network import NANOGPT, BadNetwork, ModuleNames, PlainNetwork
+from models.spaces.plain_network import (
+    NANOGPT,
+    BadNetwork,
+    ModuleNames,
+    PlainNetwork,
+    _Attention,
+    _Tap,
+    _weight,
+    plain_logits,
+)
 from primitives.grammar import parse
 from primitives.scoring import Scorer
 
@@ -99,8 +110,6 @@ def test_attention_step_by_step_is_torchs(given: str) -> None:
     }.get(given, {})
     if given == "mask":
         more["attn_mask"].fill_diagonal_(True)
-    from models.spaces.plain_network import _Attention, _Tap
-
     plain, attention = Alone()(q, **more), _Attention()
     attention.tap = _Tap()
     with attention:
@@ -156,3 +165,74 @@ def test_the_example_ranks_its_networks(capsys: pytest.CaptureFixture[str]) -> N
     assert [score for _, score in ranking] == sorted((score for _, score in ranking), reverse=True)
     assert len(ranking) == 3 and "layers, width, heads = (2, 64, 4)" in capsys.readouterr().out
     assert rank_modules({"x": nano_gpt.drawn(2, 32, 2)}, TOKENS.tokens, FORMULAS[0])[0][0] == "x"
+
+
+def test_attention_of_other_heads_wants_to_be_asked_for() -> None:
+    q, k = torch.ones(1, 4, 3, 2), torch.ones(1, 2, 3, 2)
+    with pytest.raises(RuntimeError):
+        _Attention()._step_by_step(q, k, k)
+    assert _Attention()._step_by_step(q, k, k, enable_gqa=True).shape == q.shape
+    uneven = torch.arange(3.0).view(1, 1, 3, 1)
+    assert _Attention()._step_by_step(uneven, uneven, uneven)[0, 0, 0].item() == 1  # every weight is a third
+    assert _Attention()._step_by_step(uneven, uneven, uneven, is_causal=True)[0, 0, 0].item() == 0
+
+
+@pytest.mark.parametrize("softmax", [F.softmax, torch.softmax, torch.Tensor.softmax])
+def test_every_softmax_of_squares_is_shown(softmax: Any) -> None:
+    seen: list[Any] = []
+    attention, tap, module = _Attention(), _Tap(), nn.Identity()
+    tap.register_forward_hook(lambda m, given, output: seen.append((tuple(given[0].shape), output[0])))
+    with attention:
+        softmax(torch.ones(1, 2, 3, 3), -1)
+        attention.enter(tap, module, None)
+        for shape in ((1, 2, 3, 3), (2, 3, 3), (1, 2, 3, 4)):
+            softmax(torch.ones(shape), -1)
+        attention.leave(module, None, None)
+        softmax(torch.ones(1, 2, 3, 3), -1)
+    assert seen == [((1, 2, 3, 3), None)]
+
+
+def test_taps_are_those_of_the_maps_in_their_order() -> None:
+    block = nn.ModuleDict(
+        {
+            "q": nn.Linear(6, 9),
+            "v": nn.Linear(6, 8),
+            "o": nn.Linear(8, 6),
+            "up": nn.Linear(6, 5),
+            "down": nn.Linear(5, 6),
+        }
+    )
+    names = ModuleNames("blocks", "q", ("q", "v", "o"), ("up", "down"))
+    (taps,) = PlainNetwork(nn.ModuleDict({"blocks": nn.ModuleList([block])}), names).taps()
+    assert taps.query_width == 8 and taps.heads == (block["o"],) and taps.queries == (block["q"],)
+    assert [(tap.role, tap.parameter is block[name].weight) for tap, name in zip(taps.weights, block, strict=True)] == [
+        ("attn", True), ("attn", True), ("attn", True), ("ffn", True), ("ffn", True),
+    ]  # fmt: skip
+    assert (_weight(Conv1D(3, 4), "attn").stored_in_out, _weight(nn.Linear(3, 4), "attn").stored_in_out) == (
+        True,
+        False,
+    )
+    for other in (nn.Identity(), nn.LayerNorm(3)):
+        with pytest.raises(BadNetwork) as caught:
+            _weight(other, "ffn")
+        assert (
+            str(caught.value)
+            == f"names: got {type(other).__name__} for a map of ffn, wanted a linear map with a weight"
+        )
+    long = nn.ModuleDict({"x" * 320: nn.Identity()})
+    with pytest.raises(BadNetwork) as caught:
+        PlainNetwork(long)
+    assert str(caught.value) == f"names: blocks: got transformer.h, wanted a module of ModuleDict: {'x' * 300}"
+
+
+@pytest.mark.parametrize("wrapped", [lambda x: x, lambda x: (x, 1), lambda x: [x], lambda x: SimpleNamespace(logits=x)])
+def test_logits_are_the_output_or_the_first_of_several(wrapped: Any) -> None:
+    tokens, logits = torch.zeros(2, 3), torch.ones(2, 3, 4)
+    assert plain_logits(lambda given: wrapped(logits), tokens) is logits  # type: ignore[arg-type]
+    for wrong, got in ((torch.ones(2, 2, 3), "(2, 2, 3)"), (torch.ones(3, 3, 4), "(3, 3, 4)"), ("a", "str")):
+        with pytest.raises(BadNetwork) as caught:
+            plain_logits(lambda given, wrong=wrong: wrapped(wrong), tokens)  # type: ignore[arg-type, misc]
+        assert str(caught.value) == (
+            f"logits: got {got} of model(tokens), wanted (B, T, V) with B, T = (2, 3); give logits=lambda model, tokens: "
+            "... that returns them"
+        )

@@ -85,6 +85,6 @@ def field_value(name: str, cell: Any, space: str, comma: bool = False) -> Any:
     ours = ALIASES.get(space, {}).get(name, name)
     if ours not in ("cutoffs", *PER_BLOCK.get(space, ())):
         return numeric(cell, comma)
-    values = [numeric(part) for part in parts_of(cell)]
+    values = [numeric(part, comma) for part in parts_of(cell)]
     single = len(values) == 1 and ours != "cutoffs" and isinstance(values[0], int) and cell[0] not in "[("
     return values[0] if single else values

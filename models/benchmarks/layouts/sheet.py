@@ -84,7 +84,7 @@ def _has_points(rows: Sequence[tuple[int, list[str]]]) -> bool:
     return any("." in cells[place] and POINT.fullmatch(cells[place]) for _, cells in rows[1:] for place in places)
 
 
-def numeric(text: str, comma: bool = False) -> int | float | bool | str:
+def numeric(text: str, comma: bool) -> int | float | bool | str:
     """A number, true or false, else the text itself."""
     if text.lower() in FLAGS:
         return FLAGS[text.lower()]

@@ -107,8 +107,10 @@ def _attended(seen: Trace, name: str, heads: torch.Tensor | None, width: int, va
 def block_name(name: str) -> str:
     """The name of a module up to the first number: the place in the list of blocks."""
     parts = name.split(".")
-    place = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts) - 1)
-    return ".".join(parts[: place + 1])
+    for place, part in enumerate(parts, start=1):
+        if part.isdigit():
+            return ".".join(parts[:place])
+    return name
 
 
 @contextmanager

@@ -64,9 +64,7 @@ def measure_cuts(
     return path
 
 
-def verify_cuts(
-    path: Path, weights: Checkpoint, sample: int, seed: int, plan: CutPlan = SMOLLM2
-) -> Verification:
+def verify_cuts(path: Path, weights: Checkpoint, sample: int, seed: int, plan: CutPlan = SMOLLM2) -> Verification:
     """`sample` subnets of a table measured again on every round of text that is in it; only rounding may differ.
     BadFile if the table is of another plan, checkpoint or text."""
     setting = CutSetting.of(weights, plan)
