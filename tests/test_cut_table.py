@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from contextlib import nullcontext
 from dataclasses import replace
@@ -112,3 +113,8 @@ def test_a_log_holds_the_records_of_its_stage(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(campaign.RecordLog, "open", lambda path, task, **more: given.update(more) or (path, task))
     assert campaign._log(tmp_path, {"a": 1}, 3) == (tmp_path, {"a": 1})  # type: ignore[comparison-overlap]
     assert given["most"] == 1_000_000 and [given["wanted"]({"stage": stage}) for stage in (2, 3)] == [False, True]
+
+
+def test_a_measuring_is_of_one_process_and_all_stages_unless_said() -> None:
+    usual = {name: parameter.default for name, parameter in inspect.signature(campaign.measure_cuts).parameters.items()}
+    assert (usual["jobs"], usual["niceness"], usual["stages"], usual["plan"]) == (1, 0, None, plan.SMOLLM2)

@@ -54,6 +54,8 @@ def test_a_climb_ends_where_nothing_is_better_or_after_eight_sweeps(monkeypatch:
     assert asked == [0, 1, 3, 5]
     asked.clear()
     assert _climbed(NOTHING, 10, check, float) == 26 and len(asked) == 8  # type: ignore[arg-type]
+    worth = {0: 0, -1: 1, 1: 1, -2: 5, 3: 9}  # the first of two that are equally good is taken
+    assert _climbed(NOTHING, 0, check, lambda config: worth.get(config, -1)) == 5  # type: ignore[arg-type, call-overload]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import torch
 
 from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES
+from models.training import budgets
 from models.training.budgets import BUDGET_RECIPES, BudgetRecipe, train_budgets
 from models.training.corpus import load_corpus
 from models.training.learning import Budget, train_one
@@ -102,3 +105,55 @@ def test_a_training_that_is_stopped_leaves_what_is_finished(tmp_path: Path) -> N
 def test_a_file_of_another_task_is_refused(whole: Path) -> None:
     with pytest.raises(BadFile, match="trained with another budget, text or torch; move it away"):
         train_budgets(whole, SMALL, budget=replace(TINY, batch=3))
+
+
+def test_a_file_that_is_none_of_ours_is_refused_and_one_process_is_the_usual(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.jsonl"
+    for first in ("[]", "{}", '{"task": 3}'):
+        path.write_text(first + "\n")
+        with pytest.raises(BadFile) as caught:
+            train_budgets(path, SMALL, budget=TINY)
+        said = "trained with another budget, text or torch; move it away, or give another --out"
+        assert str(caught.value) == f"{path}: {said}"
+    usual = {name: parameter.default for name, parameter in inspect.signature(train_budgets).parameters.items()}
+    assert (usual["jobs"], usual["niceness"], usual["most"]) == (1, 0, None)
+    assert asdict(replace(SMALL, family=None, sizes=())) == {  # type: ignore[arg-type]
+        "family": None, "sizes": (), "shapes": 5, "longest": 2, "replicated": 3, "seeds": 2, "multiples": (1, 4, 16),
+        "seed": 2033,
+    }  # fmt: skip
+
+
+def test_runs_of_a_file_have_every_seed(tmp_path: Path) -> None:
+    config = {
+        "n_layer": 1,
+        "d_model": 16,
+        "n_head": [2],
+        "n_kv_head": [1],
+        "d_ffn": [32],
+        "n_token": 300,
+        "tgt_len": 64,
+    }
+    record = {"id": "a", "config": config, "steps": 8, "loss": 1.5, "curve": [3.0, 2.0]}
+    task = {"space": "llama"}
+    lines = [{"task": task}, {**record, "replicates": [1.5, 1.25]}, {**record, "steps": 2}]
+    (tmp_path / "x").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    digest = SPACES["llama"].architecture("a", config).digest
+    found = budgets._finished_in(tmp_path / "x", task)
+    assert {key: (run.loss, run.curve) for key, run in found.items()} == {
+        (digest, 8, 0): (1.5, (3.0, 2.0)), (digest, 8, 1): (1.25, ()), (digest, 2, 0): (1.5, (3.0, 2.0)),
+    }  # fmt: skip
+
+
+def test_the_logs_of_a_training_have_room_for_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def full(path: Path, task: object, most: int) -> None:
+        asked.append(most)
+        if len(asked) == 2:
+            raise InterruptedError
+        return nullcontext(None)  # type: ignore[return-value]
+
+    monkeypatch.setattr(budgets.RecordLog, "open", full)
+    with pytest.raises(InterruptedError):
+        train_budgets(tmp_path / "x.jsonl", SMALL, budget=TINY)
+    assert asked == [30, 531_441]

@@ -146,7 +146,7 @@ TESTS = {
     "models/benchmarks/layouts/unsaid.py": "candidate_records hf_words models_own_benchmarks",
     "models/benchmarks/origins.py": "models_origins models_benchmark",
     "models/spaces/asked_region.py": "region_costs regions select_real",
-    "models/spaces/llama/configuration.py": "limits llama_relatives llama_space weights weights_refused cuts cut_plan search_settings",
+    "models/spaces/llama/configuration.py": "limits llama_configuration llama_relatives llama_space weights weights_refused cuts cut_plan search_settings",
     "models/spaces/plain_network.py": "plain_network",
     "models/training/budgets.py": "limits training_budgets search_settings",
     "models/training/cuts/campaign.py": "cut_table cuts cut_plan",

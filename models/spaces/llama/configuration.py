@@ -68,7 +68,7 @@ def full_ffn(d_model: int) -> int:
 
 def head_widths(config: Mapping[str, Any]) -> list[int]:
     """The width of a head, block by block; 0 in a block without attention."""
-    return [heads and config.get("head_dim", config["d_model"] // max(heads, 1)) for heads in config["n_head"]]
+    return [heads and config.get("head_dim", config["d_model"] // heads) for heads in config["n_head"]]
 
 
 def attention_maps(config: Mapping[str, Any]) -> list[int]:
