@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from gp.hall_entries import Baseline
     from gp.hall_file import HallDocument
 
-__all__ = ["ENOUGH", "few_labels", "regression_wins", "say_verdict", "verdict"]
-
-ENOUGH = 40  # labels of the search split below which a warning stands beside the verdict
+__all__ = ["few_labels", "regression_wins", "say_verdict", "verdict"]
 
 
 def say_verdict(document: HallDocument, path: Path) -> None:
@@ -46,6 +44,8 @@ def verdict(case: HallCase) -> str | None:
 def few_labels(case: HallCase) -> str | None:
     """A warning that the choice of the champion is uncertain, with the range of what the formulas of the hall of fame
     have on held-out architectures; None where the search saw ENOUGH labels."""
+    from fitness.protocol import ENOUGH
+
     count, found = len(case.split.search), [_tau(figures.holdout) for figures in case.figures]
     taus = [tau for tau in found if tau is not None]
     if count >= ENOUGH or not taus:

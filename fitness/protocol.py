@@ -17,6 +17,7 @@ from models.spaces import SPACES
 from storage.errors import CannotCompute
 
 __all__ = [
+    "ENOUGH",
     "Unrankable",
     "baselines",
     "check_rankable",
@@ -29,6 +30,7 @@ __all__ = [
     "within_budgets",
 ]
 
+ENOUGH = 40  # labels of a search split, below which many formulas fit them alike
 FEWEST = 3  # architectures that a correlation needs
 FEW = 30  # architectures below which an interval is wide
 

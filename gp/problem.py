@@ -15,6 +15,7 @@ from fitness.features.soundness import overflowing
 from fitness.features.workshop import Progress, Workshop
 from fitness.growth import GrowthTarget
 from fitness.objectives import LIKE_RHO, agreement, evaluate_scores
+from fitness.protocol import ENOUGH
 from fitness.ranking import narrowest, rarest
 from fitness.tables.branches import BranchTable
 from fitness.tables.probes import Probes, first_broken
@@ -48,7 +49,7 @@ class SearchProblem:
     each level of a formula (`is_coarse`), 0 where formulas may be fine. `constants` fits those of every formula that is
     evaluated, with `shrinkage`. `lesson` is what a teacher needs to label a pool; where formulas are `distilled`, the
     columns of the pool follow those of the labelled architectures. `price` is taken off for each input, operator and
-    constant of a formula.
+    constant of a formula. `labels` is their number.
     """
 
     table: BranchTable
@@ -63,6 +64,7 @@ class SearchProblem:
     shrinkage: float = SHRINKAGE
     lesson: Lesson | None = None
     price: float = 0.0
+    labels: int = 0
 
     @classmethod
     def open(
@@ -95,7 +97,9 @@ class SearchProblem:
             entries = [s for each in every for s in sketches(each.seen, each.workshop, progress)]
             table = BranchTable(entries, budgets_of(seen))
         probes = [_probes(case.seen, case.workshop, progress, config.retest) for case in cases if config.pps]
-        return cls(table, target, config.objective, probes, jobs, ..., seen, constants=config.constants, lesson=lesson)
+        labels = sum(len(part.split.search) for part in parts)
+        problem = cls(table, target, config.objective, probes, jobs, ..., seen, constants=config.constants)
+        return replace(problem, lesson=lesson, labels=labels)
 
     @property
     def predict(self) -> Predict | None:
@@ -107,9 +111,17 @@ class SearchProblem:
         return self.table.scores(proxies, self.jobs)[:, self.places]
 
     def evaluate(self, proxies: Sequence[Proxy]) -> list[Evaluation]:
-        """Fitness of formulas, with their constants where they have any."""
-        proxies = self.fitted(proxies)
-        return self.judge(proxies, self.scores(proxies))
+        """Fitness of formulas, with their constants where they have any. Where labels are few, a formula has to pass
+        the probes with these, too, as it did without."""
+        fitted = self.fitted(proxies)
+        found = self.judge(fitted, self.scores(fitted))
+        if self.predict is None or self.labels >= ENOUGH:
+            return found
+        new = [at for at, own in enumerate(fitted) if own != proxies[at] and found[at].invalid is None]
+        for at, rule in zip(new, self.predict([fitted[at] for at in new]), strict=True):
+            if rule is not None:
+                found[at] = Evaluation.refuse(fitted[at], Invalid.UNREPEATED)
+        return found
 
     def fitted(self, proxies: Sequence[Proxy]) -> Sequence[Proxy]:
         """The formulas with the constants that fit the target best, if formulas may have any."""

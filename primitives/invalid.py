@@ -14,4 +14,5 @@ class Invalid(StrEnum):
     CONSTANT = "every architecture gets the same score, so there is no ranking"
     OVERFLOW = "the network itself produces NaN or infinities, so nothing about it is a score"
     FINE = "the formula tells more architectures apart than a coarse one may"
+    UNREPEATED = "with its constants, another initialisation ranks the probe architectures differently"
     NO_BRANCH = "both branches are pruned, so nothing is left to compute"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fitness.protocol import ENOUGH
 from gp import constants as constants_module
 from gp.config import SearchConfig
 from gp.constants import SHRINKAGE, fitted, summands, weighed
@@ -16,7 +17,9 @@ from gp.lineage import ancestry
 from gp.problem import SearchProblem
 from gp.sweeps import Sweeper
 from primitives.grammar import parse
+from primitives.invalid import Invalid
 from primitives.operators import constant_of, times
+from primitives.proxy import Proxy
 from primitives.rendering import as_latex
 
 
@@ -159,3 +162,26 @@ def test_a_search_with_constants_keeps_trees_without_them_and_knows_where_its_ch
     assert best.without_constants().text in ancestry(state.seen, [best.without_constants().text])
     for champion in state.hall.champions:
         assert some.fitted([champion.proxy.without_constants()]) == [champion.proxy]
+
+
+def test_with_its_constants_a_formula_has_to_pass_the_probes_again(
+    problem: SearchProblem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def predict(proxies: list[Proxy]) -> list[str | None]:
+        asked.append([proxy.text for proxy in proxies])
+        return ["probe_noise", None][: len(proxies)]
+
+    texts = ("sum[ W ]", "sum( sum[ abs(W) ], last[ abs(A) ] )", "sum( sum[ abs(W) ], mean[ abs(A) ] )")
+    proxies = [*map(parse, texts), parse("sum( mean[ abs(A) ], last[ pow2(W) ] )")]
+    some = replace(problem, constants=True)
+    plain = some.evaluate(proxies)
+    monkeypatch.setattr(SearchProblem, "predict", property(lambda self: predict))
+    found = some.evaluate(proxies)
+    changed = [e.proxy.text for e, proxy in zip(plain, proxies, strict=True) if e.proxy != proxy]
+    assert asked == [changed] == [[plain[1].proxy.text, plain[2].proxy.text]]
+    assert [e.invalid for e in found] == [None, Invalid.UNREPEATED, None, None]
+    assert found[1].proxy == plain[1].proxy and [found[0], *found[2:]] == [plain[0], *plain[2:]]
+    assert len(problem.evaluate(proxies)) == 4 and asked == [changed, []]  # nothing is fitted
+    assert replace(some, labels=ENOUGH).evaluate(proxies) == plain and len(asked) == 2

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from commands.verdict import ENOUGH, few_labels, say_verdict, verdict
+from commands.verdict import few_labels, say_verdict, verdict
+from fitness.protocol import ENOUGH
 from gp.hall_cases import HallCase, SplitIds
 from gp.hall_entries import Baseline, Measured
 from gp.hall_file import load_hall
