@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from commands import feature_options
 from commands.feature_options import (
@@ -200,3 +201,21 @@ def test_features_are_others_where_no_device_makes_them() -> None:
     assert said("ab" * 32) == f"with the features abababababab, got {key.digest[:12]}"
     assert _flags({"seq_len": 3, "corpus": None}) == "--seq-len 3 no --corpus"
     assert feature_options.CONNECTION == "zcp.cluster"
+
+
+def test_features_have_the_same_defaults_and_ranges_in_every_command() -> None:
+    @click.command()
+    @feature_options.feature_options
+    def show(features: FeatureOptions) -> None:
+        click.echo(" ".join(map(str, (features.batch, features.seq_len, features.init_seed, features.bank))))
+
+    def answer(*arguments: str) -> tuple[int, str]:
+        found = CliRunner().invoke(show, arguments)
+        return found.exit_code, found.output.strip()
+
+    assert answer() == (0, "4 64 0 .cache/bank")
+    assert answer("--batch", "4096", "--seq-len", "2", "--init-seed", str(2**63 - 2))[0] == 0
+    assert answer("--batch", "1", "--seq-len", "4096")[0] == 0
+    for bad in (("--batch", "0"), ("--batch", "4097"), ("--seq-len", "1"), ("--seq-len", "4097"),
+                ("--init-seed", "-1"), ("--init-seed", str(2**63 - 1)), ("--engine", "ray")):  # fmt: skip
+        assert answer(*bad)[0] == 2

@@ -4,7 +4,7 @@ kept."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -65,20 +65,15 @@ def _plain(architecture: Architecture) -> dict[str, object]:
 def order_of(weights: Checkpoint, kind: str) -> UnitOrder:
     """The order of the units of a checkpoint; activations are those on its calibration tokens."""
     tokens = calibration_tokens(weights).tolist() if kind == "activation" else ()
-    return _ordered(_Known(weights), kind, tuple(map(tuple, tokens)))
+    return _ordered(_Known(weights.digest, weights), kind, tuple(map(tuple, tokens)))
 
 
+@dataclass(frozen=True)
 class _Known:
-    """A checkpoint that is the same as every other one of its digest."""
+    """A checkpoint that equals every other one of its digest."""
 
-    def __init__(self, weights: Checkpoint) -> None:
-        self.weights = weights
-
-    def __hash__(self) -> int:
-        return hash(self.weights.digest)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Known) and self.weights.digest == other.weights.digest
+    digest: str
+    weights: Checkpoint = field(compare=False)
 
 
 @lru_cache(maxsize=4)
@@ -108,9 +103,9 @@ def check_subnet(architecture: Architecture, weights: Checkpoint) -> None:
     whole, where = whole_architecture(weights), f"{weights.folder / 'config.json'}"
     check_checkpoint(whole, weights)
     ours, theirs = architecture.config, whole.config
-    for field in ("d_model", "n_token", "tied", "norm", "norm_eps", "rope_theta"):
-        if ours[field] != theirs[field]:
-            raise BadWeights(f"{where}: {field}: got {theirs[field]!r}, wanted {ours[field]!r} for {architecture.id}")
+    for name in ("d_model", "n_token", "tied", "norm", "norm_eps", "rope_theta"):
+        if ours[name] != theirs[name]:
+            raise BadWeights(f"{where}: {name}: got {theirs[name]!r}, wanted {ours[name]!r} for {architecture.id}")
     for place, block in enumerate(ours.get("keep", range(ours["n_layer"]))):
         said = f"{weights.folder}: block {block}, which {architecture.id} keeps"
         if block >= theirs["n_layer"]:
