@@ -117,7 +117,7 @@ def test_optional_numbers_are_left_out_unless_labels_are_foretold_better_with_th
         return targets + some, targets
 
     monkeypatch.setattr(ensembles, "left_out", foretold)
-    found = ensembles.useful(table, np.zeros(3))
+    found = ensembles.useful(table, np.array([3.0, -1.0, 2.0]))
     assert asked == [("process", 3), ("process", 4)]
     assert found.names == (table.names if tells else ("a", "b", "c"))
     assert (found.values == (values if tells else values[:, [0, 1, 3]])).all()
