@@ -79,7 +79,7 @@ def _padded(parts: np.ndarray, size: int) -> np.ndarray:
 
 
 def _added(row: np.ndarray, binary: str) -> np.ndarray:
-    """What a sum or difference adds of a branch's row."""
+    """The row of a branch with the sign that a sum or a difference gives it."""
     return -row if binary == "difference" else row
 
 

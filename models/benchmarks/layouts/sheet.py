@@ -79,7 +79,7 @@ def _of_one_width(rows: Sequence[tuple[int, list[str]]], path: Path) -> list[tup
 
 
 def _has_points(rows: Sequence[tuple[int, list[str]]]) -> bool:
-    """Whether a number of the table, other than an id, has a decimal point: then a comma in another one is none."""
+    """True if a number of the table, other than an id, has a decimal point: then a comma in another one is none."""
     places = [place for place, name in enumerate(rows[0][1]) if name != "id"] if rows else []
     return any("." in cells[place] and POINT.fullmatch(cells[place]) for _, cells in rows[1:] for place in places)
 
