@@ -2,8 +2,9 @@
 
 Each mutant is one small change of the syntax tree of one module, in a copy of the tree, run against those tests of the
 module that run the changed line (`reach.py`), the quick ones first; if none notices, against those of all other test
-files of the table. Processes are forked from one that has imported all packages, so a mutant costs what these tests
-cost. Survivors are printed with the number of tests: read each, and write a test or say why the change changes nothing.
+files. The table names the tests of a module, so that these are tried first. Processes are forked from one that has
+imported all packages, so a mutant costs what these tests cost. Survivors are printed with the number of tests: read
+each, and write a test or say why the change changes nothing.
 
     nice python -m tests.robustness.mutants --count 400 --seed 0 [--only models/spaces] [--since COMMIT] > mutants.txt
 """
@@ -198,6 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[""], help="beginnings of the paths that are tried")
+    parser.add_argument("--others", action="store_true", help="only modules that have no row in the table of tests")
     parser.add_argument("--since", metavar="COMMIT", help="try only lines that were written after that commit")
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="stop after that many, with fewer mutants, a random part"
@@ -211,7 +213,8 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(temporary) / "tree"
         ignored = shutil.ignore_patterns(".git", "__pycache__", ".cache", ".hypothesis")
         shutil.copytree(ROOT, folder, ignore=ignored)
-        files = [name for name in TESTS if name.startswith(tuple(asked.only)) and (folder / name).exists()]
+        files = [name for name in product(folder) if name.startswith(tuple(asked.only))]
+        files = [name for name in files if name not in TESTS or not asked.others]
         lines = {name: written(name, asked.since) if asked.since else None for name in files}
         possible = [(name, *mutant) for name in files for mutant in mutants((folder / name).read_text(), lines[name])]
         drawn = random.Random(asked.seed).sample(possible, min(asked.count, len(possible)))
@@ -229,9 +232,16 @@ def written(name: str, since: str) -> set[int]:
     return found
 
 
-def paths(folder: Path, *names: str) -> list[str]:
-    """The test files of some rows of the table, each once."""
-    found = dict.fromkeys(f"tests/test_{test}.py" for row in names for test in row.split())
+def product(folder: Path) -> list[str]:
+    """Every module of the product."""
+    rooms = ("commands", "engine", "fitness", "gp", "models", "primitives", "report", "storage")
+    found = (path.relative_to(folder).as_posix() for room in rooms for path in (folder / room).rglob("*.py"))
+    return [*sorted(found), "cli.py"]
+
+
+def paths(folder: Path, row: str) -> list[str]:
+    """The test files of a row of the table that exist."""
+    found = (f"tests/test_{test}.py" for test in row.split())
     return [path for path in found if (folder / path).exists()]
 
 
@@ -244,6 +254,7 @@ def within(chosen: dict[str, float], most: float) -> dict[str, float]:
 def study(folder: Path, drawn: list[tuple[str, int, str, str]], everything: int, end: float) -> int:
     """Try the mutants until `end` on the clock; print each survivor and the share that was caught."""
     names, tally = sorted({name for name, *_ in drawn}), dict[str, list[str]]()
+    every = sorted(f"tests/{path.name}" for path in (folder / "tests").glob("test_*.py"))
 
     def trace(file: str) -> Path:
         (folder / SEEN).unlink(missing_ok=True)
@@ -255,8 +266,8 @@ def study(folder: Path, drawn: list[tuple[str, int, str, str]], everything: int,
         if time.monotonic() > end:
             break
         original, found, asked = (folder / name).read_text(), "survived", 0
-        for files in (own := paths(folder, TESTS[name]), [f for f in paths(folder, *TESTS.values()) if f not in own]):
-            if found != "survived" or (files is not own and not runs_in_a_function(original, line)):
+        for files in (own := paths(folder, TESTS.get(name, "")), [file for file in every if file not in own]):
+            if found != "survived" or (own and files is not own and not runs_in_a_function(original, line)):
                 break  # what an import runs, every test would be asked about
             chosen = within(reach.tests(files, name, original, line), LONG)
             asked += len(chosen)
