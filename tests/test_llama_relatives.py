@@ -100,7 +100,7 @@ def test_what_is_left_out_is_said(fields: dict[str, Any], caplog: pytest.LogCapt
 
 BLOCK = {"attention": {"n_heads_in_group": 2}, "ffn": {"ffn_mult": 1.0}}
 BAD = {
-    "a block that runs twice": (changed(MOBILELLM_125M, layer_sharing=True), "layer_sharing"),
+    "sharing of a kind of its own": (changed(MOBILELLM_125M, layer_sharing="adjacent"), "layer_sharing"),
     "no depth": (changed(MOBILELLM_125M, num_hidden_layers=None), "num_hidden_layers"),
     "more blocks than there are": (changed(MOBILELLM_125M, num_hidden_layers=2_000_000_000), "num_hidden_layers"),
     "heads as a text": (changed(MOBILELLM_125M, num_attention_heads="9"), "num_attention_heads"),

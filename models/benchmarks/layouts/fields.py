@@ -52,7 +52,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "flexibert": ("hidden_size", "operation", "heads", "ffn_dim", "ffn_stack"),
     "llama": ("n_layer", "d_model", "n_head", "d_ffn"),
 }
-OPTIONAL: dict[str, tuple[str, ...]] = {"gpt2": ("d_embed",), "llama": ("head_dim",)}
+OPTIONAL: dict[str, tuple[str, ...]] = {"gpt2": ("d_embed",), "llama": ("head_dim", "runs")}
 FIELDS = {  # of spaces whose fields are known here; those of `hf` are the library's
     space: {*names, *PER_BLOCK[space], *DEFAULTS.get(space, ()), *ALIASES.get(space, ()), *OPTIONAL.get(space, ())}
     for space, names in REQUIRED.items()

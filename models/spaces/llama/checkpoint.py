@@ -50,6 +50,8 @@ def check_checkpoint(architecture: Architecture, weights: Checkpoint) -> None:
     for field in ("n_head", "d_ffn"):
         if 0 in architecture.config[field]:
             raise BadWeights(f"{architecture.id}: {field}: got a block without any, which no checkpoint of LLaMA has")
+    if runs := architecture.config.get("runs"):
+        raise BadWeights(f"{architecture.id}: runs: got {runs}, wanted 1 with the weights of a checkpoint")
     for field, wanted in _wanted(architecture.config).items():
         got = _stated(config, field)
         if isinstance(got, bool) != isinstance(wanted, bool) or got != wanted:

@@ -21,10 +21,12 @@ __all__ = [
     "full_ffn",
     "head_widths",
     "is_cut",
+    "run_blocks",
 ]
 
 NAME = "llama"
 MOST_BLOCKS = 128
+MOST_RUNS = 4
 ORDERS = ("first", "magnitude", "activation")  # by which units are kept
 DEFAULTS: Mapping[str, Any] = {"tied": False, "norm": "rms", "norm_eps": 1e-6, "rope_theta": 10_000}
 
@@ -32,7 +34,7 @@ DEFAULTS: Mapping[str, Any] = {"tied": False, "norm": "rms", "norm_eps": 1e-6, "
 def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     """The normalised configuration; BadArchitecture names the first bad field."""
     known = ("n_layer", "d_model", "n_head", "n_kv_head", "d_ffn", "n_token", "tgt_len", *DEFAULTS)
-    check_fields(config, *known, "head_dim", "keep", "order")
+    check_fields(config, *known, "head_dim", "runs", "keep", "order")
     config = {**DEFAULTS, **config}
     if isinstance(theta := config["rope_theta"], float) and theta.is_integer():
         config["rope_theta"] = int(theta)  # as the library writes it
@@ -50,7 +52,7 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
         "norm_eps": check_choice(config, "norm_eps", (1e-5, 1e-6)),
         "rope_theta": check_int(config, "rope_theta", 1, 10**9),
     }
-    found |= _cut(config, n_layer) | _head_dim(config, found)
+    found |= _cut(config, n_layer) | _head_dim(config, found) | _runs(config)
     _check_halves(found)
     _check_heads(found)
     return found
@@ -84,6 +86,20 @@ def _head_dim(config: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str
     width = check_int(config, "head_dim", 2, 16384)
     usual = all(checked["d_model"] // heads == width for heads in checked["n_head"] if heads)
     return {} if usual else {"head_dim": width}
+
+
+def run_blocks(config: Mapping[str, Any]) -> list[int]:
+    """The blocks (indices) in the order in which a network runs them: each `runs` times in a row."""
+    return [block for block in range(config["n_layer"]) for _ in range(config.get("runs", 1))]
+
+
+def _runs(config: Mapping[str, Any]) -> dict[str, int]:
+    """The field `runs`, where blocks run more than once."""
+    if config.get("runs") is None or (runs := check_int(config, "runs", 1, MOST_RUNS)) == 1:
+        return {}
+    if config.get("keep") is not None or config.get("order") not in (None, ORDERS[0]):
+        raise BadArchitecture(f"runs: got {runs}, wanted 1 in a subnet")
+    return {"runs": runs}
 
 
 def _cut(config: Mapping[str, Any], n_layer: int) -> dict[str, Any]:

@@ -33,6 +33,8 @@ def library_fields(config: Mapping[str, Any]) -> dict[str, Any]:
         )
     if config["norm"] != "rms":
         raise BadArchitecture(f"norm: got {config['norm']}, wanted rms, as the library has")
+    if "runs" in config:
+        raise BadArchitecture(f"runs: got {config['runs']}, wanted 1, as the library has")
     if config["d_model"] % heads:
         raise BadArchitecture(f"n_head: got {heads}, wanted a divisor of d_model = {config['d_model']}")
     return {

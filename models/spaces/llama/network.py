@@ -4,7 +4,7 @@ Hugging Face's `LlamaForCausalLM`. Its description is in `models/spaces/llama/sp
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.spaces.llama.blocks import BlockSizes, Gain, LlamaBlock, Projection
-from models.spaces.space import BlockTaps, WeightTap
+from models.spaces.llama.configuration import run_blocks
+from models.spaces.space import BlockTaps, Fill, WeightTap
 
 __all__ = ["LlamaNetwork", "block_of", "block_taps", "draw"]
 
@@ -39,6 +40,15 @@ class LlamaNetwork(nn.Module):
         self.config = config
         self.model = LlamaDecoder(config)
         self.lm_head = None if config["tied"] else Projection(config["d_model"], config["n_token"])
+
+    @classmethod
+    def filled(cls, config: Mapping[str, Any], fill: Fill) -> LlamaNetwork:
+        """A network for visits. A block that runs several times is as many modules on the same memory, so that each run
+        has inputs, gradients and outputs of its own; trained apart, their weights would part."""
+        network = cls(config)
+        fill(network, "")
+        network.model.layers = nn.ModuleList(_runs(network.model.layers, config))
+        return network
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """The loss: what `torch.func.functional_call` calls with other weights."""
@@ -73,6 +83,20 @@ class LlamaNetwork(nn.Module):
 def block_of(config: Mapping[str, Any], index: int) -> LlamaBlock:
     """Block `index` of a checked configuration, its weights not drawn."""
     return LlamaBlock(BlockSizes.of(config, index))
+
+
+def _runs(blocks: Any, config: Mapping[str, Any]) -> Iterator[nn.Module]:
+    """The blocks in the order in which they run; a second run has the tensors of the first."""
+    last = -1
+    for index in run_blocks(config):
+        if index != last:
+            last = index
+            yield blocks[index]
+            continue
+        with torch.device("meta"):
+            again = block_of(config, index)
+        again.load_state_dict(blocks[index].state_dict(), assign=True)
+        yield again.requires_grad_()
 
 
 def block_taps(block: LlamaBlock) -> BlockTaps:

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from models.spaces.llama.blocks import Gain, LlamaBlock, Projection
+from models.spaces.llama.configuration import run_blocks
 from models.spaces.llama.network import block_of, block_taps
 from models.spaces.space import BlockTaps, Fill
 
@@ -22,7 +23,8 @@ class LlamaParts:
     """`fill` gives a module the tensors whose names begin with a prefix."""
 
     def __init__(self, config: Mapping[str, Any], fill: Fill) -> None:
-        self.config, self.fill, self.blocks = config, fill, int(config["n_layer"])
+        self.config, self.fill, self.order = config, fill, run_blocks(config)
+        self.blocks = len(self.order)
 
     @torch.no_grad()
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -32,9 +34,9 @@ class LlamaParts:
         return F.embedding(tokens, table.weight)
 
     def block(self, index: int) -> LlamaBlock:
-        """Block `index` with its weights."""
-        block = block_of(self.config, index)
-        self.fill(block, f"model.layers.{index}.")
+        """The block that runs at place `index`, with its weights."""
+        block = block_of(self.config, place := self.order[index])
+        self.fill(block, f"model.layers.{place}.")
         return block.eval()
 
     def taps(self, block: LlamaBlock) -> BlockTaps:

@@ -4,7 +4,8 @@ which sizes each block has.
 
 - `nemotron-nas`: blocks without attention or FFN, and sizes per block (Bercovich et al. 2024, arXiv 2411.19146)
 - `openelm`: heads and widths that grow with depth (Mehta et al. 2024, arXiv 2404.14619)
-- `mobilellm`: one table for input and output (Liu et al. 2024, arXiv 2402.14905); not with blocks that run twice
+- `mobilellm`: one table for input and output (Liu et al. 2024, arXiv 2402.14905), and blocks that run
+  twice with the same weights
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ def _divisible(size: float, step: int) -> int:
 
 
 def _mobilellm(fields: Mapping[str, Any]) -> dict[str, Any]:
-    if fields.get("layer_sharing"):
-        raise BadArchitecture("layer_sharing: got true, wanted false: no block of the space llama runs twice")
+    if not isinstance(shared := fields.get("layer_sharing") or False, bool):
+        raise BadArchitecture(f"layer_sharing: got {str(shared)[:40]}, wanted true (each block runs twice) or false")
     depth, width, heads = (_whole(fields, f) for f in ("num_hidden_layers", "hidden_size", "num_attention_heads"))
     if depth > MOST:
         raise BadArchitecture(f"num_hidden_layers: got {depth}, wanted at most {MOST}")
@@ -116,6 +117,7 @@ def _mobilellm(fields: Mapping[str, Any]) -> dict[str, Any]:
         "head_dim": fields.get("head_dim") or width // heads,
         "tied": bool(tied),
         "norm_eps": fields.get("rms_norm_eps", 1e-5),
+        "runs": 1 + shared,
     }
 
 

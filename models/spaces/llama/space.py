@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from models.architecture import Architecture, ParameterCount
-from models.spaces.llama.configuration import NAME, attention_maps, checked, described, full_ffn, head_widths, is_cut
+from models.spaces.llama.configuration import (
+    NAME,
+    attention_maps,
+    checked,
+    described,
+    full_ffn,
+    head_widths,
+    is_cut,
+    run_blocks,
+)
 from models.spaces.space import Fill, block_numbers
 from models.spaces.variation import Fields
 
@@ -31,7 +40,8 @@ class LlamaSpace:
 
     A block with n_head and n_kv_head 0 has no attention, one with d_ffn 0 no feed-forward layer, and neither has the
     norm before it (Nemotron-NAS, Bercovich et al. 2024, arXiv 2411.19146). A head is floor(D / n_head) wide, or
-    `head_dim` if that is given, an even number, because rotary positions turn pairs of features.
+    `head_dim` if that is given, an even number, because rotary positions turn pairs of features. With `runs` each block
+    runs so many times in a row with the same weights (MobileLLM, Liu et al. 2024, arXiv 2402.14905).
 
     A subnet of a checkpoint also has `keep`, the indices (L,) of the checkpoint's blocks that it keeps, in order, and
     `order`, by which the units of narrower layers are kept (`unit_order.py`): the first ones (LoNAS; what
@@ -48,7 +58,7 @@ class LlamaSpace:
         joint=("n_head", "n_kv_head"),
         held=("n_token", "tgt_len", "tied", "norm", "norm_eps", "rope_theta"),
         widths=("d_model", "d_ffn"),
-        optional=("head_dim",),
+        optional=("head_dim", "runs"),
     )
 
     N_LAYER = (2, 16)
@@ -87,8 +97,8 @@ class LlamaSpace:
         return described(id, config)
 
     def shape(self, architecture: Architecture) -> tuple[int, int]:
-        """(depth, width)."""
-        return architecture.config["n_layer"], architecture.config["d_model"]
+        """(blocks that run, width)."""
+        return len(run_blocks(architecture.config)), architecture.config["d_model"]
 
     def numbers(self, architecture: Architecture) -> dict[str, float]:
         """Heads, key-value heads and the width of the feed-forward layers over the blocks, as logarithms; and how many
@@ -119,16 +129,14 @@ class LlamaSpace:
         c = architecture.config
         maps = sum(attention_maps(c)) + sum(3 * c["d_model"] * f for f in c["d_ffn"])
         mixed = sum(heads * width for heads, width in zip(c["n_head"], head_widths(c), strict=True))
-        return length * maps + 2 * length * length * mixed
+        return c.get("runs", 1) * (length * maps + 2 * length * length * mixed)
 
     def build(self, architecture: Architecture, init_seed: int, build: str | None = None) -> nn.Module:
         """A `LlamaNetwork`. `as_initialised`: each tensor is drawn from a generator of its own, named by the seed, the
         architecture and the tensor. `as_trained`: a slice of the supernet of llama-elastic, whatever the seed."""
         from models.spaces.llama.network import LlamaNetwork
 
-        fill, network = self._fill(architecture, init_seed, build), LlamaNetwork(architecture.config)
-        fill(network, "")
-        return network
+        return LlamaNetwork.filled(architecture.config, self._fill(architecture, init_seed, build))
 
     def parts(
         self, architecture: Architecture, init_seed: int, build: str | None = None, weights: Checkpoint | None = None
@@ -156,9 +164,7 @@ class LlamaSpace:
         """A `LlamaNetwork` with the weights of a checkpoint, cut to the blocks and units of the architecture."""
         from models.spaces.llama.network import LlamaNetwork
 
-        network = LlamaNetwork(architecture.config)
-        _loading(architecture, weights)(network, "")
-        return network
+        return LlamaNetwork.filled(architecture.config, _loading(architecture, weights))
 
     def _fill(self, architecture: Architecture, init_seed: int, build: str | None) -> Fill:
         if build == "as_trained":
