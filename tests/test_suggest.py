@@ -155,3 +155,35 @@ def test_candidates_come_from_a_file(
         path.write_text(json.dumps(lines[1]) + "\n" + json.dumps(bad) + "\n")
         code, _, said = run(capsys, *asked)
         assert code == 1 and message in said and said.startswith("error: ") and said.count("\n") == 1
+
+
+def test_where_all_is_measured_a_line_says_so(
+    tiny_benchmark: Path,
+    benchmark: Benchmark,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "known.jsonl"
+    known = [
+        {"id": f"again{i}", "space": "gpt2", "config": dict(a.config)} for i, a in enumerate(benchmark.architectures)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in known[:3]))
+    code, shown, said = run(capsys, "suggest", "--benchmark", tiny_benchmark, "--candidates", path)
+    assert code == 2 and shown == ""
+    assert f"{path}: no architecture left that is not measured; give others with --candidates" in said
+
+
+@pytest.mark.parametrize("beyond", [False, True])
+def test_a_note_has_a_column_where_there_is_one(
+    beyond: bool,
+    tiny_benchmark: Path,
+    benchmark: Benchmark,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = dict(benchmark.architectures[0].config)
+    changed = {"n_layer": 9, "n_head": [1] * 9, "d_inner": [9000] * 9} if beyond else {"tgt_len": config["tgt_len"] + 1}
+    path = tmp_path / "new.jsonl"
+    path.write_text(json.dumps({"id": "new", "space": "gpt2", "config": config | changed}) + "\n")
+    code, shown, _ = run(capsys, "suggest", "--benchmark", tiny_benchmark, "--candidates", path)
+    assert code == 0 and ("extrapolates" in shown) == ("note" in shown) == beyond

@@ -2,7 +2,8 @@
 
 Each mutant is one small change of the syntax tree of one module, in a copy of the tree, run against those tests of the
 module that run the changed line (`reach.py`), the quick ones first; if none notices, against those of all other test
-files. The table names the tests of a module, so that these are tried first. Processes are forked from one that has
+files. The table names the tests of a module, so that these are tried first; of one without a row they are the six files
+that run the most of it. Processes are forked from one that has
 imported all packages, so a mutant costs what these tests cost. Survivors are printed with the number of tests: read
 each, and write a test or say why the change changes nothing.
 
@@ -156,6 +157,9 @@ TESTS = {
     "models/training/cuts/sample.py": "cut_table cuts cut_select cut_plan",
     "models/training/cuts/table.py": "limits cut_table cuts whole_price cut_plan search_settings",
     "primitives/budget.py": "limits primitives_budget search_settings",
+    "report/portable/sympy_module.py": "portable counts",
+    "report/portable/torch_module.py": "portable counts",
+    "report/portable/torch_taps.py": "portable counts hf_fields",
     "storage/plugins.py": "plugins",
     "commands/cut_select.py": "limits cut_choice cut_select search_settings",
     "commands/feature_options.py": "limits feature_options rank commands search_settings rank_refusals rank_candidates",
@@ -266,15 +270,17 @@ def study(folder: Path, drawn: list[tuple[str, int, str, str]], everything: int,
         if time.monotonic() > end:
             break
         original, found, asked = (folder / name).read_text(), "survived", 0
-        for files in (own := paths(folder, TESTS.get(name, "")), [file for file in every if file not in own]):
+        own = paths(folder, TESTS[name]) if name in TESTS else reach.closest(every, name)
+        for files in (own, [file for file in every if file not in own]):
             if found != "survived" or (own and files is not own and not runs_in_a_function(original, line)):
                 break  # what an import runs, every test would be asked about
-            chosen = within(reach.tests(files, name, original, line), LONG)
+            reached = reach.tests(files, name, original, line)  # not the text of an emitted module
+            chosen = within(reached or (reach.every(files) if files is own else {}), LONG)
             asked += len(chosen)
             if chosen:
                 (folder / name).write_text(source)
-                reached = [file for file in files if any(test.startswith(f"{file}::") for test in chosen)]
-                found = forked(folder, reached, Chosen(list(chosen)), 300 + 10 * sum(chosen.values()))
+                asking = [file for file in files if any(test.startswith(f"{file}::") for test in chosen)]
+                found = forked(folder, asking, Chosen(list(chosen)), 300 + 10 * sum(chosen.values()))
                 (folder / name).write_text(original)
         tally.setdefault(name, []).append(found)
         if found != "caught":
