@@ -9,9 +9,11 @@ import pytest
 import torch
 from test_models_training import TINY
 
+from models.benchmarks.origins import load_benchmark
 from models.spaces import SPACES
 from models.training.corpus import bigram_loss, load_corpus
 from models.training.learning import Budget, train_one, training_loss, validation_windows
+from models.training.recipes import RECIPES
 from models.training.sampling import DEPTHS, HEADS, LEVELS, WIDTHS, sample_architectures
 
 
@@ -22,6 +24,13 @@ def test_the_500_architectures_are_distinct_valid_and_always_the_same() -> None:
     for config in (a.config for a in architectures):
         assert config["n_layer"] in DEPTHS and config["d_model"] in WIDTHS and set(config["n_head"]) <= set(HEADS)
         assert all(64 <= width <= 512 for width in config["d_inner"])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_recipe_of_an_embedded_benchmark_draws_its_architectures(name: str) -> None:
+    wanted = [(a.id, a.digest) for a in load_benchmark(name).architectures]
+    assert [(a.id, a.digest) for a in RECIPES[name].architectures()] == wanted
+    assert [a.digest for a in RECIPES[name].architectures(30)] != [digest for _, digest in wanted[:30]]
 
 
 def test_architectures_of_one_level_have_one_size_and_many_shapes() -> None:
