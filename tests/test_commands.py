@@ -144,8 +144,9 @@ def test_an_option_overrides_the_preset_and_the_preset_the_defaults() -> None:
 def test_a_removed_option_names_its_replacement(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evolve", "--space", "gpt2", "--coarse", "0"]) == 2
     assert capsys.readouterr().err == "error: --coarse was removed; use --folds 0 for continuous formulas\n"
-    assert cli.main(["evolve", "--space", "gpt2", "--objective", "joint"]) == 2
-    assert "joint was removed; use both, and fit to predict" in capsys.readouterr().err
+    for objective in ("joint", "partial"):
+        assert cli.main(["evolve", "--space", "gpt2", "--objective", objective]) == 2
+        assert f"{objective} was removed; use both, and fit to predict" in capsys.readouterr().err
     assert cli.main(["evolve", "--help"]) == 0
     assert "--coarse" not in capsys.readouterr().out
 

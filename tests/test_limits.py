@@ -245,3 +245,9 @@ def test_bytes_of_an_entry_are_those_of_torch() -> None:
     }  # fmt: skip
     assert {kind: dtype.itemsize for kind, dtype in kinds.items()} == SIZES
     assert {kind: kinds[kind] for kind in WEIGHTS} == WEIGHTS and set(WEIGHTS) == {"F64", "F32", "F16", "BF16"}
+
+
+def test_logits_are_held_for_as_many_tokens_as_before() -> None:
+    from models.spaces.llama import parts
+
+    assert parts.LOGITS == 67_108_864  # 256 MiB of float32

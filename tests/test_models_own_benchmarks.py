@@ -225,3 +225,15 @@ def test_a_space_without_fields_of_its_own_has_no_columns(tmp_path: Path) -> Non
 def test_a_template_of_an_unknown_space_is_refused() -> None:
     with pytest.raises(BadBenchmark, match="space: got 'gtp', wanted one of"):
         template("gtp")
+
+
+@pytest.mark.parametrize(
+    ("space", "known"),
+    [
+        ("gpt2", "d_embed = d_model, d_inner = 4 d_model."),
+        ("llama", "n_kv_head = n_head, head_dim = d_model / n_head."),
+    ],
+)
+def test_the_template_says_what_fields_follow_from_others(space: str, known: str) -> None:
+    comments = " ".join(line[1:].strip() for line in template(space).splitlines() if line.startswith("#"))
+    assert known in comments and "May be left out: " in comments

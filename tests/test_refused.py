@@ -250,3 +250,28 @@ def test_an_answer_of_another_shape_never_reaches_the_bank(
         replace(workshop, engine=Liar(change)).visit(takers, tiny_architectures[:1])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert np.isfinite(workshop.exact_scores([parse(FORMULAS[0])], tiny_architectures[:1])).all()
+
+
+class Ordered:
+    """An engine that notes the order in which networks are asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def run(self, function: Callable[..., Any], tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        for task in tasks:
+            self.asked.append(task.architecture.id)
+            yield task, function(task, "cpu")
+
+    def free_memory(self) -> None:
+        return None
+
+
+def test_the_largest_networks_are_visited_first(tmp_path: Path, tiny_architectures: list[Architecture]) -> None:
+    engine = Ordered()
+    workshop = replace(Workshop.open("gpt2", batch=2, length=24, devices="cpu", bank=tmp_path), engine=engine)
+    chosen = tiny_architectures[:6]
+    assert workshop.extract(chosen) == 6
+    sizes = {a.id: SPACES["gpt2"].parameters(a).total for a in chosen}
+    found = [sizes[id] for id in engine.asked]
+    assert found == sorted(found, reverse=True) and len(set(found)) > 1

@@ -165,6 +165,7 @@ TESTS = {
     "commands/feature_options.py": "limits feature_options rank commands search_settings rank_refusals rank_candidates",
     "commands/ranking.py": "limits ranking rank refused search_settings rank_refusals rank_candidates training_tokens",
     "commands/region_options.py": "regions select_real",
+    "commands/search_options.py": "commands common_options gp_config search_settings",
     "commands/search_plan.py": "limits search_plan commands gp_config search_settings select_real select_command",
     "commands/select.py": "select select_real select_command cut_select",
 }
