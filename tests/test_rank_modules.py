@@ -34,6 +34,7 @@ def test_the_command_ranks_as_the_example_does(form: str, top: int, capsys: pyte
     shown = capsys.readouterr().out
     if form == "json":
         assert [(row["id"], row["score"]) for row in json.loads(shown)["rows"]] == wanted
+        assert all("reason" not in row and row["params"] > 0 for row in json.loads(shown)["rows"])
     elif form == "jsonl":
         assert [json.loads(line)["id"] for line in shown.splitlines()] == [name for name, _ in wanted[:2]]
     elif form == "csv":
