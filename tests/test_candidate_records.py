@@ -18,6 +18,7 @@ from models.benchmarks.layouts.frame import frame_benchmark, frame_rows
 from models.benchmarks.layouts.unsaid import completed, records_of, space_of
 from models.candidates import BadCandidate, Refusal, read_candidates
 from models.spaces.llama.relatives import _multiplied
+from storage.errors import ZcpError
 
 GPT2 = {"n_layer": 1, "d_model": 16, "n_head": 2}
 LLAMA = {"n_layer": 1, "d_model": 16, "n_head": 2, "d_ffn": 32}
@@ -210,3 +211,12 @@ def test_the_width_inside_an_ffn_of_nemotron_is_the_next_multiple_of_256(width: 
         with pytest.raises(BadArchitecture) as caught:
             _multiplied({"ffn_mult": other}, width, "x")
         assert str(caught.value) == f"x.ffn_mult: got {other}, wanted a number above 0"
+
+
+@pytest.mark.parametrize(("count", "message"), [(100_000, "rows[0]"), (100_001, "rows: ")])
+def test_the_rows_of_rank_are_at_most_100000(count: int, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "ranked.json"
+    path.write_text(json.dumps({"rows": [0] * count}))
+    with pytest.raises(ZcpError) as caught:
+        read_candidates([path])
+    assert message in str(caught.value)

@@ -123,3 +123,18 @@ def test_optional_numbers_are_left_out_unless_labels_are_foretold_better_with_th
     assert (found.values == (values if tells else values[:, [0, 1, 3]])).all()
     plain = NumberTable(("a", "b"), values[:, :2])
     assert ensembles.useful(plain, np.zeros(3)) is plain and len(asked) == 2
+
+
+@pytest.mark.parametrize("noise", [None, 7.0])
+def test_the_noise_of_a_label_is_in_its_deviation(noise: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sure:
+        def predict(
+            self, near: np.ndarray, targets: np.ndarray, asked: np.ndarray, known: object
+        ) -> tuple[float, float]:
+            assert (known is None) == (noise is None)
+            return 0.5, 3.0
+
+    monkeypatch.setattr("fitness.predictors.tuning.tuned", lambda *given: Sure())
+    known = None if noise is None else np.full(12, noise)
+    mean, deviation = left_out(next(iter(FAMILIES)), np.arange(24.0).reshape(12, 2), np.arange(12.0), 0, known)
+    assert (mean == 0.5).all() and (deviation == (3.0 if noise is None else 4.0)).all()

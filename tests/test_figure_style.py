@@ -7,8 +7,10 @@ from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.image
+import plotly.graph_objects as go
 import pytest
 
+from report.pages.charts import styled
 from report.style import BAND, SERIES, WIDTH, SeriesStyle, blank, legend_below, save_figure, style
 from storage.files import BadFile
 
@@ -72,3 +74,15 @@ def test_a_png_is_of_160_dots_an_inch_and_both_kinds_are_the_same_bytes_again(tm
     assert b"<dc:date>" not in (tmp_path / "a.svg").read_bytes()
     with pytest.raises(BadFile, match=r"got the ending '.pdf', wanted .png or .svg"):
         save_figure(drawn(), tmp_path / "a.pdf")  # type: ignore[arg-type]
+
+
+def test_a_chart_of_a_page_has_room_for_its_legend_and_no_ground_of_its_own() -> None:
+    found = styled(go.Figure(), xaxis={"title": {"text": "x"}})
+    layout = found.layout
+    assert layout.height == 420 and styled(go.Figure(), 300).layout.height == 300 and layout.xaxis.title.text == "x"
+    assert layout.margin.to_plotly_json() == {"l": 10, "r": 10, "t": 44, "b": 10}
+    assert layout.paper_bgcolor == layout.plot_bgcolor == layout.modebar.bgcolor == "rgba(0,0,0,0)"
+    assert layout.legend.to_plotly_json() == {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0}
+    assert (layout.font.size, layout.hovermode, layout.hoverlabel.align) == (13, "closest", "left")
+    for axis in (layout.xaxis, layout.yaxis):
+        assert axis.automargin and axis.showline and not axis.zeroline and axis.gridcolor == "#d5dbe1"

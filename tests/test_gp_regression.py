@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from gp.benchmark_search import PreparedSearch
-from gp.config import SearchConfig
+from gp.benchmark_search import PreparedSearch, search
+from gp.config import BadConfig, SearchConfig
 from gp.evolution.algorithms.operon import Operon
 from gp.problem import SearchProblem
 from gp.regression import MissingOperon, OperonRuns, multiplied_out
@@ -182,3 +182,9 @@ def test_a_later_step_takes_at_most_forty() -> None:
         swept=(), newborn=None, neighbours=lambda parent, hole, most: [hole], brood=lambda make, count: asked.append(count) or [0] * count,
     )  # fmt: skip
     assert len(Operon().offspring(breeder, [], 100)) == 40 and asked == [39]
+
+
+def test_a_search_with_a_mutation_of_nobody_ends_before_any_network() -> None:
+    config = replace(SearchConfig(), mutations=("nobody",))
+    with pytest.raises(BadConfig, match="nobody"):
+        search((), config)

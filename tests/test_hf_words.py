@@ -8,12 +8,13 @@ import math
 from typing import Any
 
 import pytest
+from transformers import CONFIG_MAPPING
 from transformers.modeling_rope_utils import RopeParameters
 
 from models.architecture import BadArchitecture
 from models.benchmarks.benchmark import BadBenchmark
 from models.benchmarks.layouts.unsaid import BESIDE, completed, records_of
-from models.spaces.hf.fields import FamilyFields, is_noise, plain, read_numbers
+from models.spaces.hf.fields import FamilyFields, fields_of, is_noise, plain, read_numbers
 from models.spaces.hf.rope import KNOWN, check_rope
 from models.spaces.hf.unknown import DIALECT, known_fields, nearest
 
@@ -284,3 +285,17 @@ def test_cells_without_a_value_say_nothing_and_whole_numbers_are_whole() -> None
     assert records_of([{"n_layer": 1e15}], "gpt2", "x")[0]["config"] == {"n_layer": 1e15}
     with pytest.raises(BadBenchmark, match="x: space: got hf, wanted .*; write it as JSON lines"):
         records_of([{"id": 1}], "hf", "x")
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("jamba", "attn_layer_period"),  # a property of the configuration reads it, and the network the property
+        ("bamba", "attn_layer_indices"),
+        ("gemma3n_text", "num_kv_shared_layers"),
+        ("nemotron_h", "max_position_embeddings"),  # the library's rotary positions read it
+    ],
+)
+def test_a_field_that_the_network_reads_by_a_detour_shapes_it(family: str, name: str) -> None:
+    fields = fields_of(CONFIG_MAPPING[family])
+    assert name in fields.declared and fields.shapes(name) and not fields.shapes("bos_token_id")
