@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from models.spaces import SPACES
 from primitives import Invalid, parse, score
 from report.pages.charts import bars
 from report.pages.evidence import _per_block, parts_of
+from report.pages.hall_page import _plainly, _settings
 from report.pages.page import LONGEST, chart_text, shown
 from report.pages.recommendation import front_of, recommended
 from tests.robustness.browser import NoBrowser, Tab, chromium
@@ -221,6 +223,28 @@ def test_the_front_rises_with_complexity(hall: HallDocument) -> None:
     assert [p.proxy.complexity for p in front] == sorted({p.proxy.complexity for p in front})
     assert [p.formula.fitness for p in front] == sorted({p.formula.fitness for p in front})
     assert max(p.formula.fitness for p in hall.proxies) == front[-1].formula.fitness
+
+
+def test_a_report_ends_with_commands_settings_identity_and_versions(hall: HallDocument) -> None:
+    case = hall.cases[0]
+    section = _settings(hall, case, ["first", "second"], {"numpy": "2.0", "torch": 3})
+    assert section.title == "How to repeat it" and list(section.commands) == ["first", "second"]
+    settings, identity, versions = section.parts
+    assert [part.caption for part in section.parts] == ["Settings", "Identity", "Versions"]  # type: ignore[union-attr]
+    assert dict(versions.rows) == {"numpy": "2.0", "torch": "3"}  # type: ignore[union-attr]
+    known = dict(identity.rows)  # type: ignore[union-attr]
+    assert list(known) == ["space", "build", "seed", "benchmark", "benchmark digest", "feature key", "search split",
+                           "held-out", "dropped"]  # fmt: skip
+    assert known["benchmark"] == "gpt2-mini" and known["search split"] == "50" and known["held-out"] == "450"
+    named = dict(settings.rows)  # type: ignore[union-attr]
+    assert "search" not in named and {"population", "iterations", "batch"} <= set(named)
+    repeats = replace(hall, config={**hall.config, "options": []})
+    told = [str(_settings(h, case, [], {}).paragraphs[0]) for h in (repeats, replace(hall, config={"search": 3}))]
+    assert told[0].startswith("The first command repeats the run") and told[1].startswith("The commands check")
+
+
+def test_a_long_setting_is_cut_at_400_characters() -> None:
+    assert _plainly("x" * 400) == "x" * 400 and _plainly("x" * 401) == "x" * 399 + "…" and _plainly(["é"]) == '["é"]'
 
 
 def test_the_command_of_a_report_is_one_that_evolve_accepts(hostile_run: Path, hostile_benchmark: Path) -> None:

@@ -44,6 +44,7 @@ def test_formulas_read_the_budget_where_budgets_differ_or_it_is_asked(
 def test_a_number_of_runs_is_for_trainings_that_have_several(
     name: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert set(BUDGET_RECIPES) == {"llama-budgets", "gpt2-budgets"}
     code, shown, said = run(capsys, "benchmarks", "train", name, "--runs", 2, "--out", tmp_path / "x.jsonl")
     assert code == 2 and shown == "" and not any(tmp_path.iterdir())
     assert f"--runs: got {name}, which is trained in one go; wanted {' or '.join(BUDGET_RECIPES)}" in said
