@@ -13,10 +13,12 @@ __all__ = ["as_latex", "as_python"]
 def as_latex(proxy: Proxy) -> str:
     r"""Formula as LaTeX, such as `\frac{1}{L}\sum_{l} \operatorname{mean}\left( ... \right)`."""
     if (last := proxy.extension) is not None:
-        return _joined(last.binary, as_latex(proxy.base), _over_blocks(last.aggregate, _branch(last.branch)))
+        base = proxy.base
+        before = base.extension.binary if base.extension else base.binary if base.right_aggregate else None
+        return _outside(last.binary, as_latex(base), before, _over_blocks(last.aggregate, _branch(last.branch)))
     if proxy.right is not None and proxy.right_aggregate is not None:
         left = _over_blocks(proxy.aggregate, _branch(proxy.left))
-        return _joined(str(proxy.binary), left, _over_blocks(proxy.right_aggregate, _branch(proxy.right)))
+        return _outside(str(proxy.binary), left, None, _over_blocks(proxy.right_aggregate, _branch(proxy.right)))
     if proxy.right is None:
         return _over_blocks(proxy.aggregate, _branch(proxy.left))
     return _over_blocks(proxy.aggregate, _joined(str(proxy.binary), _branch(proxy.left), _branch(proxy.right)))
@@ -24,6 +26,18 @@ def as_latex(proxy: Proxy) -> str:
 
 def _over_blocks(aggregate: str, inner: str) -> str:
     return rf"{aggregation(aggregate).formula} \overline{{{inner}}}"
+
+
+ADDED = ("sum", "difference")
+
+
+def _outside(binary: str, left: str, before: str | None, right: str) -> str:
+    """A join of two numbers of the network, the left one itself joined by `before` if it was: brackets only where
+    they change what is meant."""
+    known = (*ADDED, "product") if binary in ADDED else ("product",)
+    x = left if binary in known and before in (None, *known) else rf"\left({left}\right)"
+    y = right if binary in known and not right.startswith("-") else rf"\left({right}\right)"
+    return _substitute(BINARY[binary].formula, {"x": x, "y": y})
 
 
 def _joined(binary: str, left: str, right: str) -> str:

@@ -63,13 +63,21 @@ def test_a_long_chain_makes_no_long_latex(name: str) -> None:
         ("first[ exp(params.ffn) ]", r"\sum_{l=1} \overline{e^{\mathrm{params}_{\mathrm{ffn}}}}"),
         (
             "sum( difference( sum[ W ], mean[ A ] ), last[ J ] )",
-            r"\left(\left(\sum_{l} \overline{W}\right) - \left(\frac{1}{L} \sum_{l} \overline{A}\right)\right) + "
-            r"\left(\sum_{l=L} \overline{J}\right)",
+            r"\sum_{l} \overline{W} - \frac{1}{L} \sum_{l} \overline{A} + \sum_{l=L} \overline{J}",
         ),
         ("sum[ product( W, abs(G) ) ]", r"\sum_{l} \overline{\left(W\right) \odot \left(|G|\right)}"),
+        ("difference( sum[ W ], mean[ A ] )", r"\sum_{l} \overline{W} - \frac{1}{L} \sum_{l} \overline{A}"),
         (
-            "difference( sum[ W ], mean[ A ] )",
-            r"\left(\sum_{l} \overline{W}\right) - \left(\frac{1}{L} \sum_{l} \overline{A}\right)",
+            "product( sum( sum[ W ], mean[ A ] ), last[ J ] )",
+            r"\left(\sum_{l} \overline{W} + \frac{1}{L} \sum_{l} \overline{A}\right) \odot \sum_{l=L} \overline{J}",
+        ),
+        (
+            "sum( product( product( sum[ W ], mean[ A ] ), last[ J ] ), first[ H ] )",
+            r"\sum_{l} \overline{W} \odot \frac{1}{L} \sum_{l} \overline{A} \odot \sum_{l=L} \overline{J} + \sum_{l=1} \overline{H}",
+        ),
+        (
+            "matmul( sum[ W ], mean[ A ] )",
+            r"\left(\sum_{l} \overline{W}\right)\,\left(\frac{1}{L} \sum_{l} \overline{A}\right)^{\top}",
         ),
     ],
 )
