@@ -19,7 +19,7 @@ from models.spaces import SPACES
 from primitives import Invalid, parse, score
 from report.pages.charts import bars
 from report.pages.evidence import _per_block, parts_of
-from report.pages.hall_page import _plainly, _settings
+from report.pages.hall_page import _cases, _plainly, _settings
 from report.pages.page import LONGEST, chart_text, shown
 from report.pages.recommendation import front_of, recommended
 from tests.robustness.browser import NoBrowser, Tab, chromium
@@ -241,6 +241,18 @@ def test_a_report_ends_with_commands_settings_identity_and_versions(hall: HallDo
     repeats = replace(hall, config={**hall.config, "options": []})
     told = [str(_settings(h, case, [], {}).paragraphs[0]) for h in (repeats, replace(hall, config={"search": 3}))]
     assert told[0].startswith("The first command repeats the run") and told[1].startswith("The commands check")
+
+
+def test_a_report_has_a_row_for_every_benchmark(hall: HallDocument) -> None:
+    case = hall.cases[0]
+    (table,) = _cases(replace(hall, cases=(case, replace(case, baselines=())))).parts
+    first, second = table.rows  # type: ignore[union-attr]
+    figures, best = case.figures[0], max(case.baselines, key=lambda b: (b.holdout or {})["kendall"])
+    assert first[:4] == ("gpt2-mini", "gpt2", 50, 450) and len(first) == len(table.columns)  # type: ignore[union-attr]
+    assert (first[4], first[5], first[7]) == (
+        (figures.search or {})["kendall"], (figures.holdout or {})["spearman"], (figures.holdout or {})["kendall"],
+    )  # fmt: skip
+    assert first[-2:] == (best.name, (best.holdout or {})["kendall"]) and second[-2:] == (None, None)
 
 
 def test_a_long_setting_is_cut_at_400_characters() -> None:

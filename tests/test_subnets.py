@@ -107,6 +107,14 @@ def test_an_exported_subnet_has_the_logits_of_the_sliced_one(
         export_subnet(architecture, weights, tmp_path / "out")
 
 
+def test_a_subnet_that_the_checkpoint_does_not_hold_is_not_exported(folder: Path, tmp_path: Path) -> None:
+    weights, config = Checkpoint.open(folder), subnet(folder, EVEN).config
+    wide = SPACES["llama"].architecture("wide", {**config, "d_ffn": [4000] * config["n_layer"]})
+    with pytest.raises(BadWeights, match="d_ffn"):
+        export_subnet(wide, weights, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
