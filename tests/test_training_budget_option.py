@@ -42,8 +42,10 @@ def test_formulas_read_the_budget_where_budgets_differ_or_it_is_asked(
 
 @pytest.mark.parametrize("name", ["gpt2-mini", "llama-elastic"])
 def test_a_number_of_runs_is_for_trainings_that_have_several(
-    name: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for function in ("campaign.train", "elastic.train_elastic"):
+        monkeypatch.setattr(f"models.training.{function}", lambda *given, **more: tmp_path)
     assert set(BUDGET_RECIPES) == {"llama-budgets", "gpt2-budgets"}
     code, shown, said = run(capsys, "benchmarks", "train", name, "--runs", 2, "--out", tmp_path / "x.jsonl")
     assert code == 2 and shown == "" and not any(tmp_path.iterdir())

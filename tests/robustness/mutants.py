@@ -40,7 +40,7 @@ HEAVY = (
     "transformers.models.convbert.modeling_convbert",
 )  # fmt: skip
 SEEN, LONGEST = "seen.json", 3600  # what a run of a test file reached, and its seconds at most
-LONG = 180  # seconds of tests that a mutant is run against, of the module's own and of the others
+LONG = 60  # seconds of tests that a mutant is run against, of the module's own and of the others
 LANGUAGE = "primitives_operators primitives_scoring primitives_pps"
 TESTS = {
     "primitives/grammar.py": "primitives_grammar primitives_budget",
