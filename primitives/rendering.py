@@ -28,13 +28,10 @@ def _over_blocks(aggregate: str, inner: str) -> str:
     return rf"{aggregation(aggregate).formula} \overline{{{inner}}}"
 
 
-ADDED = ("sum", "difference")
-
-
 def _outside(binary: str, left: str, before: str | None, right: str) -> str:
     """A join of two numbers of the network, the left one itself joined by `before` if it was: brackets only where
     they change what is meant."""
-    known = (*ADDED, "product") if binary in ADDED else ("product",)
+    known = ("product",) if binary == "product" else ("sum", "difference", "product")
     x = left if binary in known and before in (None, *known) else rf"\left({left}\right)"
     y = right if binary in known and not right.startswith("-") else rf"\left({right}\right)"
     return _substitute(BINARY[binary].formula, {"x": x, "y": y})

@@ -207,6 +207,8 @@ def test_a_network_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch)
     count = SPACES["llama"].parameters(some)
     plain, both = 4 * count.total, 4 * (count.total + count.decoder)
     assert (fitting.bytes_of(some, False), fitting.bytes_of(some), fitting.size_of(some)) == (plain, both, count.total)
+    twice = SPACES["llama"].architecture("b", {**LLAMA, "runs": 2})
+    assert (fitting.bytes_of(twice, False), fitting.bytes_of(twice)) == (plain, both + 4 * count.decoder)
     part = PARTED["llama"].largest_part(some)
     for streamed, gradients, need in (
         (False, False, plain),

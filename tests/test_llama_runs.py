@@ -23,6 +23,7 @@ from models.spaces.checkpoint import BadWeights, Checkpoint
 from models.spaces.llama.library import library_fields
 from models.spaces.llama.network import LlamaNetwork
 from models.spaces.llama.relatives import as_llama
+from models.spaces.llama.weights import elastic_tensors, subnet
 from models.spaces.variation import region_of
 from models.tokens import TokenBatch
 from primitives import parse, score
@@ -123,6 +124,18 @@ def test_neither_a_checkpoint_nor_the_library_has_such_blocks() -> None:
     weights = Checkpoint(Path("x"), {"model_type": "llama"}, {}, {}, "")
     with pytest.raises(BadWeights, match="runs: got 2, wanted 1 with the weights"):
         SPACE.check_weights(SPACE.architecture("x", equal), weights)  # type: ignore[attr-defined]
+
+
+def test_runs_are_not_trained_apart(tmp_path: Path) -> None:
+    wide = {**TWICE, "n_token": 256, "tgt_len": 128}
+    (configs := tmp_path / "configs.jsonl").write_text(json.dumps({"id": "a", "space": "llama", "config": wide}))
+    done = zcp("benchmarks", "train", "llama-mini", "--configs", configs, "--out", tmp_path / "out.jsonl")
+    assert done.returncode == 1 and "a: runs: got 2, wanted 1; each run would be trained apart" in done.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+    with pytest.raises(BadArchitecture, match="t: runs: the build as_trained has weights for networks without"):
+        SPACE.build(SPACE.architecture("t", {**subnet([96] * 8), "runs": 2}), 0, "as_trained")
+    with pytest.raises(BadArchitecture, match="t: head_dim: the build as_trained has weights for networks without"):
+        elastic_tensors(SPACE.architecture("t", {**subnet([96] * 8), "head_dim": 16}))
 
 
 def test_a_region_keeps_to_fields_that_all_have() -> None:

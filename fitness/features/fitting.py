@@ -19,9 +19,10 @@ def size_of(architecture: Architecture) -> int:
 
 
 def bytes_of(architecture: Architecture, gradients: bool = True) -> int:
-    """Bytes of the weights of a network, with the gradients of its blocks if they are taken."""
+    """Bytes of the weights of a network, with the gradients of its blocks if they are taken, those of each run of a
+    block."""
     count = SPACES[architecture.space].parameters(architecture)
-    return 4 * (count.total + (count.decoder if gradients else 0))
+    return 4 * (count.total + (count.decoder * architecture.config.get("runs", 1) if gradients else 0))
 
 
 def check_size(architecture: Architecture, streamed: bool, gradients: bool, free: int | None) -> None:

@@ -59,7 +59,9 @@ def region_of(architectures: Sequence[Architecture], fields: Fields) -> Region:
     """The region that these architectures span."""
     configs = [architecture.config for architecture in architectures]
     values: dict[str, tuple[Any, ...]] = {}
-    for name in (name for name in configs[0] if all(name in config for config in configs)):
+    for name in configs[0]:
+        if not all(name in config for config in configs):
+            continue
         lists = [c[name] if name in fields.per_block else (c[name],) for c in configs]
         values[name] = tuple(sorted({entry for entries in lists for entry in entries}))
     single = [name for name in values if name not in fields.per_block and len(values[name]) > 1]

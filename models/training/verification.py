@@ -151,6 +151,8 @@ def check_trainable(architecture: Architecture, where: str, budget: Budget, spac
     sequences."""
     if architecture.space != space:
         raise BadFile(f"{where}: {architecture.id}: got the space {architecture.space}, wanted {space}")
+    if (runs := architecture.config.get("runs", 1)) > 1:
+        raise BadFile(f"{where}: {architecture.id}: runs: got {runs}, wanted 1; each run would be trained apart")
     length, vocabulary = SPACES[space].limits(architecture)
     if length < budget.length or vocabulary < 256:
         raise BadFile(f"{where}: reads {length} tokens of {vocabulary}, wanted {budget.length} of 256, all bytes")

@@ -1,5 +1,5 @@
 """How long the tasks of the guide take as they are written: every command of docs/guide.md with its own sizes, each a
-process of its own, in a folder with 40 models of gpt2-mini as a reader's own and five configurations of real size.
+process of its own, in a folder with 40 models of gpt2-mini of every size as a reader's own and five configurations of real size.
 
     python -m tests.robustness.newcomer [--tree CHECKOUT] [--only WORDS]
 
@@ -19,7 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from models.architecture import Architecture
 from models.benchmarks import load_benchmark
+from models.spaces import SPACES
 from tests.robustness.guide import GUIDE, PYTHON, ROOT, lines_of, tasks_of
 
 MEASURED = 40
@@ -44,7 +46,8 @@ CONFIGS: dict[str, dict[str, Any]] = {  # five published networks of about the s
 def laid(folder: Path, tree: Path) -> None:
     """Write the files of a reader: measured models, configurations, and what the checkout has."""
     benchmark = load_benchmark("gpt2-mini")
-    measured = list(zip(benchmark.architectures, benchmark.ground_truth.tolist(), strict=True))[:MEASURED]
+    measured = sorted(zip(benchmark.architectures, benchmark.ground_truth.tolist(), strict=True), key=_size)
+    measured = measured[:: len(measured) // MEASURED][:MEASURED]
     head = {"schema": 1, "space": "gpt2", "metric": "loss", "higher_is_better": False}
     rows = [{"id": a.id, "config": dict(a.config), "loss": loss} for a, loss in measured]
     (folder / "mine.jsonl").write_text("\n".join(map(json.dumps, [head, *rows])))
@@ -53,6 +56,10 @@ def laid(folder: Path, tree: Path) -> None:
         (folder / "configs" / name / "config.json").write_text(json.dumps(fields))
     for name in ("proxies", "examples", "cli.py"):
         (folder / name).symlink_to(tree / name)
+
+
+def _size(pair: tuple[Architecture, float]) -> int:
+    return SPACES["gpt2"].parameters(pair[0]).total
 
 
 def steps_of(text: str) -> list[tuple[list[str], str | None]]:

@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.spaces.llama.blocks import BlockSizes, Gain, LlamaBlock, Projection
-from models.spaces.llama.configuration import run_blocks
 from models.spaces.space import BlockTaps, Fill, WeightTap
 
 __all__ = ["LlamaNetwork", "block_of", "block_taps", "draw"]
@@ -87,16 +86,13 @@ def block_of(config: Mapping[str, Any], index: int) -> LlamaBlock:
 
 def _runs(blocks: Any, config: Mapping[str, Any]) -> Iterator[nn.Module]:
     """The blocks in the order in which they run; a second run has the tensors of the first."""
-    last = -1
-    for index in run_blocks(config):
-        if index != last:
-            last = index
-            yield blocks[index]
-            continue
-        with torch.device("meta"):
-            again = block_of(config, index)
-        again.load_state_dict(blocks[index].state_dict(), assign=True)
-        yield again.requires_grad_()
+    for index, block in enumerate(blocks):
+        yield block
+        for _ in range(1, config.get("runs", 1)):
+            with torch.device("meta"):
+                again = block_of(config, index)
+            again.load_state_dict(block.state_dict(), assign=True)
+            yield again.requires_grad_()
 
 
 def block_taps(block: LlamaBlock) -> BlockTaps:

@@ -64,6 +64,11 @@ def elastic_tensors(architecture: Architecture) -> dict[str, torch.Tensor]:
     """The trained weights of a subnet of llama-elastic, float16; BadArchitecture unless it is one."""
     stored = _supernet()
     config = architecture.config
+    if other := sorted(config.keys() - SUPERNET.keys()):
+        raise BadArchitecture(
+            f"{architecture.id}: {other[0]}: the build as_trained has weights for networks without this field only, "
+            "those of llama-elastic; take the build as_initialised"
+        )
     for field, value in SUPERNET.items():
         wanted = tuple(value) if isinstance(value, list) else value
         if field != FREE and config[field] != wanted:
