@@ -208,15 +208,34 @@ def paired_p_value(
 def _resampled(rows: np.ndarray, y: np.ndarray, statistic: str, resamples: int, seed: int) -> np.ndarray:
     """The statistic of each row on the same resamples, (rows, resamples); nan where a resample is constant."""
     chosen = np.random.default_rng(seed).integers(0, len(y), (resamples, len(y)))
+    places = chosen + len(y) * np.arange(resamples)[:, None]
+    times = np.bincount(places.ravel(), minlength=chosen.size).reshape(chosen.shape).astype(np.float64)
     if statistic == "spearman":
-        truth = _unit(stats.rankdata(y[chosen], axis=-1))
-        return np.stack([(_unit(stats.rankdata(row[chosen], axis=-1)) * truth).sum(-1) for row in rows])
-    return np.stack([_resampled_kendall(row, y, chosen) for row in rows])
+        truth = _resampled_ranks(y, times)
+        return np.stack([_resampled_spearman(_resampled_ranks(row, times), truth, times) for row in rows])
+    return np.stack([_resampled_kendall(row, y, times) for row in rows])
 
 
-def _resampled_kendall(x: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def _resampled_ranks(x: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(R, N): average ranks of `x` (N,) in each resample, in which architecture n is drawn `times` (R, N), less their
+    mean; halves of whole numbers, so that sums over them are exact."""
+    order = np.argsort(x, kind="stable")
+    new = np.append(True, np.diff(x[order]) > 0)
+    drawn = np.add.reduceat(times[:, order], np.flatnonzero(new), axis=1)  # of each value
+    ranks = np.cumsum(drawn, axis=1) - (drawn + len(x)) / 2
+    level = np.empty(len(x), dtype=np.int64)
+    level[order] = np.cumsum(new) - 1
+    return ranks[:, level]
+
+
+def _resampled_spearman(x: np.ndarray, y: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """rho of each resample (R,), from the centred ranks of both (R, N)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (times * x * y).sum(-1) / np.sqrt((times * x * x).sum(-1) * (times * y * y).sum(-1))
+
+
+def _resampled_kendall(x: np.ndarray, y: np.ndarray, times: np.ndarray) -> np.ndarray:
     """tau-b of each resample (R,): an architecture drawn c times weighs c in the sums over pairs of sign products."""
-    times = np.stack([np.bincount(row, minlength=len(y)) for row in chosen]).astype(np.float64)  # (R, N)
     signs_x, signs_y = np.sign(x[:, None] - x), np.sign(y[:, None] - y)  # (N, N)
 
     def over_pairs(matrix: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import fitness.features.figures as figures_module
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError, collect
 from fitness.features.figures import Figure, Figures, formula_costs, formula_scores
+from fitness.features.fitting import bytes_of
 from fitness.features.visit import SketchTaker, Visited
 from fitness.features.workshop import Workshop
 from fitness.zoo import ZOO
@@ -24,6 +25,7 @@ from models.architecture import Architecture
 from models.spaces import SPACES
 from models.tokens import TokenBatch
 from primitives.grammar import parse
+from primitives.invalid import Invalid
 from storage.files import dump_json, sealed
 
 NAMES = ("SNIP", "GraSP", "Jacobian cosine")
@@ -232,3 +234,73 @@ def test_a_network_that_needs_more_memory_than_is_free_is_refused_at_once(
         workshop.extract(tiny_architectures[:1])
     monkeypatch.setattr("engine.memory.free_memory", lambda: None)
     assert workshop.extract(tiny_architectures[:1]) == 1
+
+
+SPARING = formula_scores(["product( mean[ frobenius_norm(W.attn) ], sum[ frobenius_norm(H) ] )"])
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each visit took gradients, in order."""
+    seen: list[bool] = []
+
+    def telling(model: torch.nn.Module, batch: TokenBatch, gradients: bool = True) -> Any:
+        seen.append(gradients)
+        return collect(model, batch, gradients)
+
+    monkeypatch.setattr("fitness.features.visit.collect", telling)
+    return seen
+
+
+def test_no_backward_pass_is_made_where_nobody_reads_gradients(
+    workshop: Workshop, tiny_architectures: list[Architecture], passes: list[bool], tmp_path: Path
+) -> None:
+    one = tiny_architectures[:1]
+    (text,) = SPARING.names
+    sparing = measured(workshop, SPARING, one)[0][text]
+    assert passes == [False] and sparing.value
+    for more in (SketchTaker(), formula_scores(["mean[ abs(J) ]"]), hand_made_figures(["SNIP"])):
+        other = dataclasses.replace(workshop, bank=FeatureBank(tmp_path / str(len(passes)), workshop.bank.key))
+        other.visit([SPARING, more], one)
+        assert passes[1:] == [True] * len(passes[1:]) and SPARING.load(other.bank, one[0])[text] == sparing
+    assert len(passes) == 4
+
+
+def test_a_network_with_large_entries_is_visited_with_gradients_if_they_fit(
+    workshop: Workshop, tiny_architectures: list[Architecture], passes: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry just below what is large is no reason; one as large is, and so is a NaN."""
+    architecture = tiny_architectures[0]
+    model: Any = SPACES["gpt2"].build(architecture, 0).eval()
+    blocks = collect(model, workshop.batch, gradients=False).blocks
+    largest = max(float(x.abs().max()) for block in blocks for tensors in block.values() for x in tensors)
+    monkeypatch.setattr("fitness.features.visit.LOUD", largest)
+    monkeypatch.setattr("fitness.features.visit.free_on", lambda devices: bytes_of(architecture) - 1)
+    with pytest.raises(FeatureError, match=f"{architecture.id}: has entries of .* and more, so that its gradients"):
+        workshop.visit([SPARING], [architecture])
+    for free in (bytes_of(architecture), None):
+        monkeypatch.setattr("fitness.features.visit.free_on", lambda devices, free=free: free)
+        passes.clear()
+        other = dataclasses.replace(workshop, bank=FeatureBank(workshop.bank.folder / str(free), workshop.bank.key))
+        other.visit([SPARING], [architecture])
+        assert passes == [False, True] and SPARING.load(other.bank, architecture)
+    monkeypatch.setattr("fitness.features.visit.LOUD", largest * 1.000001)
+    passes.clear()
+    workshop.visit([SPARING], [architecture])
+    assert passes == [False]
+
+
+def test_a_network_that_overflows_without_gradients_has_no_score(
+    workshop: Workshop, tiny_architectures: list[Architecture], passes: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = SPACES["gpt2"].build
+
+    def broken(*asked: Any) -> Any:
+        model = build(*asked)
+        with torch.no_grad():
+            next(p for p in model.parameters() if p.ndim == 2).fill_(float("nan"))
+        return model
+
+    monkeypatch.setattr(type(SPACES["gpt2"]), "build", lambda self, *asked: broken(*asked))
+    found = measured(workshop, SPARING, tiny_architectures[:1])
+    assert [figure.reason for figure in found[0].values()] == [Invalid.OVERFLOW.value] and passes == [False, True]

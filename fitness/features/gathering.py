@@ -39,8 +39,8 @@ class BadAnswer(WorkStopped, RuntimeError):
 
 class Gathering:
     """Requests of the `takers`. Networks have the `weights` of a checkpoint if there is one; those with the digests
-    `streamed` are visited block by block, in no more passes than the `takers` need, and the `light` ones without
-    gradients. A network that cannot be visited is an error, unless there are those `refused` to add it to."""
+    `streamed` are visited block by block. A network that cannot be visited is an error, unless there are those
+    `refused` to add it to."""
 
     def __init__(
         self,
@@ -51,12 +51,11 @@ class Gathering:
         progress: Progress | None,
         weights: Checkpoint | None = None,
         streamed: Collection[str] = (),
-        light: Collection[str] = (),
         refused: Refused | None = None,
     ) -> None:
         self.bank, self.batch, self.takers = bank, batch, takers
         self.total, self.made, self.done = total, 0, 0
-        self.weights, self.streamed, self.light, self.refused = weights, streamed, light, refused
+        self.weights, self.streamed, self.refused = weights, streamed, refused
         self._progress, self._told, self._asked = progress, 0, list[KeyboardInterrupt]()
         self._claims: dict[str, ExitStack] = {}
         self._later: list[Architecture] = []
@@ -125,10 +124,9 @@ class Gathering:
                 if not claim.enter_context(self.bank.claim(architecture)):
                     self._later.append(architecture)
                 elif lacking := self._lacking(architecture):
-                    streamed, light = (architecture.digest in digests for digests in (self.streamed, self.light))
                     self._claims[architecture.digest] = claim.pop_all()
                     made = architecture, self.batch, key.init_seed, key.build
-                    yield Visit(*made, lacking, self.weights, streamed, not light)
+                    yield Visit(*made, lacking, self.weights, architecture.digest in self.streamed)
                 else:  # another process has been there
                     self._end(architecture)
 

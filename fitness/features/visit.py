@@ -13,9 +13,11 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from engine.memory import free_on
 from engine.repeatable import repeatable
 from fitness.features.bank import FeatureBank, SketchEntry, joined, sketch_features
 from fitness.features.collect import FeatureError, Features, collect
+from fitness.features.fitting import bytes_of
 from fitness.features.streaming import Block, stream
 from models.architecture import Architecture
 from models.spaces import PARTED, SPACES, WEIGHTED
@@ -165,8 +167,8 @@ class SketchReader:
 @dataclass(frozen=True)
 class Visit:
     """A task of a worker, one network, as plain data: it can be sent anywhere, and needs no file there but the
-    weights of a checkpoint, if there is one. The network is `streamed` block by block if told so, or held as a whole
-    without `gradients`, where no taker reads any."""
+    weights of a checkpoint, if there is one. The network is `streamed` block by block if told so, or held as a
+    whole."""
 
     architecture: Architecture
     batch: TokenBatch
@@ -175,7 +177,6 @@ class Visit:
     takers: Sequence[Taker]
     weights: Checkpoint | None = None
     streamed: bool = False
-    gradients: bool = True
 
     def __str__(self) -> str:
         return self.architecture.id
@@ -187,19 +188,30 @@ def visit(task: Visit, device: str) -> list[Any]:
         with repeatable(device):
             if task.streamed:
                 return _pass_by(task, device)
-            made = task.architecture, task.batch, task.init_seed, task.build
-            visited = Visited.run(*made, device, task.weights, task.gradients)
-            if not (task.gradients or all(_quiet(block) for block in visited.features.blocks)):
-                raise FeatureError(
-                    f"{task.architecture.id}: has entries of {LOUD:,.0f} and more, so that its gradients have to be "
-                    "seen as well, which takes more memory than is free; use a machine with more, or leave it out"
-                )
+            visited = _whole(task, device)
             return [taker.take(visited) for taker in task.takers]
     except torch.OutOfMemoryError:
         raise FeatureError(
             f"{task.architecture.id}: takes more memory than {device} has; use a larger device or the CPU, lower "
             "--batch or --seq-len, or leave it out"
         ) from None
+
+
+def _whole(task: Visit, device: str) -> Visited:
+    """The network as a whole, without a backward pass where no taker reads gradients. Where some entry is LOUD, a
+    gradient that nobody reads may overflow, so it is visited again with gradients, if these fit."""
+    made = task.architecture, task.batch, task.init_seed, task.build, device, task.weights
+    if not reads_gradients(task.takers):
+        visited = Visited.run(*made, gradients=False)
+        if all(_quiet(block) for block in visited.features.blocks):
+            return visited
+        del visited
+        if (free := free_on((device,))) is not None and bytes_of(task.architecture) > free:
+            raise FeatureError(
+                f"{task.architecture.id}: has entries of {LOUD:,.0f} and more, so that its gradients have to be seen "
+                "as well, which takes more memory than is free; use a machine with more, or leave it out"
+            )
+    return Visited.run(*made)
 
 
 @dataclass(frozen=True)

@@ -172,26 +172,22 @@ class Workshop:
                 damaged += [taker.damaged(bank, architecture) for taker in lacking]
                 chosen[architecture] = lacking
         bank.tell_damaged([path for path in damaged if path is not None])
-        streamed, light = self._ways(chosen, refused)
+        streamed = self._streamed(chosen, refused)
         left = [architecture for architecture in chosen if refused is None or architecture not in refused]
         bank.sweep()
         # The largest networks first, so that no device is left alone with one at the end.
         order = sorted(left, key=lambda architecture: -size_of(architecture))
-        gathering = Gathering(bank, self.batch, takers, len(left), progress, self.weights, streamed, light, refused)
+        gathering = Gathering(bank, self.batch, takers, len(left), progress, self.weights, streamed, refused)
         gathering.gather(order, partial(self._run, len(order)))
         return gathering.made
 
-    def _ways(
-        self, chosen: Mapping[Architecture, Sequence[Taker]], refused: Refused | None
-    ) -> tuple[set[str], set[str]]:
-        """The digests of networks that are visited block by block, and of those that are visited without gradients:
-        where no taker reads any and the memory is too short for them."""
-        streamed, light = set[str](), set[str]()
+    def _streamed(self, chosen: Mapping[Architecture, Sequence[Taker]], refused: Refused | None) -> set[str]:
+        """The digests of networks that are visited block by block; those that cannot be visited are refused."""
+        streamed = set[str]()
         for architecture, takers in chosen.items():
             try:
                 passes = self.streams(architecture, takers)
-                gradients = reads_gradients(takers)
-                self.check(architecture, passes, gradients)
+                self.check(architecture, passes, reads_gradients(takers))
             except (FeatureError, BadWeights) as error:
                 if refused is None:
                     raise
@@ -199,9 +195,7 @@ class Workshop:
                 continue
             if passes:
                 streamed.add(architecture.digest)
-            elif not gradients and (free := self._free()) is not None and bytes_of(architecture) > free:
-                light.add(architecture.digest)
-        return streamed, light
+        return streamed
 
     def _run(
         self, count: int, function: Callable[[Visit, str], list[Any]], tasks: Iterable[Visit]
