@@ -119,7 +119,7 @@ def verify_benchmark(name: str, sample: int | None, seed: int, jobs: int, weight
 def _again(benchmark: Benchmark, jobs: int, weights: Path | None) -> Callable[[Path, int, int], Verification]:
     """A function that measures some architectures of a benchmark again."""
     from models.spaces.checkpoint import Checkpoint
-    from models.training import verify_by_measuring, verify_by_training
+    from models.training import verify_by_measuring, verify_by_training, verify_healing
 
     if "stages" in benchmark.header:
         from models.training.cuts.campaign import verify_cuts
@@ -128,6 +128,8 @@ def _again(benchmark: Benchmark, jobs: int, weights: Path | None) -> Callable[[P
             raise click.UsageError(f"--sample: wanted --weights DIR, the checkpoint that {benchmark.name} is cut from")
         checkpoint = Checkpoint.open(weights)
         return lambda path, sample, seed: verify_cuts(path, checkpoint, sample, seed)
+    if "healing" in benchmark.header.get("plan", {}):
+        return verify_healing
     return verify_by_measuring if "plan" in benchmark.header else partial(verify_by_training, jobs=jobs)
 
 
@@ -182,18 +184,15 @@ def train_benchmark(
     for begun in (path.parent / f"{path.stem}.partial.{kind}" for kind in ("jsonl", "safetensors")):
         if begun.exists() and not resume:
             raise click.UsageError(f"{begun} holds a training that was begun; continue it with --resume, or remove it")
-    again = partial(
-        say_next, "benchmarks", "train", name, "--resume", keep=("configs", "seeds", "out", "runs", "jobs", "niceness")
-    )
+    kept = ("configs", "seeds", "out", "runs", "jobs", "niceness")
     with live(0) as reporter:
         try:
             print(training(path, should_stop=reporter.should_stop))
-        except KeyboardInterrupt:
-            again()
+        except (KeyboardInterrupt, WorkerCrash) as stopped:
+            say_next("benchmarks", "train", name, "--resume", keep=kept)
+            if isinstance(stopped, WorkerCrash):
+                raise
             raise click.Abort from None
-        except WorkerCrash:
-            again()
-            raise
 
 
 def _goes_on(name: str) -> bool:
@@ -210,6 +209,7 @@ def _training(
     from models.training.budgets import BUDGET_RECIPES, train_budgets
     from models.training.campaign import train
     from models.training.elastic import train_elastic
+    from models.training.healing import train_and_cut
     from models.training.recipes import RECIPES
 
     if name in RECIPES and runs is None:
@@ -223,6 +223,8 @@ def _training(
         return partial(train_budgets, recipe=recipe, most=runs, jobs=jobs, niceness=niceness, on_progress=_show)
     if runs is not None:
         raise click.UsageError(f"--runs: got {name}, which is trained in one go; wanted {' or '.join(BUDGET_RECIPES)}")
+    if name == "llama-cut":
+        return partial(train_and_cut, jobs=jobs, niceness=niceness, on_progress=_show_elastic)
     return partial(train_elastic, on_progress=_show_elastic)
 
 
@@ -244,5 +246,5 @@ def _show_elastic(progress: ElasticProgress) -> None:
 
 
 def _show(progress: FinishedRun) -> None:
-    left = "" if progress.seconds_left is None else f", {progress.seconds_left / 60:.0f} min left"
+    left = f", {progress.seconds_left / 60:.0f} min left" if progress.seconds_left is not None else ""
     say(f"{progress.done}/{progress.total} {progress.id} seed {progress.seed}: loss {progress.loss:.4f}{left}")

@@ -68,10 +68,12 @@ class FeatureOptions:
         return workshop
 
     def open_for(self, benchmark: Benchmark) -> Workshop:
-        """The workshop for the space of a benchmark; BadWeights if it was measured on another checkpoint."""
+        """The workshop for the space of a benchmark, with the checkpoint that is embedded with it if none is given;
+        BadWeights if it was measured on another checkpoint."""
         from fitness.features.soundness import check_checkpoint
+        from models.benchmarks.origins import embedded_checkpoint
 
-        workshop = self.open(benchmark.space)
+        workshop = replace(self, weights=self.weights or embedded_checkpoint(benchmark)).open(benchmark.space)
         check_checkpoint(benchmark, workshop)
         return workshop
 

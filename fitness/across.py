@@ -86,7 +86,7 @@ class AcrossTarget:
 
 
 Target = RankTarget | AcrossTarget
-"""What scores are compared with: the labels of one benchmark or of several."""
+"""The labels of one benchmark or of several, which scores are compared with."""
 
 
 def _or_zero(

@@ -17,6 +17,7 @@ from models.tokens import TokenBatch
 __all__ = ["CostLimits", "Costs", "Latency", "TrainingBatch", "costs_of", "latency_of", "training_memory"]
 
 WARM_UPS, RUNS = 3, 15
+FEWEST, LONG = 5, 1.0  # runs of a network whose runs take longer together than so many seconds
 
 
 @dataclass(frozen=True)
@@ -109,14 +110,19 @@ def training_memory(
 
 
 def latency_of(architecture: Architecture, batch: TokenBatch, build: str | None = None, device: str = "cpu") -> Latency:
-    """Measured on the first sequence of the batch, with one thread, after a few passes to warm up."""
+    """Measured on the first sequence of the batch, with one thread, after a few passes to warm up: 15 runs, or as many
+    as fit into a second, but at least five."""
     model: Any = SPACES[architecture.space].build(architecture, 0, build)
     model.to(device).eval()
     tokens = batch.tokens[:1].to(device)
     with repeatable(device), torch.no_grad():  # tables that networks cache must be usable in a backward pass
-        seconds = [_pass(model, tokens) for _ in range(WARM_UPS + RUNS)][WARM_UPS:]
+        for _ in range(WARM_UPS):
+            _pass(model, tokens)
+        seconds = list[float]()
+        while len(seconds) < FEWEST or (len(seconds) < RUNS and sum(seconds) < LONG):
+            seconds.append(_pass(model, tokens))
     low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
-    return Latency(median, low, high)
+    return Latency(median, low, high, len(seconds))
 
 
 def _pass(model: Any, tokens: torch.Tensor) -> float:

@@ -30,7 +30,8 @@ class BadObjective(WrongInput):
 
 
 Objective = Callable[[RankTarget, np.ndarray], np.ndarray]
-"""What a search maximises: signed agreement (P,) with a target of the finite scores (P, N), nan where all are equal."""
+"""A function that a search maximises: signed agreement (P,) of the finite scores (P, N) with a target, nan where all
+are equal."""
 
 OBJECTIVES: dict[str, Objective] = {}
 """The objectives by name."""

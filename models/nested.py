@@ -32,8 +32,8 @@ class NestedFamily:
 
 @dataclass(frozen=True)
 class Growth:
-    """How a space draws the largest network of a family, and which fields say its width and its feed-forward width (a
-    number per block)."""
+    """Growth of a family in a space: a function that draws its largest network, and the fields of its width and of its
+    feed-forward width (a number per block)."""
 
     largest: Callable[[random.Random, int, int, int], dict[str, Any]]
     width: tuple[str, ...]

@@ -12,7 +12,7 @@ from storage.files import read_limited
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["TOKENIZER_FILE", "BadTokenizer", "TextTokenizer"]
+__all__ = ["TOKENIZER_FILE", "BadTokenizer", "TextTokenizer", "byte_tokenizer"]
 
 TOKENIZER_FILE = "tokenizer.json"
 MAX_TOKENIZER = 64 << 20  # bytes
@@ -59,3 +59,17 @@ class TextTokenizer:
                 f"{self.path}: got {size:,} tokens, wanted at most {vocabulary:,}, the vocabulary of the network, and "
                 f"at least half of them; give the tokenizer of this checkpoint"
             )
+
+
+def byte_tokenizer() -> bytes:
+    """A tokenizer.json whose token ids are the bytes of a text: byte-level pairs (Radford et al. 2019) without any
+    merge."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in shown]
+    letters = {chr(byte): byte for byte in shown} | {chr(256 + i): byte for i, byte in enumerate(others)}
+    tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer.to_str().encode() + b"\n"

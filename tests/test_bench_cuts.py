@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_importances_are_those_of_the_librarys_network(place: Path) -> None:
     weights = Checkpoint.open(place / "tiny")
     benchmark = load_benchmark(str(place / "table.jsonl"))
     own = Workshop.open("llama", weights=place / "tiny", bank=place / "bank", price="whole", devices="cpu")
-    workshop, whole = cuts.calibrated(own, weights), Whole.of(benchmark.architectures, weights)
+    workshop, whole = cuts.calibrated(own, weights, benchmark), Whole.of(benchmark.architectures, weights)
     found = {row.name: row.scores[0] for row in cuts.published(benchmark, whole, workshop)}  # type: ignore[index]
     tokens = calibration_tokens(weights)[:2]
     model: Any = LlamaForCausalLM.from_pretrained(place / "tiny", attn_implementation="eager").eval()
@@ -69,9 +70,9 @@ def test_the_table_has_every_row_with_its_price(
     given = ["--benchmark", str(place / "table.jsonl"), "--weights", str(place / "tiny"), "--bank", str(place / "bank")]
     small = partial(SearchConfig, iterations=20, population=20, brood=10, sweeps=1, inputs=("W",), n_unary=1)
     monkeypatch.setattr(cuts, "SearchConfig", small)
-    cuts.main([*given, "--seeds", "100", "--evolve"])
+    cuts.main([*given, "--seeds", "100", "--evolve", "--own", "--devices", "cpu"])
     lines = capsys.readouterr().out.splitlines()
-    rows = {line[:42].strip(): line[42:].split() for line in lines[3:]}
+    rows = {line[:42].strip(): line[42:].split() for line in lines[4:-2]}
     assert {"(#params)", "(blocks)", "block influence", "sum of single-block losses", "Wanda", "Taylor", "magnitude",
             "Pruner-Zero", "ridge on 2 numbers per block", "loss on 12 calibration tokens"} <= set(rows)  # fmt: skip
     benchmark = load_benchmark(str(place / "table.jsonl"))
@@ -81,5 +82,10 @@ def test_the_table_has_every_row_with_its_price(
     labels, each, passes, median = rows["loss on 36 calibration tokens"][:4]
     assert (labels, each, int(passes)) == ("0", "1", len(benchmark)) and float(median) == pytest.approx(tau, abs=6e-4)
     assert rows["ridge on 2 numbers per block"][0] == "50" and rows["block influence"][2] == "1"
-    assert rows["evolved on 50 labels"][:3] == ["50", "0", "1"] and abs(float(rows["evolved on 50 labels"][3])) <= 1
+    of_whole, of_own = (rows[f"evolved, features of the {name}"] for name in ("whole network", "subnet itself"))
+    assert of_whole[:3] == ["50", "0", "1"] and of_own[:3] == ["50", "1", str(len(benchmark))]
+    assert all(abs(float(row[3])) <= 1 for row in (of_whole, of_own)) and lines[1].startswith("seed 100: ")
+    for line, tokens in zip(lines[-2:], (12, 36), strict=True):
+        gain, low, high = map(float, re.findall(r"[+-]\d\.\d+", line))
+        assert line.endswith(f"to the loss on {tokens} calibration tokens") and low <= gain <= high
     assert lines[0].startswith("seed 100: ") and "[ " in lines[0]

@@ -40,12 +40,23 @@ def test_a_budget_is_met_at_its_bound() -> None:
 
 
 def test_passes_that_warm_up_are_not_in_the_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([100.0] * costs.WARM_UPS + [float(i) for i in range(1, costs.RUNS + 1)])
+    seconds = iter([100.0] * costs.WARM_UPS + [i / 1000 for i in range(1, costs.RUNS + 1)])
     monkeypatch.setattr(costs, "_pass", lambda model, tokens: next(seconds))
     network = SPACES["gpt2"].architecture("x", tiny_config(random.Random(0)))
     found = costs.latency_of(network, TokenBatch.from_passage(1, 8))
     assert (costs.WARM_UPS, costs.RUNS) == (3, 15) and next(seconds, None) is None
-    assert (found.median, found.low, found.high) == (8.0, 4.5, 11.5)
+    assert (found.median, found.low, found.high) == pytest.approx((0.008, 0.0045, 0.0115)) and found.runs == 15
+
+
+@pytest.mark.parametrize(("each", "runs"), [(0.05, 15), (0.0625, 15), (0.125, 8), (0.2, 5), (0.3, 5), (50.0, 5)])
+def test_a_slow_network_is_timed_for_a_second_and_at_least_five_runs(
+    each: float, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = list[float]()
+    monkeypatch.setattr(costs, "_pass", lambda model, tokens: passes.append(each) or each)
+    network = SPACES["gpt2"].architecture("x", tiny_config(random.Random(0)))
+    found = costs.latency_of(network, TokenBatch.from_passage(1, 8))
+    assert found == Latency(each, each, each, runs) and len(passes) == costs.WARM_UPS + runs
 
 
 def test_the_memory_of_a_training_step_is_its_formula() -> None:

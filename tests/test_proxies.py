@@ -28,10 +28,10 @@ SCORES = Path(__file__).with_name("universal_scores.json")
 
 WITHOUT = {
     "gpt2-budgets", "llama-budgets", "gpt2-lm1b-pareto", "transxl-lm1b-pareto", "depth-at-constant-size",
-    "smollm2-subnets",
+    "smollm2-subnets", "llama-cut",
 }  # fmt: skip
-"""Benchmarks for testing formulas of others, tables of several training budgets, and subnets of a checkpoint that is not
-in the repository: nothing was evolved on them yet."""
+"""Benchmarks for testing formulas of others, tables of several training budgets, and subnets of a checkpoint: nothing
+that was evolved on them is saved yet."""
 
 
 def test_every_benchmark_has_its_champions_and_all_together_have_some() -> None:

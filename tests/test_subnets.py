@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,23 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def subnet(folder: Path, cut: Cut, order: str = "activation", **more: Any) -> Architecture:
     config = cut_config(whole_architecture(Checkpoint.open(folder)).config, cut, order)
     return SPACES["llama"].architecture("cut", config | more)
+
+
+def test_the_tokenizer_is_read_once_for_all_subnets_and_again_when_it_changes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, read = shutil.copytree(folder, tmp_path / "copy"), list[Path]()
+    one_read = llama_subnets.TextTokenizer.read
+    monkeypatch.setattr(llama_subnets.TextTokenizer, "read", lambda path: read.append(path) or one_read(path))
+    for cut in (UNEVEN, EVEN):
+        WEIGHTED["llama"].loaded(subnet(place, cut), Checkpoint.open(place))
+    assert read == [place / "tokenizer.json"]
+    before = llama_subnets.calibration_tokens(Checkpoint.open(place))
+    changed = json.loads((place / "tokenizer.json").read_text())
+    changed["model"]["merges"] = changed["model"]["merges"][:1]
+    (place / "tokenizer.json").write_text(json.dumps(changed))
+    after = llama_subnets.calibration_tokens(Checkpoint.open(place))
+    assert len(read) == 2 and before.shape == after.shape == (16, 128) and not torch.equal(before, after)
 
 
 @pytest.mark.usefixtures("shown")

@@ -2,9 +2,12 @@
 passes in all.
 
 python -m bench.science.cuts --weights DIR [--benchmark smollm2-subnets|PATH] [--evolve] [--hall HALL.json ...]
+python -m bench.science.cuts --benchmark llama-cut [--metric healed] [--evolve]
 
-Held-out tau-b of a table of `benchmarks measure`; medians and ranges over seeds, each with its own 50 labels. A row
-with a pass per candidate reads the losses on calibration text that the table holds.
+Held-out tau-b of a table of `benchmarks measure`, or of `benchmarks train llama-cut`; medians and ranges over seeds,
+each with its own 50 labels. A row with a pass per candidate reads the losses on calibration text that the table holds.
+With --evolve the last lines say what the formula adds to these: the held-out tau-b of a ridge on both, less that of the
+loss alone.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,7 @@ from gp.config import SearchConfig
 from gp.cut_selection import CutLooks, block_influence
 from gp.hall_file import load_hall
 from models.benchmarks.benchmark import Benchmark
-from models.benchmarks.origins import find, load_benchmark
+from models.benchmarks.origins import embedded_checkpoint, find, load_benchmark
 from models.spaces import SPACES
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.subnets import Whole, calibration_tokens
@@ -39,6 +43,8 @@ from models.training.cuts.measuring import Cut
 from models.training.cuts.sample import cut_config
 
 LABELS = 50
+RESAMPLES = 200
+LOOK = "loss on"
 FEW = 256  # tokens of the single-block losses
 ALPHAS = 10.0 ** np.arange(-2, 5)
 MAPS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -150,11 +156,28 @@ def looks(benchmark: Benchmark, path: Path) -> list[Row]:
 
     records = [json.loads(line) for line in path.read_text().splitlines()[1:]]
     plan, found = benchmark.header["plan"], []
-    for field, windows in (("calibration_few", plan["few"]), ("calibration_all", plan["calibration"])):
+    length = plan["base"]["budget"]["length"] if "looks" in plan else plan["length"]
+    counts = plan["looks"] if "looks" in plan else (plan["few"], plan["calibration"])
+    for field, windows in zip(("calibration_few", "calibration_all"), counts, strict=True):
         if all(field in record for record in records):
             scores = -np.array([record[field] for record in records])
-            found.append(Row(f"loss on {windows * plan['length']:,} calibration tokens", scores, 0, 1, len(records)))
+            found.append(Row(f"{LOOK} {windows * length:,} calibration tokens", scores, 0, 1, len(records)))
     return found
+
+
+def beyond(row: Row, formula: Row, benchmark: Benchmark, seeds: Sequence[int]) -> None:
+    """Print what a formula adds to a row, with an interval over resampled held-out subnets for each seed."""
+    quality, rng = benchmark.quality, np.random.default_rng(0)
+    for seed in seeds:
+        split = split_groups(benchmark.groups, LABELS, seed)
+        seen, held = np.array(split.search), np.array(split.holdout)
+        alone, more = (each.scores(seen) if callable(each.scores) else each.scores for each in (row, formula))
+        both = ridge(np.argsort(np.argsort(np.stack([alone, more], 1), axis=0), axis=0).astype(float), quality, seen)
+        gain = kendall(both[held], quality[held]) - kendall(alone[held], quality[held])
+        drawn = (held[rng.integers(0, len(held), len(held))] for _ in range(RESAMPLES))
+        gains = [kendall(both[own], quality[own]) - kendall(alone[own], quality[own]) for own in drawn]
+        low, high = np.percentile(gains, [2.5, 97.5])
+        print(f"seed {seed}: the formula adds {gain:+.3f} ({low:+.3f} to {high:+.3f}) to the {row.name}")
 
 
 def ridge(inputs: np.ndarray, quality: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -193,15 +216,22 @@ def transferred(benchmark: Benchmark, halls: Sequence[Path], workshop: Workshop)
 
 
 def evolved(benchmark: Benchmark, workshop: Workshop, seeds: Sequence[int]) -> Row:
-    """The champion of a search for each split, on the features of the whole network."""
-    table, own = table_of(benchmark, workshop), dict[tuple[int, ...], np.ndarray]()
+    """The champion of a search for each split, on the features of the whole network, or of each subnet."""
+    own, whole = dict[tuple[int, ...], np.ndarray](), workshop.price == "whole"
+    table = table_of(benchmark, workshop) if whole else None
     for seed in seeds:
         split = split_groups(benchmark.groups, LABELS, seed)
         config = SearchConfig(seed=seed, hall_size=1)  # three finalists: a part is as dear as a network elsewhere
         champion = search([Case(benchmark, workshop, split)], config).hall.champions[0]
-        own[split.search] = champion.sign * table.score(champion.proxy)
+        scores = (
+            table.score(champion.proxy)
+            if table
+            else workshop.exact_scores([champion.proxy], benchmark.architectures)[0]
+        )
+        own[split.search] = champion.sign * scores
         print(f"seed {seed}: {champion.sign:+d} {champion.proxy}", flush=True)
-    return Row("evolved on 50 labels", lambda seen: own[tuple(seen.tolist())], LABELS, 0, 1)
+    name, passes = ("whole network", (0, 1)) if whole else ("subnet itself", (1, len(benchmark)))
+    return Row(f"evolved, features of the {name}", lambda seen: own[tuple(seen.tolist())], LABELS, *passes)
 
 
 def table_of(benchmark: Benchmark, workshop: Workshop) -> CutTable:
@@ -209,7 +239,8 @@ def table_of(benchmark: Benchmark, workshop: Workshop) -> CutTable:
 
 
 def show(rows: Sequence[Row], benchmark: Benchmark, seeds: Sequence[int]) -> None:
-    ceiling = benchmark.header.get("noise_ceiling")
+    named = "noise_ceiling" if benchmark.metric == "loss" else f"{benchmark.metric}_noise_ceiling"
+    ceiling = benchmark.header.get(named)
     print(
         f"{benchmark.name}: {len(benchmark)} subnets; noise ceiling tau {ceiling['kendall']:.3f}"
         if ceiling
@@ -230,36 +261,52 @@ def show(rows: Sequence[Row], benchmark: Benchmark, seeds: Sequence[int]) -> Non
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--benchmark", default="smollm2-subnets")
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--metric", help="which quality of the table (default: the one that it names)")
+    parser.add_argument("--weights", type=Path, help="the checkpoint's folder (default: the one that is embedded)")
     parser.add_argument("--hall", type=Path, nargs="*", default=[], help="halls of searches on other benchmarks")
     parser.add_argument("--evolve", action="store_true", help="search on the 50 labels of each seed")
+    parser.add_argument("--own", action="store_true", help="search on the features of each subnet as well")
+    parser.add_argument("--devices", default="auto", help="of the visits of --own")
     parser.add_argument("--seeds", default="42,43,44,45,46")
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--no-losses", action="store_true", help="leave out the single-block losses, a pass per block")
     options = parser.parse_args(arguments)
-    benchmark, weights = load_benchmark(options.benchmark), Checkpoint.open(options.weights)
+    benchmark = load_benchmark(options.benchmark, options.metric)
+    if (folder := options.weights or embedded_checkpoint(benchmark)) is None:
+        parser.error("--weights: wanted the folder of the checkpoint")
+    weights = Checkpoint.open(folder)
     whole = Whole.of(benchmark.architectures, weights)
-    own = Workshop.open("llama", weights=options.weights, bank=options.bank, price="whole", devices="cpu")
-    workshop = calibrated(own, weights)
+    opened = partial(Workshop.open, "llama", weights=folder, bank=options.bank)
+    workshop = calibrated(opened(price="whole", devices="cpu"), weights, benchmark)
     depth = whole.architecture.config["n_layer"]
     rows = [*counts(benchmark), *by_blocks(benchmark, whole, workshop, not options.no_losses)]
     seeds = [int(seed) for seed in options.seeds.split(",")]
     rows += [*published(benchmark, whole, workshop), *transferred(benchmark, options.hall, workshop)]
     rows += [*regressions(benchmark, depth), *looks(benchmark, find(options.benchmark))]
     if options.evolve:
+        if options.own:
+            rows.append(evolved(benchmark, calibrated(opened(devices=options.devices), weights, benchmark), seeds))
         rows.append(evolved(benchmark, workshop, seeds))
     show(rows, benchmark, seeds)
+    for row in [row for row in rows if row.name.startswith(LOOK)] if options.evolve else ():
+        beyond(row, rows[-1], benchmark, seeds)
 
 
-def calibrated(workshop: Workshop, weights: Checkpoint) -> Workshop:
-    """A copy of the workshop whose batch is the first calibration tokens."""
+def calibrated(workshop: Workshop, weights: Checkpoint, benchmark: Benchmark) -> Workshop:
+    """A copy of the workshop whose batch is the first calibration tokens; of the text of the training, if the network
+    was trained here."""
     from dataclasses import replace
 
     from fitness.features.bank import FeatureBank
     from models.tokens import TokenBatch
+    from models.training.corpus import load_corpus
+    from models.training.learning import spread_windows
 
-    tokens = calibration_tokens(weights)
-    tokens = tokens[: max(1, FEW // tokens.shape[1])]
+    if "corpus" in benchmark.header:
+        tokens = spread_windows(load_corpus().train, 4, FEW // 4)
+    else:
+        tokens = calibration_tokens(weights)
+        tokens = tokens[: max(1, FEW // tokens.shape[1])]
     batch = TokenBatch(tokens, f"calibration:{weights.digest}:{tuple(tokens.shape)}", "tokens")
     bank = FeatureBank(workshop.bank.folder, replace(workshop.bank.key, tokens=batch.digest))
     return replace(workshop, batch=batch, bank=bank)

@@ -68,7 +68,7 @@ def collect(model: nn.Module, batch: TokenBatch, gradients: bool = True) -> Feat
 
 
 Gradients = tuple[torch.Tensor | None, Sequence[torch.Tensor] | None]
-"""That of a block's input, and those of its weights."""
+"""The gradient of a block's input, and those of its weights."""
 
 
 def _gradients(taps: Sequence[BlockTaps], record: Recording, loss: torch.Tensor) -> list[Gradients]:

@@ -56,8 +56,8 @@ def _forth(parts: NetworkParts, index: int, x: torch.Tensor, see: See) -> torch.
 def _back(
     parts: NetworkParts, index: int, x: torch.Tensor, gradient: torch.Tensor, see: See, weights: bool
 ) -> torch.Tensor:
-    """Of a block's input (B, T, D) and the gradient of its output, that of its input; `see` reads the block, which
-    shows the gradients of its `weights` if told so."""
+    """The gradient at a block's input `x` (B, T, D) from the one at its output; `see` reads the block, which shows the
+    gradients of its `weights` if told so."""
     block = parts.block(index).to(x.device)
     taps, x = parts.taps(block), x.detach().requires_grad_()
     with recording((taps,)) as record, torch.enable_grad():

@@ -41,7 +41,7 @@ NEEDS = (
     Need("sketch version", "fitness.features.sketch", "SKETCH_VERSION"),
     Need("scoring version", "primitives.scoring", "SCORING_VERSION"),
 )
-"""What a worker elsewhere must have as this process has it."""
+"""Packages and versions that a worker elsewhere must share with this process."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def _improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.nda
 
 
 GOALS: dict[str, Goal] = {"interval": _interval, "improvement": _improvement}
-"""What a suggestion is to bring: to know the space, or to find the best architecture."""
+"""Aims of a suggestion: to know the space, or to find the best architecture."""
 
 
 def suggested(

@@ -5,7 +5,7 @@ known.py      `ORIGINS`, the known benchmarks
 origins.py    `load_benchmark` by name or path; `fetch` and `verify`
 layouts/      `read_benchmark`: what is in a file or folder, a layout a file
 archives.py   a fetched zip or tar file, unpacked without trusting it
-data/         the embedded tables, and the supernet of llama-elastic
+data/         the embedded tables, the supernet of llama-elastic and the checkpoint of llama-cut
 """
 
 import lazy_loader

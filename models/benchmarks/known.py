@@ -81,6 +81,16 @@ ORIGINS: dict[str, Origin] = {
             embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-elastic.jsonl",
         ),
         Origin(
+            "llama-cut",
+            "llama",
+            "a small LLaMA trained by this project and 526 subnets of it (fewer blocks, feed-forward units, key-value "
+            "groups), loss as cut and, with --metric healed, after 100 steps of training, nats per byte",
+            "MIT",
+            "this repository, models/training/healing.py",
+            "5061ddab8519e201098694575f1a8ebd09a911a0011e536415eebf4400c54307",
+            embedded=PROJECT / "models" / "benchmarks" / "data" / "llama-cut.jsonl",
+        ),
+        Origin(
             "smollm2-subnets",
             "llama",
             "SmolLM2-135M and 624 subnets of it (fewer blocks, feed-forward units, key-value groups), loss as cut on "

@@ -27,6 +27,7 @@ __all__ = [
     "ORIGINS",
     "Origin",
     "default_benchmark",
+    "embedded_checkpoint",
     "embedded_path",
     "fetch",
     "find",
@@ -42,6 +43,12 @@ MAX_DOWNLOAD = 16 << 20  # bytes per file
 def embedded_path(name: str) -> Path:
     """Path of the embedded table of a name, whether it exists yet or not."""
     return PROJECT / "models" / "benchmarks" / "data" / f"{name}.jsonl"
+
+
+def embedded_checkpoint(benchmark: Benchmark) -> Path | None:
+    """Folder of the embedded checkpoint that a benchmark was measured on, if it is one of these."""
+    folder = embedded_path(benchmark.name).with_suffix("")
+    return folder if "checkpoint" in benchmark.header and folder.is_dir() else None
 
 
 def is_path(name_or_path: str) -> bool:

@@ -24,9 +24,10 @@ from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.configuration import head_widths
 from models.spaces.llama.library import library_fields
 from models.spaces.llama.space import LlamaSpace
+from models.tokenizer import TOKENIZER_FILE, byte_tokenizer
 from storage.files import write_atomic
 
-__all__ = ["check_absent", "export_architecture", "export_subnet"]
+__all__ = ["check_absent", "export_architecture", "export_subnet", "new_checkpoint"]
 
 BESIDE = (
     "tokenizer.json",
@@ -72,6 +73,16 @@ def export_architecture(architecture: Architecture, folder: Path, init: str | No
         tensors = {name: parameter.detach() for name, parameter in network.model.named_parameters()}
     with _new_folder(folder) as made:
         _write(made, config, tensors)
+
+
+def new_checkpoint(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write a trained network of the space `llama`, whose token ids are bytes, to a folder, which appears whole or not
+    at all: float16 weights and a tokenizer. BadPackage if the folder exists."""
+    check_absent(folder)
+    fields = {**library_fields(config), "dtype": "float16"}
+    with _new_folder(folder) as made:
+        _write(made, fields, {name: tensor.half().contiguous() for name, tensor in tensors.items()})
+        write_atomic(made / TOKENIZER_FILE, byte_tokenizer())
 
 
 def check_absent(folder: Path) -> None:

@@ -5,6 +5,7 @@ verification.py  `verify_by_training`: some of a benchmark's architectures train
 recipes.py       `RECIPES`: what is trained for which benchmark
 budgets.py       `train_budgets`: shapes of few sizes, each trained for several budgets
 elastic.py       `train_elastic`: one supernet trained with random widths, its subnets measured
+healing.py       `train_and_cut`: a trained network, its subnets measured as they are cut and after a brief training
 learning.py      `train_one`: one run on a `Budget`; `DivergedError` when its loss is no number
 sampling.py      `sample_architectures`: those of an embedded benchmark
 cuts/            subnets of a pretrained checkpoint, measured as they are cut

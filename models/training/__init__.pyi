@@ -1,6 +1,8 @@
 from .campaign import train as train
 from .corpus import load_corpus as load_corpus
 from .elastic import train_elastic as train_elastic
+from .healing import train_and_cut as train_and_cut
+from .healing import verify_healing as verify_healing
 from .learning import Budget as Budget
 from .learning import DivergedError as DivergedError
 from .learning import train_one as train_one

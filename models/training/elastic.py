@@ -22,13 +22,14 @@ from models.spaces.llama.configuration import DEFAULTS
 from models.spaces.llama.network import LlamaNetwork
 from models.spaces.llama.space import RATIOS, LlamaSpace
 from models.spaces.llama.weights import FULL, SUPERNET, fill, sliced, subnet
-from models.training.corpus import Corpus, bigram_loss, load_corpus
+from models.training.corpus import bigram_loss, load_corpus
 from models.training.learning import CLIP, Budget, drawn_windows, optimiser_of, validation_windows
 from models.training.noise import noise_ceiling
 from storage.files import read_limited, write_atomic
 from storage.log import RecordLog
 
-__all__ = ["ELASTIC", "ElasticPlan", "ElasticProgress", "part_losses", "subnets", "train_elastic", "train_supernet"]
+__all__ = ["ELASTIC", "ElasticPlan", "ElasticProgress", "part_losses", "part_windows", "subnets", "train_elastic",
+           "train_supernet"]  # fmt: skip
 
 SPACE = LlamaSpace()
 DIGITS = 6
@@ -123,18 +124,23 @@ def train_elastic(
 
 
 def train_supernet(
-    state: Path, plan: ElasticPlan, on_progress: Progress | None, should_stop: Callable[[], bool]
+    state: Path,
+    plan: ElasticPlan,
+    on_progress: Progress | None,
+    should_stop: Callable[[], bool],
+    widths: Sequence[int] = WIDTHS,
 ) -> dict[str, torch.Tensor]:
-    """The weights after all steps; every step draws its windows and widths from a seed of its own, so that a training
-    that goes on from `state` is the one that was never stopped."""
-    corpus, budget = load_corpus(), plan.budget
+    """The weights after all steps, each on a network whose blocks have some of the `widths`; the full one alone is a
+    usual training. Every step draws its windows and widths from a seed of its own, so that a training that goes on from
+    `state` is the one that was never stopped."""
+    budget = plan.budget
     with one_thread(flush_denormals=True):
         model: Any = SPACE.build(SPACE.architecture("supernet", SUPERNET), plan.seed)
         optimiser = optimiser_of(model, budget)
         begun = _restore(state, model, optimiser) if state.exists() else 0
         start = time.monotonic()
         for step in range(begun, budget.steps):
-            loss = _step(model, optimiser, step, plan, corpus)
+            loss = _step(model, optimiser, step, plan, widths)
             if (step + 1) % SAVED_EVERY == 0 or should_stop():
                 write_atomic(state, _state(model, optimiser, step + 1))
                 if on_progress:
@@ -145,14 +151,14 @@ def train_supernet(
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
-def _step(model: LlamaNetwork, optimiser: torch.optim.Optimizer, step: int, plan: ElasticPlan, corpus: Corpus) -> float:
+def _step(model: LlamaNetwork, optimiser: Any, step: int, plan: ElasticPlan, widths: Sequence[int]) -> float:
     """One update of a random subnet; the training loss before it."""
     rng = random.Random(f"{plan.seed}:{step}")
     for group in optimiser.param_groups:
         group["lr"] = plan.budget.rate(step, SUPERNET["d_model"])
-    tokens = drawn_windows(corpus.train, plan.budget, torch.Generator().manual_seed(rng.getrandbits(60)))
-    widths = [rng.choice(WIDTHS) for _ in range(SUPERNET["n_layer"])]
-    loss = functional_call(model, sliced(dict(model.named_parameters()), widths), (tokens,))
+    tokens = drawn_windows(load_corpus().train, plan.budget, torch.Generator().manual_seed(rng.getrandbits(60)))
+    drawn = [rng.choice(widths) for _ in range(SUPERNET["n_layer"])]
+    loss = functional_call(model, sliced(dict(model.named_parameters()), drawn), (tokens,))
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
     optimiser.step()
@@ -190,10 +196,10 @@ def part_losses(
     with one_thread(flush_denormals=True):
         model = LlamaNetwork(architecture.config).eval()
         fill(model, sliced(stored, architecture.config["d_ffn"]))
-        return [float(model.loss(windows)) for windows in _parts(plan)]
+        return [float(model.loss(windows)) for windows in part_windows(plan)]
 
 
-def _parts(plan: ElasticPlan) -> Sequence[torch.Tensor]:
+def part_windows(plan: ElasticPlan) -> Sequence[torch.Tensor]:
     """Windows (n, T) of each part; parts are neighbouring pieces of the text, so they share no byte."""
     windows = validation_windows(load_corpus(), plan.parts * plan.windows, plan.budget.length)
     return windows.split(plan.windows)
@@ -228,7 +234,7 @@ def _benchmark(
         "unit": "nats per byte of validation text",
         **task,
         "noise": "disjoint parts of the validation text, one training",
-        "bigram_loss": round(bigram_loss(load_corpus(), torch.cat(list(_parts(plan)))), DIGITS),
+        "bigram_loss": round(bigram_loss(load_corpus(), torch.cat(list(part_windows(plan)))), DIGITS),
         "noise_ceiling": ceiling.as_dict() if ceiling else None,
     }
     lines = [header, *records]

@@ -24,8 +24,10 @@ __all__ = [
     "Learned",
     "drawn_windows",
     "optimiser_of",
+    "spread_windows",
     "train_one",
     "training_loss",
+    "update",
     "validation_windows",
 ]
 
@@ -96,7 +98,7 @@ def train_one(architecture: Architecture, seed: int, budget: Budget, corpus: Cor
         probe = validation_windows(corpus, budget.curve_windows, budget.length)
         due, curve, width = budget.checkpoint_steps(), [], architecture.config["d_model"]
         for step in range(budget.steps):
-            loss = _step(model, optimiser, budget.rate(step, width), drawn_windows(corpus.train, budget, order))
+            loss = update(model, optimiser, budget.rate(step, width), drawn_windows(corpus.train, budget, order))
             _check_finite(loss, architecture, seed, step)
             for _ in range(due.count(step + 1)):
                 curve.append(_validate(model, probe))
@@ -129,8 +131,12 @@ def _attend(attention: Any, x: torch.Tensor) -> torch.Tensor:
 
 def validation_windows(corpus: Corpus, count: int, length: int) -> torch.Tensor:
     """int64 (count, length): windows spread evenly over the validation text."""
-    starts = torch.linspace(0, len(corpus.validation) - length, count).long()
-    return _windows(corpus.validation, starts, length)
+    return spread_windows(corpus.validation, count, length)
+
+
+def spread_windows(text: torch.Tensor, count: int, length: int) -> torch.Tensor:
+    """int64 (count, length): windows spread evenly over a text (n,)."""
+    return _windows(text, torch.linspace(0, len(text) - length, count).long(), length)
 
 
 def _windows(text: torch.Tensor, starts: torch.Tensor, length: int) -> torch.Tensor:
@@ -151,7 +157,7 @@ def optimiser_of(model: torch.nn.Module, budget: Budget) -> torch.optim.Optimize
     return torch.optim.AdamW(groups, lr=budget.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
-def _step(model: torch.nn.Module, optimiser: torch.optim.Optimizer, rate: float, tokens: torch.Tensor) -> float:
+def update(model: torch.nn.Module, optimiser: torch.optim.Optimizer, rate: float, tokens: torch.Tensor) -> float:
     """One update; the training loss before it."""
     for group in optimiser.param_groups:
         group["lr"] = rate

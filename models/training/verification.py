@@ -24,7 +24,15 @@ from models.training.recipes import RECIPES
 from storage.datum import Datum, is_whole
 from storage.files import BadFile, parse_json, read_limited
 
-__all__ = ["ROUNDING", "Check", "Verification", "check_trainable", "verify_by_measuring", "verify_by_training"]
+__all__ = [
+    "ROUNDING",
+    "Check",
+    "Verification",
+    "check_trainable",
+    "file_lines",
+    "verify_by_measuring",
+    "verify_by_training",
+]
 
 TOLERATED_SDS = 4.0
 ROUNDING = 1e-4  # nats per byte, between machines
@@ -83,7 +91,7 @@ def verify_by_training(path: Path, sample: int = 5, seed: int = 0, *, jobs: int 
 def verify_by_measuring(path: Path, sample: int = 5, seed: int = 0) -> Verification:
     """`sample` subnets of the file measured again with the weights beside it; only rounding may differ. BadFile if it
     is of another plan than ours."""
-    header, records = _lines(path)
+    header, records = file_lines(path)
     if header["plan"].value != json.loads(json.dumps(asdict(ELASTIC))):
         raise BadFile(f"{path}: got another plan than this version's, wanted a file that this version made")
     weights = path.with_suffix(".safetensors")
@@ -98,7 +106,7 @@ def verify_by_measuring(path: Path, sample: int = 5, seed: int = 0) -> Verificat
 
 
 def _read(path: Path) -> tuple[Datum, list[Datum]]:
-    header, records = _lines(path)
+    header, records = file_lines(path)
     if "budget" not in header.mapping():
         raise BadFile(f"{path}: no training budget in line 1, wanted a benchmark trained by this toolkit")
     spaces = [recipe.space for recipe in RECIPES.values()]
@@ -107,7 +115,7 @@ def _read(path: Path) -> tuple[Datum, list[Datum]]:
     return header, records
 
 
-def _lines(path: Path) -> tuple[Datum, list[Datum]]:
+def file_lines(path: Path) -> tuple[Datum, list[Datum]]:
     """The header of a file in our own layout, and its records."""
     lines = read_limited(path, MAX_FILE, "a trained benchmark").splitlines() or [b""]
     places = [(f"{path}, line {i}", line) for i, line in enumerate(lines, start=1) if i == 1 or line.strip()]

@@ -34,7 +34,7 @@ LIBRARY_FAULTS = (
     TypeError,
     ValueError,
 )
-"""What the library raises where a configuration is no network."""
+"""Errors that the library raises for a configuration that is no network."""
 TEXT_PARTS = ("text_config", "decoder", "generator", "text_encoder")  # those that `get_text_config` looks for
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from models.spaces.llama.parts import LlamaParts
 from models.spaces.llama.unit_order import UnitOrder, ordered, unit_order
 from models.spaces.llama.weights import SUPERNET
 from models.spaces.space import Fill
-from models.tokenizer import TextTokenizer
+from models.tokenizer import TOKENIZER_FILE, TextTokenizer
 from models.tokens import spread
 
 __all__ = ["CALIBRATION", "Whole", "calibration_tokens", "check_subnet", "order_of", "subnet_fill"]
@@ -90,12 +91,22 @@ def _whole_parts(whole: Architecture, weights: Checkpoint) -> LlamaParts:
 def calibration_tokens(weights: Checkpoint) -> torch.Tensor:
     """Evenly spread windows (16, 128) of the calibration text, by the checkpoint's tokenizer; BadWeights if it has
     none."""
-    if (tokenizer := TextTokenizer.of(weights.folder)) is None:
+    path = weights.folder / TOKENIZER_FILE
+    if not path.exists():
         raise BadWeights(
             f"{weights.folder}: order: got activation, but there is no tokenizer.json to show text to the network; "
             "copy it into the folder, or take the order magnitude"
         )
-    return torch.tensor(spread(tokenizer.encode(load_prose().calibration), *CALIBRATION, "calibration text"))
+    stat = path.stat()
+    return _calibration(path, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
+
+
+@lru_cache(maxsize=4)
+def _calibration(path: Path, version: tuple[int, ...]) -> torch.Tensor:
+    """The windows by the tokenizer in a file of this version; every block of every subnet asks for them."""
+    return torch.tensor(
+        spread(TextTokenizer.read(path).encode(load_prose().calibration), *CALIBRATION, "calibration text")
+    )
 
 
 def check_subnet(architecture: Architecture, weights: Checkpoint) -> None:

@@ -20,7 +20,7 @@ Kept = tuple[int, int]
 """A block that is kept: its feed-forward width and its number of key-value groups."""
 
 Cut = tuple[Kept | None, ...]
-"""What is kept of each block of the whole network; None where the block is dropped."""
+"""The kept sizes of each block of the whole network; None where the block is dropped."""
 
 
 def cut_of(config: Mapping[str, Any], blocks: int) -> Cut:
