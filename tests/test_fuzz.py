@@ -21,9 +21,9 @@ print(named, [event.split(" (")[0] for event in WATCH.seen])
 
 
 def test_hostile_input_is_answered_in_a_sentence(tmp_path: Path) -> None:
-    result = run(150, 7, tmp_path)
+    result = run(300, 7, tmp_path)
     assert not result.faults, result.faults[:5]
-    assert sum(result.kinds.values()) >= 140 and len(result.kinds) == 28
+    assert sum(result.kinds.values()) >= 280 and len(result.kinds) == 28
 
 
 def test_code_that_runs_is_noticed_and_a_type_named_as_text_is_none() -> None:
