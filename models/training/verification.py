@@ -26,6 +26,7 @@ from storage.files import BadFile, parse_json, read_limited
 
 __all__ = [
     "ROUNDING",
+    "TOLERATED_SDS",
     "Check",
     "Verification",
     "check_trainable",
