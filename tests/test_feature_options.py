@@ -26,6 +26,7 @@ from commands.feature_options import (
 from fitness.features.bank import FeatureKey
 from fitness.features.workshop import Workshop
 from gp.hall_file import BadHall
+from models.benchmarks.origins import embedded_path
 
 CASE: Any = SimpleNamespace(space="gpt2", build="as_trained", feature_key="k")
 
@@ -77,10 +78,13 @@ def test_a_workshop_whose_weights_are_others_is_told(
 
 def test_the_workshop_of_a_benchmark_is_of_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[Any] = []
-    monkeypatch.setattr(FeatureOptions, "open", lambda self, space: f"workshop of {space}")
+    monkeypatch.setattr(FeatureOptions, "open", lambda self, space: (space, self.weights))
     monkeypatch.setattr("fitness.features.soundness.check_checkpoint", lambda *given: checked.append(given))
-    data: Any = SimpleNamespace(space="llama")
-    assert FeatureOptions().open_for(data) == "workshop of llama" and checked == [(data, "workshop of llama")]
+    plain, cut = (SimpleNamespace(space="llama", name="llama-cut", header=h) for h in ({}, {"checkpoint": "0"}))
+    wanted = ((plain, None, None), (cut, None, embedded_path("llama-cut").with_suffix("")), (cut, Path("a"), Path("a")))
+    for data, given, taken in wanted:
+        assert FeatureOptions(weights=given).open_for(data) == ("llama", taken)  # type: ignore[arg-type, comparison-overlap]
+    assert checked == [(data, ("llama", taken)) for data, _, taken in wanted]
 
 
 def test_what_names_the_features_is_recorded() -> None:
