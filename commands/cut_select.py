@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,9 +60,11 @@ def select_cut(source: Source, features: FeatureOptions, asked: CutOrder) -> Non
         raise click.UsageError("--weights: wanted the folder of a checkpoint")
     whole = whole_architecture(checkpoint)
     workshop.check(whole)
-    candidates = draw_cuts(whole, int(asked.bounds["params"]), asked.networks, asked.seed, asked.order)
-    tokens = calibration_tokens(checkpoint)
-    looks = CutLooks(Whole.of(candidates, checkpoint))
+    tokens, looks = calibration_tokens(checkpoint), CutLooks(Whole(whole, asked.order, checkpoint))
+    start = time.perf_counter()
+    costs = looks.block_costs(tokens[:1])
+    say(f"losses without one block each: {time.perf_counter() - start:.1f} s")
+    candidates = draw_cuts(whole, int(asked.bounds["params"]), asked.networks, asked.seed, asked.order, costs)
     choice = choose_cut(source.formulas[0], candidates, workshop, tokens, asked.look, looks, say)
     _show(choice, source, asked)
     if asked.measure:
@@ -85,7 +88,7 @@ def _show(choice: CutChoice, source: Source, asked: CutOrder) -> None:
         plain = [{**row, **more} for row, more in zip(rows, described, strict=False)]
         print(json.dumps({**header, "rows": plain}, indent=2, sort_keys=True, allow_nan=False))
         return
-    title = f"{choice.candidates:,} subnets, {len(choice.looked)} looked at; chosen by calibration loss among them"
+    title = f"{choice.candidates:,} subnets, the finalists of {asked.look} looked at; chosen by calibration loss"
     emit(rows, asked.form, title)
 
 
@@ -97,16 +100,24 @@ def _measure(
     tokens: torch.Tensor,
     asked: CutOrder,
 ) -> None:
-    """The losses of the choice, of the whole network and of what rivals choose with as many looks."""
-    from gp.cut_selection import rival_choices
+    """The losses of the choice, of the whole network and of what rivals choose at the price of as many looks."""
+    from gp.cut_rivals import greedy_removal, rival_choices
+    from models.spaces import SPACES
     from models.spaces.llama.checkpoint import whole_architecture
 
-    whole = whole_architecture(checkpoint)
-    named: dict[str, Any] = {"chosen": choice.chosen, "whole network": whole}
+    named: dict[str, Any] = {"chosen": choice.chosen, "whole network": whole_architecture(checkpoint)}
+    start = time.perf_counter()
     named |= rival_choices(candidates, looks, tokens, asked.look, asked.seed)
+    say(f"rivals among the candidates: {time.perf_counter() - start:.1f} s")
+    start = time.perf_counter()
+    greedy = greedy_removal(looks, int(asked.bounds["params"]), asked.order, tokens, asked.look)
+    named[f"greedy removal of blocks, tokens of {asked.look} looks"] = greedy
+    say(f"greedy removal: {time.perf_counter() - start:.1f} s")
     losses = looks.losses(list(named.values()), _unseen(checkpoint))
-    for (name, _), loss in zip(named.items(), losses, strict=True):
-        say(f"{name}: {loss:.4f} nats per token on text that nothing was chosen by")
+    for (name, architecture), loss in zip(named.items(), losses, strict=True):
+        size, depth = SPACES["llama"].parameters(architecture).total, architecture.config["n_layer"]
+        what = f"{size:,} parameters, {depth} blocks"
+        say(f"{name}: {loss:.4f} nats per token on text that nothing was chosen by ({what})")
 
 
 def _unseen(checkpoint: Checkpoint) -> torch.Tensor:

@@ -3,11 +3,9 @@ the whole network, the best few are looked at on calibration text, and the one w
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -25,9 +23,10 @@ from models.training.cuts.measuring import Cut, CutNetwork, cut_of
 from models.training.cuts.sample import CutSample, block_sizes, cut_config, subnets
 from storage.errors import WrongInput
 
-__all__ = ["CutChoice", "CutLooks", "UnreachableBudget", "block_influence", "choose_cut", "draw_cuts", "rival_choices"]
+__all__ = ["CutChoice", "CutLooks", "UnreachableBudget", "choose_cut", "draw_cuts", "finalists"]
 
 NEAR = 0.97  # of the budget, which candidates use at least
+FINALISTS = 12  # of the subnets looked at, compared on the whole calibration text
 SPACE = LlamaSpace()
 
 
@@ -37,7 +36,8 @@ class UnreachableBudget(WrongInput):
 
 @dataclass(frozen=True)
 class CutChoice:
-    """The chosen subnet, its calibration loss, its place by the formula, and the seconds by stage."""
+    """The chosen subnet, its calibration loss, its place by the formula, the finalists with theirs, and the seconds by
+    stage."""
 
     chosen: Architecture
     loss: float
@@ -47,9 +47,12 @@ class CutChoice:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def draw_cuts(whole: Architecture, budget: int, count: int, seed: int, order: str) -> list[Architecture]:
+def draw_cuts(
+    whole: Architecture, budget: int, count: int, seed: int, order: str, costs: Sequence[float]
+) -> list[Architecture]:
     """Up to `count` different subnets with at most `budget` parameters in all and nearly as many; UnreachableBudget if
-    there are none."""
+    there are none. Half of the draws prefer to drop blocks that cost little alone, `costs` (L,) in nats, and none drops
+    a block that costs more than 1.5."""
     config, most = whole.config, SPACE.parameters(whole).total
     kept, (unit, group) = block_sizes(config)
     blocks = config["n_layer"] * (kept[0] * unit + kept[1] * group)
@@ -60,13 +63,20 @@ def draw_cuts(whole: Architecture, budget: int, count: int, seed: int, order: st
             f"--budget params: got {budget:,}, wanted more than {least:,} and less than {most:,}, a quarter of the "
             "blocks and the whole network"
         )
-    sample = CutSample((0.0,) * config["n_layer"], (level,), (0,), (count,), seed=seed)
-    found = [
+    sample = CutSample(tuple(costs), (), (0,), (count,), seed=seed)
+    margin = 1.5 * (kept[0] // sample.steps) * unit / blocks  # a draw meets its level give or take a step of a width
+    sample = replace(sample, levels=(level - margin,))
+    drawn = (
         SPACE.architecture(f"cut-{i}", cut_config(config, subnet.cut, order))
         for i, subnet in enumerate(subnets(sample, config))
-    ]
-    sizes = [SPACE.parameters(a).total for a in found]
-    return [a for a, size in zip(found, sizes, strict=True) if NEAR * budget <= size <= budget]
+    )
+    found = [a for a in drawn if NEAR * budget <= SPACE.parameters(a).total <= budget]
+    if not found:
+        raise UnreachableBudget(
+            f"--budget params: got {budget:,}, which none of {count:,} draws met without a block whose removal alone "
+            "costs more than 1.5 nats; wanted a larger one, or more --networks"
+        )
+    return found
 
 
 class CutLooks:
@@ -81,6 +91,15 @@ class CutLooks:
         cuts: list[Cut] = [cut_of(a.config, self.depth) for a in chosen]
         with one_thread(flush_denormals=True):
             return [float(np.mean(row)) for row in self.network.losses(cuts, tokens)]
+
+    def block_costs(self, tokens: torch.Tensor) -> np.ndarray:
+        """(L,): what the removal of each block alone adds to the loss on tokens (B, T), nats per token."""
+        config = self.whole.architecture.config
+        full, _ = block_sizes(config)
+        cuts: list[Cut] = [tuple(None if i == gone else full for i in range(self.depth)) for gone in range(self.depth)]
+        without = [SPACE.architecture("without", cut_config(config, cut, self.whole.kind)) for cut in cuts]
+        first, *losses = self.losses([self.whole.architecture, *without], tokens)
+        return np.array(losses) - first
 
 
 def choose_cut(
@@ -102,11 +121,21 @@ def choose_cut(
     tell(f"{len(candidates):,} candidates scored; looking at {len(first)}")
     looks = looks or CutLooks(Whole.of(candidates, workshop.weights))
     few = [candidates[i] for i in first]
-    losses = looks.losses(few, tokens)
+    looked = finalists(looks, few, tokens)
     seconds["looks"] = time.perf_counter() - start
-    best = int(np.argmin(losses))
-    looked = tuple(sorted(zip(few, losses, strict=True), key=lambda pair: pair[1]))
-    return CutChoice(few[best], losses[best], best + 1, len(candidates), looked, seconds)
+    (best, loss), *_ = looked
+    return CutChoice(best, loss, few.index(best) + 1, len(candidates), looked, seconds)
+
+
+def finalists(
+    looks: CutLooks, chosen: Sequence[Architecture], tokens: torch.Tensor
+) -> tuple[tuple[Architecture, float], ...]:
+    """Subnets and their losses on tokens (B, T), the lowest first. Of more than 12 only the 12 with the lowest
+    loss on the first eighth of the sequences."""
+    if len(chosen) > FINALISTS:
+        short = looks.losses(chosen, tokens[: max(1, len(tokens) // 8)])
+        chosen = [chosen[i] for i in np.argsort(short, kind="stable")[:FINALISTS]]
+    return tuple(sorted(zip(chosen, looks.losses(chosen, tokens), strict=True), key=lambda pair: pair[1]))
 
 
 def formula_scores(formula: Evaluation, parts: Parts, candidates: Sequence[Architecture]) -> np.ndarray:
@@ -115,35 +144,3 @@ def formula_scores(formula: Evaluation, parts: Parts, candidates: Sequence[Archi
     blocks = sorted({pair for config in configs for pair in parts_of(config)})
     depth = 1 + max(pair[0][0] for pair in blocks)
     return CutScores(parts, blocks).scores(formula.proxy, codes_of(configs, blocks, depth))
-
-
-def rival_choices(
-    candidates: Sequence[Architecture], looks: CutLooks, tokens: torch.Tensor, look: int, seed: int
-) -> dict[str, Architecture]:
-    """Choices of other methods with the same number of looks: the sum of block influences, and random choice."""
-    influence = block_influence(looks.whole, tokens)
-    _, (unit, group) = block_sizes(looks.whole.architecture.config)
-    kept = np.zeros((len(candidates), looks.depth))  # weights of each block; all have as many in the whole
-    for row, candidate in zip(kept, candidates, strict=True):
-        for (block, _, groups), (_, _, ffn) in parts_of(candidate.config):
-            row[block] = ffn * unit + groups * group
-    by_influence = np.argsort(-(kept @ influence), kind="stable")[:look]
-    by_chance = random.Random(seed).sample(range(len(candidates)), min(look, len(candidates)))
-    found = {}
-    for name, places in (("block influence", by_influence), ("random", by_chance)):
-        few = [candidates[i] for i in places]
-        found[f"{name}, {len(few)} looks"] = few[int(np.argmin(looks.losses(few, tokens)))]
-    return found
-
-
-@torch.no_grad()
-def block_influence(whole: Whole, tokens: torch.Tensor) -> np.ndarray:
-    """(L,): one minus the cosine of what goes into a block and what comes out of it, the mean over tokens (B, T) (Men
-    et al. 2024, arXiv 2403.03853)."""
-    parts: Any = SPACE.parts(whole.architecture, 0, weights=whole.weights)
-    x, found = parts.embed(tokens), []
-    for index in range(parts.blocks):
-        output = parts.block(index)(x)
-        found.append(1 - float(torch.nn.functional.cosine_similarity(x, output, dim=-1).mean()))
-        x = output
-    return np.array(found)

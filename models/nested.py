@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from models.architecture import Architecture
@@ -20,6 +20,7 @@ SIZES = ("depth", "width", "ffn")
 SHARES = (0.5, 1.0)  # of the size of the largest of a family
 TIMES = 8  # largest networks, each of which has a family per size
 DEPTHS, WIDTHS, FFN = (4, 8), (64, 128, 256), (1, 2, 4)  # of the largest; feed-forward width as a multiple of the width
+TOKENS = (1, 20, 400)  # training tokens of a family, per parameter of the blocks of its largest network
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,16 @@ NESTED: dict[str, Growth] = {
 
 def nested_families(space: str, length: int) -> tuple[NestedFamily, ...]:
     """The families of a space, TIMES for each of SIZES, always the same ones, whose networks read sequences of
-    `length` bytes. The largest have 4 or 8 blocks and are 64 to 256 wide."""
+    `length` bytes. The largest have 4 or 8 blocks and are 64 to 256 wide; all of a family are trained for the same
+    tokens, 1, 20 or 400 for each parameter of the largest, which only formulas with T read."""
     rng, found = random.Random(f"nested:{space}"), []
     for number in range(TIMES):
         largest = NESTED[space].largest(rng, rng.choice(DEPTHS), rng.choice(WIDTHS), length)
         for size in SIZES:
             configs = [_smaller(space, largest, size, share) for share in SHARES]
             members = [SPACES[space].architecture(f"{size}-{number}-{i}", c) for i, c in enumerate(configs)]
-            found.append(NestedFamily(size, tuple(members)))
+            tokens = float(TOKENS[number % len(TOKENS)] * SPACES[space].parameters(members[-1]).decoder)
+            found.append(NestedFamily(size, tuple(replace(member, tokens=tokens) for member in members)))
     return tuple(found)
 
 

@@ -16,10 +16,12 @@ import torch
 
 from commands import cut_select
 from commands.feature_options import FeatureOptions
-from gp import cut_selection
-from gp.cut_selection import rival_choices
+from gp import cut_rivals, cut_selection
+from gp.cut_rivals import greedy_removal, rival_choices
+from gp.cut_selection import finalists
 from models.spaces import SPACES
 from models.spaces.checkpoint import BadWeights
+from models.training.cuts.measuring import cut_of
 from models.training.cuts.sample import cut_config
 
 
@@ -35,10 +37,38 @@ def test_block_influence_weighs_the_share_of_each_block_that_is_kept(monkeypatch
         losses=lambda few, tokens: [0.0] * len(few),
     )
     for influence, best in (([1.0, 1.0], "groups"), ([1.0, 0.0], "later")):
-        monkeypatch.setattr(cut_selection, "block_influence", lambda whole, tokens, own=influence: np.array(own))
+        monkeypatch.setattr(cut_rivals, "block_influence", lambda whole, tokens, own=influence: np.array(own))
         found = rival_choices(candidates, looks, torch.zeros(1, 4, dtype=torch.long), 1, 0)
         assert found["block influence, 1 looks"].id == best
         assert set(found) == {"block influence, 1 looks", "random, 1 looks"}
+
+
+@pytest.mark.parametrize(("budget", "kept", "shown"), [
+    (90_672, ((40, 3), None, (40, 3), (40, 3)), [4]),  # one block of 12,672: 4 comparisons
+    (89_952, ((40, 3), None, (35, 3), (40, 3)), [2, 2]),  # and five units of 144: 4 + 3, on half of the tokens
+    (78_000, (None, None, (40, 3), (40, 3)), [2, 2]),
+    (86_096, (None, None, (40, 3), (40, 3)), [2, 2]),  # 4,576 more is most of a layer: a whole block
+], ids=["one block", "some units", "two blocks", "most of a layer"])  # fmt: skip
+def test_blocks_are_removed_one_after_another_at_the_price_of_the_looks(
+    budget: int, kept: Any, shown: list[int]
+) -> None:
+    """103,344 parameters: four blocks of three groups of 2,304 and 40 units of 144 (and a pair of norms of 48 each), and
+    52,224 of tokens. Without block 1 the loss is the lowest, then without block 0, or with a narrower block 2."""
+    whole = {"n_layer": 4, "d_model": 48, "n_head": [6] * 4, "n_kv_head": [3] * 4, "d_ffn": [40] * 4, "head_dim": 8}
+    whole |= {"n_token": 544, "tgt_len": 64}
+    architecture, rows = SPACES["llama"].architecture("whole", whole), list[int]()
+
+    def losses(few: Any, tokens: torch.Tensor) -> list[float]:
+        rows.append(len(tokens))
+        return [sum(cost(*pair) for pair in enumerate(cut_of(a.config, 4))) for a in few]
+
+    def cost(block: int, kept: tuple[int, int] | None) -> float:
+        dropped, narrower = [(1.0, 3.0), (0.0, 3.0), (3.0, 0.5), (2.0, 0.7)][block]
+        return dropped if kept is None else narrower if kept[0] < 40 else 0.0
+
+    looks: Any = SimpleNamespace(whole=SimpleNamespace(architecture=architecture), depth=4, losses=losses)
+    found = greedy_removal(looks, budget, "magnitude", torch.zeros(4, 8, dtype=torch.long), 4)
+    assert cut_of(found.config, 4) == kept and found.config["order"] == "magnitude" and rows == shown
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -72,6 +102,22 @@ def test_the_subnet_with_the_lowest_loss_of_those_that_rank_first_is_chosen(
     assert found.seconds == {"visit": 2.0, "screening": 4.0, "looks": 10.0}
 
 
+def test_of_many_only_the_best_on_the_first_eighth_of_the_text_are_looked_at_on_all_of_it() -> None:
+    shown: list[tuple[int, int]] = []
+
+    def losses(chosen: Any, tokens: torch.Tensor) -> list[float]:
+        shown.append((len(chosen), len(tokens)))
+        return [float(i if len(tokens) == 2 else -i) for i in chosen]
+
+    looks: Any = SimpleNamespace(losses=losses)
+    numbers: Any = list(range(20, 0, -1))
+    found = finalists(looks, numbers, torch.zeros(16, 4))
+    assert found == tuple((i, -float(i)) for i in range(12, 0, -1)) and shown == [(20, 2), (12, 16)]
+    shown.clear()
+    assert len(finalists(looks, numbers[:12], torch.zeros(16, 4))) == 12 and shown == [(12, 16)]
+    assert len(finalists(looks, numbers[:13], torch.zeros(3, 4))) == 12 and shown[1:] == [(13, 1), (12, 3)]
+
+
 def test_json_lists_as_many_of_the_subnets_looked_at_as_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     from commands.cut_select import _show
 
@@ -92,13 +138,13 @@ def test_a_table_of_the_subnets_looked_at_has_a_row_each(capsys: pytest.CaptureF
         seconds={"visit": 1.26}, looked=tuple(zip(subnets, (1.0, 2.0), strict=True)), candidates=9000
     )
     source: Any = SimpleNamespace(name="mine")
-    cut_select._show(choice, source, SimpleNamespace(top=None, form="csv", seed=0, bounds={}))  # type: ignore[arg-type]
+    cut_select._show(choice, source, SimpleNamespace(top=None, form="csv", seed=0, bounds={}, look=4))  # type: ignore[arg-type]
     said = capsys.readouterr()
     rows = [f"1,a,1.0,{size},2", f"2,b,2.0,{size},2"]
     assert said.out.splitlines() == ["place,id,calibration loss,params,depth", *rows] and said.err == "visit: 1.3 s\n"
-    cut_select._show(choice, source, SimpleNamespace(top=1, form="table", seed=0, bounds={}))  # type: ignore[arg-type]
+    cut_select._show(choice, source, SimpleNamespace(top=1, form="table", seed=0, bounds={}, look=4))  # type: ignore[arg-type]
     title = " ".join(capsys.readouterr().out.split())
-    assert "9,000 subnets, 2 looked at; chosen by calibration loss among them" in title
+    assert "9,000 subnets, the finalists of 4 looked at; chosen by calibration loss" in title
     asked: Any = SimpleNamespace(top=1, form="json", seed=5, bounds={"params": 7})
     cut_select._show(choice, source, asked)
     shown = capsys.readouterr().out
@@ -122,23 +168,25 @@ def test_a_subnet_is_chosen_then_measured_and_exported_if_asked(done: bool, monk
     monkeypatch.setattr(FeatureOptions, "open", opened)
     monkeypatch.setattr("models.spaces.llama.checkpoint.whole_architecture", lambda checkpoint: "whole")
     monkeypatch.setattr("models.spaces.llama.subnets.calibration_tokens", lambda checkpoint: "tokens")
-    monkeypatch.setattr("models.spaces.llama.subnets.Whole.of", lambda candidates, checkpoint: "parts")
+    monkeypatch.setattr("models.spaces.llama.subnets.Whole", lambda *given: given)
     choice = SimpleNamespace(chosen="best")
     monkeypatch.setattr(cut_selection, "draw_cuts", lambda *given: ("drawn", *given))
-    monkeypatch.setattr(cut_selection, "CutLooks", lambda whole: f"looks at {whole}")
+    looks = SimpleNamespace(block_costs=lambda tokens: f"costs on {tokens}")
+    monkeypatch.setattr(cut_selection, "CutLooks", lambda whole: steps.append(whole) or looks)
     monkeypatch.setattr(cut_selection, "choose_cut", lambda *given: steps.append(given[:-1]) or choice)
     for name in ("_show", "_measure", "_export"):
         monkeypatch.setattr(cut_select, name, lambda *given, name=name: steps.append((name, *given)))
     asked = cut_select.CutOrder({"params": 9.7}, 40, 3, 7, "first", Path("out") if done else None, done, None, "table")
     source: Any = SimpleNamespace(predictor=None, size=None, formulas=("f", "g"))
     cut_select.select_cut(source, FeatureOptions(), asked)
-    drawn = ("drawn", "whole", 9, 40, 7, "first")
+    drawn = ("drawn", "whole", 9, 40, 7, "first", "costs on t")  # of "tokens" the first
     wanted = [
-        ("whole", "llama"), ("check", "whole"), ("f", drawn, workshop, "tokens", 3, "looks at parts"),
+        ("whole", "llama"), ("check", "whole"), ("whole", "first", "checkpoint"),
+        ("f", drawn, workshop, "tokens", 3, looks),
         ("_show", choice, source, asked),
     ]  # fmt: skip
     wanted += [
-        ("_measure", choice, drawn, "looks at parts", "checkpoint", "tokens", asked), ("_export", "best", "checkpoint", Path("out")),
+        ("_measure", choice, drawn, looks, "checkpoint", "tokens", asked), ("_export", "best", "checkpoint", Path("out")),
     ] * done  # fmt: skip
     assert steps == wanted
     workshop.weights = None  # type: ignore[assignment]
@@ -164,7 +212,7 @@ def test_a_block_that_is_dropped_weighs_nothing(monkeypatch: pytest.MonkeyPatch)
         losses=lambda few, tokens: [0.0] * len(few),
     )  # fmt: skip
     for influence, best in (([1.0, 2.0], "first"), ([1e-4, 1.0], "second")):
-        monkeypatch.setattr(cut_selection, "block_influence", lambda whole, tokens, own=influence: np.array(own))
+        monkeypatch.setattr(cut_rivals, "block_influence", lambda whole, tokens, own=influence: np.array(own))
         found = rival_choices(candidates, looks, torch.zeros(1, 4, dtype=torch.long), 1, 0)
         assert found["block influence, 1 looks"].id == best
 

@@ -15,7 +15,8 @@ from transformers import LlamaForCausalLM
 
 import cli
 from gp import cut_selection
-from gp.cut_selection import UnreachableBudget, block_influence, draw_cuts
+from gp.cut_rivals import block_influence
+from gp.cut_selection import CutLooks, UnreachableBudget, draw_cuts
 from models.spaces import SPACES, WEIGHTED
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.checkpoint import whole_architecture
@@ -23,6 +24,7 @@ from models.spaces.llama.subnets import Whole, calibration_tokens
 from models.training.cuts.sample import block_sizes
 
 BUDGET = 18_000
+FREE = (0.0,) * 4  # nats that the removal of each block costs
 SELECT = ("select", "--space", "llama", "--devices", "cpu", "--batch", "2", "--seq-len", "12", "--networks", "40",
           "--look", "3", "--seed", "100")  # fmt: skip
 
@@ -51,7 +53,8 @@ def test_the_choice_is_the_best_of_the_looks_and_leaves_as_a_checkpoint(
         assert float(network.loss(tokens).detach()) == pytest.approx(row["calibration loss"], abs=1e-5)
         assert 0.97 * BUDGET <= row["params"] == SPACES["llama"].parameters(architecture).total <= BUDGET
     named = [line.split(":")[0] for line in said.err.splitlines() if "nats per token" in line]
-    assert named == ["chosen", "whole network", "block influence, 3 looks", "random, 3 looks"]
+    assert named == ["chosen", "whole network", "block influence, 3 looks", "random, 3 looks",
+                     "greedy removal of blocks, tokens of 3 looks"]  # fmt: skip
 
 
 def test_block_influence_is_the_librarys(folder: Path) -> None:
@@ -68,19 +71,37 @@ def test_block_influence_is_the_librarys(folder: Path) -> None:
 
 def test_candidates_differ_and_keep_to_the_budget(folder: Path) -> None:
     whole = whole_architecture(Checkpoint.open(folder))
-    found = draw_cuts(whole, BUDGET, 60, 100, "activation")
+    found = draw_cuts(whole, BUDGET, 60, 100, "activation", FREE)
     sizes = [SPACES["llama"].parameters(a).total for a in found]
     assert len({a.digest for a in found}) == len(found) >= 20
     assert all(0.97 * BUDGET <= size <= BUDGET for size in sizes)
-    assert [a.digest for a in draw_cuts(whole, BUDGET, 60, 100, "activation")] == [a.digest for a in found]
+    assert [a.digest for a in draw_cuts(whole, BUDGET, 60, 100, "activation", FREE)] == [a.digest for a in found]
     with pytest.raises(
         UnreachableBudget, match=r"--budget params: got 99,000, wanted more than .* and less than 25,848, a quarter"
     ):
-        draw_cuts(whole, 99_000, 10, 100, "activation")
+        draw_cuts(whole, 99_000, 10, 100, "activation", FREE)
     most = SPACES["llama"].parameters(whole).total
     for budget in (most, most + 1, 1):
         with pytest.raises(UnreachableBudget, match=f"got {budget:,}, wanted more than"):
-            draw_cuts(whole, budget, 10, 100, "activation")
+            draw_cuts(whole, budget, 10, 100, "activation", FREE)
+
+
+def test_no_candidate_drops_a_block_that_costs_much_alone(folder: Path) -> None:
+    whole = whole_architecture(Checkpoint.open(folder))
+    for costs, kept in (((0.0, 1.6, 0.0, 0.0), {1}), ((2.0, 1.5, 0.0, 9.0), {0, 3})):
+        found = draw_cuts(whole, BUDGET, 60, 100, "first", costs)
+        gone = {block for a in found for block in range(4) if block not in a.config["keep"]}
+        assert gone == {0, 1, 2, 3} - kept
+
+
+def test_the_cost_of_a_block_is_what_the_library_loses_without_it(folder: Path) -> None:
+    weights, tokens = Checkpoint.open(folder), torch.arange(24).view(2, 12)
+    found = CutLooks(Whole(whole_architecture(weights), "activation", weights)).block_costs(tokens)
+    model: Any = LlamaForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    layers, whole = list(model.model.layers), loss_of(model, tokens)
+    for block in range(4):
+        model.model.layers = torch.nn.ModuleList(layers[:block] + layers[block + 1 :])
+        assert found[block] == pytest.approx(loss_of(model, tokens) - whole, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -113,13 +134,13 @@ def test_only_subnets_of_a_checkpoint_are_measured_and_their_fields_are_the_chec
 
 def test_a_subnet_at_the_least_share_of_a_budget_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = whole_architecture(Checkpoint.open(folder))
-    found = draw_cuts(whole, BUDGET, 20, 100, "first")
+    found = draw_cuts(whole, BUDGET, 20, 100, "first", FREE)
     sizes = sorted({SPACES["llama"].parameters(a).total for a in found})
     assert len(sizes) > 2
     least = next(size for size in sizes[1:] if size / BUDGET * BUDGET == size)
     for near, kept in ((least / BUDGET, least), ((least + 0.5) / BUDGET, least + 1)):
         monkeypatch.setattr(cut_selection, "NEAR", near)
-        some = [SPACES["llama"].parameters(a).total for a in draw_cuts(whole, BUDGET, 20, 100, "first")]
+        some = [SPACES["llama"].parameters(a).total for a in draw_cuts(whole, BUDGET, 20, 100, "first", FREE)]
         assert min(some) == min(size for size in sizes if size >= kept)
 
 
@@ -133,8 +154,10 @@ def test_subnets_of_a_quarter_of_the_blocks_or_less_are_refused(folder: Path, mo
     samples: list[Any] = []
     monkeypatch.setattr(cut_selection, "subnets", lambda sample, config: samples.append(sample) or [])
     with pytest.raises(UnreachableBudget, match=f"got {least:,}, wanted more than {least:,} and less than {most:,}, a"):
-        draw_cuts(whole, least, 10, 100, "first")
-    assert draw_cuts(whole, least + 1, 10, 7, "first") == []
+        draw_cuts(whole, least, 10, 100, "first", FREE)
+    with pytest.raises(UnreachableBudget, match=f"got {least + 1:,}, which none of 10 draws met without a block"):
+        draw_cuts(whole, least + 1, 10, 7, "first", (1.0, 2.0, 3.0))
     (sample,) = samples
-    assert sample.levels == (pytest.approx(0.25 + 1 / blocks),) and sample.cost == (0.0,) * config["n_layer"]
+    aim = 0.25 + (1 - 1.5 * (ffn // 8) * unit) / blocks  # draws differ from it by a step of a width
+    assert sample.levels == (pytest.approx(aim),) and sample.cost == (1.0, 2.0, 3.0)
     assert (sample.borders, sample.branches, sample.seed) == ((0,), (10,), 7)

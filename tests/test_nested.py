@@ -50,6 +50,16 @@ def test_every_space_that_is_drawn_from_has_families() -> None:
 
 
 @pytest.mark.parametrize("space", NESTED)
+def test_a_family_has_one_training_budget_and_every_size_has_three_of_them(space: str) -> None:
+    shares: dict[str, set[int]] = {size: set() for size in SIZES}
+    for each in nested_families(space, 32):
+        small, large = each.architectures
+        assert small.tokens == large.tokens
+        shares[each.size].add(round((large.tokens or 0) / SPACES[space].parameters(large).decoder))
+    assert set(map(tuple, map(sorted, shares.values()))) == {(1, 20, 400)}
+
+
+@pytest.mark.parametrize("space", NESTED)
 def test_each_network_of_a_family_contains_the_one_before(space: str) -> None:
     found = nested_families(space, 32)
     assert {each.size for each in found} == set(SIZES) and found == nested_families(space, 32)

@@ -19,7 +19,9 @@ from gp.studies import transfer as protocol
 from gp.studies.plan import STUDIES, BadStudy, plan_transfer
 from gp.studies.summary import transfers
 from gp.studies.transfer import best_fixed, seen, unseen
+from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
+from models.spaces import SPACES
 
 QUICK = {"inputs": ("A", "W"), "n_unary": 1, "population": 12, "brood": 9, "sweeps": 1, "folds": 2}
 
@@ -120,10 +122,25 @@ def test_a_count_that_does_not_grow_with_every_size_is_passed_over_for_one_that_
     assert best_fixed(pools, cases, "mean", grows=True) == ("#params", 1)
 
 
+def several(quality: list[float], tokens: list[float]) -> Benchmark:
+    """Networks of one size, trained for so many tokens."""
+    config = load_benchmark("gpt2-mini").architectures[0].config
+    rows = [replace(SPACES["gpt2"].architecture(f"a{i}", config), tokens=count) for i, count in enumerate(tokens)]
+    return Benchmark("several", "gpt2", "accuracy", True, tuple(rows), np.array(quality), "several")
+
+
 def test_equal_scores_count_nothing_and_a_missing_score_leaves_none() -> None:
-    quality = np.array([1.0, 2.0, 3.0])
-    assert protocol.tested(quality, quality) == pytest.approx(1) and protocol.tested(np.ones(3), quality) == 0
-    assert protocol.tested(np.array([1.0, np.nan, 2.0]), quality) is None
+    some = several([1.0, 2.0, 3.0], [1e9] * 3)
+    for test in (protocol.tested, protocol.tested_near):
+        assert test(some.quality, some) == pytest.approx(1) and test(np.ones(3), some) == 0
+        assert test(np.array([1.0, np.nan, 2.0]), some) is None
+
+
+def test_rankings_are_tested_within_each_training_budget() -> None:
+    some = several([1.0, 2.0, 3.0, 7.0, 8.0, 9.0], [1e9] * 3 + [8e9] * 3)
+    scores = np.array([7.0, 8.0, 9.0, 1.0, 2.0, 3.0])  # upside down between the budgets
+    assert protocol.tested(scores, some) == 1 and protocol.tested_near(scores, some) == 1
+    assert protocol.tested(-scores, some) == -1 and protocol.tested_near(-scores, some) == -1
 
 
 def record(name: str, seed: int, **tau: float | None) -> dict[str, Any]:

@@ -32,15 +32,14 @@ from fitness.tables.cuts import CutTable
 from gp.benchmark_search import search
 from gp.case import Case
 from gp.config import SearchConfig
-from gp.cut_selection import CutLooks, block_influence
+from gp.cut_rivals import block_influence
+from gp.cut_selection import CutLooks
 from gp.hall_file import load_hall
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import embedded_checkpoint, find, load_benchmark
 from models.spaces import SPACES
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.subnets import Whole, calibration_tokens
-from models.training.cuts.measuring import Cut
-from models.training.cuts.sample import cut_config
 
 LABELS = 50
 RESAMPLES = 200
@@ -139,14 +138,8 @@ def by_blocks(benchmark: Benchmark, whole: Whole, workshop: Workshop, losses: bo
     shares = kept_shares(benchmark, depth).reshape(-1, depth, 2).mean(2)
     rows = [Row("block influence", shares @ block_influence(whole, tokens), 0, 0, 1)]
     if losses:
-        config, full = (
-            whole.architecture.config,
-            (whole.architecture.config["d_ffn"][0], whole.architecture.config["n_kv_head"][0]),
-        )
-        cuts: list[Cut] = [tuple(None if i == b else full for i in range(depth)) for b in range(depth)]
-        without = [SPACES["llama"].architecture(str(b), cut_config(config, cut, "first")) for b, cut in enumerate(cuts)]
-        cost = np.array(CutLooks(whole).losses([whole.architecture, *without], tokens))
-        rows.append(Row("sum of single-block losses", shares @ (cost[1:] - cost[0]), 0, 0, depth))
+        cost = CutLooks(Whole(whole.architecture, "first", whole.weights)).block_costs(tokens)
+        rows.append(Row("sum of single-block losses", shares @ cost, 0, 0, depth))
     return rows
 
 

@@ -25,11 +25,24 @@ from gp.case import Case
 from gp.config import PRESETS, SearchConfig
 from gp.studies.transfer import left_out, seen, unseen
 from models.benchmarks.origins import load_benchmark
+from primitives.operators import AGGREGATION, turned
 
-BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic")
+SIX = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic")
+BENCHMARKS = (
+    *SIX, "llama-budgets", "gpt2-budgets", "gpt2-lm1b-pareto", "transxl-lm1b-pareto", "depth-at-constant-size"
+)  # fmt: skip
 UNIVERSAL = PRESETS["universal"]
 SHORT = {name: UNIVERSAL[name] for name in ("iterations", "n_unary", "folds", "branches")}
+FIGURES = {"tau": "tau-b on the one left out", "near": "tau over pairs of one size"}
+BUDGETED = {
+    **UNIVERSAL, "aggregates": (*AGGREGATION, *map(turned, AGGREGATION)), "operators": ("sum", "product"), "branches": 3
+}  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
+    "T": BUDGETED,
+    "T, pairs": {**BUDGETED, "objective": "pairs"},
+    "T, two operators a branch": {**BUDGETED, "n_unary": 2},
+    "without T": {**BUDGETED, "aggregates": tuple(AGGREGATION)},
+    "without T, pairs": {**BUDGETED, "aggregates": tuple(AGGREGATION), "objective": "pairs"},
     "universal": UNIVERSAL,
     "universal, retest .5": {**UNIVERSAL, "retest": 0.5},
     "universal, fittest": {**UNIVERSAL, "champion": "fittest"},
@@ -38,6 +51,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "universal, three branches": {**UNIVERSAL, "branches": 3},
     "universal, two operators a branch": {**UNIVERSAL, "n_unary": 2},
     "universal, worst": {**UNIVERSAL, "across": "worst"},
+    "universal, random formulas": {**UNIVERSAL, "algorithm": "random"},
     "short": SHORT,
     "defaults": {},
     "constants": {"constants": True},
@@ -52,45 +66,49 @@ def one_left_out(known: dict[str, Case], name: str, seed: int, setting: str, siz
 
 
 def table(rows: Sequence[dict[str, Any]]) -> None:
-    """Medians over seeds by benchmark, mean and worst over benchmarks; and how far the others are from the formula."""
-    for setting in dict.fromkeys(row["setting"] for row in rows):
-        own = [row for row in rows if row["setting"] == setting]
-        names = sorted(
-            {row["benchmark"] for row in own}, key=lambda n: (n not in BENCHMARKS, [*BENCHMARKS, n].index(n))
-        )
-        print(f"\n| tau-b on the one left out, {setting} | {' | '.join(names)} | mean | worst |")
-        print("|---" * (len(names) + 3) + "|")
-        ranked = list(dict.fromkeys(who for row in own for who in row["tau"]))
-        for who in ranked:
-            medians = [np.median(list(taus(own, name, who).values()) or [np.nan]) for name in names]
-            cells = " | ".join("" if np.isnan(m) else f"{m:.3f}" for m in (*medians, np.mean(medians), min(medians)))
-            print(f"| {who} | {cells} |")
-        for who in ranked:
-            if who not in ("formula", "committee", "oracle count"):
-                compare(own, names, who)
+    """Medians over seeds by benchmark, mean and worst over benchmarks; and how far the others are from the formula:
+    tau-b on all rows, then tau over pairs of one size."""
+    for figure, title in FIGURES.items():
+        for setting in dict.fromkeys(row["setting"] for row in rows if figure in row):
+            show([row for row in rows if row["setting"] == setting], figure, f"{title}, {setting}")
 
 
-def taus(rows: Sequence[dict[str, Any]], name: str, who: str) -> dict[int, float]:
-    """tau-b by seed; 0 without a score."""
-    return {r["seed"]: r["tau"][who] or 0.0 for r in rows if r["benchmark"] == name and who in r["tau"]}
+def show(rows: Sequence[dict[str, Any]], figure: str, title: str) -> None:
+    """The table of one figure, and the paired differences below it."""
+    names = sorted({row["benchmark"] for row in rows}, key=lambda n: [*BENCHMARKS, n].index(n))
+    print(f"\n| {title} | {' | '.join(names)} | mean | worst |")
+    print("|---" * (len(names) + 3) + "|")
+    ranked = list(dict.fromkeys(who for row in rows for who in row[figure]))
+    for who in ranked:
+        medians = [np.median(list(taus(rows, figure, name, who).values()) or [np.nan]) for name in names]
+        cells = " | ".join("" if np.isnan(m) else f"{m:.3f}" for m in (*medians, np.mean(medians), min(medians)))
+        print(f"| {who} | {cells} |")
+    for who in ranked:
+        if who not in ("formula", "committee", "oracle count"):
+            compare(rows, figure, names, who)
 
 
-def compare(rows: Sequence[dict[str, Any]], names: Sequence[str], rival: str) -> None:
-    """Paired differences to a rival: of the mean over benchmarks, with its standard error over seeds; of the worst
-    benchmark; and of the benchmark where the formula is furthest behind."""
+def taus(rows: Sequence[dict[str, Any]], figure: str, name: str, who: str) -> dict[int, float]:
+    """The figure by seed; 0 without a score."""
+    return {r["seed"]: r[figure][who] or 0.0 for r in rows if r["benchmark"] == name and who in r[figure]}
+
+
+def compare(rows: Sequence[dict[str, Any]], figure: str, names: Sequence[str], rival: str) -> None:
+    """Paired differences to a rival: of the mean over benchmarks, with its standard error over seeds and over
+    benchmarks; of the worst benchmark; and of the benchmark where the formula is furthest behind."""
     for who in ("formula", "committee"):
-        pairs = [(taus(rows, name, who), taus(rows, name, rival)) for name in names]
+        pairs = [(taus(rows, figure, name, who), taus(rows, figure, name, rival)) for name in names]
         seeds = sorted(set.intersection(*(set(ours) & set(theirs) for ours, theirs in pairs)))
         if not seeds:
             continue
         ours, theirs = (np.array([[pair[side][seed] for seed in seeds] for pair in pairs]) for side in (0, 1))
-        gap = (ours - theirs).mean(0)
-        error = gap.std(ddof=1) / np.sqrt(len(seeds)) if len(seeds) > 1 else np.nan
+        gap, by = (ours - theirs).mean(0), (ours - theirs).mean(1)
+        errors = [own.std(ddof=1) / np.sqrt(len(own)) if len(own) > 1 else np.nan for own in (gap, by)]
         worst, behind = ours.min(0) - theirs.min(0), np.median(ours - theirs, axis=1)
         print(
-            f"{who} less {rival}: mean {gap.mean():+.3f} +- {error:.3f}, worst benchmark {np.median(worst):+.3f}, "
-            f"above in {(ours > theirs).sum()} of {ours.size}, furthest behind {behind.min():+.3f} "
-            f"({names[int(behind.argmin())]})"
+            f"{who} less {rival}: mean {gap.mean():+.3f} +- {errors[0]:.3f} (over benchmarks {errors[1]:.3f}), worst "
+            f"benchmark {np.median(worst):+.3f}, above in {(ours > theirs).sum()} of {ours.size}, furthest behind "
+            f"{behind.min():+.3f} ({names[int(behind.argmin())]})"
         )
 
 

@@ -16,7 +16,7 @@ from fitness.evaluation import Evaluation, Split, split_groups
 from fitness.features.workshop import Workshop
 from fitness.growth import GrowthTarget
 from fitness.objectives import agreement
-from fitness.ranking import kendall
+from fitness.protocol import near_pairs, within_budgets
 from fitness.tables.table_file import branch_table
 from fitness.zoo import ZOO
 from fitness.zoo.measuring import hand_made_figures
@@ -28,8 +28,9 @@ from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
 from primitives.grammar import parse
 
-__all__ = ["best_fixed", "counts", "hand_made", "left_out", "seen", "tested", "transferred", "unseen"]
+__all__ = ["best_fixed", "counts", "hand_made", "left_out", "seen", "tested", "tested_near", "transferred", "unseen"]
 
+SIZES = ("attention x FFN", "decoder params", "FLOPs")  # rows that nothing chooses
 LPZERO = ("LPZero GPT-2", "LPZero FlexiBERT")  # formulas that were published as ready for use
 
 Pool = Mapping[str, np.ndarray]
@@ -47,7 +48,7 @@ def seen(case: Case, seed: int, size: int) -> Case:
 
 
 def left_out(mine: Case, others: Sequence[Case], config: SearchConfig) -> dict[str, Any]:
-    """One search on the splits of the others, and every ranking of `mine`: {seconds, tau, fitness, text, sign, chosen},
+    """One search on the splits of the others, and every ranking of `mine`: {seconds, tau, near, fitness, ...},
     seconds of processor time; no fitness and no text where no formula was valid."""
     start = time.process_time()
     prepared = PreparedSearch.of(SearchProblem.of(others, config), config)
@@ -57,42 +58,45 @@ def left_out(mine: Case, others: Sequence[Case], config: SearchConfig) -> dict[s
     best = hall[0] if hall else None
     told = {"fitness": best.fitness, "text": best.proxy.text, "sign": best.sign} if best else dict.fromkeys(_FOUND)
     beside = transferred(mine, others, hall, config)
-    return {"seconds": spent, "tau": beside["tau"], **told, "chosen": beside["chosen"]}
+    return {"seconds": spent, "tau": beside["tau"], "near": beside["near"], **told, "chosen": beside["chosen"]}
 
 
 _FOUND = ("fitness", "text", "sign")
 
 
 def transferred(mine: Case, others: Sequence[Case], hall: Sequence[Evaluation], config: SearchConfig) -> dict[str, Any]:
-    """{tau, chosen}: tau-b on all architectures of `mine`, by who ranks, None without a score; and which count and
-    which hand-made proxy were best on the splits of the others, with their signs. Where formulas are held to growth,
-    there is also the count that is best if it is held to it too."""
-    quality = mine.benchmark.quality
-    tau: dict[str, float | None] = dict(_evolved(mine, hall))
+    """{tau, near, chosen}: tau-b on all architectures of `mine`, and tau over its pairs of one size, by who ranks, None
+    without a score; and which count and which hand-made proxy were best on the splits of the others, with their signs.
+    Where formulas are held to growth, there is also the count that is best if it is held to it too."""
+    known = counts(mine)
+    rankings = _evolved(mine, hall)
     chosen = {}
     pools: dict[str, Callable[[Case], Pool]] = {"count": counts, "hand-made": hand_made}
     for kind, pool in pools.items():
         best = best_fixed([pool(other) for other in others], others, config.across)
         if best is not None and (row := pool(mine).get(best[0])) is not None:
-            tau[f"best fixed {kind}"] = tested(best[1] * row, quality)
+            rankings[f"best fixed {kind}"] = best[1] * row
             chosen[kind] = best
     if config.nested and (best := best_fixed([counts(other) for other in others], others, config.across, True)):
-        tau["best fixed count that grows"] = tested(best[1] * counts(mine)[best[0]], quality)
+        rankings["best fixed count that grows"] = best[1] * known[best[0]]
         chosen["count that grows"] = best
-    for name, row in zip(LPZERO, _scores(mine, [str(ZOO[name].text) for name in LPZERO]), strict=True):
-        tau[name] = tested(row, quality)
-    tau["oracle count"] = max(abs(tested(row, quality) or 0.0) for row in counts(mine).values())
-    return {"tau": tau, "chosen": chosen}
+    rankings |= dict(zip(LPZERO, _scores(mine, [str(ZOO[name].text) for name in LPZERO]), strict=True))
+    rankings |= {name: known[name] for name in SIZES}
+    found: dict[str, Any] = {"chosen": chosen}
+    for figure, test in (("tau", tested), ("near", tested_near)):
+        found[figure] = {who: None if row is None else test(row, mine.benchmark) for who, row in rankings.items()}
+        found[figure]["oracle count"] = max(abs(test(row, mine.benchmark) or 0.0) for row in known.values())
+    return found
 
 
-def _evolved(mine: Case, hall: Sequence[Evaluation]) -> dict[str, float | None]:
-    """The first formula, and the mean rank of all that have a score everywhere."""
+def _evolved(mine: Case, hall: Sequence[Evaluation]) -> dict[str, np.ndarray | None]:
+    """Scores (N,) of the first formula, and the mean ranks of all that have a score everywhere."""
     if not hall:
         return {"formula": None, "committee": None}
     signed = _scores(mine, [e.proxy.text for e in hall]) * [[e.sign] for e in hall]
-    finite, quality = signed[np.isfinite(signed).all(-1)], mine.benchmark.quality
-    together = tested(stats.rankdata(finite, axis=-1).mean(0), quality) if len(finite) else None
-    return {"formula": tested(signed[0], quality), "committee": together}
+    finite = signed[np.isfinite(signed).all(-1)]
+    together = stats.rankdata(finite, axis=-1).mean(0) if len(finite) else None
+    return {"formula": signed[0], "committee": together}
 
 
 def _scores(case: Case, texts: Sequence[str]) -> np.ndarray:
@@ -135,8 +139,13 @@ def best_fixed(pools: Sequence[Pool], cases: Sequence[Case], how: str, grows: bo
     return names[best], 1 if found[best] >= 0 else -1
 
 
-def tested(scores: np.ndarray, quality: np.ndarray) -> float | None:
-    """tau-b, 0 where everything is tied, None where something has no score."""
+def tested(scores: np.ndarray, benchmark: Benchmark) -> float | None:
+    """tau-b within each training budget, 0 where everything is tied, None where something has no score."""
     if not np.isfinite(scores).all():
         return None
-    return 0.0 if np.ptp(scores) == 0 else kendall(scores, quality)
+    return within_budgets(scores, benchmark, intervals=False)["kendall"] or 0.0
+
+
+def tested_near(scores: np.ndarray, benchmark: Benchmark) -> float | None:
+    """tau over pairs of one size and one training budget (`near_pairs`), None where something has no score."""
+    return (near_pairs(scores, benchmark)["kendall"] or 0.0) if np.isfinite(scores).all() else None

@@ -1,0 +1,120 @@
+"""Formulas that read the training budget T, on a benchmark of several budgets.
+
+    python -m bench.science.budgets [--benchmark llama-budgets] [--labels 100] [--seeds 42,43,44,45,46] [--bank DIR]
+
+First, what the benchmark itself says: per budget, tau of depth and of width over pairs of one size. Then, per ranking
+and budget, tau over held-out pairs of one size, medians over the seeds, each with its own labels (rows, all budgets of
+an architecture on one side of the split): the search with T and without, the shape law fitted to the same labels, and
+counts, which need none. The last column is tau of depth within the ranking itself: what it foretells of the turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from commands.output import emit
+from commands.tables import Row
+from fitness.evaluation import Split, split_groups
+from fitness.features.workshop import Workshop
+from fitness.near_pairs import pairs_of_one_size
+from fitness.predictors.shape_law import fitted_law, law_inputs, losses_of
+from fitness.protocol import sizes_of
+from fitness.tables.table_file import branch_table
+from fitness.zoo.naive import naive_scores
+from gp.benchmark_search import search
+from gp.case import Case
+from gp.config import SearchConfig
+from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import load_benchmark
+from primitives.operators import AGGREGATION, turned
+
+COUNTS = ("decoder params", "attention x FFN", "FLOPs", "depth", "width")
+WITHOUT, WITH = tuple(AGGREGATION), (*AGGREGATION, *map(turned, AGGREGATION))
+
+Ranking = Callable[[Split, int], np.ndarray]
+"""Scores (N,) of a benchmark's rows, given a split and its seed."""
+
+
+def rankings(benchmark: Benchmark, workshop: Workshop, objective: str) -> dict[str, Ranking]:
+    """The rankings by name."""
+    table = branch_table(benchmark.architectures, workshop)
+
+    def searched(aggregates: tuple[str, ...]) -> Ranking:
+        def scores(split: Split, seed: int) -> np.ndarray:
+            config = SearchConfig(seed=seed, aggregates=aggregates, objective=objective, hall_size=1)
+            champion = search([Case(benchmark, workshop, split)], config).hall.champions[0]
+            print(f"seed {seed}: {champion.sign:+d} {champion.proxy}", flush=True)
+            return champion.sign * table.scores([champion.proxy])[0]
+
+        return scores
+
+    def law(split: Split, seed: int) -> np.ndarray:
+        inputs, seen = law_inputs(benchmark.architectures), list(split.search)
+        return -fitted_law(inputs[seen], losses_of(benchmark, seen), inputs)
+
+    found: dict[str, Ranking] = {"formula with T": searched(WITH), "formula without T": searched(WITHOUT)}
+    counts = {name: naive_scores(name, benchmark.architectures).astype(float) for name in COUNTS}
+    return found | {"shape law": law} | {name: lambda split, seed, row=row: row for name, row in counts.items()}
+
+
+def near(scores: np.ndarray, quality: np.ndarray, benchmark: Benchmark, places: Sequence[int]) -> float:
+    """tau over pairs of one size among the rows `places`."""
+    own = list(places)
+    return pairs_of_one_size(scores[own], quality[own], sizes_of(benchmark)[own]).tau
+
+
+def rows_of(benchmark: Benchmark, ranked: dict[str, Ranking], labels: int, seeds: Sequence[int]) -> list[Row]:
+    """A line per ranking and budget."""
+    depth, rows = naive_scores("depth", benchmark.architectures).astype(float), list[Row]()
+    for name, ranking in ranked.items():
+        found: dict[int, list[tuple[float, float]]] = {}
+        for seed in seeds:
+            split = split_groups(benchmark.groups, labels, seed)
+            scores = ranking(split, seed)
+            for places in benchmark.of_budgets(split.holdout):
+                truth = near(scores, benchmark.quality, benchmark, places)
+                turn = near(depth, scores, benchmark, places)
+                found.setdefault(benchmark.budgets[places[0]], []).append((truth, turn))
+        for budget, pairs in sorted(found.items()):
+            middle, turn = np.nanmedian(np.array(pairs), axis=0)
+            worst, best = np.nanmin(pairs, axis=0)[0], np.nanmax(pairs, axis=0)[0]
+            row: Row = {"ranked by": name, "budget": int(budget), "one size": middle, "from": worst, "to": best}
+            rows.append(row | {"depth in it": turn})
+    return rows
+
+
+def truth_of(benchmark: Benchmark) -> list[Row]:
+    """A line per budget: what depth and width are worth at one size."""
+    rows: list[Row] = []
+    for places in benchmark.of_budgets():
+        share = [benchmark.architectures[i].tokens for i in places]
+        row: Row = {"budget": int(benchmark.budgets[places[0]]), "rows": len(places), "tokens": np.median(share)}
+        for name in ("depth", "width"):
+            values, own = naive_scores(name, benchmark.architectures).astype(float), list(places)
+            found = pairs_of_one_size(values[own], benchmark.quality[own], sizes_of(benchmark)[own])
+            row |= {name: found.tau, f"{name} se": found.error}
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--benchmark", default="llama-budgets")
+    parser.add_argument("--labels", type=int, default=100)
+    parser.add_argument("--seeds", default="42,43,44,45,46")
+    parser.add_argument("--objective", default="both")
+    parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
+    asked = parser.parse_args()
+    benchmark = load_benchmark(asked.benchmark)
+    emit(truth_of(benchmark), "table", f"{benchmark.name}: pairs of one size by training budget")
+    ranked = rankings(benchmark, Workshop.open(benchmark.space, bank=asked.bank), asked.objective)
+    seeds = [int(seed) for seed in asked.seeds.split(",")]
+    emit(rows_of(benchmark, ranked, asked.labels, seeds), "table", f"{asked.labels} labels, held-out pairs of one size")
+
+
+if __name__ == "__main__":
+    main()
