@@ -46,7 +46,7 @@ class CutOrder:
 
 def select_cut(source: Source, features: FeatureOptions, asked: CutOrder) -> None:
     """Choose a subnet, say what it is, and do with it what is asked for."""
-    from gp.cut_selection import CutLooks, choose_cut, draw_cuts
+    from gp.cut_selection import CutDraws, CutLooks, choose_cut
     from models.spaces.llama.checkpoint import whole_architecture
     from models.spaces.llama.subnets import Whole, calibration_tokens
 
@@ -64,8 +64,9 @@ def select_cut(source: Source, features: FeatureOptions, asked: CutOrder) -> Non
     start = time.perf_counter()
     costs = looks.block_costs(tokens[:1])
     say(f"losses without one block each: {time.perf_counter() - start:.1f} s")
-    candidates = draw_cuts(whole, int(asked.bounds["params"]), asked.networks, asked.seed, asked.order, costs)
-    choice = choose_cut(source.formulas[0], candidates, workshop, tokens, asked.look, looks, say)
+    draws = CutDraws.create(whole, int(asked.bounds["params"]), asked.seed, asked.order, costs)
+    candidates = draws.candidates(asked.networks)
+    choice = choose_cut(source.formulas[0], draws, candidates, workshop, tokens, asked.look, looks, say)
     _show(choice, source, asked)
     if asked.measure:
         _measure(choice, candidates, looks, checkpoint, tokens, asked)

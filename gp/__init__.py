@@ -13,6 +13,7 @@ studies/             the same search under many settings
 hall_of_fame.py      the best formulas, in memory; hall_file.py: as a file, of hall_cases.py and hall_entries.py
 lineage.py           where formulas come from; reporter.py: callbacks that tell of progress
 selection.py         a search over architectures under budgets; cut_selection.py: over subnets of a checkpoint
+cut_rivals.py        what other methods choose among subnets
 exhaustive.py        every formula of the published space
 """
 

@@ -4,7 +4,7 @@ the whole network, the best few are looked at on calibration text, and the one w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,13 +20,14 @@ from models.architecture import Architecture
 from models.spaces.llama.space import LlamaSpace
 from models.spaces.llama.subnets import Whole
 from models.training.cuts.measuring import Cut, CutNetwork, cut_of
-from models.training.cuts.sample import CutSample, block_sizes, cut_config, subnets
+from models.training.cuts.sample import CutSample, block_sizes, cut_config, subnets, variations
 from storage.errors import WrongInput
 
-__all__ = ["CutChoice", "CutLooks", "UnreachableBudget", "choose_cut", "draw_cuts", "finalists"]
+__all__ = ["CutChoice", "CutDraws", "CutLooks", "UnreachableBudget", "choose_cut", "finalists"]
 
 NEAR = 0.97  # of the budget, which candidates use at least
 FINALISTS = 12  # of the subnets looked at, compared on the whole calibration text
+ROUNDS, PARENTS, NEARBY = 3, 3, 1000  # rounds of variations, of the best so far, so many of each
 SPACE = LlamaSpace()
 
 
@@ -36,47 +37,68 @@ class UnreachableBudget(WrongInput):
 
 @dataclass(frozen=True)
 class CutChoice:
-    """The chosen subnet, its calibration loss, its place by the formula, the finalists with theirs, and the seconds by
-    stage."""
+    """The chosen subnet, its calibration loss, the number of candidates, the finalists with their losses, and the
+    seconds by stage."""
 
     chosen: Architecture
     loss: float
-    place: int
     candidates: int
     looked: tuple[tuple[Architecture, float], ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def draw_cuts(
-    whole: Architecture, budget: int, count: int, seed: int, order: str, costs: Sequence[float]
-) -> list[Architecture]:
-    """Up to `count` different subnets with at most `budget` parameters in all and nearly as many; UnreachableBudget if
-    there are none. Half of the draws prefer to drop blocks that cost little alone, `costs` (L,) in nats, and none drops
-    a block that costs more than 1.5."""
-    config, most = whole.config, SPACE.parameters(whole).total
-    kept, (unit, group) = block_sizes(config)
-    blocks = config["n_layer"] * (kept[0] * unit + kept[1] * group)
-    level = 1 - (most - budget) / blocks
-    if not 0.25 < level < 1:
-        least = most - round(0.75 * blocks)
-        raise UnreachableBudget(
-            f"--budget params: got {budget:,}, wanted more than {least:,} and less than {most:,}, a quarter of the "
-            "blocks and the whole network"
-        )
-    sample = CutSample(tuple(costs), (), (0,), (count,), seed=seed)
-    margin = 1.5 * (kept[0] // sample.steps) * unit / blocks  # a draw meets its level give or take a step of a width
-    sample = replace(sample, levels=(level - margin,))
-    drawn = (
-        SPACE.architecture(f"cut-{i}", cut_config(config, subnet.cut, order))
-        for i, subnet in enumerate(subnets(sample, config))
-    )
-    found = [a for a in drawn if NEAR * budget <= SPACE.parameters(a).total <= budget]
-    if not found:
-        raise UnreachableBudget(
-            f"--budget params: got {budget:,}, which none of {count:,} draws met without a block whose removal alone "
-            "costs more than 1.5 nats; wanted a larger one, or more --networks"
-        )
-    return found
+@dataclass(frozen=True)
+class CutDraws:
+    """Draws of different subnets of the network `whole` with at most `budget` parameters in all and nearly as many;
+    their units are kept by `order`."""
+
+    whole: Architecture
+    budget: int
+    order: str
+    sample: CutSample
+
+    @classmethod
+    def create(cls, whole: Architecture, budget: int, seed: int, order: str, costs: Sequence[float]) -> CutDraws:
+        """Half of the draws prefer to drop blocks that cost little alone, `costs` (L,) in nats, and none drops a block
+        that costs more than 1.5. UnreachableBudget if the budget is too small or too large."""
+        config, most = whole.config, SPACE.parameters(whole).total
+        kept, (unit, group) = block_sizes(config)
+        blocks = config["n_layer"] * (kept[0] * unit + kept[1] * group)
+        level = 1 - (most - budget) / blocks
+        if not 0.25 < level < 1:
+            least = most - round(0.75 * blocks)
+            raise UnreachableBudget(
+                f"--budget params: got {budget:,}, wanted more than {least:,} and less than {most:,}, a quarter of the "
+                "blocks and the whole network"
+            )
+        sample = CutSample(tuple(costs), (), (0,), (), seed=seed)
+        margin = (
+            1.5 * (kept[0] // sample.steps) * unit / blocks
+        )  # a draw meets its level give or take a step of a width
+        return cls(whole, budget, order, replace(sample, levels=(level - margin,)))
+
+    def candidates(self, count: int) -> list[Architecture]:
+        """Up to `count` of them; UnreachableBudget if none was drawn."""
+        sample = replace(self.sample, branches=(count,))
+        if not (found := self._within("cut", (subnet.cut for subnet in subnets(sample, self.whole.config)))):
+            raise UnreachableBudget(
+                f"--budget params: got {self.budget:,}, which none of {count:,} draws met without a block whose "
+                "removal alone costs more than 1.5 nats; wanted a larger one, or more --networks"
+            )
+        return found
+
+    def near(self, parents: Sequence[Architecture], count: int, turn: int) -> list[Architecture]:
+        """Up to `count` variations of each of the subnets `parents`."""
+        config, found = self.whole.config, dict[str, Architecture]()
+        for parent in parents:
+            cuts = variations(self.sample, config, cut_of(parent.config, config["n_layer"]), count, parent.digest)
+            found |= {a.digest: a for a in self._within(f"near-{turn}", cuts)}
+        return list(found.values())
+
+    def _within(self, name: str, cuts: Iterable[Cut]) -> list[Architecture]:
+        config = self.whole.config
+        drawn = (SPACE.architecture(f"{name}-{i}", cut_config(config, cut, self.order)) for i, cut in enumerate(cuts))
+        return [a for a in drawn if NEAR * self.budget <= SPACE.parameters(a).total <= self.budget]
 
 
 class CutLooks:
@@ -104,36 +126,54 @@ class CutLooks:
 
 def choose_cut(
     formula: Evaluation,
+    draws: CutDraws,
     candidates: Sequence[Architecture],
     workshop: Workshop,
     tokens: torch.Tensor,
     look: int,
-    looks: CutLooks | None = None,
+    looks: CutLooks,
     tell: Callable[[str], None] = lambda line: None,
 ) -> CutChoice:
-    """The candidate with the lowest loss on tokens (B, T) among the `look` that the formula ranks first."""
-    seconds, start = dict[str, float](), time.perf_counter()
-    parts = parts_for(workshop, candidates)
-    seconds["visit"], start = time.perf_counter() - start, time.perf_counter()
-    scores = formula.sign * formula_scores(formula, parts, candidates)
-    first = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")[:look]
-    seconds["screening"], start = time.perf_counter() - start, time.perf_counter()
-    tell(f"{len(candidates):,} candidates scored; looking at {len(first)}")
-    looks = looks or CutLooks(Whole.of(candidates, workshop.weights))
-    few = [candidates[i] for i in first]
-    looked = finalists(looks, few, tokens)
+    """The subnet with the lowest loss on tokens (B, T) of `look` that are looked at on the first eighth of these: first
+    those that the formula ranks first, then, in rounds, those that it ranks first among variations of the best so far.
+    The best of all are compared on the whole (`finalists`)."""
+    start, part = time.perf_counter(), look // 6
+    few, losses = _first(formula, candidates, workshop, look - ROUNDS * part), list[float]()
+    seconds = {"screening": time.perf_counter() - start}
+    tell(f"{len(candidates):,} candidates scored; looking at {len(few)}, then at variations of the best")
+    start = time.perf_counter()
+    for turn in range(ROUNDS if part else 0):
+        losses += looks.losses(few[len(losses) :], eighth(tokens))
+        best = [few[i] for i in np.argsort(losses, kind="stable")[:PARENTS]]
+        seen = {a.digest for a in few}
+        near = [a for a in draws.near(best, NEARBY, turn) if a.digest not in seen]
+        few += _first(formula, near, workshop, part) if near else []
+    losses += looks.losses(few[len(losses) :], eighth(tokens)) if len(few) > FINALISTS else []
+    looked = finalists(looks, few, tokens, losses)
     seconds["looks"] = time.perf_counter() - start
-    (best, loss), *_ = looked
-    return CutChoice(best, loss, few.index(best) + 1, len(candidates), looked, seconds)
+    return CutChoice(*looked[0], len(candidates), looked, seconds)
+
+
+def _first(
+    formula: Evaluation, candidates: Sequence[Architecture], workshop: Workshop, count: int
+) -> list[Architecture]:
+    """The candidates that the formula ranks first."""
+    scores = formula.sign * formula_scores(formula, parts_for(workshop, candidates), candidates)
+    return [candidates[i] for i in np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")[:count]]
+
+
+def eighth(tokens: torch.Tensor) -> torch.Tensor:
+    """The first eighth of the sequences (B, T), at least one."""
+    return tokens[: max(1, len(tokens) // 8)]
 
 
 def finalists(
-    looks: CutLooks, chosen: Sequence[Architecture], tokens: torch.Tensor
+    looks: CutLooks, chosen: Sequence[Architecture], tokens: torch.Tensor, short: Sequence[float] = ()
 ) -> tuple[tuple[Architecture, float], ...]:
     """Subnets and their losses on tokens (B, T), the lowest first. Of more than 12 only the 12 with the lowest
-    loss on the first eighth of the sequences."""
+    loss on the first eighth of the sequences, `short` where it is known."""
     if len(chosen) > FINALISTS:
-        short = looks.losses(chosen, tokens[: max(1, len(tokens) // 8)])
+        short = short or looks.losses(chosen, eighth(tokens))
         chosen = [chosen[i] for i in np.argsort(short, kind="stable")[:FINALISTS]]
     return tuple(sorted(zip(chosen, looks.losses(chosen, tokens), strict=True), key=lambda pair: pair[1]))
 

@@ -71,35 +71,87 @@ def test_blocks_are_removed_one_after_another_at_the_price_of_the_looks(
     assert cut_of(found.config, 4) == kept and found.config["order"] == "magnitude" and rows == shown
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_the_subnet_with_the_lowest_loss_of_those_that_rank_first_is_chosen(
-    given: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked: list[str] = []
+class Numbers:
+    """Stands for networks: subnet i costs abs(i - 30) nats; variations of some subnets are the numbers above them."""
 
-    class Looks:
-        def losses(self, chosen: Any, tokens: Any) -> list[float]:
-            looked.extend(chosen)
-            return [{"a": 3.0, "c": 1.0, "d": 2.0}[name] for name in chosen]
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown: list[tuple[list[int], int]] = []
+        self.asked: list[tuple[list[int], int, int]] = []
+        scores = lambda formula, parts, some: np.array([-float(a.number) for a in some])  # noqa: E731
+        monkeypatch.setattr(cut_selection, "parts_for", lambda workshop, candidates: None)
+        monkeypatch.setattr(cut_selection, "formula_scores", scores)
 
-    candidates: Any = ["a", "b", "c", "d", "e"]
-    scores = np.array([-9.0, -1.0, -8.0, -8.0, np.nan])
-    monkeypatch.setattr(cut_selection, "parts_for", lambda workshop, candidates: None)
-    monkeypatch.setattr(cut_selection, "formula_scores", lambda formula, parts, candidates: scores)
-    monkeypatch.setattr(cut_selection.Whole, "of", lambda candidates, weights: "whole")
-    monkeypatch.setattr(cut_selection, "CutLooks", lambda whole: Looks() if not given else None)
-    clock = iter((10.0, 12.0, 13.0, 17.0, 20.0, 30.0))
+    def make(self, *numbers: int) -> list[Any]:
+        return [SimpleNamespace(number=i, digest=str(i)) for i in numbers]
+
+    def losses(self, chosen: Any, tokens: torch.Tensor) -> list[float]:
+        self.shown.append(([a.number for a in chosen], len(tokens)))
+        return [float(abs(a.number - 30)) for a in chosen]
+
+    def near(self, parents: Any, count: int, turn: int) -> list[Any]:
+        self.asked.append(([a.number for a in parents], count, turn))
+        return self.make(*(parents[0].number + step for step in (1, 2, 4)))
+
+
+def test_few_looks_go_to_the_subnets_that_rank_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers: Any = Numbers(monkeypatch)
+    clock = iter((10.0, 12.0, 13.0, 17.0))
     monkeypatch.setattr(cut_selection, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     told: list[str] = []
     formula: Any = SimpleNamespace(sign=-1.0)
+    candidates = numbers.make(3, 9, 8, 7)
     found = cut_selection.choose_cut(
-        formula, candidates, SimpleNamespace(weights=None), torch.zeros(1, 2),  # type: ignore[arg-type]
-        3, Looks() if given else None, told.append,  # type: ignore[arg-type]
-    )  # fmt: skip
-    assert looked == ["a", "c", "d"] and told == ["5 candidates scored; looking at 3"]
-    assert (found.chosen, found.loss, found.place, found.candidates) == ("c", 1.0, 2, 5)
-    assert found.looked == (("c", 1.0), ("d", 2.0), ("a", 3.0))
-    assert found.seconds == {"visit": 2.0, "screening": 4.0, "looks": 10.0}
+        formula,
+        numbers,
+        candidates,
+        SimpleNamespace(),
+        torch.zeros(16, 2),
+        3,
+        numbers,
+        told.append,  # type: ignore[arg-type]
+    )
+    assert numbers.shown == [([9, 8, 7], 16)] and numbers.asked == []
+    assert told == ["4 candidates scored; looking at 3, then at variations of the best"]
+    assert (found.chosen.number, found.loss, found.candidates) == (9, 21.0, 4)
+    assert [loss for _, loss in found.looked] == [21.0, 22.0, 23.0]
+    assert found.seconds == {"screening": 2.0, "looks": 4.0}
+
+
+def test_many_looks_go_in_rounds_to_variations_of_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers: Any = Numbers(monkeypatch)
+    formula: Any = SimpleNamespace(sign=-1.0)
+    candidates = numbers.make(*range(20))
+    found = cut_selection.choose_cut(
+        formula,
+        numbers,
+        candidates,
+        SimpleNamespace(),
+        torch.zeros(16, 2),
+        13,
+        numbers,  # type: ignore[arg-type]
+    )
+    short = [([19, 18, 17, 16, 15, 14, 13], 2), ([23, 21], 2), ([27, 25], 2), ([31, 29], 2)]
+    last = [29, 31, 27, 25, 23, 21, 19, 18, 17, 16, 15, 14]  # the 12 best of 13
+    assert numbers.shown[:4] == short and len(numbers.shown) == 5
+    assert sorted(numbers.shown[4][0]) == sorted(last) and numbers.shown[4][1] == 16
+    assert numbers.asked == [([19, 18, 17], 1000, 0), ([23, 21, 19], 1000, 1), ([27, 25, 23], 1000, 2)]
+    assert found.loss == 1.0 and len(found.looked) == 12
+
+
+def test_a_best_subnet_without_variations_costs_no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers: Any = Numbers(monkeypatch)
+    numbers.near = lambda parents, count, turn: numbers.make(17)  # which was looked at
+    formula: Any = SimpleNamespace(sign=-1.0)
+    found = cut_selection.choose_cut(
+        formula,
+        numbers,
+        numbers.make(*range(20)),
+        SimpleNamespace(),
+        torch.zeros(8, 2),
+        18,
+        numbers,  # type: ignore[arg-type]
+    )
+    assert found.chosen.number == 19 and [len(own) for own, _ in numbers.shown] == [9, 0, 0, 9]
 
 
 def test_of_many_only_the_best_on_the_first_eighth_of_the_text_are_looked_at_on_all_of_it() -> None:
@@ -170,7 +222,9 @@ def test_a_subnet_is_chosen_then_measured_and_exported_if_asked(done: bool, monk
     monkeypatch.setattr("models.spaces.llama.subnets.calibration_tokens", lambda checkpoint: "tokens")
     monkeypatch.setattr("models.spaces.llama.subnets.Whole", lambda *given: given)
     choice = SimpleNamespace(chosen="best")
-    monkeypatch.setattr(cut_selection, "draw_cuts", lambda *given: ("drawn", *given))
+    draws = SimpleNamespace(candidates=lambda count: f"{count} drawn")
+    create = lambda *given: steps.append(("drawn", *given)) or draws  # noqa: E731
+    monkeypatch.setattr(cut_selection.CutDraws, "create", create)
     looks = SimpleNamespace(block_costs=lambda tokens: f"costs on {tokens}")
     monkeypatch.setattr(cut_selection, "CutLooks", lambda whole: steps.append(whole) or looks)
     monkeypatch.setattr(cut_selection, "choose_cut", lambda *given: steps.append(given[:-1]) or choice)
@@ -179,10 +233,11 @@ def test_a_subnet_is_chosen_then_measured_and_exported_if_asked(done: bool, monk
     asked = cut_select.CutOrder({"params": 9.7}, 40, 3, 7, "first", Path("out") if done else None, done, None, "table")
     source: Any = SimpleNamespace(predictor=None, size=None, formulas=("f", "g"))
     cut_select.select_cut(source, FeatureOptions(), asked)
-    drawn = ("drawn", "whole", 9, 40, 7, "first", "costs on t")  # of "tokens" the first
+    drawn = "40 drawn"
     wanted = [
         ("whole", "llama"), ("check", "whole"), ("whole", "first", "checkpoint"),
-        ("f", drawn, workshop, "tokens", 3, looks),
+        ("drawn", "whole", 9, 7, "first", "costs on t"),  # of "tokens" the first
+        ("f", draws, drawn, workshop, "tokens", 3, looks),
         ("_show", choice, source, asked),
     ]  # fmt: skip
     wanted += [

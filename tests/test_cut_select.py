@@ -16,7 +16,8 @@ from transformers import LlamaForCausalLM
 import cli
 from gp import cut_selection
 from gp.cut_rivals import block_influence
-from gp.cut_selection import CutLooks, UnreachableBudget, draw_cuts
+from gp.cut_selection import CutDraws, CutLooks, UnreachableBudget
+from models.architecture import Architecture
 from models.spaces import SPACES, WEIGHTED
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.checkpoint import whole_architecture
@@ -27,6 +28,10 @@ BUDGET = 18_000
 FREE = (0.0,) * 4  # nats that the removal of each block costs
 SELECT = ("select", "--space", "llama", "--devices", "cpu", "--batch", "2", "--seq-len", "12", "--networks", "40",
           "--look", "3", "--seed", "100")  # fmt: skip
+
+
+def drawn(whole: Architecture, budget: int, count: int, seed: int, order: str, costs: Any) -> list[Architecture]:
+    return CutDraws.create(whole, budget, seed, order, costs).candidates(count)
 
 
 @pytest.fixture(scope="module")
@@ -71,27 +76,43 @@ def test_block_influence_is_the_librarys(folder: Path) -> None:
 
 def test_candidates_differ_and_keep_to_the_budget(folder: Path) -> None:
     whole = whole_architecture(Checkpoint.open(folder))
-    found = draw_cuts(whole, BUDGET, 60, 100, "activation", FREE)
+    found = drawn(whole, BUDGET, 60, 100, "activation", FREE)
     sizes = [SPACES["llama"].parameters(a).total for a in found]
     assert len({a.digest for a in found}) == len(found) >= 20
     assert all(0.97 * BUDGET <= size <= BUDGET for size in sizes)
-    assert [a.digest for a in draw_cuts(whole, BUDGET, 60, 100, "activation", FREE)] == [a.digest for a in found]
+    assert [a.digest for a in drawn(whole, BUDGET, 60, 100, "activation", FREE)] == [a.digest for a in found]
     with pytest.raises(
         UnreachableBudget, match=r"--budget params: got 99,000, wanted more than .* and less than 25,848, a quarter"
     ):
-        draw_cuts(whole, 99_000, 10, 100, "activation", FREE)
+        drawn(whole, 99_000, 10, 100, "activation", FREE)
     most = SPACES["llama"].parameters(whole).total
     for budget in (most, most + 1, 1):
         with pytest.raises(UnreachableBudget, match=f"got {budget:,}, wanted more than"):
-            draw_cuts(whole, budget, 10, 100, "activation", FREE)
+            drawn(whole, budget, 10, 100, "activation", FREE)
 
 
 def test_no_candidate_drops_a_block_that_costs_much_alone(folder: Path) -> None:
     whole = whole_architecture(Checkpoint.open(folder))
     for costs, kept in (((0.0, 1.6, 0.0, 0.0), {1}), ((2.0, 1.5, 0.0, 9.0), {0, 3})):
-        found = draw_cuts(whole, BUDGET, 60, 100, "first", costs)
+        found = drawn(whole, BUDGET, 60, 100, "first", costs)
         gone = {block for a in found for block in range(4) if block not in a.config["keep"]}
         assert gone == {0, 1, 2, 3} - kept
+
+
+def test_variations_differ_from_their_parent_in_a_few_blocks_and_keep_to_the_budget(folder: Path) -> None:
+    whole = whole_architecture(Checkpoint.open(folder))
+    draws = CutDraws.create(whole, BUDGET, 100, "magnitude", (0.0, 1.6, 0.0, 0.0))
+    parents = draws.candidates(20)[:2]
+    found = draws.near(parents, 50, 2)
+    assert [a.digest for a in found] == [a.digest for a in draws.near(parents, 50, 2)] and len(found) > 5
+    assert len({a.digest for a in found}) == len(found) and all(a.id.startswith("near-2-") for a in found)
+    for each in found:
+        assert 0.97 * BUDGET <= SPACES["llama"].parameters(each).total <= BUDGET and 1 in each.config["keep"]
+        assert each.config["order"] == "magnitude"
+    for parent in parents:
+        assert parent.digest not in {a.digest for a in draws.near([parent], 50, 0)}
+    far = [draws.near([parent], 1, 0) for parent in parents]
+    assert far[0] != far[1]  # each parent has variations of its own
 
 
 def test_the_cost_of_a_block_is_what_the_library_loses_without_it(folder: Path) -> None:
@@ -134,13 +155,13 @@ def test_only_subnets_of_a_checkpoint_are_measured_and_their_fields_are_the_chec
 
 def test_a_subnet_at_the_least_share_of_a_budget_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = whole_architecture(Checkpoint.open(folder))
-    found = draw_cuts(whole, BUDGET, 20, 100, "first", FREE)
+    found = drawn(whole, BUDGET, 20, 100, "first", FREE)
     sizes = sorted({SPACES["llama"].parameters(a).total for a in found})
     assert len(sizes) > 2
     least = next(size for size in sizes[1:] if size / BUDGET * BUDGET == size)
     for near, kept in ((least / BUDGET, least), ((least + 0.5) / BUDGET, least + 1)):
         monkeypatch.setattr(cut_selection, "NEAR", near)
-        some = [SPACES["llama"].parameters(a).total for a in draw_cuts(whole, BUDGET, 20, 100, "first", FREE)]
+        some = [SPACES["llama"].parameters(a).total for a in drawn(whole, BUDGET, 20, 100, "first", FREE)]
         assert min(some) == min(size for size in sizes if size >= kept)
 
 
@@ -154,9 +175,9 @@ def test_subnets_of_a_quarter_of_the_blocks_or_less_are_refused(folder: Path, mo
     samples: list[Any] = []
     monkeypatch.setattr(cut_selection, "subnets", lambda sample, config: samples.append(sample) or [])
     with pytest.raises(UnreachableBudget, match=f"got {least:,}, wanted more than {least:,} and less than {most:,}, a"):
-        draw_cuts(whole, least, 10, 100, "first", FREE)
+        drawn(whole, least, 10, 100, "first", FREE)
     with pytest.raises(UnreachableBudget, match=f"got {least + 1:,}, which none of 10 draws met without a block"):
-        draw_cuts(whole, least + 1, 10, 7, "first", (1.0, 2.0, 3.0))
+        drawn(whole, least + 1, 10, 7, "first", (1.0, 2.0, 3.0))
     (sample,) = samples
     aim = 0.25 + (1 - 1.5 * (ffn // 8) * unit) / blocks  # draws differ from it by a step of a width
     assert sample.levels == (pytest.approx(aim),) and sample.cost == (1.0, 2.0, 3.0)

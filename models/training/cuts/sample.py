@@ -11,9 +11,10 @@ from typing import Any
 
 from models.training.cuts.measuring import Cut, Kept, keys_of
 
-__all__ = ["CutSample", "Subnet", "block_sizes", "cut_config", "subnets"]
+__all__ = ["CutSample", "Subnet", "block_sizes", "cut_config", "subnets", "variations"]
 
 TRIES = 1000  # until siblings differ
+RESTORED = 3  # changed blocks, at most, that a variation makes whole again
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,15 @@ def subnets(sample: CutSample, config: Mapping[str, Any]) -> list[Subnet]:
     return list(found.values())
 
 
+def variations(sample: CutSample, config: Mapping[str, Any], cut: Cut, count: int, seed: str) -> list[Cut]:
+    """Up to `count` different cuts near a cut, of the sample's first level; half of them prefer cheap blocks."""
+    rng = random.Random(f"{sample.seed}:{seed}")
+    cutters = [_Cutter(sample, config, sample.levels[0], root) for root in (0, 1)]
+    found = {keys_of(new): new for new in (cutters[turn % 2].varied(cut, rng) for turn in range(count))}
+    found.pop(keys_of(cut), None)
+    return list(found.values())
+
+
 def _below(cutter: _Cutter, begun: Cut, stage: int, path: str) -> Iterator[Cut]:
     """The leaves below a node; its children keep different things."""
     if stage == len(cutter.sample.borders):
@@ -97,7 +107,12 @@ class _Cutter:
 
     def _segment(self, blocks: Sequence[int], target: float, rng: random.Random) -> Cut:
         kept: dict[int, Kept | None] = dict.fromkeys(blocks, self.whole)
-        removed = 0.0
+        self._remove(kept, target, rng)
+        return tuple(kept[block] for block in blocks)
+
+    def _remove(self, kept: dict[int, Kept | None], target: float, rng: random.Random) -> None:
+        """Drop and narrow blocks until `target` weights less are kept, give or take half a step of a width."""
+        removed, blocks = 0.0, list(kept)
         for _ in range(TRIES):
             if target - removed < self.step * self.unit / 2:
                 break
@@ -107,7 +122,14 @@ class _Cutter:
             freed = self._size(kept[block]) - self._size(smaller)
             if freed <= target - removed + self.step * self.unit / 2:
                 kept[block], removed = smaller, removed + freed
-        return tuple(kept[block] for block in blocks)
+
+    def varied(self, cut: Cut, rng: random.Random) -> Cut:
+        """The cut with one to three of its changed blocks whole again, and other changes for them."""
+        kept = dict(enumerate(cut))
+        changed = [block for block, own in kept.items() if own != self.whole]
+        kept |= dict.fromkeys(rng.sample(changed, min(rng.randint(1, RESTORED), len(changed))), self.whole)
+        self._remove(kept, self.wanted - sum(self.full - self._size(own) for own in kept.values()), rng)
+        return tuple(kept.values())
 
     def _taste(self, block: int) -> float:
         return math.exp(-self.sample.cost[block] / self.sample.warmth) + 1e-6 if self.cheap else 1.0
