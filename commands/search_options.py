@@ -20,7 +20,8 @@ _objectives = table_of("fitness.objectives", "OBJECTIVES", "spearman", "kendall"
 _BEYOND_COUNTS = dict.fromkeys(("partial", "joint"), "use both, and fit to predict from formulas and counts together")
 _presets = table_of("gp.config", "PRESETS", "default", "lpzero", "universal")
 _algorithms = table_of("gp.evolution.algorithms", "ALGORITHMS", "lpzero", "memetic", "nsga2", "operon", "random")
-_aggregations = table_of("primitives.operators", "AGGREGATION", "mean", "sum", "first", "last", "rising", "falling")
+_aggregations = table_of("primitives.operators", "AGGREGATION", "mean", "sum", "first", "last", "rising", "falling",
+                         "log_depth")  # fmt: skip
 
 
 def _config(
@@ -37,10 +38,10 @@ def _config(
     """Settings of the search: options given by the user, then those of the preset, then the defaults."""
     from gp.config import JOINS, PRESETS, SearchConfig
     from primitives.inputs import INPUT_SETS
-    from primitives.operators import AGGREGATION
+    from primitives.operators import USUAL_AGGREGATIONS
 
     chosen = {
-        "aggregates": {"all": tuple(AGGREGATION), "both": ("mean", "sum")}.get(aggregate, (aggregate,)),
+        "aggregates": {"all": USUAL_AGGREGATIONS, "both": ("mean", "sum")}.get(aggregate, (aggregate,)),
         "joins": JOINS if joins == "both" else (joins,),
         "inputs": INPUT_SETS[inputs],
         "mutations": tuple(mutations.split(",")),

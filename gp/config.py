@@ -16,7 +16,7 @@ from fitness.objectives import LIKE_RHO, OBJECTIVES
 from fitness.tables.probes import RETEST
 from primitives.grammar import MAX_CHAIN, parse
 from primitives.inputs import EXTENDED, TERMINALS
-from primitives.operators import AGGREGATION, BINARY, turned
+from primitives.operators import AGGREGATION, BINARY, USUAL_AGGREGATIONS, turned
 from primitives.proxy import MAX_BRANCHES, BadProxy
 from storage.datum import is_number, is_whole
 from storage.errors import WrongInput
@@ -75,7 +75,7 @@ class SearchConfig:
     selection_ratio: float = 0.1
     objective: str = "both"
     algorithm: str = "memetic"
-    aggregates: tuple[str, ...] = tuple(AGGREGATION)
+    aggregates: tuple[str, ...] = USUAL_AGGREGATIONS
     joins: tuple[str, ...] = ("outside",)
     inputs: tuple[str, ...] = EXTENDED
     pps: bool = True

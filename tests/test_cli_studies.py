@@ -12,7 +12,7 @@ from test_cli import SMALL, zcp
 
 import cli
 from gp.studies.plan import STUDIES
-from primitives.operators import AGGREGATION
+from primitives.operators import USUAL_AGGREGATIONS
 from storage.files import dump_json, sealed
 
 FEATURES = ["--batch", "2", "--seq-len", "24", "--devices", "cpu"]
@@ -122,7 +122,7 @@ def test_settings_side_by_side_have_a_figure(
 
 def test_the_study_of_aggregations_reads_the_table() -> None:
     allowed = [setting.changes["aggregates"] for setting in STUDIES["aggregate"].settings]
-    assert {name for names in allowed for name in names} == set(AGGREGATION)
+    assert {name for names in allowed for name in names} == set(USUAL_AGGREGATIONS)
     for each in STUDIES.values():
         assert each.reference in [setting.label for setting in each.settings]
 

@@ -11,7 +11,7 @@ from gp.evolution.primitive_set import Role, arguments_of, draw, primitive_set
 from gp.evolution.variation import generate
 from primitives.grammar import parse
 from primitives.inputs import EXTENDED, PAPER
-from primitives.operators import AGGREGATION, BINARY, UNARY, Kind
+from primitives.operators import BINARY, UNARY, USUAL_AGGREGATIONS, Kind
 
 SMALL = SearchConfig(n_unary=1, inputs=("S",), aggregates=("mean",), joins=("inside",))
 
@@ -89,7 +89,7 @@ def test_every_operator_has_a_node_and_every_node_a_meaning(n_unary, inputs):
     assert names(pset, Role.UNARY) == set(UNARY)
     assert names(pset, Role.JOIN_BRANCHES) == set(BINARY)
     assert names(pset, Role.JOIN_NUMBERS) == names(pset, Role.JOIN_THIRD) == set(BINARY) - {"matmul"}
-    assert names(pset, Role.AGGREGATE_JOINED) == names(pset, Role.AGGREGATE_BRANCH) == set(AGGREGATION)
+    assert names(pset, Role.AGGREGATE_JOINED) == names(pset, Role.AGGREGATE_BRANCH) == set(USUAL_AGGREGATIONS)
     assert Role.ALONE not in pset.roles and Role.ALONE in primitive_set(SearchConfig()).roles
 
 

@@ -25,7 +25,7 @@ from gp.lineage import Birth
 from primitives.grammar import parse
 from primitives.inputs import EXTENDED, PAPER
 from primitives.invalid import Invalid
-from primitives.operators import AGGREGATION
+from primitives.operators import USUAL_AGGREGATIONS
 from primitives.pps import branch_violation, violation
 from primitives.scoring import Scorer
 
@@ -126,7 +126,7 @@ def test_parents_without_a_common_type_give_a_mutant():
 def test_mutation_changes_inputs_operators_joins_and_aggregations():
     rng, parent = random.Random(4), Individual.from_proxy(parse("mean[ sum( log(W), exp(G) ) ]"), PSET)
     children = [mutate(rng, parent, PRESETS["lpzero"]["mutations"]).to_proxy() for _ in range(400)]
-    assert {child.aggregate for child in children} == set(AGGREGATION)
+    assert {child.aggregate for child in children} == set(USUAL_AGGREGATIONS)
     assert len({child.binary for child in children}) >= 4
     assert len({child.left.input for child in children}) > 3
     assert any(child.right_aggregate for child in children)

@@ -12,7 +12,7 @@ from commands.feature_options import FEATURES, _recorded_features
 from gp.config import PRESETS, WHOLE, BadConfig, SearchConfig
 from gp.hall_file import BadHall
 from primitives.inputs import EXTENDED
-from primitives.operators import AGGREGATION, BINARY
+from primitives.operators import BINARY, USUAL_AGGREGATIONS
 
 # Settings of a search
 
@@ -43,7 +43,7 @@ def test_a_share_of_a_search_is_from_0_to_1(field: str) -> None:
 
 DEFAULTS: dict[str, Any] = {
     "seed": 42, "iterations": 6000, "population": 600, "n_unary": 2, "crossover": 0.5, "mutation": 0.5,
-    "selection_ratio": 0.1, "objective": "both", "algorithm": "memetic", "aggregates": tuple(AGGREGATION),
+    "selection_ratio": 0.1, "objective": "both", "algorithm": "memetic", "aggregates": tuple(USUAL_AGGREGATIONS),
     "joins": ("outside",), "inputs": EXTENDED, "pps": True, "branches": 3, "brood": 200, "sweeps": 20, "folds": 5,
     "coarse": 0.1, "hall_size": 10, "tries": 50, "mutations": ("branch", "replace"), "constants": False,
     "across": "mean", "nested": False, "champion": "fittest", "operators": tuple(BINARY), "retest": 0.5,

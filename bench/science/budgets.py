@@ -30,10 +30,10 @@ from gp.case import Case
 from gp.config import SearchConfig
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
-from primitives.operators import AGGREGATION, turned
+from primitives.operators import USUAL_AGGREGATIONS, turned
 
 COUNTS = ("decoder params", "attention x FFN", "FLOPs", "depth", "width")
-WITHOUT, WITH = tuple(AGGREGATION), (*AGGREGATION, *map(turned, AGGREGATION))
+WITHOUT, WITH = USUAL_AGGREGATIONS, (*USUAL_AGGREGATIONS, *map(turned, USUAL_AGGREGATIONS))
 
 Ranking = Callable[[Split, int], np.ndarray]
 """Scores (N,) of a benchmark's rows, given a split and its seed."""

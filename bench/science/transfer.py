@@ -25,7 +25,8 @@ from gp.case import Case
 from gp.config import PRESETS, SearchConfig
 from gp.studies.transfer import left_out, seen, unseen
 from models.benchmarks.origins import load_benchmark
-from primitives.operators import AGGREGATION, turned
+from primitives.inputs import COUNTS
+from primitives.operators import turned
 
 SIX = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic")
 BENCHMARKS = (
@@ -34,15 +35,16 @@ BENCHMARKS = (
 UNIVERSAL = PRESETS["universal"]
 SHORT = {name: UNIVERSAL[name] for name in ("iterations", "n_unary", "folds", "branches")}
 FIGURES = {"tau": "tau-b on the one left out", "near": "tau over pairs of one size"}
-BUDGETED = {
-    **UNIVERSAL, "aggregates": (*AGGREGATION, *map(turned, AGGREGATION)), "operators": ("sum", "product"), "branches": 3
+_LAW = ("mean", "log_depth")
+LAW = {
+    **UNIVERSAL, "aggregates": (*_LAW, *map(turned, _LAW)), "operators": ("sum", "difference"), "branches": 4,
+    "n_unary": 2, "inputs": tuple(COUNTS),
 }  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
-    "T": BUDGETED,
-    "T, pairs": {**BUDGETED, "objective": "pairs"},
-    "T, two operators a branch": {**BUDGETED, "n_unary": 2},
-    "without T": {**BUDGETED, "aggregates": tuple(AGGREGATION)},
-    "without T, pairs": {**BUDGETED, "aggregates": tuple(AGGREGATION), "objective": "pairs"},
+    "law": LAW,
+    "law, pairs": {**LAW, "objective": "pairs"},
+    "law of networks": {**LAW, "inputs": ("W", "W.attn", "W.ffn", "A", "J", "H")},
+    "law without T": {**LAW, "aggregates": _LAW},
     "universal": UNIVERSAL,
     "universal, retest .5": {**UNIVERSAL, "retest": 0.5},
     "universal, fittest": {**UNIVERSAL, "champion": "fittest"},

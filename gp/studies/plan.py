@@ -21,7 +21,7 @@ from gp.config import PRESETS, SearchConfig
 from gp.studies.transfer import seen, unseen
 from models.benchmarks.benchmark import Benchmark
 from primitives.inputs import INPUT_SETS
-from primitives.operators import AGGREGATION
+from primitives.operators import USUAL_AGGREGATIONS
 from storage.errors import WrongInput
 
 __all__ = ["STUDIES", "BadStudy", "Setting", "Study", "Trial", "plan", "plan_transfer"]
@@ -55,7 +55,7 @@ class Study:
 def _aggregations() -> tuple[Setting, ...]:
     """Settings: the published aggregation, ours, both, and all that the table has if that is more."""
     sets: dict[str, tuple[str, ...]] = {"mean": ("mean",), "sum": ("sum",), "mean and sum": ("mean", "sum")}
-    sets["all"] = tuple(AGGREGATION)
+    sets["all"] = USUAL_AGGREGATIONS
     return tuple(Setting(label, {"aggregates": names}) for label, names in sets.items())
 
 

@@ -55,8 +55,8 @@ class BudgetRecipe:
         return tuple(_unlike(self, target, rng) for target in self.sizes)
 
     def tasks(self, budget: Budget) -> list[Task]:
-        """Every run, in the order in which results are useful: all sizes alternate, unlike shapes first, short budgets
-        before the long one."""
+        """Every run, in the order in which results are useful: all sizes alternate, unlike shapes first, the long budget
+        after all others."""
         short, middle, long = (replace(budget, steps=budget.steps * times) for times in self.multiples)
         queue: list[tuple[tuple[int, ...], Task]] = []
         for size, shapes in enumerate(self.architectures()):
@@ -64,7 +64,7 @@ class BudgetRecipe:
                 place = (rank // 2 * 2, 0, size)  # two unlike shapes of a size follow each other
                 queue += [(place, Task(architecture, TRUTH_SEED, b)) for b in (short, middle)]
                 if rank < self.longest:
-                    queue.append(((2 * rank + 3, 1, size), Task(architecture, TRUTH_SEED, long)))
+                    queue.append(((self.shapes + rank, 1, size), Task(architecture, TRUTH_SEED, long)))
                 if rank * len(self.sizes) + size < self.replicated:
                     again = [Task(architecture, s, b) for b in (short, middle) for s in range(1, self.seeds)]
                     queue += [((rank + 10, 2, size), task) for task in again]

@@ -5,6 +5,7 @@ from primitives.operators import unary as _unary  # noqa: F401  (fills UNARY)
 from primitives.operators.aggregation import (
     AGGREGATION,
     BUDGET,
+    USUAL_AGGREGATIONS,
     Aggregation,
     aggregation,
     constant_of,
@@ -21,6 +22,7 @@ __all__ = [
     "BUDGET",
     "ENTRYWISE",
     "UNARY",
+    "USUAL_AGGREGATIONS",
     "Aggregation",
     "BadOperator",
     "Binary",

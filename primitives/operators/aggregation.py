@@ -7,6 +7,7 @@ a formula multiplies these weights: `0.33*last` is a third of what `last` gives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,6 +18,7 @@ __all__ = [
     "AGGREGATION",
     "BUDGET",
     "LARGEST",
+    "USUAL_AGGREGATIONS",
     "Aggregation",
     "aggregation",
     "constant_of",
@@ -53,8 +55,12 @@ AGGREGATION: dict[str, Aggregation] = {
         Aggregation("last", True, r"\sum_{l=L}", lambda L: np.eye(L)[-1]),
         Aggregation("rising", True, r"\sum_{l} \frac{l}{L}", lambda L: np.arange(1, L + 1) / L),
         Aggregation("falling", True, r"\sum_{l} \frac{L+1-l}{L}", lambda L: np.arange(L, 0, -1) / L),
+        # Of the logarithm of a size of each block, mean and log_depth together are that of the network.
+        Aggregation("log_depth", False, r"\frac{\ln L}{L} \sum_{l}", lambda L: np.full(L, math.log(L) / L)),
     )
 }
+USUAL_AGGREGATIONS = tuple(name for name in AGGREGATION if name != "log_depth")
+"""What a search uses where nothing else is asked for."""
 
 
 def spelled(constant: float) -> str:

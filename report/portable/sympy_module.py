@@ -164,6 +164,10 @@ def blocks_falling(blocks: PerTensor) -> Expr:
     return _weighted([summed(x) for x in blocks], [Rational(len(blocks) - i, len(blocks)) for i in range(len(blocks))])
 
 
+def blocks_log_depth(blocks: PerTensor) -> Expr:
+    return Add(*(averaged(x) for x in blocks)) * ln(Integer(len(blocks))) / len(blocks)
+
+
 # Joins of two numbers, and of two tensors entry by entry (their mean).
 
 

@@ -177,6 +177,10 @@ def blocks_falling(blocks: PerTensor) -> float:
     return _weighted([summed(x) for x in blocks], [(len(blocks) - i) / len(blocks) for i in range(len(blocks))])
 
 
+def blocks_log_depth(blocks: PerTensor) -> float:
+    return _weighted([averaged(x) for x in blocks], [math.log(len(blocks)) / len(blocks)] * len(blocks))
+
+
 # Joins of two numbers, and of two tensors entry by entry (their mean).
 
 

@@ -1,0 +1,146 @@
+"""A law of shape and training budget, and what it is worth on benchmarks that it has not seen.
+
+    python -m bench.science.law [--benchmark NAME ...] [--seeds 42,43,44,45,46] [--size 100] [--pull 5] [--bank DIR]
+
+The law is a sum of four branches: the logarithms of the attention and of the feed-forward weights of a block, that of
+the depth, and the latter times T. Its constants are fitted by a logistic regression of which of two networks is better,
+on pairs of one training budget (half of the weight for pairs of one size), every benchmark counting alike; they are
+pulled towards attention times FFN (1, 1, 2, 0). Each benchmark is left out in turn: tau-b on all of it within each
+budget / tau over its pairs of one size, medians over the seeds (which draw `size` architectures of each of the others,
+at most two fifths), beside counts. The last line is the law of all benchmarks.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from fitness.budgets import budgets_of
+from fitness.evaluation import split_groups
+from fitness.features.workshop import Workshop
+from fitness.protocol import near_pairs, sizes_of, within_budgets
+from fitness.tables.table_file import branch_table
+from fitness.zoo.naive import naive_scores
+from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import load_benchmark
+from primitives.budget import USUAL_T
+from primitives.grammar import parse
+from primitives.operators import times
+
+TERMS = ("mean[ log(params.attn) ]", "mean[ log(params.ffn) ]", "log_depth[ block ]")
+PRIOR = np.array([1.0, 1.0, 2.0, 0.0])
+SLOPE = 4.0  # of the logistic curve, for a unit of the law
+NEAR = 0.1  # difference of two sizes that count as one, as a share of the larger
+COUNTS = ("attention x FFN", "decoder params", "FLOPs", "depth", "width")
+BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic",
+              "llama-budgets", "gpt2-lm1b-pareto", "transxl-lm1b-pareto", "depth-at-constant-size")  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A benchmark and the values (N, 4) of the law's terms on it; T counts from 20 tokens a parameter on."""
+
+    benchmark: Benchmark
+    terms: np.ndarray
+
+    @classmethod
+    def of(cls, benchmark: Benchmark, bank: Path) -> Rows:
+        table = branch_table(benchmark.architectures, Workshop.open(benchmark.space, bank=bank))
+        found = table.scores([parse(text) for text in TERMS])
+        turn = (budgets_of(benchmark.architectures) - USUAL_T) * found[2]
+        return cls(benchmark, np.column_stack([*found, turn]))
+
+    def pairs(self, seed: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Differences (P, 4) of pairs of one budget, which is better (P,), and whether they are of one size (P,)."""
+        split = split_groups(self.benchmark.groups, min(size, 2 * len(self.benchmark) // 5), seed)
+        own = np.array(split.search)
+        quality, sizes = self.benchmark.quality[own], sizes_of(self.benchmark)[own]
+        one, other = np.triu_indices(len(own), 1)
+        budgets = self.benchmark.budgets[own]
+        kept = (budgets[one] == budgets[other]) & (quality[one] != quality[other])
+        one, other = one[kept], other[kept]
+        near = np.abs(sizes[one] - sizes[other]) <= NEAR * np.maximum(sizes[one], sizes[other])
+        return self.terms[own][one] - self.terms[own][other], np.sign(quality[one] - quality[other]), near
+
+    def tested(self, scores: np.ndarray) -> tuple[float, float]:
+        """tau-b within each budget, and tau over pairs of one size; 0 where all scores are alike."""
+        found = within_budgets(scores, self.benchmark, intervals=False)["kendall"]
+        return found or 0.0, near_pairs(scores, self.benchmark)["kendall"] or 0.0
+
+
+def fitted(rows: Sequence[Rows], seed: int, size: int, pull: float, free: np.ndarray) -> np.ndarray:
+    """The law's constants (4,); those that are not `free` (4,) stay at PRIOR."""
+    groups = []
+    for own in rows:
+        differences, better, near = own.pairs(seed, size)
+        groups += [(differences[part], better[part]) for part in (near, ~near) if part.sum() > 2]
+
+    def loss(constants: np.ndarray) -> tuple[float, np.ndarray]:
+        gap = (constants - PRIOR) * free
+        total, slope = pull * float(gap @ gap), 2 * pull * gap
+        for differences, better in groups:
+            margin = SLOPE * better * (differences @ constants)
+            total += 0.5 * float(np.logaddexp(0, -margin).mean())
+            slope = slope - 0.5 * SLOPE * (differences * (better * expit(-margin))[:, None]).mean(0)
+        return total, slope * free
+
+    return minimize(loss, PRIOR, jac=True, method="L-BFGS-B").x
+
+
+def text_of(constants: np.ndarray) -> str:
+    """The law as a formula; T counts from 0 on in it, and the first branch has no constant."""
+    _, ffn, depth, turn = constants / constants[0]
+    rest = depth - turn * USUAL_T
+    parts = (f"{times(ffn, 'mean')}[ log(params.ffn) ]", f"{times(rest, 'log_depth')}[ block ]")
+    return f"sum( sum( sum( {TERMS[0]}, {parts[0]} ), {parts[1]} ), product( T, {times(turn, 'log_depth')}[ block ] ) )"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--benchmark", nargs="+", default=BENCHMARKS)
+    parser.add_argument("--seeds", default="42,43,44,45,46")
+    parser.add_argument("--size", type=int, default=100)
+    parser.add_argument("--pull", type=float, default=5.0)
+    parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
+    asked = parser.parse_args()
+    every = [Rows.of(load_benchmark(name), asked.bank) for name in asked.benchmark]
+    seeds = [int(seed) for seed in asked.seeds.split(",")]
+    free = {"law with T": np.ones(4), "law without T": np.array([1.0, 1.0, 1.0, 0.0])}
+    found: dict[str, np.ndarray] = {}  # (benchmarks, seeds, 2)
+    for name, own in free.items():
+        laws = [[fitted([r for r in every if r is not left], s, asked.size, asked.pull, own) for s in seeds]
+                for left in every]  # fmt: skip
+        found[name] = np.array(
+            [[left.tested(left.terms @ law) for law in own] for left, own in zip(every, laws, strict=True)]
+        )
+    for name in COUNTS:
+        one = [left.tested(naive_scores(name, left.benchmark.architectures).astype(float)) for left in every]
+        found[name] = np.repeat(np.array(one)[:, None], len(seeds), 1)
+    show(found, every)
+    print(text_of(np.median([fitted(every, seed, asked.size, asked.pull, np.ones(4)) for seed in seeds], axis=0)))
+
+
+def show(found: dict[str, np.ndarray], every: Sequence[Rows]) -> None:
+    """The table, and the law's paired differences: their standard errors are over benchmarks."""
+    print("| left out | " + " | ".join(r.benchmark.name for r in every) + " | mean | worst |")
+    print("|---" * (len(every) + 3) + "|")
+    for name, values in found.items():
+        medians = np.median(values, axis=1)
+        cells = [*medians, medians.mean(0), medians.min(0)]
+        print(f"| {name} | " + " | ".join(f"{tau:.3f} / {near:.3f}" for tau, near in cells) + " |")
+    mine = found["law with T"].mean(1)
+    for name, values in list(found.items())[1:]:
+        gap = mine - values.mean(1)
+        error = gap.std(0, ddof=1) / np.sqrt(len(gap))
+        print(f"law with T less {name}: tau-b {gap[:, 0].mean():+.3f} +- {error[0]:.3f}, "
+              f"pairs of one size {gap[:, 1].mean():+.3f} +- {error[1]:.3f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
