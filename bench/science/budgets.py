@@ -91,8 +91,9 @@ def truth_of(benchmark: Benchmark) -> list[Row]:
     """A line per budget: what depth and width are worth at one size."""
     rows: list[Row] = []
     for places in benchmark.of_budgets():
-        share = [benchmark.architectures[i].tokens for i in places]
-        row: Row = {"budget": int(benchmark.budgets[places[0]]), "rows": len(places), "tokens": np.median(share)}
+        tokens = [t for i in places if (t := benchmark.architectures[i].tokens) is not None]
+        row: Row = {"budget": int(benchmark.budgets[places[0]]), "rows": len(places)}
+        row |= {"tokens": float(np.median(tokens))} if tokens else {}
         for name in ("depth", "width"):
             values, own = naive_scores(name, benchmark.architectures).astype(float), list(places)
             found = pairs_of_one_size(values[own], benchmark.quality[own], sizes_of(benchmark)[own])
@@ -104,7 +105,7 @@ def truth_of(benchmark: Benchmark) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benchmark", default="llama-budgets")
-    parser.add_argument("--labels", type=int, default=100)
+    parser.add_argument("--labels", type=int, default=40)
     parser.add_argument("--seeds", default="42,43,44,45,46")
     parser.add_argument("--objective", default="both")
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))

@@ -55,8 +55,8 @@ class BudgetRecipe:
         return tuple(_unlike(self, target, rng) for target in self.sizes)
 
     def tasks(self, budget: Budget) -> list[Task]:
-        """Every run, in the order in which results are useful: all sizes alternate, unlike shapes first, the long budget
-        after all others."""
+        """Every run, in the order in which results are useful: all sizes alternate, unlike shapes first, the long
+        budget after all others."""
         short, middle, long = (replace(budget, steps=budget.steps * times) for times in self.multiples)
         queue: list[tuple[tuple[int, ...], Task]] = []
         for size, shapes in enumerate(self.architectures()):

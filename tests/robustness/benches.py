@@ -35,6 +35,8 @@ FEW: dict[str, Any] = {
 }  # fmt: skip
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("science.one_size", "--benchmark T.jsonl --labels 20 --seed 100"),
+    ("science.law", "--benchmark T.jsonl U.jsonl --seeds 42 --size 12"),
+    ("science.budgets", "--benchmark T.jsonl --labels 20 --seeds 42"),
     ("science.halls", "--benchmark T.jsonl --seeds 42 --sizes 50 --sketch"),
     ("science.predictors", "--benchmark T.jsonl --seeds 42 --labels 12 20 --sketch --out figures --json all.json"),
     ("science.seeds", "--benchmark T.jsonl --seeds 42 --search-size 20 --hall-size 2 --inside"),
@@ -57,7 +59,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 @contextlib.contextmanager
 def smaller() -> Iterator[None]:
     """A block in which searches are short, one process works, and benchmarks of fixed names are the small one."""
-    from bench.science import halls, peers, seeds, selection, transfer
+    from bench.science import budgets, halls, peers, seeds, selection, transfer
     from bench.speed import scaling
     from fitness.features import workshop
     from fitness.predictors import ensemble
@@ -66,6 +68,7 @@ def smaller() -> Iterator[None]:
         enter = patches.enter_context
         enter(patch.object(workshop, "check_devices", lambda text: ("cpu",)))
         enter(patch.object(ensemble, "ENSEMBLE", ("ridge",)))
+        enter(patch.object(budgets, "SearchConfig", partial(SearchConfig, **FEW)))
         enter(patch.object(halls, "SearchConfig", partial(SearchConfig, **FEW)))
         enter(patch.dict(peers.SETTINGS, FEW, pool=3))
         enter(patch.dict(seeds.SETTINGS, default=FEW))

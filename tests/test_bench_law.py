@@ -1,0 +1,68 @@
+"""The law of shape and budget: what its text scores, what its constants follow, and the table of formulas by budget."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.science import budgets, law
+from fitness.features.workshop import Workshop
+from fitness.tables.table_file import branch_table
+from models.benchmarks.benchmark import Benchmark
+from models.benchmarks.origins import load_benchmark
+from primitives.budget import USUAL_T
+from primitives.grammar import parse
+
+
+@pytest.fixture(scope="module")
+def some(tiny_benchmark: Path) -> Benchmark:
+    """Thirty networks, every second one trained for a hundred times the tokens of the others."""
+    found = load_benchmark(str(tiny_benchmark))
+    rows = [replace(a, tokens=1e5 if i % 2 else 1e7) for i, a in enumerate(found.architectures)]
+    return replace(found, architectures=tuple(rows))
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bank")
+
+
+def test_the_text_of_a_law_scores_what_its_constants_say(some: Benchmark, bank: Path) -> None:
+    rows = law.Rows.of(some, bank)
+    constants = np.array([2.0, 2.4, 2 * (1.5 + 0.25 * USUAL_T), 0.5])
+    text = law.text_of(constants)
+    assert "1.2*mean[ log(params.ffn) ]" in text and "0.25*log_depth[ block ]" in text
+    scores = branch_table(some.architectures, Workshop.open(some.space, bank=bank)).scores([parse(text)])[0]
+    assert scores == pytest.approx(rows.terms @ constants / 2, rel=1e-4)
+
+
+def test_the_constants_follow_what_is_better_unless_they_are_pulled_or_held(some: Benchmark, bank: Path) -> None:
+    rows = law.Rows.of(some, bank)
+    truth = rows.terms @ np.array([0.2, 1.0, 1.0, 0.5])
+    known = law.Rows(replace(some, ground_truth=truth, higher_is_better=True), rows.terms)
+    free = law.fitted([known], 0, 30, 0.0, np.ones(4))
+    tau, near = known.tested(known.terms @ free)
+    assert tau > 0.8 and near > 0.6
+    assert law.fitted([known], 0, 30, 1e9, np.ones(4)) == pytest.approx(law.PRIOR, abs=1e-6)
+    held = law.fitted([known], 0, 30, 0.0, np.array([1.0, 1.0, 1.0, 0.0]))
+    assert held[3] == 0 and known.tested(known.terms @ held)[0] < tau
+
+
+def test_pairs_are_of_one_training_budget(some: Benchmark, bank: Path) -> None:
+    rows = law.Rows.of(some, bank)
+    differences, better, near = rows.pairs(0, 12)
+    split_of = len(differences)
+    assert 0 < split_of < 66 and set(better) == {-1.0, 1.0} and near.dtype == bool
+    marked = law.Rows(some, np.column_stack([some.budgets] * 4).astype(float))
+    assert not marked.pairs(0, 12)[0].any()
+
+
+def test_a_row_per_budget_says_what_a_ranking_has_and_foretells(some: Benchmark) -> None:
+    told = budgets.truth_of(some)
+    assert [row["rows"] for row in told] == [15, 15] and [row["tokens"] for row in told] == [1e5, 1e7]
+    found = budgets.rows_of(some, {"truth": lambda split, seed: some.quality}, 10, [1, 2])
+    assert [(row["ranked by"], row["budget"]) for row in found] == [("truth", 0), ("truth", 1)]
+    assert all(row["one size"] == row["from"] == row["to"] == 1 for row in found)
