@@ -35,6 +35,7 @@ BENCHMARKS = (
 UNIVERSAL = PRESETS["universal"]
 SHORT = {name: UNIVERSAL[name] for name in ("iterations", "n_unary", "folds", "branches")}
 FIGURES = {"tau": "tau-b on the one left out", "near": "tau over pairs of one size"}
+PARAMETERS = ("params.attn", "params.ffn", "block")
 _LAW = ("mean", "log_depth")
 LAW = {
     **UNIVERSAL, "aggregates": (*_LAW, *map(turned, _LAW)), "operators": ("sum", "difference"), "branches": 4,
@@ -42,9 +43,10 @@ LAW = {
 }  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
     "law": LAW,
-    "law, pairs": {**LAW, "objective": "pairs"},
-    "law of networks": {**LAW, "inputs": ("W", "W.attn", "W.ffn", "A", "J", "H")},
-    "law without T": {**LAW, "aggregates": _LAW},
+    "law of parameters": {**LAW, "inputs": PARAMETERS},
+    "law of parameters, pairs": {**LAW, "inputs": PARAMETERS, "objective": "pairs"},
+    "law of parameters, one operator": {**LAW, "inputs": PARAMETERS, "n_unary": 1},
+    "law of norms": {**LAW, "inputs": ("W.attn", "W.ffn", "block")},
     "universal": UNIVERSAL,
     "universal, retest .5": {**UNIVERSAL, "retest": 0.5},
     "universal, fittest": {**UNIVERSAL, "champion": "fittest"},
