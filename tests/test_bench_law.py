@@ -1,13 +1,15 @@
-"""The law of shape and budget: what its text scores, what its constants follow, and the table of formulas by budget."""
+"""The law of shape and budget: what its text scores, what its constants follow, what it ranks; formulas by budget."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import cli
 from bench.science import budgets, law
 from fitness.features.workshop import Workshop
 from fitness.tables.table_file import branch_table
@@ -66,3 +68,20 @@ def test_a_row_per_budget_says_what_a_ranking_has_and_foretells(some: Benchmark)
     found = budgets.rows_of(some, {"truth": lambda split, seed: some.quality}, 10, [1, 2])
     assert [(row["ranked by"], row["budget"]) for row in found] == [("truth", 0), ("truth", 1)]
     assert all(row["one size"] == row["from"] == row["to"] == 1 for row in found)
+
+
+def test_the_law_turns_the_order_of_two_shapes_of_one_size(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Four blocks of width 32 or one of width 64, 65,536 weights each."""
+    shapes = {"deep": (4, 32, 128), "flat": (1, 64, 256)}
+    lines = [
+        {"id": name, "config": {"n_layer": depth, "d_model": width, "n_head": [2] * depth, "n_kv_head": [2] * depth,
+                                "d_ffn": [inner] * depth, "n_token": 256, "tgt_len": 16}}
+        for name, (depth, width, inner) in shapes.items()
+    ]  # fmt: skip
+    (tmp_path / "two.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = law.text_of(np.array([1.0, 1.1, 1.5 + 0.19 * USUAL_T, 0.19]))
+    words = ["rank", str(tmp_path / "two.jsonl"), "--space", "llama", "--proxy", text, "--format", "jsonl", "--devices",
+             "cpu", "--batch", "2", "--seq-len", "16", "--bank", str(tmp_path / "bank")]  # fmt: skip
+    for tokens, best in (("2x", "flat"), ("400x", "deep")):
+        assert cli.main([*words, "--tokens", tokens]) == 0
+        assert json.loads(capfd.readouterr().out.splitlines()[0])["id"] == best
