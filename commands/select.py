@@ -134,7 +134,8 @@ def select(
     scored is in the bank. One seed is one result, unless a latency is measured.
 
     With --weights DIR it chooses a subnet of that checkpoint: a formula scores --networks random cuts within the
-    budget from one visit of the whole network, and the --look best of them are compared on calibration text.
+    budget from one visit of the whole network. The loss on calibration text is computed of --look of them, half of
+    which are variations of the best so far, and the one with the lowest is taken.
     """
     from fitness.candidates import in_order
     from gp.selection import SelectionConfig
