@@ -114,14 +114,14 @@ class CutLooks:
         with one_thread(flush_denormals=True):
             return [float(np.mean(row)) for row in self.network.losses(cuts, tokens)]
 
-    def block_costs(self, tokens: torch.Tensor) -> np.ndarray:
+    def block_costs(self, tokens: torch.Tensor) -> list[float]:
         """(L,): what the removal of each block alone adds to the loss on tokens (B, T), nats per token."""
         config = self.whole.architecture.config
         full, _ = block_sizes(config)
         cuts: list[Cut] = [tuple(None if i == gone else full for i in range(self.depth)) for gone in range(self.depth)]
         without = [SPACE.architecture("without", cut_config(config, cut, self.whole.kind)) for cut in cuts]
         first, *losses = self.losses([self.whole.architecture, *without], tokens)
-        return np.array(losses) - first
+        return [loss - first for loss in losses]
 
 
 def choose_cut(
