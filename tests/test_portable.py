@@ -20,6 +20,7 @@ from primitives import AGGREGATION, BINARY, UNARY, Kind, Unary, parse, score
 from primitives.budget import USUAL_T
 from primitives.inputs import COUNTS
 from primitives.proxy import BadProxy, Proxy
+from report.portable import torch_module
 from report.portable.emission import as_sympy_module, as_torch_module
 from tests.robustness.portable import differences, ours, random_formulas, theirs
 
@@ -30,6 +31,7 @@ TEXTS = [
     *(f"sum[ {name}({letter}) ]" for name in SOME for letter in ("W", "J")),
     *(f"{name}[ to_std(G) ]" for name in AGGREGATION),
     *(f"falling[ abslog({name}) ]" for name in COUNTS),
+    "sum( mean[ W ], log_depth[ log(params.attn) ] )",
     *(f"sum[ {name}( W.attn, exp(G.attn) ) ]" for name in BINARY),
     *(f"mean[ {name}( l1_norm(A), S ) ]" for name in BINARY),
     *(f"{name}( {name}( sum[ abs(H) ], last[ Q ] ), mean[ l1_norm(J) ] )" for name in BINARY),
@@ -58,6 +60,15 @@ def test_modules_in_a_fresh_process_give_our_exact_scores(tmp_path: Path) -> Non
     for name in mine:
         for formula, difference in zip(formulas, differences(mine[name], found[name]), strict=True):
             assert difference <= 1e-6, (name, str(formula))
+
+
+@pytest.mark.parametrize("name", AGGREGATION)
+def test_blocks_weigh_in_a_module_what_they_weigh_here(name: str) -> None:
+    blocks = [[1.0, 4.0], [2.0], [3.0, 5.0, 10.0]]
+    join = sum if AGGREGATION[name].sums_tensors else lambda values: sum(values) / len(values)
+    values = [float(join(own)) for own in blocks]
+    found = getattr(torch_module, f"blocks_{name}")(blocks)
+    assert found == pytest.approx(float(AGGREGATION[name].weights(3) @ values), rel=1e-12)
 
 
 def test_a_module_holds_what_its_formula_needs_and_the_sign() -> None:
