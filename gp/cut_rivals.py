@@ -1,5 +1,5 @@
-"""What other methods choose among the subnets of a checkpoint: the sum of block influences, chance, and the removal of
-one block after another."""
+"""Choices of other methods among the subnets of a checkpoint: by the sum of block influences, by chance, and by the
+removal of one block after another."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from gp.cut_selection import SPACE, CutLooks, finalists
 from models.architecture import Architecture
 from models.spaces.llama.subnets import Whole
 from models.training.cuts.measuring import Cut
-from models.training.cuts.sample import block_sizes, cut_config
+from models.training.cuts.sample import CutSample, block_sizes, cut_config
 
 __all__ = ["block_influence", "greedy_removal", "rival_choices"]
-
-NARROW = 8  # steps of a feed-forward width, of which the last cut of a greedy removal takes some
 
 
 def rival_choices(
     candidates: Sequence[Architecture], looks: CutLooks, tokens: torch.Tensor, look: int, seed: int
 ) -> dict[str, Architecture]:
-    """What the sum of block influences and chance choose among candidates with as many looks."""
+    """Choices among candidates with `look` looks: by the sum of block influences, and by chance."""
     influence = block_influence(looks.whole, tokens)
     _, (unit, group) = block_sizes(looks.whole.architecture.config)
     kept = np.zeros((len(candidates), looks.depth))  # weights of each block; all have as many in the whole
@@ -76,6 +74,7 @@ def greedy_removal(looks: CutLooks, budget: int, order: str, tokens: torch.Tenso
 
 
 def _narrowed(width: int, surplus: int) -> int:
-    """The largest width in steps of an eighth without `surplus` units; 0 if that is less than half."""
-    kept = next((k for k in range(NARROW - 1, NARROW // 2 - 1, -1) if width - width * k // NARROW >= surplus), 0)
-    return width * kept // NARROW
+    """The largest width in steps of those of the candidates without `surplus` units; 0 if that is less than half."""
+    steps = CutSample.steps
+    kept = next((k for k in range(steps - 1, steps // 2 - 1, -1) if width - width * k // steps >= surplus), 0)
+    return width * kept // steps

@@ -71,11 +71,8 @@ class CutDraws:
                 f"--budget params: got {budget:,}, wanted more than {least:,} and less than {most:,}, a quarter of the "
                 "blocks and the whole network"
             )
-        sample = CutSample(tuple(costs), (), (0,), (), seed=seed)
-        margin = (
-            1.5 * (kept[0] // sample.steps) * unit / blocks
-        )  # a draw meets its level give or take a step of a width
-        return cls(whole, budget, order, replace(sample, levels=(level - margin,)))
+        margin = 1.5 * (kept[0] // CutSample.steps) * unit / blocks  # a draw meets its level give or take a step
+        return cls(whole, budget, order, CutSample(tuple(costs), (level - margin,), (0,), (), seed=seed))
 
     def candidates(self, count: int) -> list[Architecture]:
         """Up to `count` of them; UnreachableBudget if none was drawn."""

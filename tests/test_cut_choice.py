@@ -84,6 +84,11 @@ class Numbers:
     def make(self, *numbers: int) -> list[Any]:
         return [SimpleNamespace(number=i, digest=str(i)) for i in numbers]
 
+    def choice(self, candidates: Any, windows: int, look: int, *tell: Any) -> Any:
+        choose: Any = cut_selection.choose_cut
+        own = (self, candidates, SimpleNamespace(), torch.zeros(windows, 2), look, self)
+        return choose(SimpleNamespace(sign=-1.0), *own, *tell)
+
     def losses(self, chosen: Any, tokens: torch.Tensor) -> list[float]:
         self.shown.append(([a.number for a in chosen], len(tokens)))
         return [float(abs(a.number - 30)) for a in chosen]
@@ -98,18 +103,8 @@ def test_few_looks_go_to_the_subnets_that_rank_first(monkeypatch: pytest.MonkeyP
     clock = iter((10.0, 12.0, 13.0, 17.0))
     monkeypatch.setattr(cut_selection, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     told: list[str] = []
-    formula: Any = SimpleNamespace(sign=-1.0)
     candidates = numbers.make(3, 9, 8, 7)
-    found = cut_selection.choose_cut(
-        formula,
-        numbers,
-        candidates,
-        SimpleNamespace(),
-        torch.zeros(16, 2),
-        3,
-        numbers,
-        told.append,  # type: ignore[arg-type]
-    )
+    found = numbers.choice(candidates, 16, 3, told.append)
     assert numbers.shown == [([9, 8, 7], 16)] and numbers.asked == []
     assert told == ["4 candidates scored; looking at 3, then at variations of the best"]
     assert (found.chosen.number, found.loss, found.candidates) == (9, 21.0, 4)
@@ -119,17 +114,8 @@ def test_few_looks_go_to_the_subnets_that_rank_first(monkeypatch: pytest.MonkeyP
 
 def test_many_looks_go_in_rounds_to_variations_of_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers: Any = Numbers(monkeypatch)
-    formula: Any = SimpleNamespace(sign=-1.0)
     candidates = numbers.make(*range(20))
-    found = cut_selection.choose_cut(
-        formula,
-        numbers,
-        candidates,
-        SimpleNamespace(),
-        torch.zeros(16, 2),
-        13,
-        numbers,  # type: ignore[arg-type]
-    )
+    found = numbers.choice(candidates, 16, 13)
     short = [([19, 18, 17, 16, 15, 14, 13], 2), ([23, 21], 2), ([27, 25], 2), ([31, 29], 2)]
     last = [29, 31, 27, 25, 23, 21, 19, 18, 17, 16, 15, 14]  # the 12 best of 13
     assert numbers.shown[:4] == short and len(numbers.shown) == 5
@@ -141,16 +127,7 @@ def test_many_looks_go_in_rounds_to_variations_of_the_best_so_far(monkeypatch: p
 def test_a_best_subnet_without_variations_costs_no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers: Any = Numbers(monkeypatch)
     numbers.near = lambda parents, count, turn: numbers.make(17)  # which was looked at
-    formula: Any = SimpleNamespace(sign=-1.0)
-    found = cut_selection.choose_cut(
-        formula,
-        numbers,
-        numbers.make(*range(20)),
-        SimpleNamespace(),
-        torch.zeros(8, 2),
-        18,
-        numbers,  # type: ignore[arg-type]
-    )
+    found = numbers.choice(numbers.make(*range(20)), 8, 18)
     assert found.chosen.number == 19 and [len(own) for own, _ in numbers.shown] == [9, 0, 0, 9]
 
 

@@ -1,6 +1,6 @@
 """Formulas that read the training budget T, on a benchmark of several budgets.
 
-    python -m bench.science.budgets [--benchmark llama-budgets] [--labels 100] [--seeds 42,43,44,45,46] [--bank DIR]
+    python -m bench.science.budgets [--benchmark llama-budgets] [--labels 40] [--seeds 42,43,44,45,46] [--bank DIR]
 
 First, what the benchmark itself says: per budget, tau of depth and of width over pairs of one size. Then, per ranking
 and budget, tau over held-out pairs of one size, medians over the seeds, each with its own labels (rows, all budgets of
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,8 @@ from commands.output import emit
 from commands.tables import Row
 from fitness.evaluation import Split, split_groups
 from fitness.features.workshop import Workshop
-from fitness.near_pairs import pairs_of_one_size
 from fitness.predictors.shape_law import fitted_law, law_inputs, losses_of
-from fitness.protocol import sizes_of
+from fitness.protocol import near_pairs
 from fitness.tables.table_file import branch_table
 from fitness.zoo.naive import naive_scores
 from gp.benchmark_search import search
@@ -61,27 +61,23 @@ def rankings(benchmark: Benchmark, workshop: Workshop, objective: str) -> dict[s
     return found | {"shape law": law} | {name: lambda split, seed, row=row: row for name, row in counts.items()}
 
 
-def near(scores: np.ndarray, quality: np.ndarray, benchmark: Benchmark, places: Sequence[int]) -> float:
-    """tau over pairs of one size among the rows `places`."""
-    own = list(places)
-    return pairs_of_one_size(scores[own], quality[own], sizes_of(benchmark)[own]).tau
-
-
 def rows_of(benchmark: Benchmark, ranked: dict[str, Ranking], labels: int, seeds: Sequence[int]) -> list[Row]:
     """A line per ranking and budget."""
     depth, rows = naive_scores("depth", benchmark.architectures).astype(float), list[Row]()
     for name, ranking in ranked.items():
-        found: dict[int, list[tuple[float, float]]] = {}
+        found: dict[int, list[list[float | None]]] = {}
         for seed in seeds:
             split = split_groups(benchmark.groups, labels, seed)
             scores = ranking(split, seed)
             for places in benchmark.of_budgets(split.holdout):
-                truth = near(scores, benchmark.quality, benchmark, places)
-                turn = near(depth, scores, benchmark, places)
-                found.setdefault(benchmark.budgets[places[0]], []).append((truth, turn))
+                told = replace(benchmark, ground_truth=scores, higher_is_better=True)
+                pair = [near_pairs(*each, places)["kendall"] for each in ((scores, benchmark), (depth, told))]
+                found.setdefault(benchmark.budgets[places[0]], []).append(
+                    [np.nan if tau is None else tau for tau in pair]
+                )
         for budget, pairs in sorted(found.items()):
-            middle, turn = np.nanmedian(np.array(pairs), axis=0)
-            worst, best = np.nanmin(pairs, axis=0)[0], np.nanmax(pairs, axis=0)[0]
+            taus = np.array(pairs, dtype=float)  # nan where there was no pair
+            (middle, turn), worst, best = np.nanmedian(taus, axis=0), np.nanmin(taus[:, 0]), np.nanmax(taus[:, 0])
             row: Row = {"ranked by": name, "budget": int(budget), "one size": middle, "from": worst, "to": best}
             rows.append(row | {"depth in it": turn})
     return rows
@@ -95,9 +91,8 @@ def truth_of(benchmark: Benchmark) -> list[Row]:
         row: Row = {"budget": int(benchmark.budgets[places[0]]), "rows": len(places)}
         row |= {"tokens": float(np.median(tokens))} if tokens else {}
         for name in ("depth", "width"):
-            values, own = naive_scores(name, benchmark.architectures).astype(float), list(places)
-            found = pairs_of_one_size(values[own], benchmark.quality[own], sizes_of(benchmark)[own])
-            row |= {name: found.tau, f"{name} se": found.error}
+            found = near_pairs(naive_scores(name, benchmark.architectures).astype(float), benchmark, places)
+            row |= {name: found["kendall"], f"{name} se": found.get("error")}
         rows.append(row)
     return rows
 

@@ -24,6 +24,7 @@ from scipy.special import expit
 from fitness.budgets import budgets_of
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
+from fitness.near_pairs import NEAR
 from fitness.protocol import near_pairs, sizes_of, within_budgets
 from fitness.tables.table_file import branch_table
 from fitness.zoo.naive import naive_scores
@@ -36,7 +37,6 @@ from primitives.operators import times
 TERMS = ("mean[ log(params.attn) ]", "mean[ log(params.ffn) ]", "log_depth[ block ]")
 PRIOR = np.array([1.0, 1.0, 2.0, 0.0])
 SLOPE = 4.0  # of the logistic curve, for a unit of the law
-NEAR = 0.1  # difference of two sizes that count as one, as a share of the larger
 COUNTS = ("attention x FFN", "decoder params", "FLOPs", "depth", "width")
 BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic",
               "llama-budgets", "gpt2-lm1b-pareto", "transxl-lm1b-pareto", "depth-at-constant-size")  # fmt: skip

@@ -28,10 +28,7 @@ from models.benchmarks.origins import load_benchmark
 from primitives.inputs import COUNTS
 from primitives.operators import turned
 
-SIX = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic")
-BENCHMARKS = (
-    *SIX, "llama-budgets", "gpt2-budgets", "gpt2-lm1b-pareto", "transxl-lm1b-pareto", "depth-at-constant-size"
-)  # fmt: skip
+BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic")
 UNIVERSAL = PRESETS["universal"]
 SHORT = {name: UNIVERSAL[name] for name in ("iterations", "n_unary", "folds", "branches")}
 FIGURES = {"tau": "tau-b on the one left out", "near": "tau over pairs of one size"}
@@ -79,7 +76,7 @@ def table(rows: Sequence[dict[str, Any]]) -> None:
 
 def show(rows: Sequence[dict[str, Any]], figure: str, title: str) -> None:
     """The table of one figure, and the paired differences below it."""
-    names = sorted({row["benchmark"] for row in rows}, key=lambda n: [*BENCHMARKS, n].index(n))
+    names = sorted({row["benchmark"] for row in rows}, key=lambda n: (n not in BENCHMARKS, [*BENCHMARKS, n].index(n)))
     print(f"\n| {title} | {' | '.join(names)} | mean | worst |")
     print("|---" * (len(names) + 3) + "|")
     ranked = list(dict.fromkeys(who for row in rows for who in row[figure]))
