@@ -12,7 +12,9 @@ import pytest
 import cli
 from bench.science import budgets, law
 from fitness.features.workshop import Workshop
+from fitness.protocol import near_pairs
 from fitness.tables.table_file import branch_table
+from fitness.zoo.naive import naive_scores
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
 from primitives.budget import USUAL_T
@@ -58,16 +60,23 @@ def test_pairs_are_of_one_training_budget(some: Benchmark, bank: Path) -> None:
     differences, better, near = rows.pairs(0, 12)
     split_of = len(differences)
     assert 0 < split_of < 66 and set(better) == {-1.0, 1.0} and near.dtype == bool
+    tied = law.Rows(replace(some, ground_truth=np.arange(30.0) * 7 % 30 // 4), rows.terms)
+    assert set(tied.pairs(0, 12)[1]) == {-1.0, 1.0}
     marked = law.Rows(some, np.column_stack([some.budgets] * 4).astype(float))
     assert not marked.pairs(0, 12)[0].any()
 
 
 def test_a_row_per_budget_says_what_a_ranking_has_and_foretells(some: Benchmark) -> None:
-    told = budgets.truth_of(some)
+    budget, depth = some.budgets, naive_scores("depth", some.architectures).astype(float)
+    turned = replace(some, ground_truth=np.where(budget == 0, 1.0, -1.0) * depth + 1e-3 * np.arange(30))
+    told = budgets.truth_of(turned)
     assert [row["rows"] for row in told] == [15, 15] and [row["tokens"] for row in told] == [1e5, 1e7]
-    found = budgets.rows_of(some, {"truth": lambda split, seed: some.quality}, 10, [1, 2])
+    own = [near_pairs(depth, turned, places)["kendall"] for places in turned.of_budgets()]
+    assert [row["depth"] for row in told] == own and own[0] < 0 < own[1]
+    found = budgets.rows_of(turned, {"truth": lambda split, seed: turned.quality}, 10, [1])
     assert [(row["ranked by"], row["budget"]) for row in found] == [("truth", 0), ("truth", 1)]
     assert all(row["one size"] == row["from"] == row["to"] == 1 for row in found)
+    assert found[0]["depth in it"] < 0 < found[1]["depth in it"]
 
 
 def test_the_law_turns_the_order_of_two_shapes_of_one_size(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -46,9 +46,10 @@ def test_block_influence_weighs_the_share_of_each_block_that_is_kept(monkeypatch
 @pytest.mark.parametrize(("budget", "kept", "shown"), [
     (90_672, ((40, 3), None, (40, 3), (40, 3)), [4]),  # one block of 12,672: 4 comparisons
     (89_952, ((40, 3), None, (35, 3), (40, 3)), [2, 2]),  # and five units of 144: 4 + 3, on half of the tokens
+    (87_792, ((40, 3), None, (20, 3), (40, 3)), [2, 2]),  # twenty units, half of the layer
     (78_000, (None, None, (40, 3), (40, 3)), [2, 2]),
     (86_096, (None, None, (40, 3), (40, 3)), [2, 2]),  # 4,576 more is most of a layer: a whole block
-], ids=["one block", "some units", "two blocks", "most of a layer"])  # fmt: skip
+], ids=["one block", "some units", "half a layer", "two blocks", "most of a layer"])  # fmt: skip
 def test_blocks_are_removed_one_after_another_at_the_price_of_the_looks(
     budget: int, kept: Any, shown: list[int]
 ) -> None:
