@@ -21,7 +21,7 @@ _BEYOND_COUNTS = dict.fromkeys(("partial", "joint"), "use both, and fit to predi
 _presets = table_of("gp.config", "PRESETS", "default", "lpzero", "universal")
 _algorithms = table_of("gp.evolution.algorithms", "ALGORITHMS", "lpzero", "memetic", "nsga2", "operon", "random")
 _aggregations = table_of("primitives.operators", "AGGREGATION", "mean", "sum", "first", "last", "rising", "falling",
-                         "log_depth")  # fmt: skip
+                         "log_depth", "squared_log_depth")  # fmt: skip
 
 
 def _config(

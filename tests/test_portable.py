@@ -32,6 +32,7 @@ TEXTS = [
     *(f"{name}[ to_std(G) ]" for name in AGGREGATION),
     *(f"falling[ abslog({name}) ]" for name in COUNTS),
     "sum( mean[ W ], log_depth[ log(params.attn) ] )",
+    "difference( sum[ W ], 0.48*squared_log_depth[ block ] )",
     *(f"sum[ {name}( W.attn, exp(G.attn) ) ]" for name in BINARY),
     *(f"mean[ {name}( l1_norm(A), S ) ]" for name in BINARY),
     *(f"{name}( {name}( sum[ abs(H) ], last[ Q ] ), mean[ l1_norm(J) ] )" for name in BINARY),

@@ -2,12 +2,13 @@
 
     python -m bench.science.law [--benchmark NAME ...] [--seeds 42,43,44,45,46] [--size 100] [--pull 5] [--bank DIR]
 
-The law is a sum of four branches: the logarithms of the attention and of the feed-forward weights of a block, that of
-the depth, and the latter times T. Its constants are fitted by a logistic regression of which of two networks is better,
-on pairs of one training budget (half of the weight for pairs of one size), every benchmark counting alike; they are
-pulled towards attention times FFN (1, 1, 2, 0). Each benchmark is left out in turn: tau-b on all of it within each
-budget / tau over its pairs of one size, medians over the seeds (which draw `size` architectures of each of the others,
-at most two fifths), beside counts. The last line is the law of all benchmarks.
+The law is a sum of five terms: the logarithms of the attention weights P and of the feed-forward weights of a block,
+ln L of the depth L, ln L times T, and less the square of ln P / 2 - 2 ln L - BEST, which is 0 at the best depth for a
+width. Its constants are fitted by a logistic regression of which of two networks is better, on pairs of one training
+budget (half of the weight for pairs of one size), every benchmark counting alike; they are pulled towards attention
+times FFN (1, 1, 2, 0, 0). Each benchmark is left out in turn: tau-b on all of it within each budget / tau over its
+pairs of one size, medians over the seeds (which draw `size` architectures of each of the others, at most two fifths),
+beside counts. The last line is the law of all benchmarks as a formula.
 """
 
 from __future__ import annotations
@@ -32,10 +33,15 @@ from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
 from primitives.budget import USUAL_T
 from primitives.grammar import parse
-from primitives.operators import times
+from primitives.operators import fixed, times, turns
 
-TERMS = ("mean[ log(params.attn) ]", "mean[ log(params.ffn) ]", "log_depth[ block ]")
-PRIOR = np.array([1.0, 1.0, 2.0, 0.0])
+BRANCHES = (("mean", "log(params.attn)"), ("mean", "log(params.ffn)"), ("log_depth", "block"),
+            ("mean", "pow2(log(params.attn))"), ("log_depth", "log(params.attn)"), ("squared_log_depth", "block"),
+            ("T*log_depth", "block"))  # fmt: skip
+PRIOR = np.array([1.0, 1.0, 2.0, 0.0, 0.0])
+BEST = 1 + np.log(2)  # with 4 d^2 weights of attention: the best depth is the root of d / e, without the other terms
+GAPS = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.16, 0.2, 0.24)  # a quarter, twice and four times it have two digits
+LAWS = {"law with T": (1, 1, 1, 1, 1), "law without T": (1, 1, 1, 0, 1), "law without a best depth": (1, 1, 1, 1, 0)}
 SLOPE = 4.0  # of the logistic curve, for a unit of the law
 COUNTS = ("attention x FFN", "decoder params", "FLOPs", "depth", "width")
 BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic",
@@ -44,7 +50,7 @@ BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """A benchmark and the values (N, 4) of the law's terms on it; T counts from 20 tokens a parameter on."""
+    """A benchmark and the values (N, 5) of the law's terms on it; T counts from 20 tokens a parameter on."""
 
     benchmark: Benchmark
     terms: np.ndarray
@@ -52,12 +58,14 @@ class Rows:
     @classmethod
     def of(cls, benchmark: Benchmark, bank: Path) -> Rows:
         table = branch_table(benchmark.architectures, Workshop.open(benchmark.space, bank=bank))
-        found = table.scores([parse(text) for text in TERMS])
-        turn = (budgets_of(benchmark.architectures) - USUAL_T) * found[2]
-        return cls(benchmark, np.column_stack([*found, turn]))
+        found = table.scores([parse(f"{aggregate}[ {branch} ]") for aggregate, branch in BRANCHES[:-1]])
+        attention, ffn, depth, *squares = found
+        turn = (budgets_of(benchmark.architectures) - USUAL_T) * depth
+        gap = squares[0] / 4 - 2 * squares[1] + 4 * squares[2] - BEST * (attention - 4 * depth)
+        return cls(benchmark, np.column_stack([attention, ffn, depth, turn, -gap]))
 
     def pairs(self, seed: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Differences (P, 4) of pairs of one budget, which is better (P,), and whether they are of one size (P,)."""
+        """Differences (P, 5) of pairs of one budget, which is better (P,), and whether they are of one size (P,)."""
         split = split_groups(self.benchmark.groups, min(size, 2 * len(self.benchmark) // 5), seed)
         own = np.array(split.search)
         quality, sizes = self.benchmark.quality[own], sizes_of(self.benchmark)[own]
@@ -75,7 +83,7 @@ class Rows:
 
 
 def fitted(rows: Sequence[Rows], seed: int, size: int, pull: float, free: np.ndarray) -> np.ndarray:
-    """The law's constants (4,); those that are not `free` (4,) stay at PRIOR."""
+    """The law's constants (5,), the last one not below 0; those that are not `free` (5,) stay at PRIOR."""
     groups = []
     for own in rows:
         differences, better, near = own.pairs(seed, size)
@@ -90,15 +98,24 @@ def fitted(rows: Sequence[Rows], seed: int, size: int, pull: float, free: np.nda
             slope = slope - 0.5 * SLOPE * (differences * (better * expit(-margin))[:, None]).mean(0)
         return total, slope * free
 
-    return minimize(loss, PRIOR, jac=True, method="L-BFGS-B").x
+    return minimize(loss, PRIOR, jac=True, method="L-BFGS-B", bounds=[(None, None)] * 4 + [(0, None)]).x
 
 
 def text_of(constants: np.ndarray) -> str:
-    """The law as a formula; T counts from 0 on in it, and the first branch has no constant."""
-    _, ffn, depth, turn = constants / constants[0]
-    rest = depth - turn * USUAL_T
-    parts = (f"{times(ffn, 'mean')}[ log(params.ffn) ]", f"{times(rest, 'log_depth')}[ block ]")
-    return f"sum( sum( sum( {TERMS[0]}, {parts[0]} ), {parts[1]} ), product( T, {times(turn, 'log_depth')}[ block ] ) )"
+    """The law as a formula: T counts from 0 on in it, the first branch has no constant, and that of the best depth is
+    one of GAPS, so that two digits spell all three of its branches."""
+    first = constants[0] + BEST * constants[4]
+    _, ffn, depth, turn, gap = constants / first
+    gap = min(GAPS, key=lambda each: abs(each - gap))
+    squares = (-gap / 4, 2 * gap, -4 * gap)
+    factors = (1.0, ffn, depth - turn * USUAL_T - 4 * BEST * gap, *squares, turn)
+    text = ""
+    for x, (aggregate, branch) in zip(factors, BRANCHES, strict=True):
+        if x:
+            part = f"{times(abs(x), fixed(aggregate))}[ {branch} ]"
+            part = f"product( T, {part} )" if turns(aggregate) else part
+            text = f"{'sum' if x > 0 else 'difference'}( {text}, {part} )" if text else part
+    return str(parse(text))
 
 
 def main() -> None:
@@ -111,9 +128,9 @@ def main() -> None:
     asked = parser.parse_args()
     every = [Rows.of(load_benchmark(name), asked.bank) for name in asked.benchmark]
     seeds = [int(seed) for seed in asked.seeds.split(",")]
-    free = {"law with T": np.ones(4), "law without T": np.array([1.0, 1.0, 1.0, 0.0])}
     found: dict[str, np.ndarray] = {}  # (benchmarks, seeds, 2)
-    for name, own in free.items():
+    for name, free in LAWS.items():
+        own = np.array(free, dtype=float)
         laws = [[fitted([r for r in every if r is not left], s, asked.size, asked.pull, own) for s in seeds]
                 for left in every]  # fmt: skip
         found[name] = np.array(
@@ -123,7 +140,7 @@ def main() -> None:
         one = [left.tested(naive_scores(name, left.benchmark.architectures).astype(float)) for left in every]
         found[name] = np.repeat(np.array(one)[:, None], len(seeds), 1)
     show(found, every)
-    print(text_of(np.median([fitted(every, seed, asked.size, asked.pull, np.ones(4)) for seed in seeds], axis=0)))
+    print(text_of(np.median([fitted(every, seed, asked.size, asked.pull, np.ones(5)) for seed in seeds], axis=0)))
 
 
 def show(found: dict[str, np.ndarray], every: Sequence[Rows]) -> None:

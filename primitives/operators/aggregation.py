@@ -55,11 +55,15 @@ AGGREGATION: dict[str, Aggregation] = {
         Aggregation("last", True, r"\sum_{l=L}", lambda L: np.eye(L)[-1]),
         Aggregation("rising", True, r"\sum_{l} \frac{l}{L}", lambda L: np.arange(1, L + 1) / L),
         Aggregation("falling", True, r"\sum_{l} \frac{L+1-l}{L}", lambda L: np.arange(L, 0, -1) / L),
-        # Of the logarithm of a size of each block, mean and log_depth together are that of the network.
+        # For laws of shape: of the logarithm of a size of each block, mean and log_depth together are that of the
+        # network; with squared_log_depth and squares they say how far its depth is from the best one for its width.
         Aggregation("log_depth", False, r"\frac{\ln L}{L} \sum_{l}", lambda L: np.full(L, math.log(L) / L)),
+        Aggregation(
+            "squared_log_depth", False, r"\frac{(\ln L)^2}{L} \sum_{l}", lambda L: np.full(L, math.log(L) ** 2 / L)
+        ),
     )
 }
-USUAL_AGGREGATIONS = tuple(name for name in AGGREGATION if name != "log_depth")
+USUAL_AGGREGATIONS = tuple(name for name in AGGREGATION if not name.endswith("log_depth"))
 """What a search uses where nothing else is asked for."""
 
 

@@ -168,6 +168,10 @@ def blocks_log_depth(blocks: PerTensor) -> Expr:
     return Add(*(averaged(x) for x in blocks)) * ln(Integer(len(blocks))) / len(blocks)
 
 
+def blocks_squared_log_depth(blocks: PerTensor) -> Expr:
+    return Add(*(averaged(x) for x in blocks)) * ln(Integer(len(blocks))) ** 2 / len(blocks)
+
+
 # Joins of two numbers, and of two tensors entry by entry (their mean).
 
 

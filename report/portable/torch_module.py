@@ -181,6 +181,10 @@ def blocks_log_depth(blocks: PerTensor) -> float:
     return _weighted([averaged(x) for x in blocks], [math.log(len(blocks)) / len(blocks)] * len(blocks))
 
 
+def blocks_squared_log_depth(blocks: PerTensor) -> float:
+    return _weighted([averaged(x) for x in blocks], [math.log(len(blocks)) ** 2 / len(blocks)] * len(blocks))
+
+
 # Joins of two numbers, and of two tensors entry by entry (their mean).
 
 
