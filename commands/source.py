@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 UNIVERSAL = Path(__file__).resolve().parent.parent / "proxies" / "universal.json"
 """The formulas that rank where none are named, evolved on several benchmarks."""
 
+SHORT = 100  # characters of a formula in a sentence
+FEW = 6  # benchmarks in a sentence
+
 Workshops = Callable[[str], "Workshop"]
 
 
@@ -89,7 +92,8 @@ class Source:
     def introduce(self) -> None:
         """A line on what ranks, where the user named nothing."""
         if self.unasked and self.hall is not None:
-            say(f"no --hall given: {'/'.join(UNIVERSAL.parts[-2:])} ranks by {self.name}; {_record(self.hall)}")
+            what = self.name if len(self.name) <= SHORT else "its first formula"
+            say(f"no --hall given: {'/'.join(UNIVERSAL.parts[-2:])} ranks by {what}; {_record(self.hall)}")
 
     @classmethod
     def _of_hall(cls, document: HallDocument, size: int | None) -> Source:
@@ -121,6 +125,8 @@ class Source:
             return "higher is better, if more of this formula is: nobody measured its direction"
         if len(self.homes) == 1:
             return f"higher is better: {self.homes[0].wanted} is expected, as on {self.homes[0].name}"
+        if len(self.homes) > FEW:
+            return f"higher is better, as on {len(self.homes)} benchmarks"
         asked = ", ".join(f"{home.name} ({home.wanted})" for home in self.homes)
         return f"higher is better, as on {asked}"
 
@@ -213,4 +219,4 @@ def _record(hall: HallDocument) -> str:
     tau = {case.benchmark.name: (case.figures[0].holdout or {}).get("kendall") for case in hall.cases}
     said = [f"{name} {'-' if t is None else f'{t:.3f}'}" for name, t in tau.items()]
     whose = "its" if len(hall.proxies) == 1 else "its first formula's"
-    return f"evolved on {len(hall.cases)} benchmarks, {whose} held-out tau-b there: {', '.join(said)}"
+    return f"found on {len(hall.cases)} benchmarks, {whose} held-out tau-b there: {', '.join(said)}"

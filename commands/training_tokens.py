@@ -74,6 +74,9 @@ def budget_notes(
         for name in ("depth", "width")
     ]
     if found := [trend for trend in trends if trend]:
+        first = max(known, key=lambda each: float(each[1] or 0))[0].costs.depth
+        usually = max(known, key=lambda each: each[2])[0].costs.depth
+        found.append(f"depth of the first {first} ({usually})")
         said.append(
             f"rho of the score with depth and width, here (and at {USUAL:g} tokens a parameter): " + ", ".join(found)
         )

@@ -236,6 +236,8 @@ def _record(
     record = Datum(where, known, BadBenchmark)
     config = record["config"].mapping()
     own = _space(record["space"]) if "space" in known else space
+    if own in (None, "llama") and "model_type" in config:  # as a config.json with the same fields
+        own, config = (own, as_llama(config)) if own and str(config["model_type"]) in RELATIVES else ("hf", config)
     if own is None:
         raise NoSpace(f"{where}: space is missing, wanted it in a header, in the record, or as --space")
     tokens = positive(record["tokens"]) if known.get("tokens") is not None else None

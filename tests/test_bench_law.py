@@ -34,24 +34,27 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bank")
 
 
-def test_the_text_of_a_law_scores_what_its_constants_say(some: Benchmark, bank: Path) -> None:
+@pytest.mark.parametrize("gap", [0.0, 0.1])
+def test_the_text_of_a_law_scores_what_its_constants_say(gap: float, some: Benchmark, bank: Path) -> None:
     rows = law.Rows.of(some, bank)
-    constants = np.array([2.0, 2.4, 2 * (1.5 + 0.25 * USUAL_T), 0.5])
-    text = law.text_of(constants)
+    first = 1 - law.BEST * gap  # the best depth adds to the first branch and takes off the third one
+    constants = np.array([first, 1.2, 1.5 + 0.25 * USUAL_T + 4 * law.BEST * gap, 0.25, gap])
+    text = law.text_of(2 * constants)
     assert "1.2*mean[ log(params.ffn) ]" in text and "0.25*log_depth[ block ]" in text
+    assert ("0.4*squared_log_depth[ block ]" in text) == bool(gap) == ("pow2" in text)
     scores = branch_table(some.architectures, Workshop.open(some.space, bank=bank)).scores([parse(text)])[0]
-    assert scores == pytest.approx(rows.terms @ constants / 2, rel=1e-4)
+    assert scores == pytest.approx(rows.terms @ constants, rel=1e-4)
 
 
 def test_the_constants_follow_what_is_better_unless_they_are_pulled_or_held(some: Benchmark, bank: Path) -> None:
     rows = law.Rows.of(some, bank)
-    truth = rows.terms @ np.array([0.2, 1.0, 1.0, 0.5])
+    truth = rows.terms @ np.array([0.2, 1.0, 1.0, 0.5, 0.05])
     known = law.Rows(replace(some, ground_truth=truth, higher_is_better=True), rows.terms)
-    free = law.fitted([known], 0, 30, 0.0, np.ones(4))
+    free = law.fitted([known], 0, 30, 0.0, np.ones(5))
     tau, near = known.tested(known.terms @ free)
-    assert tau > 0.8 and near > 0.6
-    assert law.fitted([known], 0, 30, 1e9, np.ones(4)) == pytest.approx(law.PRIOR, abs=1e-6)
-    held = law.fitted([known], 0, 30, 0.0, np.array([1.0, 1.0, 1.0, 0.0]))
+    assert tau > 0.7 and near > 0.6
+    assert law.fitted([known], 0, 30, 1e9, np.ones(5)) == pytest.approx(law.PRIOR, abs=1e-6)
+    held = law.fitted([known], 0, 30, 0.0, np.array([1.0, 1.0, 1.0, 0.0, 1.0]))
     assert held[3] == 0 and known.tested(known.terms @ held)[0] < tau
 
 
@@ -62,7 +65,7 @@ def test_pairs_are_of_one_training_budget(some: Benchmark, bank: Path) -> None:
     assert 0 < split_of < 66 and set(better) == {-1.0, 1.0} and near.dtype == bool
     tied = law.Rows(replace(some, ground_truth=np.arange(30.0) * 7 % 30 // 4), rows.terms)
     assert set(tied.pairs(0, 12)[1]) == {-1.0, 1.0}
-    marked = law.Rows(some, np.column_stack([some.budgets] * 4).astype(float))
+    marked = law.Rows(some, np.column_stack([some.budgets] * 5).astype(float))
     assert not marked.pairs(0, 12)[0].any()
 
 
@@ -79,18 +82,19 @@ def test_a_row_per_budget_says_what_a_ranking_has_and_foretells(some: Benchmark)
     assert found[0]["depth in it"] < 0 < found[1]["depth in it"]
 
 
-def test_the_law_turns_the_order_of_two_shapes_of_one_size(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Four blocks of width 32 or one of width 64, 65,536 weights each."""
-    shapes = {"deep": (4, 32, 128), "flat": (1, 64, 256)}
+def test_the_law_turns_an_order_and_has_a_best_depth_inside(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """One block of width 96, four of width 48 or sixteen of width 24, 110,592 weights each."""
+    shapes = {"flat": (1, 96), "square": (4, 48), "deep": (16, 24)}
     lines = [
         {"id": name, "config": {"n_layer": depth, "d_model": width, "n_head": [2] * depth, "n_kv_head": [2] * depth,
-                                "d_ffn": [inner] * depth, "n_token": 256, "tgt_len": 16}}
-        for name, (depth, width, inner) in shapes.items()
+                                "d_ffn": [width * 8 // 3] * depth, "n_token": 256, "tgt_len": 16}}
+        for name, (depth, width) in shapes.items()
     ]  # fmt: skip
-    (tmp_path / "two.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    text = law.text_of(np.array([1.0, 1.1, 1.5 + 0.19 * USUAL_T, 0.19]))
-    words = ["rank", str(tmp_path / "two.jsonl"), "--space", "llama", "--proxy", text, "--format", "jsonl", "--devices",
-             "cpu", "--batch", "2", "--seq-len", "16", "--bank", str(tmp_path / "bank")]  # fmt: skip
-    for tokens, best in (("2x", "flat"), ("400x", "deep")):
+    (tmp_path / "three.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = law.text_of(np.array([1.0, 1.0, 2.0, 0.3, 0.1]))
+    words = ["rank", str(tmp_path / "three.jsonl"), "--space", "llama", "--proxy", text, "--format", "jsonl",
+             "--devices", "cpu", "--batch", "2", "--seq-len", "16", "--bank", str(tmp_path / "bank")]  # fmt: skip
+    for tokens, order in (("0.1x", ["flat", "square", "deep"]), ("20x", ["square", "flat", "deep"]),
+                          ("20000x", ["deep", "square", "flat"])):  # fmt: skip
         assert cli.main([*words, "--tokens", tokens]) == 0
-        assert json.loads(capfd.readouterr().out.splitlines()[0])["id"] == best
+        assert [json.loads(line)["id"] for line in capfd.readouterr().out.splitlines()] == order

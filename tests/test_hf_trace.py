@@ -69,8 +69,8 @@ def test_two_lengths_tell_products_of_tokens_from_those_of_pairs(
 
 @pytest.mark.parametrize("answers", [False, True])
 def test_numbers_are_answered_in_a_pass_that_asks_for_answers(answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, own = list[bool](), trace._Answers
-    monkeypatch.setattr(trace, "_Answers", lambda: made.append(True) or own())
+    made, own = list[bool](), trace.Answers
+    monkeypatch.setattr(trace, "Answers", lambda: made.append(True) or own())
     monkeypatch.setattr(trace, "run", lambda model, **given: float(given["x"].sum()) if answers else None)
     asked: Any = {"answers": True} if answers else {}
     trace._pass(torch.nn.Linear(1, 1), **asked, x=torch.ones(3, device="meta"))  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ def test_numbers_are_answered_in_a_pass_that_asks_for_answers(answers: bool, mon
 
 
 def test_answers_are_zero_of_the_kind_that_is_asked() -> None:
-    with trace._Answers():
+    with trace.Answers():
         assert torch.ones(1, device="meta").item() == 0 and torch.ones(1).item() == 1
         assert torch.ones(1, dtype=torch.bool, device="meta").item() is False
         assert torch.ones(1, dtype=torch.int64, device="meta").item() == 0

@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from test_models_hf import FAMILIES
 from test_rank import hall, lines  # noqa: F401
 
 import cli
 from models.benchmarks.origins import load_benchmark
 from models.candidates import BadCandidate, drawn_candidates, read_candidates
 from models.spaces import DRAWABLE
+from storage.errors import ZcpError
 
 
 @pytest.mark.parametrize("space", DRAWABLE)
@@ -52,6 +54,20 @@ def test_lines_without_a_header_are_of_the_named_space(lines: Path, tmp_path: Pa
     assert read_candidates([bare], "gpt2") == read_candidates([lines])
     with pytest.raises(BadCandidate, match="line 1: space is missing"):
         read_candidates([bare])
+
+
+@pytest.mark.parametrize("space", [None, "hf", "llama"])
+def test_lines_of_the_library_are_read_as_its_config_json(space: str | None, tmp_path: Path) -> None:
+    config = {"model_type": "llama", **FAMILIES["llama"]}
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "config.json").write_text(json.dumps(config))
+    many = tmp_path / "many.jsonl"
+    many.write_text(json.dumps({"id": "own", "config": config}) + "\n")
+    assert read_candidates([many], space) == read_candidates([tmp_path / "own"], space)
+    for family in ("nonsense", ["llama"]):
+        many.write_text(json.dumps({"id": "own", "config": config | {"model_type": family}}) + "\n")
+        with pytest.raises(ZcpError, match="model_type"):
+            read_candidates([many], space)
 
 
 @pytest.mark.parametrize("bound", [(), ("--max-memory", "8G")])

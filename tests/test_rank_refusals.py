@@ -13,7 +13,7 @@ import cli
 RECORD = '{"id": "a", "config": {"n_layer": 2, "d_model": 64, "n_head": 4}}\n'
 MISTAKES: list[tuple[tuple[str, ...], dict[str, str], str]] = [
     ((), {}, "wanted candidates: files or folders, or --sample N --space NAME"),
-    (("--committee", "99", "x.jsonl"), {"x.jsonl": RECORD}, "--committee: got 99, wanted at most 10"),
+    (("--committee", "99", "x.jsonl"), {"x.jsonl": RECORD}, "--committee: got 99, wanted at most 4"),
     (("--hall", "H"), {}, "wanted candidates: files or folders, or --sample N --space NAME"),
     (("--hall", "H", "--proxy", TEXTS[0], "x"), {}, "wanted what ranks them"),
     (("--proxy", TEXTS[0], "--committee", "2", "x"), {}, "--committee: wanted --hall"),

@@ -27,6 +27,7 @@ from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.checkpoint import whole_architecture
 from models.spaces.llama.subnets import order_of
 from primitives.grammar import parse
+from primitives.operators import AGGREGATION
 from primitives.scoring import Scorer
 
 TEXTS = (
@@ -40,6 +41,9 @@ TEXTS = (
     "difference( product( last[ frobenius_norm(W.attn) ], mean[ to_std(G) ] ), 2.5*sum[ l1_norm(J) ] )",
     "mean[ matmul( W, G ) ]",
     "sum[ product( l1_norm(A), frobenius_norm(W) ) ]",
+    *(f"sum( {name}[ l1_norm(W) ], 0.5*{name}[ l1_norm(G) ] )" for name in AGGREGATION),
+    "sum( mean[ log(params.ffn) ], product( T, 0.5*log_depth[ block ] ) )",
+    "product( T, rising[ l1_norm(G) ] )",
 )
 
 
@@ -123,7 +127,7 @@ def test_a_table_of_parts_scores_like_a_table_of_sketches(folder: Path, tmp_path
     assert isinstance(table, CutTable)
     wanted = BranchTable(sketches(chosen, here)).scores(proxies)
     assert table.scores(proxies) == pytest.approx(wanted, rel=1e-12)
-    assert len(np.unique(wanted)) > 3 * len(TEXTS) - 4
+    assert len(np.unique(wanted)) > 3 * len(TEXTS) - 8
 
 
 def test_very_many_subnets_are_scored_by_sums_alone(folder: Path, tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """A law of shape and training budget, and what it is worth on benchmarks that it has not seen.
 
     python -m bench.science.law [--benchmark NAME ...] [--seeds 42,43,44,45,46] [--size 100] [--pull 5] [--bank DIR]
+        [--out HALL.json]
 
-The law is a sum of five terms: the logarithms of the attention weights P and of the feed-forward weights of a block,
+The law is a sum of five terms: the logarithms of the entries P of an attention matrix and of a feed-forward matrix,
 ln L of the depth L, ln L times T, and less the square of ln P / 2 - 2 ln L - BEST, which is 0 at the best depth for a
 width. Its constants are fitted by a logistic regression of which of two networks is better, on pairs of one training
 budget (half of the weight for pairs of one size), every benchmark counting alike; they are pulled towards attention
 times FFN (1, 1, 2, 0, 0). Each benchmark is left out in turn: tau-b on all of it within each budget / tau over its
 pairs of one size, medians over the seeds (which draw `size` architectures of each of the others, at most two fifths),
-beside counts. The last line is the law of all benchmarks as a formula.
+beside counts. The last line is the law of all benchmarks as a formula, fitted to the split of the first seed. --out
+writes it and the other laws as a hall of fame with their figures on all of them: proxies/universal.json.
 """
 
 from __future__ import annotations
@@ -22,24 +24,37 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from fitness.across import AcrossTarget
 from fitness.budgets import budgets_of
 from fitness.evaluation import split_groups
 from fitness.features.workshop import Workshop
 from fitness.near_pairs import NEAR
+from fitness.objectives import evaluate_scores
 from fitness.protocol import near_pairs, sizes_of, within_budgets
-from fitness.tables.table_file import branch_table
 from fitness.zoo.naive import naive_scores
+from gp.benchmark_search import Found
+from gp.case import Case
+from gp.config import SearchConfig
+from gp.evolution.evolve import SearchResult, Stop
+from gp.evolution.state import SearchState
+from gp.figures import measure
+from gp.hall_file import HallDocument, save_hall
+from gp.hall_of_fame import HallOfFame
+from gp.reporter import Reporter
+from gp.runs.settings import RunSettings
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
 from primitives.budget import USUAL_T
 from primitives.grammar import parse
+from primitives.inputs import COUNTS as COUNTED
 from primitives.operators import fixed, times, turns
+from primitives.proxy import MAX_BRANCHES
 
 BRANCHES = (("mean", "log(params.attn)"), ("mean", "log(params.ffn)"), ("log_depth", "block"),
             ("mean", "pow2(log(params.attn))"), ("log_depth", "log(params.attn)"), ("squared_log_depth", "block"),
             ("T*log_depth", "block"))  # fmt: skip
 PRIOR = np.array([1.0, 1.0, 2.0, 0.0, 0.0])
-BEST = 1 + np.log(2)  # with 4 d^2 weights of attention: the best depth is the root of d / e, without the other terms
+BEST = 1.7  # the square alone is 0 at L = sqrt(d / 5.5), if matrices of attention have d^2 entries
 GAPS = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.16, 0.2, 0.24)  # a quarter, twice and four times it have two digits
 LAWS = {"law with T": (1, 1, 1, 1, 1), "law without T": (1, 1, 1, 0, 1), "law without a best depth": (1, 1, 1, 1, 0)}
 SLOPE = 4.0  # of the logistic curve, for a unit of the law
@@ -57,8 +72,8 @@ class Rows:
 
     @classmethod
     def of(cls, benchmark: Benchmark, bank: Path) -> Rows:
-        table = branch_table(benchmark.architectures, Workshop.open(benchmark.space, bank=bank))
-        found = table.scores([parse(f"{aggregate}[ {branch} ]") for aggregate, branch in BRANCHES[:-1]])
+        formulas = [parse(f"{aggregate}[ {branch} ]") for aggregate, branch in BRANCHES[:-1]]
+        found = Workshop.open(benchmark.space, bank=bank).exact_scores(formulas, benchmark.architectures)
         attention, ffn, depth, *squares = found
         turn = (budgets_of(benchmark.architectures) - USUAL_T) * depth
         gap = squares[0] / 4 - 2 * squares[1] + 4 * squares[2] - BEST * (attention - 4 * depth)
@@ -118,6 +133,31 @@ def text_of(constants: np.ndarray) -> str:
     return str(parse(text))
 
 
+def hall_of(texts: Sequence[str], every: Sequence[Rows], seed: int, asked: argparse.Namespace) -> HallDocument:
+    """The laws as a hall of fame, led by the first one, with the splits of a seed."""
+    cases, proxies = list[Case](), [parse(text) for text in texts]
+    for rows in every:
+        own = rows.benchmark
+        split = split_groups(own.groups, min(asked.size, 2 * len(own) // 5), seed)
+        cases.append(Case(own, Workshop.open(own.space, bank=asked.bank), split, own.name))
+    parts = [part for case in cases for part in case.by_budget]
+    scores = np.hstack([part.exact_scores(proxies) for part in parts])
+    target = AcrossTarget(tuple(part.target for part in parts))
+    config = SearchConfig(
+        seed=seed, iterations=0, algorithm="random", inputs=tuple(COUNTED), branches=MAX_BRANCHES, folds=0,
+        aggregates=tuple(dict.fromkeys(name for name, _ in BRANCHES)), operators=("sum", "difference"), constants=True,
+        hall_size=len(texts), teacher="none",
+    )  # fmt: skip
+    laws, hall = evaluate_scores(proxies, scores, target, config.objective), HallOfFame(len(texts))
+    for law in laws:
+        hall.offer(law, 1)
+    first = next(law for law in hall.champions if law.proxy == proxies[0].canonical())
+    result = SearchResult(SearchState.start(config), Stop.FINISHED)
+    found = Found(config, hall.led_by(first), result, tuple(cases), len(texts), {})
+    made = RunSettings((), config, asked.size, options=None).recorded()
+    return measure(found, made | {"command": "python -m bench.science.law --out proxies/universal.json"}, Reporter())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benchmark", nargs="+", default=BENCHMARKS)
@@ -125,6 +165,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=100)
     parser.add_argument("--pull", type=float, default=5.0)
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
+    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     every = [Rows.of(load_benchmark(name), asked.bank) for name in asked.benchmark]
     seeds = [int(seed) for seed in asked.seeds.split(",")]
@@ -140,7 +181,10 @@ def main() -> None:
         one = [left.tested(naive_scores(name, left.benchmark.architectures).astype(float)) for left in every]
         found[name] = np.repeat(np.array(one)[:, None], len(seeds), 1)
     show(found, every)
-    print(text_of(np.median([fitted(every, seed, asked.size, asked.pull, np.ones(5)) for seed in seeds], axis=0)))
+    texts = [text_of(fitted(every, seeds[0], asked.size, asked.pull, np.array(own, float))) for own in LAWS.values()]
+    print(texts[0])
+    if asked.out:
+        save_hall(asked.out, hall_of([*texts, text_of(PRIOR)], every, seeds[0], asked))
 
 
 def show(found: dict[str, np.ndarray], every: Sequence[Rows]) -> None:

@@ -127,6 +127,7 @@ class ScoreReader:
         self.texts = list(dict.fromkeys(texts))
         self.scorer = PassingScorer([parse(text) for text in self.texts])
         self.letters = self.scorer.letters
+        self.counts_alone = all(source.count for source in self.scorer.sources)
 
     def see(self, index: int, block: Block) -> None:
         self.scorer.see(index, block)
@@ -180,7 +181,7 @@ def _scores(visited: Visited, texts: Sequence[str]) -> dict[str, Figure]:
 
 
 def _scored(scorer: Scorer, texts: Sequence[str], finite: bool) -> dict[str, Figure]:
-    """A network that overflows has no score, not even of formulas that see nothing of it."""
+    """A network that overflows has no score, whatever of it the formulas read; only counts are asked without passes."""
     if not finite:
         return dict.fromkeys(texts, Figure(reason=Invalid.OVERFLOW.value))
     found = {text: scorer.score(parse(text)) for text in texts}

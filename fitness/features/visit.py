@@ -17,16 +17,28 @@ from engine.memory import free_on
 from engine.repeatable import repeatable
 from fitness.features.bank import FeatureBank, SketchEntry, joined, sketch_features
 from fitness.features.collect import FeatureError, Features, collect
-from fitness.features.fitting import bytes_of
+from fitness.features.fitting import bytes_of, check_size
 from fitness.features.streaming import Block, stream
 from models.architecture import Architecture
 from models.spaces import PARTED, SPACES, WEIGHTED
 from models.spaces.checkpoint import ChangedWeights, Checkpoint
+from models.spaces.shapes import shapes_alone
 from models.tokens import TokenBatch
 from primitives.inputs import LETTERS
 from storage.errors import ZcpError
 
-__all__ = ["Failure", "Reader", "SketchTaker", "Taker", "Visit", "Visited", "reads_gradients", "tried", "visit"]
+__all__ = [
+    "Failure",
+    "Reader",
+    "SketchTaker",
+    "Taker",
+    "Visit",
+    "Visited",
+    "counts_alone",
+    "reads_gradients",
+    "tried",
+    "visit",
+]
 
 LOUD = 2.0**20  # below that no sum of squares in a forward pass overflows
 
@@ -87,6 +99,11 @@ class Reader(Protocol):
         """Reduce what block `index` shows to a few numbers."""
         ...
 
+    @property
+    def counts_alone(self) -> bool:
+        """True if it reads nothing but sizes of tensors."""
+        ...
+
     def taken(self, loss: float, finite: bool) -> Any:
         """Result of `Taker.take`; `finite` unless the network overflows."""
         ...
@@ -126,6 +143,12 @@ def reads_gradients(takers: Sequence[Taker]) -> bool:
     return any(reader is None or {"J", "G"} & set(reader.letters) for reader in readers)
 
 
+def counts_alone(takers: Sequence[Taker]) -> bool:
+    """True if all takers read nothing but sizes of tensors, which need neither weights nor passes."""
+    readers = [taker.reader() for taker in takers]
+    return all(reader is not None and reader.counts_alone for reader in readers)
+
+
 class SketchTaker:
     """The sketch of a network."""
 
@@ -153,6 +176,7 @@ class SketchReader:
     """The sketch of a network whose blocks pass by."""
 
     letters = LETTERS
+    counts_alone = False
 
     def __init__(self) -> None:
         self.blocks = dict[int, SketchEntry]()
@@ -186,6 +210,8 @@ def visit(task: Visit, device: str) -> list[Any]:
     """Results of every taker from one build of the network. FeatureError if it does not fit on the device."""
     try:
         with repeatable(device):
+            if counts_alone(task.takers) and task.weights is None and (found := _by_shapes(task)) is not None:
+                return found
             if task.streamed:
                 return _pass_by(task, device)
             visited = _whole(task, device)
@@ -195,6 +221,23 @@ def visit(task: Visit, device: str) -> list[Any]:
             f"{task.architecture.id}: takes more memory than {device} has; use a larger device or the CPU, lower "
             "--batch or --seq-len, or leave it out"
         ) from None
+
+
+def _by_shapes(task: Visit) -> list[Any] | None:
+    """Results of the takers' readers on the shapes of a network's tensors; None where some operation of the network
+    wants numbers and the network is small enough to be visited."""
+    architecture, readers = task.architecture, _readers(task)
+    try:
+        with shapes_alone():
+            model = SPACES[architecture.space].build(architecture, task.init_seed, task.build)
+            features = collect(model, task.batch, gradients=False)
+    except RuntimeError:
+        check_size(architecture, task.streamed, False, free_on(("cpu",)))
+        return None
+    for index, block in enumerate(features.blocks):
+        for reader in readers:
+            reader.see(index, block)
+    return [reader.taken(0.0, True) for reader in readers]
 
 
 def _whole(task: Visit, device: str) -> Visited:

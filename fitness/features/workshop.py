@@ -24,7 +24,7 @@ from fitness.features.figures import Figure, of_parts, part_scores
 from fitness.features.fitting import bytes_of, check_batch, check_size, size_of
 from fitness.features.gathering import Gathering, Progress, Refused
 from fitness.features.trained import check_whole, opened_weights, token_batch
-from fitness.features.visit import SketchTaker, Taker, Visit, reads_gradients
+from fitness.features.visit import SketchTaker, Taker, Visit, counts_alone, reads_gradients
 from fitness.features.whole import PRICES, visit_whole
 from models.architecture import Architecture
 from models.spaces import PARTED, WEIGHTED
@@ -178,14 +178,22 @@ class Workshop:
         # The largest networks first, so that no device is left alone with one at the end.
         order = sorted(left, key=lambda architecture: -size_of(architecture))
         gathering = Gathering(bank, self.batch, takers, len(left), progress, self.weights, streamed, refused)
-        gathering.gather(order, partial(self._run, len(order)))
+        # What takes milliseconds is not worth the start of a worker.
+        here = partial(map_on_devices, devices=("cpu",)) if self._by_shapes(takers) else None
+        gathering.gather(order, here or partial(self._run, len(order)))
         return gathering.made
+
+    def _by_shapes(self, takers: Sequence[Taker]) -> bool:
+        return self.weights is None and counts_alone(takers)
 
     def _streamed(self, chosen: Mapping[Architecture, Sequence[Taker]], refused: Refused | None) -> set[str]:
         """The digests of networks that are visited block by block; those that cannot be visited are refused."""
         streamed = set[str]()
         for architecture, takers in chosen.items():
             try:
+                if self._by_shapes(takers):
+                    check_batch(architecture, self.batch)
+                    continue
                 passes = self.streams(architecture, takers)
                 self.check(architecture, passes, reads_gradients(takers))
             except (FeatureError, BadWeights) as error:

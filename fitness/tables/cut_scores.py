@@ -11,8 +11,9 @@ import numpy as np
 from fitness.features.cuts import Part, Parts, parts_of
 from fitness.tables.branches import joined
 from fitness.tables.cuts import CutTable
-from primitives.operators import AGGREGATION, BINARY, constant_of
-from primitives.proxy import Proxy
+from primitives.budget import USUAL_T
+from primitives.operators import AGGREGATION, BINARY, constant_of, fixed, turns
+from primitives.proxy import Branch, Proxy
 from primitives.scoring import resolved
 
 __all__ = ["CutScores", "codes_of"]
@@ -59,9 +60,15 @@ class CutScores:
             if pair.right is not None:
                 branches.append((pair.right_aggregate or pair.aggregate, pair.right))
             for aggregate, branch in branches:
-                yield _summed(self.table.row(aggregate, branch), aggregate, codes, places)
+                yield _summed(self._blocks(aggregate, branch), aggregate, codes, places)
         for e in proxy.extensions:
-            yield _summed(self.table.row(e.aggregate, e.branch), e.aggregate, codes, places)
+            yield _summed(self._blocks(e.aggregate, e.branch), e.aggregate, codes, places)
+
+    def _blocks(self, aggregate: str, branch: Branch) -> np.ndarray:
+        """(P,): what each block adds before weights by depth: a branch, with its constant and its training budget."""
+        constant, plain = constant_of(aggregate)
+        own = "sum" if AGGREGATION[fixed(plain)].sums_tensors else "mean"
+        return constant * (USUAL_T if turns(plain) else 1.0) * self.table.row(own, branch)
 
 
 def _joins(proxy: Proxy) -> list[str]:
@@ -74,7 +81,7 @@ def _joins(proxy: Proxy) -> list[str]:
 def _summed(values: np.ndarray, aggregate: str, codes: np.ndarray, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Values (P,) of blocks alone to values (n,) of subnets, weighted by the place of a block among those kept."""
     place, depth = places
-    aggregation = AGGREGATION[constant_of(aggregate)[1]]
+    aggregation = AGGREGATION[fixed(constant_of(aggregate)[1])]
     most = codes.shape[1]
     weights = np.array([np.pad(aggregation.weights(count), (0, most - count)) for count in range(1, most + 1)])
     found = weights[depth[:, None] - 1, np.maximum(place, 0)]

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.pytorch_utils import Conv1D
 
 from models.spaces.hf.config import LIBRARY_FAULTS
 from models.spaces.hf.library import TAP, by_output, make, run
+from models.spaces.shapes import Answers
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -73,18 +73,9 @@ def _small_pass(model: PreTrainedModel, config: PretrainedConfig, length: int) -
         return _pass(make(config), input_ids=torch.zeros(1, length, dtype=torch.long))
 
 
-class _Answers(TorchDispatchMode):
-    """Numbers that are asked of tensors without numbers are 0."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default and args[0].device.type == "meta":
-            return False if args[0].dtype == torch.bool else 0
-        return func(*args, **(kwargs or {}))
-
-
 def _pass(model: PreTrainedModel, answers: bool = False, **given: torch.Tensor) -> Trace:
     seen = Trace()
-    counter, answering = FlopCounterMode(display=False), _Answers() if answers else nullcontext()
+    counter, answering = FlopCounterMode(display=False), Answers() if answers else nullcontext()
     with _watched(model, seen), torch.no_grad(), answering, counter:
         run(model, **given)
     counts = counter.get_flop_counts()
