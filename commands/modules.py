@@ -21,11 +21,13 @@ from storage.plugins import load_plugins, plugin_module
 if TYPE_CHECKING:
     from torch import nn
 
+    from models.budget import Tokens
+
 __all__ = ["rank_networks"]
 
 READ = {
-    "modules", "hall", "size", "text", "fitted", "top", "form", "batch", "seq_len", "config_file", "plugin", "quiet",
-    "verbose",
+    "modules", "hall", "size", "text", "fitted", "tokens", "top", "form", "batch", "seq_len", "config_file", "plugin",
+    "quiet", "verbose",
 }  # fmt: skip
 """The options of `rank` that a ranking of such networks reads."""
 
@@ -40,11 +42,14 @@ class _Scored:
     reason: str | None = None
 
 
-def rank_networks(path: Path, source: Source, features: FeatureOptions, form: str, top: int | None) -> None:
-    """Print the networks of a file, the highest score first, and last those without one, with the reason. The file has
-    NETWORKS, modules or functions that make them by name, and perhaps NAMES and LOGITS
-    (`models/spaces/plain_network.py`). NoneRanked if none has a score."""
-    from fitness.plain import score_module
+def rank_networks(
+    path: Path, source: Source, features: FeatureOptions, form: str, top: int | None, budget: Tokens | None
+) -> None:
+    """Print the networks of a file, the highest score first, and last those without one, with the reason; they are to
+    be trained on `budget`, by default 20 tokens for each parameter of the blocks. The file has NETWORKS, modules or
+    functions that make them by name, and perhaps NAMES and LOGITS (`models/spaces/plain_network.py`). NoneRanked if
+    none has a score."""
+    from fitness.plain import USUAL_TOKENS, score_module
     from models.spaces.plain_network import NANOGPT, plain_logits
     from models.tokens import TokenBatch
 
@@ -57,10 +62,13 @@ def rank_networks(path: Path, source: Source, features: FeatureOptions, form: st
     source.introduce()
 
     def score(model: nn.Module) -> float:
-        return formula.sign * score_module(model, tokens, formula.proxy.text, names, logits)
+        return formula.sign * score_module(model, tokens, formula.proxy.text, names, logits, budget or USUAL_TOKENS)
 
     rows = sorted((_scored(name, network, score) for name, network in networks.items()), key=_order)
-    say("scores depend on how weights were drawn: draw those of all networks in one way")
+    if formula.proxy.reads_budget:
+        say(f"training budget: {budget or USUAL_TOKENS}")
+    if not all(branch.source.count for branch in formula.proxy.branches):
+        say("scores depend on how weights were drawn: draw those of all networks in one way")
     _show(rows[:top], source, form)
     if rows[0].score is None:
         raise NoneRanked(f"none of {len(rows)} networks could be ranked; {rows[0].name}: {rows[0].reason}")

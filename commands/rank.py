@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=examples(
-        "rank candidates.jsonl",
+        "rank candidates.jsonl --tokens 20B",
         "rank candidates.jsonl --hall proxies/gpt2-mini.json",
         "rank llama/config.json bert/config.json --hall proxies/gpt2-mini.json --latency cpu",
         "rank subnets.jsonl --space llama --weights llama-7b --hall proxies/llama-elastic.json",
@@ -93,17 +93,16 @@ def rank(
     """Order architectures that nobody measured by the exact score of a formula.
 
     CANDIDATES are JSON lines with id and config, folders of a published layout, or config.json files of Hugging Face
-    models or folders that hold them; nothing is downloaded. Without --hall, --proxy and --predictor a formula ranks
-    that was evolved on several benchmarks; it is said which one. A score depends on the candidate alone. A candidate
-    that cannot be ranked stands last with the reason; exit code 1 if there is no other one. FLOPs are
-    those of the blocks for one sequence of --seq-len tokens; a forward pass is timed over such a sequence, with one
-    thread.
+    models or folders that hold them; nothing is downloaded. Without --hall, --proxy and --predictor a law of shape and
+    training budget ranks (--tokens). A score depends on the candidate alone. A candidate that cannot be ranked stands
+    last with the reason; exit code 1 if there is no other one. FLOPs are those of the blocks for one sequence of
+    --seq-len tokens; a forward pass is timed over such a sequence, with one thread.
     """
     from fitness.costs import CostLimits, TrainingBatch
 
     source = replace(Source.of(hall, text, size, fitted), places=places)
     if modules is not None:
-        rank_networks(modules, source, features, form, top)
+        rank_networks(modules, source, features, form, top, tokens)
         return
     budget = CostLimits(max_params, max_flops, max_latency, max_memory, TrainingBatch(*shape))
     device = "cpu" if device is None and max_latency else device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 
 import torch
@@ -10,20 +11,30 @@ from torch import nn
 
 from engine.repeatable import repeatable
 from fitness.features.collect import FeatureError, collect
+from models.budget import Tokens
 from models.spaces.plain_network import NANOGPT, Logits, ModuleNames, PlainNetwork, plain_logits
 from models.tokens import TokenBatch
+from primitives.budget import USUAL
 from primitives.grammar import parse
 from primitives.invalid import Invalid
 from primitives.scoring import Scorer
 
 __all__ = ["rank_modules", "score_module"]
 
+USUAL_TOKENS = Tokens(USUAL, per_parameter=True)
+
 
 def score_module(
-    model: nn.Module, tokens: torch.Tensor, formula: str, names: ModuleNames = NANOGPT, logits: Logits = plain_logits
+    model: nn.Module,
+    tokens: torch.Tensor,
+    formula: str,
+    names: ModuleNames = NANOGPT,
+    logits: Logits = plain_logits,
+    budget: Tokens = USUAL_TOKENS,
 ) -> float:
-    """The score of a network on token ids (B, T): `names` says where its blocks, attention and FFN maps are, and
-    `logits` how it gives (B, T, V). FeatureError where it overflows or a tap shows nothing."""
+    """The score of a network on token ids (B, T), if it is to be trained on `budget`: `names` says where its blocks,
+    attention and FFN maps are, and `logits` how it gives (B, T, V). FeatureError where it overflows or a tap shows
+    nothing."""
     network, digest = PlainNetwork(model, names, logits), hashlib.sha256(repr(tokens.tolist()).encode()).hexdigest()
     training = model.training
     try:
@@ -31,7 +42,8 @@ def score_module(
             features = collect(network, TokenBatch(tokens, digest, "tokens"))
     finally:
         model.train(training)
-    value = Scorer(features.blocks).score(parse(formula)) if features.finite else Invalid.OVERFLOW
+    share = budget.amount / (1 if budget.per_parameter else network.block_parameters)
+    value = Scorer(features.blocks).score(parse(formula), math.log2(share)) if features.finite else Invalid.OVERFLOW
     if isinstance(value, Invalid):
         raise FeatureError(f"{formula}: no score: {value.value}")
     return value
@@ -43,7 +55,8 @@ def rank_modules(
     formula: str,
     names: ModuleNames = NANOGPT,
     logits: Logits = plain_logits,
+    budget: Tokens = USUAL_TOKENS,
 ) -> list[tuple[str, float]]:
     """Networks by name with their scores, the highest first. Draw all their weights in one way: scores depend on it."""
-    scores = {name: score_module(model, tokens, formula, names, logits) for name, model in models.items()}
+    scores = {name: score_module(model, tokens, formula, names, logits, budget) for name, model in models.items()}
     return sorted(scores.items(), key=lambda pair: -pair[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import runpy
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,22 @@ def test_the_command_ranks_as_the_example_does(form: str, top: int, capsys: pyte
         assert [(row.split(",")[1], float(row.split(",")[2])) for row in shown.splitlines()[1:]] == wanted
     else:
         assert [line.split()[1] for line in shown.splitlines()[-3:]] == [name for name, _ in wanted]
+
+
+@pytest.mark.parametrize("tokens", ["2x", "2B"])
+def test_the_training_budget_is_per_parameter_of_the_blocks(tokens: str, capsys: pytest.CaptureFixture[str]) -> None:
+    example, found = runpy.run_path(str(EXAMPLE)), {}
+    words = ["rank", "--modules", str(EXAMPLE), "--format", "jsonl", "--tokens", tokens]
+    for text in ("product( T, sum[ block ] )", "sum[ block ]"):
+        assert cli.main([*words, "--proxy", text]) == 0
+        shown = capsys.readouterr()
+        found[text] = {row["id"]: row["score"] for row in map(json.loads, shown.out.splitlines())}
+        assert ("training budget: 2" in shown.err) is ("T" in text) and "weights were drawn" not in shown.err
+    for name, network in example["NETWORKS"].items():
+        blocks = sum(p.numel() for p in network().transformer.h.parameters())
+        T = math.log2(2 if tokens == "2x" else 2e9 / blocks)
+        with_budget, depth = (scores[name] for scores in found.values())
+        assert with_budget == pytest.approx(T * depth, rel=1e-4)
 
 
 @pytest.mark.parametrize(

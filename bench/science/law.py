@@ -1,7 +1,7 @@
 """A law of shape and training budget, and what it is worth on benchmarks that it has not seen.
 
     python -m bench.science.law [--benchmark NAME ...] [--seeds 42,43,44,45,46] [--size 100] [--pull 5] [--bank DIR]
-        [--out HALL.json]
+        [--published] [--out HALL.json]
 
 The law is a sum of five terms: the logarithms of the entries P of an attention matrix and of a feed-forward matrix,
 ln L of the depth L, ln L times T, and less the square of ln P / 2 - 2 ln L - BEST, which is 0 at the best depth for a
@@ -9,8 +9,9 @@ width. Its constants are fitted by a logistic regression of which of two network
 budget (half of the weight for pairs of one size), every benchmark counting alike; they are pulled towards attention
 times FFN (1, 1, 2, 0, 0). Each benchmark is left out in turn: tau-b on all of it within each budget / tau over its
 pairs of one size, medians over the seeds (which draw `size` architectures of each of the others, at most two fifths),
-beside counts. The last line is the law of all benchmarks as a formula, fitted to the split of the first seed. --out
-writes it and the other laws as a hall of fame with their figures on all of them: proxies/universal.json.
+beside counts, and with --published beside LPZero's formulas, whose features are extracted. The last line is the law of
+all benchmarks as a formula, fitted to the split of the first seed. --out writes it and the other laws as a hall of fame
+with their figures on all of them: proxies/universal.json.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from fitness.features.workshop import Workshop
 from fitness.near_pairs import NEAR
 from fitness.objectives import evaluate_scores
 from fitness.protocol import near_pairs, sizes_of, within_budgets
+from fitness.tables.table_file import branch_table
+from fitness.zoo import ZOO
 from fitness.zoo.naive import naive_scores
 from gp.benchmark_search import Found
 from gp.case import Case
@@ -42,6 +45,7 @@ from gp.hall_file import HallDocument, save_hall
 from gp.hall_of_fame import HallOfFame
 from gp.reporter import Reporter
 from gp.runs.settings import RunSettings
+from gp.studies.transfer import LPZERO
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import load_benchmark
 from primitives.budget import USUAL_T
@@ -165,6 +169,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=100)
     parser.add_argument("--pull", type=float, default=5.0)
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
+    parser.add_argument("--published", action="store_true")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     every = [Rows.of(load_benchmark(name), asked.bank) for name in asked.benchmark]
@@ -180,6 +185,14 @@ def main() -> None:
     for name in COUNTS:
         one = [left.tested(naive_scores(name, left.benchmark.architectures).astype(float)) for left in every]
         found[name] = np.repeat(np.array(one)[:, None], len(seeds), 1)
+    if asked.published:
+        formulas = [parse(str(ZOO[name].text)) for name in LPZERO]
+        for left in every:
+            here = Workshop.open(left.benchmark.space, bank=asked.bank)
+            scores = branch_table(left.benchmark.architectures, here).scores(formulas)
+            for name, row in zip(LPZERO, scores, strict=True):
+                own = [*found.get(name, ()), np.repeat([left.tested(row)], len(seeds), 0)]
+                found[name] = np.array(own)
     show(found, every)
     texts = [text_of(fitted(every, seeds[0], asked.size, asked.pull, np.array(own, float))) for own in LAWS.values()]
     print(texts[0])

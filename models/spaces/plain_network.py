@@ -82,6 +82,11 @@ class PlainNetwork(nn.Module):
         self._blocks = list(blocks)
         self._tap = [_Tap() for _ in self._blocks]
 
+    @property
+    def block_parameters(self) -> int:
+        """Number of parameters of the blocks."""
+        return sum(parameter.numel() for block in self._blocks for parameter in block.parameters())
+
     def loss(self, tokens: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy (nats) of predicting tokens[:, 1:] of tokens (B, T), with every tap shown."""
         with self._watched():

@@ -35,7 +35,7 @@ FEW: dict[str, Any] = {
 }  # fmt: skip
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("science.one_size", "--benchmark T.jsonl --labels 20 --seed 100"),
-    ("science.law", "--benchmark T.jsonl U.jsonl --seeds 42 --size 12"),
+    ("science.law", "--benchmark T.jsonl U.jsonl --seeds 42 --size 12 --published --out law.json"),
     ("science.budgets", "--benchmark T.jsonl --labels 20 --seeds 42"),
     ("science.halls", "--benchmark T.jsonl --seeds 42 --sizes 50 --sketch"),
     ("science.predictors", "--benchmark T.jsonl --seeds 42 --labels 12 20 --sketch --out figures --json all.json"),
