@@ -58,6 +58,14 @@ def test_the_constants_follow_what_is_better_unless_they_are_pulled_or_held(some
     assert held[3] == 0 and known.tested(known.terms @ held)[0] < tau
 
 
+def test_the_best_of_random_laws_is_chosen_by_the_same_loss(some: Benchmark, bank: Path) -> None:
+    rows = law.Rows.of(some, bank)
+    known = law.Rows(replace(some, ground_truth=rows.terms[:, 1], higher_is_better=True), rows.terms)
+    chosen, other = law.guessed([known], 0, 30), law.guessed([known], 1, 30)
+    assert chosen[4] >= 0 and chosen[1] > 0 and not np.array_equal(chosen, other)
+    assert known.tested(known.terms @ chosen)[0] > 0.5
+
+
 def test_pairs_are_of_one_training_budget(some: Benchmark, bank: Path) -> None:
     rows = law.Rows.of(some, bank)
     differences, better, near = rows.pairs(0, 12)

@@ -17,8 +17,9 @@ with their figures on all of them: proxies/universal.json.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,7 @@ BEST = 1.7  # the square alone is 0 at L = sqrt(d / 5.5), if matrices of attenti
 GAPS = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.16, 0.2, 0.24)  # a quarter, twice and four times it have two digits
 LAWS = {"law with T": (1, 1, 1, 1, 1), "law without T": (1, 1, 1, 0, 1), "law without a best depth": (1, 1, 1, 1, 0)}
 SLOPE = 4.0  # of the logistic curve, for a unit of the law
+GUESSES = 1000
 COUNTS = ("attention x FFN", "decoder params", "FLOPs", "depth", "width")
 BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic",
               "llama-budgets", "gpt2-lm1b-pareto", "transxl-lm1b-pareto", "depth-at-constant-size")  # fmt: skip
@@ -103,21 +105,40 @@ class Rows:
 
 def fitted(rows: Sequence[Rows], seed: int, size: int, pull: float, free: np.ndarray) -> np.ndarray:
     """The law's constants (5,), the last one not below 0; those that are not `free` (5,) stay at PRIOR."""
+    unlike = _unlike(rows, seed, size)
+
+    def loss(constants: np.ndarray) -> tuple[float, np.ndarray]:
+        gap = (constants - PRIOR) * free
+        total, slope = unlike(constants)
+        return total + pull * float(gap @ gap), (slope + 2 * pull * gap) * free
+
+    return minimize(loss, PRIOR, jac=True, method="L-BFGS-B", bounds=[(None, None)] * 4 + [(0, None)]).x
+
+
+def guessed(rows: Sequence[Rows], seed: int, size: int) -> np.ndarray:
+    """The best of GUESSES laws with random constants (5,), by the same loss: what the choice alone is worth."""
+    draws = np.random.default_rng(seed).normal(0.0, 2.0, (GUESSES, len(PRIOR)))
+    draws[:, -1] = np.abs(draws[:, -1])
+    unlike = _unlike(rows, seed, size)
+    return min(draws, key=lambda constants: unlike(constants)[0])
+
+
+def _unlike(rows: Sequence[Rows], seed: int, size: int) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    """The loss of constants (5,) on the benchmarks' pairs, and its gradient."""
     groups = []
     for own in rows:
         differences, better, near = own.pairs(seed, size)
         groups += [(differences[part], better[part]) for part in (near, ~near) if part.sum() > 2]
 
     def loss(constants: np.ndarray) -> tuple[float, np.ndarray]:
-        gap = (constants - PRIOR) * free
-        total, slope = pull * float(gap @ gap), 2 * pull * gap
+        total, slope = 0.0, np.zeros(len(constants))
         for differences, better in groups:
             margin = SLOPE * better * (differences @ constants)
             total += 0.5 * float(np.logaddexp(0, -margin).mean())
-            slope = slope - 0.5 * SLOPE * (differences * (better * expit(-margin))[:, None]).mean(0)
-        return total, slope * free
+            slope -= 0.5 * SLOPE * (differences * (better * expit(-margin))[:, None]).mean(0)
+        return total, slope
 
-    return minimize(loss, PRIOR, jac=True, method="L-BFGS-B", bounds=[(None, None)] * 4 + [(0, None)]).x
+    return loss
 
 
 def text_of(constants: np.ndarray) -> str:
@@ -162,6 +183,10 @@ def hall_of(texts: Sequence[str], every: Sequence[Rows], seed: int, asked: argpa
     return measure(found, made | {"command": "python -m bench.science.law --out proxies/universal.json"}, Reporter())
 
 
+def _fit(rows: Sequence[Rows], seed: int, asked: argparse.Namespace, free: np.ndarray) -> np.ndarray:
+    return fitted(rows, seed, asked.size, asked.pull, free)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benchmark", nargs="+", default=BENCHMARKS)
@@ -175,10 +200,12 @@ def main() -> None:
     every = [Rows.of(load_benchmark(name), asked.bank) for name in asked.benchmark]
     seeds = [int(seed) for seed in asked.seeds.split(",")]
     found: dict[str, np.ndarray] = {}  # (benchmarks, seeds, 2)
-    for name, free in LAWS.items():
-        own = np.array(free, dtype=float)
-        laws = [[fitted([r for r in every if r is not left], s, asked.size, asked.pull, own) for s in seeds]
-                for left in every]  # fmt: skip
+    ways: dict[str, Callable[[Sequence[Rows], int], np.ndarray]] = {
+        name: partial(_fit, asked=asked, free=np.array(free, dtype=float)) for name, free in LAWS.items()
+    }
+    ways[f"best of {GUESSES:,} random laws"] = lambda others, seed: guessed(others, seed, asked.size)
+    for name, way in ways.items():
+        laws = [[way([r for r in every if r is not left], seed) for seed in seeds] for left in every]
         found[name] = np.array(
             [[left.tested(left.terms @ law) for law in own] for left, own in zip(every, laws, strict=True)]
         )
@@ -194,7 +221,7 @@ def main() -> None:
                 own = [*found.get(name, ()), np.repeat([left.tested(row)], len(seeds), 0)]
                 found[name] = np.array(own)
     show(found, every)
-    texts = [text_of(fitted(every, seeds[0], asked.size, asked.pull, np.array(own, float))) for own in LAWS.values()]
+    texts = [text_of(_fit(every, seeds[0], asked, np.array(own, float))) for own in LAWS.values()]
     print(texts[0])
     if asked.out:
         save_hall(asked.out, hall_of([*texts, text_of(PRIOR)], every, seeds[0], asked))
