@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import cli
-from bench.science import budgets, law
+from bench.science import budgets
+from bench.science import law_fit as law
 from fitness.features.workshop import Workshop
 from fitness.protocol import near_pairs
 from fitness.tables.table_file import branch_table

@@ -36,6 +36,7 @@ FEW: dict[str, Any] = {
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("science.one_size", "--benchmark T.jsonl --labels 20 --seed 100"),
     ("science.law", "--benchmark T.jsonl U.jsonl --seeds 42 --size 12 --published --out law.json"),
+    ("science.equal_size", "--benchmark T.jsonl U.jsonl --labels 12 --seeds 42 --rows e.jsonl --out e.png"),
     ("science.budgets", "--benchmark T.jsonl --labels 20 --seeds 42"),
     ("science.halls", "--benchmark T.jsonl --seeds 42 --sizes 50 --sketch"),
     ("science.predictors", "--benchmark T.jsonl --seeds 42 --labels 12 20 --sketch --out figures --json all.json"),
@@ -59,7 +60,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 @contextlib.contextmanager
 def smaller() -> Iterator[None]:
     """A block in which searches are short, one process works, and benchmarks of fixed names are the small one."""
-    from bench.science import budgets, halls, peers, seeds, selection, transfer
+    from bench.science import budgets, equal_size, halls, peers, seeds, selection, transfer
     from bench.speed import scaling
     from fitness.features import workshop
     from fitness.predictors import ensemble
@@ -69,6 +70,7 @@ def smaller() -> Iterator[None]:
         enter(patch.object(workshop, "check_devices", lambda text: ("cpu",)))
         enter(patch.object(ensemble, "ENSEMBLE", ("ridge",)))
         enter(patch.object(budgets, "SearchConfig", partial(SearchConfig, **FEW)))
+        enter(patch.object(equal_size, "SearchConfig", partial(SearchConfig, **FEW)))
         enter(patch.object(halls, "SearchConfig", partial(SearchConfig, **FEW)))
         enter(patch.dict(peers.SETTINGS, FEW, pool=3))
         enter(patch.dict(seeds.SETTINGS, default=FEW))
