@@ -67,7 +67,7 @@ def rank_networks(
     rows = sorted((_scored(name, network, score) for name, network in networks.items()), key=_order)
     if formula.proxy.reads_budget:
         say(f"training budget: {budget or USUAL_TOKENS}")
-    if not all(branch.source.count for branch in formula.proxy.branches):
+    if not source.counts_alone:
         say("scores depend on how weights were drawn: draw those of all networks in one way")
     _show(rows[:top], source, form)
     if rows[0].score is None:

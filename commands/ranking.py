@@ -161,7 +161,8 @@ def ranked(
     header = {"scorer": source.name, "formulas": [f.proxy.text for f in source.formulas],
               "signs": [f.sign for f in source.formulas], "direction": source.direction,
               "left_out": left_out, "refused": len(refused.all)}  # fmt: skip
-    notes = drawing_notes(readable, workshops) + _notes(rows, refused.all, left_out, source, usual)
+    drawn = [] if source.counts_alone else drawing_notes(readable, workshops)
+    notes = drawn + _notes(rows, refused.all, left_out, source, usual)
     if rows:
         notes += budget_notes([row.candidate for row in rows], tokens, source, workshops, progress)
     return Ranking(rows, tuple(refused.all), title, header, budget.memory is not None, notes)

@@ -139,6 +139,11 @@ class Source:
             return f"committee of {self.size}"
         return ("-" if self.formulas[0].sign < 0 else "") + self.formulas[0].proxy.text
 
+    @property
+    def counts_alone(self) -> bool:
+        """True if the formulas read nothing but sizes of tensors."""
+        return all(branch.source.count for formula in self.formulas for branch in formula.proxy.branches)
+
     def check(self, architecture: Architecture) -> None:
         """BadPrediction for an architecture that a predictor has no numbers of."""
         if self.predictor is not None:

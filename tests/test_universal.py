@@ -105,6 +105,24 @@ def test_a_candidate_is_foreign_only_where_no_benchmark_has_its_space(space: str
     )
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_what_is_no_size_changes_no_score(family: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Not the deviation of drawn weights, not residual scaling, not the text, not the spelling of a field."""
+    own = {"model_type": family, **FAMILIES[family]}
+    (tmp_path / "text.txt").write_text("Quite another text than the passage, about nothing in particular. " * 40)
+    eps = "layer_norm_epsilon" if family == "gpt2" else "rms_norm_eps"
+    spelled = json.loads(json.dumps(own | {"initializer_range": 0.04, eps: 1e-5}))
+    for name, config in (("plain", own), ("other", spelled)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    words = ["rank", str(tmp_path / "plain"), str(tmp_path / "other"), "--bank", str(tmp_path / "bank")]
+    scores = set()
+    for more in ((), ("--init", "own"), ("--corpus", str(tmp_path / "text.txt")), ("--init-seed", "7")):
+        assert cli.main([*words, "--devices", "cpu", "--format", "jsonl", *more]) == 0
+        scores |= {json.loads(line)["score"] for line in capfd.readouterr().out.splitlines()}
+    assert len(scores) == 1
+
+
 def test_every_benchmark_of_the_search_tells_what_is_usual(universal: HallDocument) -> None:
     homes = universal.seen.cases
     for home, case in zip(homes, universal.cases, strict=True):
