@@ -55,6 +55,8 @@ def test_the_constants_follow_what_is_better_unless_they_are_pulled_or_held(some
     tau, near = known.tested(known.terms @ free)
     assert tau > 0.7 and near > 0.6
     assert law.fitted([known], 0, 30, 1e9, np.ones(5)) == pytest.approx(law.PRIOR, abs=1e-6)
+    turned = law.Rows(replace(some, ground_truth=-rows.terms[:, 4], higher_is_better=True), rows.terms)
+    assert law.fitted([turned], 0, 30, 0.0, np.ones(5))[4] == 0  # the best depth is a best one or none
     held = law.fitted([known], 0, 30, 0.0, np.array([1.0, 1.0, 1.0, 0.0, 1.0]))
     assert held[3] == 0 and known.tested(known.terms @ held)[0] < tau
 

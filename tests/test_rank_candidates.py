@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from test_llama_relatives import NAS as NEMOTRON
 from test_models_hf import FAMILIES
 from test_rank import hall, lines  # noqa: F401
 
@@ -57,13 +59,20 @@ def test_lines_without_a_header_are_of_the_named_space(lines: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("space", [None, "hf", "llama"])
-def test_lines_of_the_library_are_read_as_its_config_json(space: str | None, tmp_path: Path) -> None:
-    config = {"model_type": "llama", **FAMILIES["llama"]}
+@pytest.mark.parametrize("config", [{"model_type": "llama", **FAMILIES["llama"]}, NEMOTRON], ids=["llama", "relative"])
+def test_lines_of_the_library_are_read_as_its_config_json(
+    config: dict[str, Any], space: str | None, tmp_path: Path
+) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "config.json").write_text(json.dumps(config))
     many = tmp_path / "many.jsonl"
     many.write_text(json.dumps({"id": "own", "config": config}) + "\n")
-    assert read_candidates([many], space) == read_candidates([tmp_path / "own"], space)
+    if config is NEMOTRON and space != "llama":  # needs code of its own
+        for path in (many, tmp_path / "own"):
+            with pytest.raises(ZcpError, match="nemotron-nas"):
+                read_candidates([path], space)
+    else:
+        assert read_candidates([many], space) == read_candidates([tmp_path / "own"], space)
     for family in ("nonsense", ["llama"]):
         many.write_text(json.dumps({"id": "own", "config": config | {"model_type": family}}) + "\n")
         with pytest.raises(ZcpError, match="model_type"):

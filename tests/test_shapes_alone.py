@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import tiny_checkpoint
 import torch
 from test_models_hf import FAMILIES
 
@@ -17,6 +18,8 @@ from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.benchmarks.origins import load_benchmark
 from models.spaces import SPACES
+from models.spaces.checkpoint import Checkpoint
+from models.spaces.llama.checkpoint import whole_architecture
 from models.spaces.shapes import shapes_alone
 from primitives.grammar import parse
 from primitives.inputs import COUNTS
@@ -94,6 +97,23 @@ def test_an_operation_that_wants_numbers_is_run_with_numbers_if_it_fits(
     monkeypatch.setattr(visits, "free_on", lambda devices: 1000)
     with pytest.raises(FeatureError, match="needs .* GiB for weights"):
         visit(task, "cpu")
+
+
+def test_subnets_of_a_checkpoint_are_read_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny_checkpoint.write(tmp_path / "tiny")
+    here = Workshop.open("llama", bank=tmp_path / "bank", devices="cpu", batch=1, length=8, weights=folder)
+    whole = whole_architecture(Checkpoint.open(folder))
+    monkeypatch.setattr(visits, "_by_shapes", lambda task: pytest.fail("the checkpoint says what the network is"))
+    assert here.exact_scores([parse("sum[ block ]")], [whole])[0, 0] == len(whole.config["n_head"])
+
+
+def test_a_batch_that_a_network_cannot_read_is_refused_all_the_same(
+    tiny_architectures: list[Architecture], tmp_path: Path
+) -> None:
+    longest = SPACES["gpt2"].limits(tiny_architectures[0])[0]
+    here = Workshop.open("gpt2", bank=tmp_path, devices="cpu", batch=1, length=longest + 1)
+    with pytest.raises(FeatureError, match=f"wanted at most {longest}"):
+        here.exact_scores([parse("sum[ block ]")], tiny_architectures[:1])
 
 
 def test_only_counts_are_asked_of_shapes() -> None:

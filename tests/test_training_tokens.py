@@ -46,11 +46,9 @@ def test_the_order_turns_with_the_budget_and_the_line_says_which_way(
     assert "training budget: 0.5 tokens a parameter" in said
     assert "depth -1.00" in said and "depth +1.00" in told
     depths = {row["id"]: row["config"]["n_layer"] for row in few}
-    (usually,) = {
-        line.rpartition("(")[2] for text in (said, told) for line in text.splitlines() if "of the first" in line
-    }
-    assert f"depth of the first {depths['flat']} ({usually}" in said
-    assert f"depth of the first {depths['deep']} ({usually}" in told
+    usually = depths[rank(capsys, candidates, TURNING)[0][0]["id"]]
+    assert f"depth of the first {depths['flat']} ({usually})" in said
+    assert f"depth of the first {depths['deep']} ({usually})" in told
     for row in few:
         count = SPACES["gpt2"].parameters(SPACES["gpt2"].architecture("x", row["config"])).decoder
         assert row["tokens"] == pytest.approx(0.5 * count)

@@ -105,6 +105,29 @@ def test_a_candidate_is_foreign_only_where_no_benchmark_has_its_space(space: str
     )
 
 
+def test_few_benchmarks_are_named_and_many_are_counted() -> None:
+    known = load_hall(UNIVERSAL).seen.cases
+
+    class Found(source.Source):
+        homes = known[:2]
+
+    assert Found(()).direction == (
+        f"higher is better, as on {known[0].name} ({known[0].wanted}), {known[1].name} ({known[1].wanted})"
+    )
+    Found.homes = known[:6]
+    assert known[5].name in Found(()).direction
+    Found.homes = known[:7]
+    assert Found(()).direction == "higher is better, as on 7 benchmarks"
+
+
+def test_how_weights_are_drawn_is_said_where_they_are_read(
+    everywhere: list[str], bank: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for text, said in (("sum[ block ]", False), ("sum[ frobenius_norm(W) ]", True)):
+        assert cli.main(["rank", *everywhere, "--bank", bank, "--devices", "cpu", "--proxy", text]) == 0
+        assert ("standard deviation 0.02" in capfd.readouterr().err) is said
+
+
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_what_is_no_size_changes_no_score(family: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Not the deviation of drawn weights, not residual scaling, not the text, not the spelling of a field."""

@@ -1,7 +1,7 @@
 """At equal size, who picks the better model, and for how many labels?
 
-    python -m bench.science.equal_size [--benchmark NAME ...] [--labels 10,20,50] [--seeds 42,43,44] [--bank DIR]
-        [--rows FILE.jsonl] [--out FIGURE.png]
+    python -m bench.science.equal_size [--benchmark NAME ...] [--law NAME ...] [--labels 10,20,50] [--seeds 42,43,44]
+        [--bank DIR] [--rows FILE.jsonl] [--out FIGURE.png]
 
 Rows of one training budget whose sizes differ by at most a tenth are a class. A ranking picks the first of those of a
 class that are held out; its regret is the quality of the best of them less that of its pick, in the metric's unit,
@@ -44,6 +44,8 @@ COUNTS = ("decoder params", "attention x FFN", "depth", "width")
 FITTED = ("Gaussian process", "shape law")
 LAW, ADAPTED, EVOLVED = "law of the others", "law, with labels", "evolved"
 PULL, SIZE = 5.0, 100
+PANELS = ("gpt2-mini", "llama-mini", "gpt2-budgets", "llama-budgets", "flexibert-glue", "gpt2-wt103",
+          "gpt2-lm1b-pareto", "depth-at-constant-size")  # fmt: skip
 FEWEST = 3  # held-out rows of a class
 
 
@@ -154,26 +156,28 @@ def noise_of(benchmark: Benchmark) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--benchmark", nargs="+", default=BENCHMARKS)
+    parser.add_argument("--benchmark", nargs="+", default=PANELS)
+    parser.add_argument("--law", nargs="+", default=BENCHMARKS, help="benchmarks that the law is fitted to")
     parser.add_argument("--labels", default="10,20,50")
     parser.add_argument("--seeds", default="42,43,44")
     parser.add_argument("--bank", type=Path, default=Path(".cache/bank"))
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    every = [Rows.of(load_benchmark(name), asked.bank) for name in asked.benchmark]
+    every = {name: Rows.of(load_benchmark(name), asked.bank) for name in {*asked.benchmark, *asked.law}}
     labels, seeds = ([int(text) for text in texts.split(",")] for texts in (asked.labels, asked.seeds))
     kept = asked.rows.read_text().splitlines() if asked.rows and asked.rows.exists() else []
     found: list[Row] = [json.loads(line) for line in kept]
     done = {row["benchmark"] for row in found}
-    for rows in [rows for rows in every if rows.benchmark.name not in done]:
-        new = rows_of(rows, [other for other in every if other is not rows], labels, seeds, asked.bank)
+    for name in [name for name in asked.benchmark if every[name].benchmark.name not in done]:
+        others = [every[other] for other in asked.law if other != name]
+        new = rows_of(every[name], others, labels, seeds, asked.bank)
         found += new
         if asked.rows:
             with asked.rows.open("a") as file:
                 file.writelines(json.dumps(row) + "\n" for row in new)
     if asked.out:
-        draw(found, {rows.benchmark.name: noise_of(rows.benchmark) for rows in every}, asked.out)
+        draw(found, {rows.benchmark.name: noise_of(rows.benchmark) for rows in every.values()}, asked.out)
     emit(found, "table", "regret among held-out networks of one size, in the unit of the metric")
 
 

@@ -45,7 +45,8 @@ from primitives.proxy import MAX_BRANCHES
 
 COUNTS = ("attention x FFN", "decoder params", "FLOPs", "depth", "width")
 BENCHMARKS = ("gpt2-wt103", "gpt2-mini", "flexibert-glue", "openlm-grid", "llama-mini", "llama-elastic",
-              "llama-budgets", "gpt2-lm1b-pareto", "transxl-lm1b-pareto", "depth-at-constant-size")  # fmt: skip
+              "llama-budgets", "gpt2-budgets", "gpt2-lm1b-pareto", "transxl-lm1b-pareto",
+              "depth-at-constant-size")  # fmt: skip
 
 Way = Callable[[Sequence[Rows], int], np.ndarray]
 """Constants of a law from benchmarks and a seed."""

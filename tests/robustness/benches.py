@@ -36,7 +36,10 @@ FEW: dict[str, Any] = {
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("science.one_size", "--benchmark T.jsonl --labels 20 --seed 100"),
     ("science.law", "--benchmark T.jsonl U.jsonl --seeds 42 --size 12 --published --out law.json"),
-    ("science.equal_size", "--benchmark T.jsonl U.jsonl --labels 12 --seeds 42 --rows e.jsonl --out e.png"),
+    (
+        "science.equal_size",
+        "--benchmark T.jsonl --law T.jsonl U.jsonl --labels 12 --seeds 42 --rows e.jsonl --out e.png",
+    ),
     ("science.budgets", "--benchmark T.jsonl --labels 20 --seeds 42"),
     ("science.halls", "--benchmark T.jsonl --seeds 42 --sizes 50 --sketch"),
     ("science.predictors", "--benchmark T.jsonl --seeds 42 --labels 12 20 --sketch --out figures --json all.json"),
