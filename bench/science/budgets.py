@@ -4,8 +4,9 @@
 
 First, what the benchmark itself says: per budget, tau of depth and of width over pairs of one size. Then, per ranking
 and budget, tau over held-out pairs of one size, medians over the seeds, each with its own labels (rows, all budgets of
-an architecture on one side of the split): the search with T and without, the shape law fitted to the same labels, and
-counts, which need none. The last column is tau of depth within the ranking itself: what it foretells of the turn.
+an architecture on one side of the split): the search with T and without, and the shape law fitted to the same labels;
+the law of shape and budget fitted to the other benchmarks, and counts, which need none of these. The last column is tau
+of depth within the ranking itself: what it foretells of the turn.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.science.equal_size import PULL, SIZE
+from bench.science.law import BENCHMARKS
+from bench.science.law_fit import Rows, fitted
 from commands.output import emit
 from commands.tables import Row
 from fitness.evaluation import Split, split_groups
@@ -29,7 +33,7 @@ from gp.benchmark_search import search
 from gp.case import Case
 from gp.config import SearchConfig
 from models.benchmarks.benchmark import Benchmark
-from models.benchmarks.origins import load_benchmark
+from models.benchmarks.origins import load_benchmark, locate
 from primitives.operators import USUAL_AGGREGATIONS, turned
 
 COUNTS = ("decoder params", "attention x FFN", "FLOPs", "depth", "width")
@@ -40,7 +44,7 @@ Ranking = Callable[[Split, int], np.ndarray]
 
 
 def rankings(benchmark: Benchmark, workshop: Workshop, objective: str) -> dict[str, Ranking]:
-    """The rankings by name."""
+    """The rankings by name; the law of shape and budget is fitted to the other benchmarks that are here."""
     table = branch_table(benchmark.architectures, workshop)
 
     def searched(aggregates: tuple[str, ...]) -> Ranking:
@@ -56,9 +60,17 @@ def rankings(benchmark: Benchmark, workshop: Workshop, objective: str) -> dict[s
         inputs, seen = law_inputs(benchmark.architectures), list(split.search)
         return -fitted_law(inputs[seen], losses_of(benchmark, seen), inputs)
 
+    bank = workshop.bank.folder
+    others = [Rows.of(load_benchmark(name), bank) for name in BENCHMARKS if name != benchmark.name and locate(name)]
+    terms = Rows.of(benchmark, bank).terms
+
+    def of_others(split: Split, seed: int) -> np.ndarray:
+        return terms @ fitted(others, seed, SIZE, PULL, np.ones(5))
+
     found: dict[str, Ranking] = {"formula with T": searched(WITH), "formula without T": searched(WITHOUT)}
     counts = {name: naive_scores(name, benchmark.architectures).astype(float) for name in COUNTS}
-    return found | {"shape law": law} | {name: lambda split, seed, row=row: row for name, row in counts.items()}
+    found |= {"shape law": law, "law of the others": of_others}
+    return found | {name: lambda split, seed, row=row: row for name, row in counts.items()}
 
 
 def rows_of(benchmark: Benchmark, ranked: dict[str, Ranking], labels: int, seeds: Sequence[int]) -> list[Row]:

@@ -74,6 +74,7 @@ def smaller() -> Iterator[None]:
         enter(patch.object(ensemble, "ENSEMBLE", ("ridge",)))
         enter(patch.object(budgets, "SearchConfig", partial(SearchConfig, **FEW)))
         enter(patch.object(equal_size, "SearchConfig", partial(SearchConfig, **FEW)))
+        enter(patch.object(budgets, "BENCHMARKS", ()))
         enter(patch.object(halls, "SearchConfig", partial(SearchConfig, **FEW)))
         enter(patch.dict(peers.SETTINGS, FEW, pool=3))
         enter(patch.dict(seeds.SETTINGS, default=FEW))
