@@ -131,7 +131,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, architectures: list[Any], **more: Any
     checked = list[str]()
     source: Any = SimpleNamespace(
         workshops=lambda features: more.get("workshops", {"gpt2": workshop}.__getitem__), known=lambda: [A],
-        check=lambda architecture: checked.append(architecture.id), direction="up", name="mine",
+        check=lambda architecture: checked.append(architecture.id), direction="up", name="mine", counts_alone=False,
         formulas=[SimpleNamespace(proxy=SimpleNamespace(text="sum[ W ]"), sign=-1)],
     )  # fmt: skip
     monkeypatch.setattr("fitness.costs.costs_of", costs)

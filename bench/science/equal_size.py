@@ -38,7 +38,7 @@ from gp.case import Case
 from gp.config import SearchConfig
 from gp.problem import SearchProblem
 from models.benchmarks.benchmark import Benchmark
-from models.benchmarks.origins import load_benchmark
+from models.benchmarks.origins import ORIGINS, find, load_benchmark
 
 COUNTS = ("decoder params", "attention x FFN", "depth", "width")
 FITTED = ("Gaussian process", "shape law")
@@ -139,19 +139,21 @@ def draw(rows: Sequence[Row], noise: Mapping[str, float], out: Path) -> None:
                 axis.plot(x, y, color=colour[kind], marker="o", markersize=3, label=kind)
         if noise.get(name):
             axis.axhspan(0, noise[name], color="0.9")
-        axis.set(title=name, xlim=(0, most + 2), ylim=(0, None))
+        axis.set(title=name, xlabel="labels", xlim=(0, most + 2), ylim=(0, None))
         axis.title.set_fontsize(9)
     handles = {label: h for axis in axes.flat for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, fontsize=8)
-    figure.supxlabel("labels", fontsize=9)
     figure.supylabel("regret among networks of one size", fontsize=9)
     figure.savefig(out, dpi=110)
 
 
-def noise_of(benchmark: Benchmark) -> float:
-    """Standard deviation of the noise of a label in the metric's unit, 0 where it is not known."""
-    known = benchmark.noise(range(len(benchmark)))
-    return 0.0 if known is None else float(np.sqrt(np.median(known)) * benchmark.quality.std())
+def noise_of(name: str) -> float:
+    """Standard deviation of a label between training seeds, in the metric's unit; 0 where nothing was trained twice."""
+    if name not in ORIGINS:
+        return 0.0
+    records = [json.loads(line) for line in find(name).read_text().splitlines()[1:]] if ORIGINS[name].embedded else []
+    repeated = [record["replicates"] for record in records if len(record.get("replicates", ())) > 1]
+    return float(np.sqrt(np.mean([np.var(values, ddof=1) for values in repeated]))) if repeated else 0.0
 
 
 def main() -> None:
@@ -177,7 +179,7 @@ def main() -> None:
             with asked.rows.open("a") as file:
                 file.writelines(json.dumps(row) + "\n" for row in new)
     if asked.out:
-        draw(found, {rows.benchmark.name: noise_of(rows.benchmark) for rows in every.values()}, asked.out)
+        draw(found, {name: noise_of(name) for name in asked.benchmark}, asked.out)
     emit(found, "table", "regret among held-out networks of one size, in the unit of the metric")
 
 
