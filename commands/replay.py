@@ -184,7 +184,7 @@ class _Source:
 def _say_visits(source: _Source, workshop: Workshop, sketch: bool) -> None:
     """Print the number of networks to visit, before the visits start."""
     from fitness.features.figures import part_scores
-    from fitness.features.visit import SketchTaker
+    from fitness.features.takers import SketchTaker
 
     taker = SketchTaker() if sketch else part_scores([formula.proxy for formula in source.formulas])
     architectures = {a.digest: a for a in source.benchmark.architectures}.values()

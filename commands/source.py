@@ -142,7 +142,7 @@ class Source:
     @property
     def counts_alone(self) -> bool:
         """True if the formulas read nothing but sizes of tensors."""
-        return all(branch.source.count for formula in self.formulas for branch in formula.proxy.branches)
+        return all(formula.proxy.reads == "sizes" for formula in self.formulas)
 
     def check(self, architecture: Architecture) -> None:
         """BadPrediction for an architecture that a predictor has no numbers of."""

@@ -176,9 +176,8 @@ class _Reading:
             raise BadCandidate(f"{path}: model_type is missing, wanted the config.json of a Hugging Face model")
         relative, as_asked = str(fields["model_type"]) in RELATIVES, self.space == "llama"
         try:
-            if relative and as_asked:
-                return [SPACES["llama"].architecture(id, as_llama(fields))]
-            return [SPACES["hf"].architecture(id, fields)]
+            space, config = _of_library(fields, self.space)
+            return [SPACES[space].architecture(id, config)]
         except ZcpError as error:
             hint = "; --space llama reads its sizes as those of LLaMA's blocks" if relative and not as_asked else ""
             raise BadCandidate(f"{path}: {error}{hint}") from None
@@ -234,15 +233,23 @@ def _record(
     """The architecture of a line; its fields are `known` as soon as they are read."""
     known |= one_object(where, line)
     record = Datum(where, known, BadBenchmark)
-    config = record["config"].mapping()
+    config: Mapping[str, Any] = record["config"].mapping()
     own = _space(record["space"]) if "space" in known else space
-    if own in (None, "llama") and "model_type" in config:  # as a config.json with the same fields
-        own, config = (own, as_llama(config)) if own and str(config["model_type"]) in RELATIVES else ("hf", config)
+    if own in (None, "llama") and "model_type" in config:
+        own, config = _of_library(config, own)
     if own is None:
         raise NoSpace(f"{where}: space is missing, wanted it in a header, in the record, or as --space")
     tokens = positive(record["tokens"]) if known.get("tokens") is not None else None
     (found,) = _described(name, index, (own, known.get("id"), written_out(own, config, where)), seen)
     return [replace(found, tokens=tokens)]
+
+
+def _of_library(fields: Mapping[str, Any], space: str | None) -> tuple[str, Mapping[str, Any]]:
+    """The space and the configuration of fields with a model_type: a relative of LLaMA where `space` is llama, else a
+    network of the library."""
+    if space == "llama" and str(fields["model_type"]) in RELATIVES:
+        return space, as_llama(fields)
+    return "hf", fields
 
 
 def _header(path: Path, number: int, line: str) -> dict[str, Any] | None:

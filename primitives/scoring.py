@@ -133,12 +133,8 @@ class PassingScorer(Scorer):
     @property
     def letters(self) -> frozenset[str]:
         """The inputs that the formulas read."""
-        return frozenset(letter for source in self.sources for letter in source.letters)
-
-    @property
-    def sources(self) -> set[Input]:
-        """The terminals that the formulas read."""
-        return {b.source for part in self._seen for b in ([part] if isinstance(part, Branch) else part.branches)}
+        branches = [b for part in self._seen for b in ([part] if isinstance(part, Branch) else part.branches)]
+        return frozenset(letter for branch in branches for letter in branch.source.letters)
 
     def see(self, index: int, block: Mapping[str, Sequence[torch.Tensor]]) -> None:
         """Keep the numbers of block `index`."""

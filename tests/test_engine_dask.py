@@ -16,7 +16,8 @@ import pytest
 from holding import read_until
 
 import cli
-from fitness.features.visit import SketchTaker, Visit
+from fitness.features.takers import SketchTaker
+from fitness.features.visit import Visit
 from models.architecture import Architecture
 from models.benchmarks.layouts import read_benchmark
 from models.spaces import SPACES

@@ -13,7 +13,8 @@ from engine.memory import free_on
 from fitness.costs import latency_of
 from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError
-from fitness.features.visit import SketchTaker, Visit, Visited, visit
+from fitness.features.takers import SketchTaker
+from fitness.features.visit import Visit, Visited, visit
 from fitness.features.workshop import Workshop
 from gp.runs.settings import BadRun, RunCase, RunSettings
 from models.architecture import Architecture

@@ -16,7 +16,8 @@ from fitness.features.bank import FeatureBank, FeatureKey
 from fitness.features.collect import FeatureError, collect
 from fitness.features.figures import Figure, Figures, formula_costs, formula_scores
 from fitness.features.fitting import bytes_of
-from fitness.features.visit import SketchTaker, Visited
+from fitness.features.takers import SketchTaker
+from fitness.features.visit import Visited
 from fitness.features.workshop import Workshop
 from fitness.zoo import ZOO
 from fitness.zoo.measuring import hand_made_figures

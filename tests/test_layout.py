@@ -158,7 +158,6 @@ LONG_FILES = {
     "commands/evolve.py": "help of one command and its steps; options are in search_options.py and feature_options.py",
     "commands/ranking.py": "one ranking, from candidates to rows, notes and refusals",
     "engine/cluster.py": "one engine whose tasks, claims and losses share one state",
-    "fitness/features/visit.py": "one visit: what every taker and the worker must agree on",
     "gp/evolution/evolve.py": "ask, tell and evolve change one state",
     "gp/evolution/primitive_set.py": "the typed grammar of DEAP trees, one type system",
     "gp/evolution/variation.py": "all operators of the toolbox and the decorator around them",

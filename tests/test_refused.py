@@ -22,7 +22,8 @@ from fitness.features.bank import SketchEntry
 from fitness.features.collect import FeatureError
 from fitness.features.figures import Figure, part_scores
 from fitness.features.gathering import BadAnswer
-from fitness.features.visit import Failure, SketchTaker
+from fitness.features.takers import SketchTaker
+from fitness.features.visit import Failure
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.candidates import Refusal, read_candidates

@@ -13,7 +13,8 @@ from test_models_hf import FAMILIES
 from fitness.features import visit as visits
 from fitness.features.collect import FeatureError
 from fitness.features.figures import formula_scores
-from fitness.features.visit import SketchTaker, Visit, Visited, counts_alone, visit
+from fitness.features.takers import SketchTaker, counts_alone
+from fitness.features.visit import Visit, Visited, visit
 from fitness.features.workshop import Workshop
 from models.architecture import Architecture
 from models.benchmarks.origins import load_benchmark

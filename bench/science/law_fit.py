@@ -21,7 +21,8 @@ from fitness.budgets import budgets_of
 from fitness.evaluation import Split, split_groups
 from fitness.features.workshop import Workshop
 from fitness.near_pairs import NEAR
-from fitness.protocol import near_pairs, sizes_of, within_budgets
+from fitness.protocol import sizes_of
+from gp.studies.transfer import tested, tested_near
 from models.benchmarks.benchmark import Benchmark
 from primitives.budget import USUAL_T
 from primitives.grammar import parse
@@ -70,8 +71,7 @@ class Rows:
 
     def tested(self, scores: np.ndarray) -> tuple[float, float]:
         """tau-b within each budget, and tau over pairs of one size; 0 where all scores are alike."""
-        found = within_budgets(scores, self.benchmark, intervals=False)["kendall"]
-        return found or 0.0, near_pairs(scores, self.benchmark)["kendall"] or 0.0
+        return tested(scores, self.benchmark) or 0.0, tested_near(scores, self.benchmark) or 0.0
 
 
 def fitted(

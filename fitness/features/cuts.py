@@ -15,7 +15,8 @@ import torch
 from fitness.features.bank import MAX_TABLE, FeatureBank, SketchEntry, joined, sketch_features
 from fitness.features.collect import FeatureError, Features
 from fitness.features.streaming import Block
-from fitness.features.visit import Reader, Visited
+from fitness.features.takers import Reader
+from fitness.features.visit import Visited
 from models.architecture import Architecture
 from models.spaces.llama.subnets import Whole
 from models.spaces.llama.unit_order import UnitOrder, rows_of_groups

@@ -14,7 +14,8 @@ import numpy as np
 from fitness.budgets import budgets_of
 from fitness.features.bank import FeatureBank
 from fitness.features.streaming import Block
-from fitness.features.visit import Reader, Visited
+from fitness.features.takers import Reader
+from fitness.features.visit import Visited
 from models.architecture import Architecture
 from primitives.budget import combined, parts
 from primitives.grammar import parse
@@ -127,7 +128,7 @@ class ScoreReader:
         self.texts = list(dict.fromkeys(texts))
         self.scorer = PassingScorer([parse(text) for text in self.texts])
         self.letters = self.scorer.letters
-        self.counts_alone = all(source.count for source in self.scorer.sources)
+        self.counts_alone = all(parse(text).reads == "sizes" for text in self.texts)
 
     def see(self, index: int, block: Block) -> None:
         self.scorer.see(index, block)

@@ -13,7 +13,8 @@ from typing import Any
 
 from engine.crew import WorkerCrash
 from fitness.features.bank import FeatureBank
-from fitness.features.visit import Failure, Taker, Visit, tried, visit
+from fitness.features.takers import Taker
+from fitness.features.visit import Failure, Visit, tried, visit
 from models.architecture import Architecture
 from models.spaces.checkpoint import Checkpoint
 from models.tokens import TokenBatch

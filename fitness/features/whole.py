@@ -11,7 +11,8 @@ from fitness.features.collect import FeatureError
 from fitness.features.cuts import Part, Parts, PartTaker, cut_block, needed_parts, parts_of
 from fitness.features.figures import Figure, FormulaScores, ScoreReader
 from fitness.features.gathering import Progress
-from fitness.features.visit import Reader, SketchTaker, Taker, Visited
+from fitness.features.takers import Reader, SketchTaker, Taker
+from fitness.features.visit import Visited
 from models.architecture import Architecture
 from models.spaces.llama.subnets import Whole
 

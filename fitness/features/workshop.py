@@ -23,8 +23,9 @@ from fitness.features.collect import FeatureError
 from fitness.features.figures import Figure, of_parts, part_scores
 from fitness.features.fitting import bytes_of, check_batch, check_size, size_of
 from fitness.features.gathering import Gathering, Progress, Refused
+from fitness.features.takers import SketchTaker, Taker, counts_alone, reads_gradients
 from fitness.features.trained import check_whole, opened_weights, token_batch
-from fitness.features.visit import SketchTaker, Taker, Visit, counts_alone, reads_gradients
+from fitness.features.visit import Visit
 from fitness.features.whole import PRICES, visit_whole
 from models.architecture import Architecture
 from models.spaces import PARTED, WEIGHTED

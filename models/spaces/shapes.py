@@ -24,6 +24,6 @@ class Answers(TorchDispatchMode):
 
 @contextmanager
 def shapes_alone() -> Iterator[None]:
-    """What is built and run inside has tensors of the right shapes, without numbers."""
+    """Context in which networks are built and run with tensors of the right shapes, without numbers."""
     with torch.device("meta"), Answers():
         yield
