@@ -31,6 +31,11 @@ class Input:
         """The letters that are read of a network."""
         return frozenset(name.partition(".")[0] for name in (self.count.of if self.count else [self.name]))
 
+    @property
+    def needs_pass(self) -> bool:
+        """False for sizes of weights, and for a count that asks only whether a block has such tensors."""
+        return self.count is None or not (self.count.once or self.letters == {"W"})
+
 
 @dataclass(frozen=True)
 class Count:

@@ -131,10 +131,10 @@ class PassingScorer(Scorer):
         self._seen: dict[Part, dict[int, list[float]]] = {part: {} for proxy in proxies for part in _parts(proxy)}
 
     @property
-    def letters(self) -> frozenset[str]:
+    def inputs(self) -> frozenset[Input]:
         """The inputs that the formulas read."""
         branches = [b for part in self._seen for b in ([part] if isinstance(part, Branch) else part.branches)]
-        return frozenset(letter for branch in branches for letter in branch.source.letters)
+        return frozenset(branch.source for branch in branches)
 
     def see(self, index: int, block: Mapping[str, Sequence[torch.Tensor]]) -> None:
         """Keep the numbers of block `index`."""

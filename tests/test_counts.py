@@ -13,6 +13,7 @@ from test_portable import loaded
 
 from fitness.features.bank import sketch_features
 from fitness.features.figures import ScoreReader
+from fitness.features.takers import letters_of
 from fitness.features.visit import Visited
 from fitness.tables.branches import BranchTable
 from gp.config import SearchConfig
@@ -89,7 +90,7 @@ def test_a_table_of_sketches_has_the_exact_value(seen: tuple[str, Visited], name
 def test_counts_read_no_gradients_and_one_letter() -> None:
     wanted = {"params.ffn": {"W"}, "width": {"H"}, "heads": {"S", "H"}, "hidden": {"A"}, "block": {"A"}}
     for name, letters in wanted.items():
-        assert ScoreReader([f"sum[ log({name}) ]"]).letters == letters
+        assert letters_of([ScoreReader([f"sum[ log({name}) ]"])]) == letters
 
 
 @pytest.mark.parametrize("inputs", ["counts", "both"])

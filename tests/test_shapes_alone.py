@@ -20,6 +20,8 @@ from models.architecture import Architecture
 from models.benchmarks.origins import load_benchmark
 from models.spaces import SPACES
 from models.spaces.checkpoint import Checkpoint
+from models.spaces.gpt2.network import Gpt2Model
+from models.spaces.hf.layout import layout_of
 from models.spaces.llama.checkpoint import whole_architecture
 from models.spaces.shapes import shapes_alone
 from primitives.grammar import parse
@@ -55,6 +57,18 @@ def test_shapes_give_the_scores_of_a_visit(architecture: Architecture, tmp_path:
     assert all(figure.value is not None for figure in found.values())
 
 
+@pytest.mark.parametrize("architecture", few(), ids=lambda architecture: f"{architecture.space} {architecture.id}")
+def test_sizes_of_weights_and_the_number_of_blocks_need_no_pass(
+    architecture: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Workshop.open(architecture.space, batch=2, length=16, bank=tmp_path, devices="cpu")
+    texts = [f"sum[ log({name}) ]" for name, count in COUNTS.items() if not count.needs_pass]
+    wanted = formula_scores(texts).take(Visited.run(architecture, here.batch, gradients=False))
+    monkeypatch.setattr(visits, "collect", lambda *given, **more: pytest.fail("a pass"))
+    assert visit(Visit(architecture, here.batch, 0, None, [formula_scores(texts)]), "cpu") == [wanted]
+    assert texts == [f"sum[ log({name}) ]" for name in ("params", "params.attn", "params.ffn", "block")]
+
+
 def test_nothing_is_built_with_numbers_and_no_worker_starts(
     tiny_architectures: list[Architecture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,7 +100,7 @@ def test_an_operation_that_wants_numbers_is_run_with_numbers_if_it_fits(
         raise RuntimeError("aten::nonzero has no shape without numbers")
 
     here = Workshop.open("gpt2", bank=tmp_path, devices="cpu")
-    task = Visit(tiny_architectures[0], here.batch, 0, None, [formula_scores(TEXTS[:3])])
+    task = Visit(tiny_architectures[0], here.batch, 0, None, [formula_scores(["sum[ width ]", "sum[ block ]"])])
     wanted = visit(task, "cpu")
     monkeypatch.setattr(visits, "collect", failing)
     with pytest.raises(RuntimeError, match="nonzero"):
@@ -127,3 +141,18 @@ def test_numbers_that_are_asked_of_shapes_are_zero() -> None:
     with shapes_alone():
         x = torch.ones(3)
         assert x.device.type == "meta" and float(x.sum()) == 0 and bool((x > 0).all()) is False
+
+
+def test_weights_without_numbers_are_not_drawn(
+    tiny_architectures: list[Architecture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gpt2Model, "initialise", lambda model, generator: pytest.fail("drawn"))
+    with shapes_alone(passes=False):
+        assert next(SPACES["gpt2"].build(tiny_architectures[0], 0).parameters()).is_meta
+
+
+def test_networks_that_differ_in_their_initialiser_share_a_layout() -> None:
+    made = [
+        SPACES["hf"].architecture("a", {"model_type": "gpt2", "n_layer": 1, "initializer_range": r}) for r in (1, 2)
+    ]
+    assert made[0].digest != made[1].digest and layout_of(made[0]) is layout_of(made[1])

@@ -16,6 +16,7 @@ from fitness.features.bank import FeatureKey
 from fitness.features.collect import FeatureError, Features, collect
 from fitness.features.figures import formula_costs, formula_scores
 from fitness.features.streaming import Block, See, stream
+from fitness.features.takers import letters_of
 from fitness.features.visit import Visit, visit
 from fitness.features.workshop import Workshop
 from fitness.ranking import spearman
@@ -108,7 +109,7 @@ def test_only_passes_that_somebody_needs_are_run(
 )  # fmt: skip
 def test_a_reader_of_scores_says_what_its_formulas_read(text: str, letters: str) -> None:
     reader = formula_scores([text]).reader()
-    assert reader is not None and set(reader.letters) == set(letters)
+    assert reader is not None and letters_of([reader]) == set(letters)
 
 
 def test_a_slice_of_the_trained_supernet_streams_as_well() -> None:

@@ -15,7 +15,16 @@ from models.tokens import TokenBatch
 from primitives.inputs import LETTERS
 from storage.errors import CannotCompute
 
-__all__ = ["EXTRACTOR_VERSION", "FeatureError", "Features", "block_inputs", "check_taps", "collect", "filled"]
+__all__ = [
+    "EXTRACTOR_VERSION",
+    "FeatureError",
+    "Features",
+    "block_inputs",
+    "check_taps",
+    "collect",
+    "filled",
+    "without_pass",
+]
 
 EXTRACTOR_VERSION = 1  # changes whenever the numbers of an extraction would
 
@@ -65,6 +74,16 @@ def collect(model: nn.Module, batch: TokenBatch, gradients: bool = True) -> Feat
         return Features(tuple(blocks), float(loss.detach()))
     finally:
         model.train(was_training)
+
+
+def without_pass(model: nn.Module) -> Features:
+    """What a network shows before any pass: its weights, and a tensor of one entry for each A of a block, which says
+    that there is one."""
+    model.eval()
+    taps: tuple[BlockTaps, ...] = model.taps()  # type: ignore[operator]
+    blocks = [_by_role(tap, "W", [each.parameter.detach() for each in tap.weights]) for tap in taps]
+    one = torch.empty(1, 1)
+    return Features(tuple(b | {"A": (one,) * len(tap.activations)} for b, tap in zip(blocks, taps, strict=True)), 0.0)
 
 
 Gradients = tuple[torch.Tensor | None, Sequence[torch.Tensor] | None]
@@ -122,14 +141,15 @@ def block_inputs(
     }
     if jacobian is not None:
         block["J"] = (_tokens_first(jacobian),)
-    for letter, tensors in (("W", [t.parameter.detach() for t in taps.weights]), ("G", gradients)):
-        if tensors is None:
-            continue
-        pairs = [(tap.role, tap.as_out_in(x)) for tap, x in zip(taps.weights, tensors, strict=True)]
-        block[letter] = tuple(x for _, x in pairs)
-        for role in ("attn", "ffn"):
-            block[f"{letter}.{role}"] = tuple(x for r, x in pairs if r == role)
-    return block
+    block |= _by_role(taps, "W", [tap.parameter.detach() for tap in taps.weights])
+    return block if gradients is None else block | _by_role(taps, "G", gradients)
+
+
+def _by_role(taps: BlockTaps, letter: str, tensors: Sequence[torch.Tensor]) -> dict[str, tuple[torch.Tensor, ...]]:
+    """The weights of a block or their gradients: all, and those of each role."""
+    pairs = [(tap.role, tap.as_out_in(x)) for tap, x in zip(taps.weights, tensors, strict=True)]
+    roles = {f"{letter}.{role}": tuple(x for r, x in pairs if r == role) for role in ("attn", "ffn")}
+    return {letter: tuple(x for _, x in pairs)} | roles
 
 
 def _tokens_first(x: torch.Tensor) -> torch.Tensor:

@@ -127,8 +127,7 @@ class ScoreReader:
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = list(dict.fromkeys(texts))
         self.scorer = PassingScorer([parse(text) for text in self.texts])
-        self.letters = self.scorer.letters
-        self.counts_alone = all(parse(text).reads == "sizes" for text in self.texts)
+        self.inputs = self.scorer.inputs
 
     def see(self, index: int, block: Block) -> None:
         self.scorer.see(index, block)

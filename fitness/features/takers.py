@@ -10,29 +10,24 @@ from fitness.features.bank import FeatureBank, SketchEntry, joined, sketch_featu
 from fitness.features.collect import Features
 from fitness.features.streaming import Block
 from models.architecture import Architecture
-from primitives.inputs import LETTERS
+from primitives.inputs import INPUTS, LETTERS, Input
 
 if TYPE_CHECKING:
     from fitness.features.visit import Visited
 
-__all__ = ["Reader", "SketchTaker", "Taker", "counts_alone", "reads_gradients"]
+__all__ = ["Reader", "SketchTaker", "Taker", "counts_alone", "letters_of", "reads_gradients"]
 
 
 class Reader(Protocol):
     """Reader of a network that is visited block by block, in any order."""
 
     @property
-    def letters(self) -> Collection[str]:
+    def inputs(self) -> Collection[Input]:
         """The inputs that it reads."""
         ...
 
     def see(self, index: int, block: Block) -> None:
         """Reduce what block `index` shows to a few numbers."""
-        ...
-
-    @property
-    def counts_alone(self) -> bool:
-        """True if it reads nothing but sizes of tensors."""
         ...
 
     def taken(self, loss: float, finite: bool) -> Any:
@@ -68,16 +63,21 @@ class Taker(Protocol):
         ...
 
 
+def letters_of(readers: Sequence[Reader]) -> frozenset[str]:
+    """The letters that some reader reads."""
+    return frozenset(letter for reader in readers for each in reader.inputs for letter in each.letters)
+
+
 def reads_gradients(takers: Sequence[Taker]) -> bool:
     """True if some taker reads J or G, or runs passes of its own."""
     readers = [taker.reader() for taker in takers]
-    return any(reader is None or {"J", "G"} & set(reader.letters) for reader in readers)
+    return any(reader is None or {"J", "G"} & letters_of([reader]) for reader in readers)
 
 
 def counts_alone(takers: Sequence[Taker]) -> bool:
     """True if all takers read nothing but sizes of tensors, which need neither weights nor passes."""
     readers = [taker.reader() for taker in takers]
-    return all(reader is not None and reader.counts_alone for reader in readers)
+    return all(reader is not None and all(i.count is not None for i in reader.inputs) for reader in readers)
 
 
 class SketchTaker:
@@ -106,8 +106,7 @@ class SketchTaker:
 class SketchReader:
     """The sketch of a network whose blocks pass by."""
 
-    letters = LETTERS
-    counts_alone = False
+    inputs = tuple(INPUTS[letter] for letter in LETTERS)
 
     def __init__(self) -> None:
         self.blocks = dict[int, SketchEntry]()

@@ -14,10 +14,10 @@ from torch import nn
 
 from engine.memory import free_on
 from engine.repeatable import repeatable
-from fitness.features.collect import FeatureError, Features, collect
+from fitness.features.collect import FeatureError, Features, collect, without_pass
 from fitness.features.fitting import bytes_of, check_size
 from fitness.features.streaming import Block, stream
-from fitness.features.takers import Reader, Taker, counts_alone, reads_gradients
+from fitness.features.takers import Reader, Taker, counts_alone, letters_of, reads_gradients
 from models.architecture import Architecture
 from models.spaces import PARTED, SPACES, WEIGHTED
 from models.spaces.checkpoint import ChangedWeights, Checkpoint
@@ -114,10 +114,11 @@ def _by_shapes(task: Visit) -> list[Any] | None:
     """Results of the takers' readers on the shapes of a network's tensors; None where some operation of the network
     wants numbers and the network is small enough to be visited."""
     architecture, readers = task.architecture, _readers(task)
+    needs_pass = any(each.needs_pass for reader in readers for each in reader.inputs)
     try:
-        with shapes_alone():
+        with shapes_alone(needs_pass):
             model = SPACES[architecture.space].build(architecture, task.init_seed, task.build)
-            features = collect(model, task.batch, gradients=False)
+            features = collect(model, task.batch, gradients=False) if needs_pass else without_pass(model)
     except RuntimeError:
         check_size(architecture, task.streamed, False, free_on(("cpu",)))
         return None
@@ -170,7 +171,7 @@ def _pass_by(task: Visit, device: str) -> list[Any]:
     """Results of the takers' readers on a network that is visited block by block, in the passes that they need. Where
     these are not all and some entry is LOUD, a gradient that nobody reads may overflow, so all passes are run.
     FeatureError if some taker needs the whole network."""
-    letters = frozenset(letter for reader in _readers(task) for letter in reader.letters)
+    letters = letters_of(_readers(task))
     if not letters >= {"J", "G"}:
         taken, quiet = _passed(task, device, letters, _quiet)
         if quiet:

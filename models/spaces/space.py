@@ -179,8 +179,10 @@ def block_numbers(name: str, values: Sequence[int], ends: bool = True) -> dict[s
 
 
 def initialised(model: Any, seed: int) -> nn.Module:
-    """The network, every weight drawn by its `initialise` from a generator of its own."""
+    """The network, every weight drawn by its `initialise` from a generator of its own; weights without numbers stay
+    so."""
     import torch
 
-    model.initialise(torch.Generator().manual_seed(seed))
+    if not next(model.parameters()).is_meta:
+        model.initialise(torch.Generator().manual_seed(seed))
     return model

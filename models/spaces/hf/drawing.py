@@ -26,7 +26,9 @@ def without_initialiser(architecture: Architecture) -> Architecture:
 @torch.no_grad()
 def draw_common(model: nn.Module, seed: int) -> None:
     """Draw every weight matrix, tables of tokens and positions too, from Normal(0, 0.02); gains, biases and other
-    vectors stay as the library makes them, and so do tables that are not trained."""
+    vectors stay as the library makes them, and so do tables that are not trained; so does a model without numbers."""
+    if next(model.parameters()).is_meta:
+        return
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         if parameter.dim() > 1 and parameter.requires_grad:

@@ -21,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 
 from models.architecture import Architecture, BadArchitecture, ParameterCount
 from models.spaces.hf.config import LIBRARY_FAULTS, family_of, library_config
+from models.spaces.hf.drawing import without_initialiser
 from models.spaces.hf.library import make
 from models.spaces.hf.trace import LENGTH, Trace, trace
 
@@ -65,7 +66,10 @@ class HfLayout:
 
 @lru_cache(maxsize=4096)
 def layout_of(architecture: Architecture) -> HfLayout:
-    """The layout of an architecture of the space `hf`; BadArchitecture names the family and what was not found."""
+    """The layout of an architecture of the space `hf`, whatever initialises it; BadArchitecture names the family and
+    what was not found."""
+    if (plainly := without_initialiser(architecture)).digest != architecture.digest:
+        return layout_of(plainly)
     family = family_of(architecture.config)
     config = library_config(architecture.config)
     try:

@@ -118,11 +118,11 @@ def block_taps(block: LlamaBlock) -> BlockTaps:
 def draw(module: nn.Module, seed: int, prefix: str = "") -> None:
     """Draw every tensor of a network, or of a part of one whose names begin with `prefix` there: matrices Normal(0,
     0.02), each from a generator named by the seed and its name; gains 1. So a block that is drawn alone has the weights
-    that it has in the network."""
+    that it has in the network. Tensors without numbers stay so."""
     for name, parameter in module.named_parameters():
         if parameter.ndim == 1:
             parameter.fill_(1.0)
-        else:
+        elif not parameter.is_meta:
             parameter.normal_(0.0, INIT_STD, generator=_generator(seed, prefix + name))
 
 
