@@ -226,7 +226,7 @@ def _finite(worth: float) -> float | Invalid:
 
 
 def _mean(x: torch.Tensor) -> float:
-    return float(x.mean(dtype=torch.float64))
+    return float(x if x.ndim == 0 else x.mean(dtype=torch.float64))
 
 
 def _join(operator: Binary, x: float, y: float) -> float:

@@ -1,10 +1,12 @@
-"""Profile of the first command from an empty bank, and of one small and one large network.
+"""Profile of the first command from an empty bank, of `rank` and `select`, and of one small and one large network.
 
-    python -m bench.speed.profile [--large gpt2-wt103] [--networks 8] [--json]
+    python -m bench.speed.profile [--large gpt2-wt103] [--networks 8] [--candidates 1000] [--only NAME...] [--json]
 
 The first table is of README's first command as a process of its own: its stages as it tells them, and the rest (Python
-and packages loaded, the table printed) as the difference to its wall-clock time. The other tables are of visits in this
-process, one thread, processor time: each part is timed by itself, and what the parts do not explain is a row as well.
+and packages loaded, the table printed) as the difference to its wall-clock time. The tables of `rank` and `select` are
+of processes as well, each of the default law on drawn `gpt2` candidates with an empty bank: the seconds inside of each
+function of PARTS, without those of the others. The other tables are of visits in this process, one thread, processor
+time: each part is timed by itself. What the parts do not explain is a row everywhere.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,6 +53,86 @@ def first_command() -> dict[str, Any]:
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"seconds": {**stages, "loading and the rest": wall - sum(stages.values())}, "total": wall,
             "processor": processor}  # fmt: skip
+
+
+PARTS = {
+    "configurations checked": ("models.spaces.gpt2.space", "Gpt2Space.architecture"),
+    "costs counted": ("fitness.costs", "costs_of"),
+    "networks built without numbers": ("models.spaces.gpt2.space", "Gpt2Space.build"),
+    "weights listed": ("fitness.features.visit", "without_pass"),
+    "formulas on blocks": ("fitness.features.figures", "ScoreReader.see"),
+    "formulas on networks": ("fitness.features.figures", "ScoreReader.taken"),
+    "bank read": ("fitness.features.figures", "Figures.load"),
+    "bank written": ("fitness.features.figures", "Figures.keep"),
+}
+"""Parts of `rank` and `select`: what each does, and the function."""
+TRACED = """
+import sys, time
+started = time.perf_counter()
+from importlib import import_module
+from bench.speed.profile import PARTS, Inside
+import cli
+inside = Inside()
+for name, (module, path) in PARTS.items():
+    inside.watch(name, import_module(module), path)
+inside.seconds["packages loaded"] = time.perf_counter() - started
+code = cli.main(sys.argv[1:])
+print(*(f"{name}: {seconds}" for name, seconds in inside.seconds.items()), sep="\\n", file=sys.stderr)
+sys.exit(code)
+"""
+
+
+class Inside:
+    """Wall-clock seconds inside of functions, without those of other watched functions that they call."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.above = [0.0]
+
+    def watch(self, name: str, module: Any, path: str) -> None:
+        """Time a function of a module from now on."""
+        *owners, attribute = path.split(".")
+        owner = reduce(getattr, owners, module)
+        call = getattr(owner, attribute)
+
+        @wraps(call)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self.above.append(0.0)
+            start = time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                spent = time.perf_counter() - start
+                self.seconds[name] = self.seconds.get(name, 0.0) + spent - self.above.pop()
+                self.above[-1] += spent
+
+        setattr(owner, attribute, timed)
+
+
+def traced(arguments: Sequence[str]) -> dict[str, Any]:
+    """Wall-clock seconds of a command by part."""
+    start = time.perf_counter()
+    command = [sys.executable, "-c", TRACED, *arguments]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if said.returncode:
+        sys.exit(said.stderr)
+    wall = time.perf_counter() - start
+    names = "|".join(map(re.escape, ("packages loaded", *PARTS)))
+    found = {name: float(spent) for name, spent in re.findall(rf"^({names}): ([\d.e-]+)$", said.stderr, re.MULTILINE)}
+    return {"seconds": {**found, "the rest": wall - sum(found.values())}, "total": wall}
+
+
+def waiting(count: int) -> dict[str, Any]:
+    """`rank` and `select` of `count` candidates, each with an empty bank."""
+    space, rng = SPACES["gpt2"], random.Random(7)
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = Path(folder) / "drawn.jsonl"
+        drawn.write_text("".join(json.dumps({"id": i, "config": space.sample(rng)}) + "\n" for i in range(count)))
+        sized = ["--networks", str(count), "--budget", "params=10M"]
+        return {
+            "rank": traced(["rank", str(drawn), "--space", "gpt2", "--bank", f"{folder}/ranked"]),
+            "select": traced(["select", "--space", "gpt2", *sized, "--bank", f"{folder}/selected"]),
+        }
 
 
 class Parts:
@@ -114,17 +197,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--large", default="gpt2-wt103")
     parser.add_argument("--networks", type=int, default=8)
+    parser.add_argument("--candidates", type=int, default=1000, help="networks of rank and select")
+    parser.add_argument("--only", nargs="+", choices=("evolve", "rank", "networks"), help="some of the tables")
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
-    found: dict[str, Any] = {name: networks(name, o.networks) for name in ("gpt2-mini", o.large)}
-    found["first command"] = first = first_command()
+    wanted, found = o.only or ("evolve", "rank", "networks"), dict[str, Any]()
+    if "evolve" in wanted:
+        found["python cli.py evolve --space gpt2, empty bank, wall clock"] = first_command()
+    if "rank" in wanted:
+        pairs = waiting(o.candidates).items()
+        found |= {f"python cli.py {name}, {o.candidates:,} candidates, wall clock": each for name, each in pairs}
+    for name in ("gpt2-mini", o.large) if "networks" in wanted else ():
+        found[f"a network of {name}, processor time"] = networks(name, o.networks)
     if o.json:
         print(json.dumps(found, indent=2))
         return
-    table("python cli.py evolve --space gpt2, empty bank, wall clock", first["seconds"], first["total"], "s")
-    print(f"  processor time of all its processes: {first['processor']:.1f} s")
-    for name in ("gpt2-mini", o.large):
-        table(f"a network of {name}, processor time", found[name]["milliseconds"], found[name]["total"], "ms")
+    for title, each in found.items():
+        table(title, each.get("seconds") or each["milliseconds"], each["total"], "s" if "seconds" in each else "ms")
+        if "processor" in each:
+            print(f"  processor time of all its processes: {each['processor']:.1f} s")
 
 
 if __name__ == "__main__":

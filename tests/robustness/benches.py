@@ -3,9 +3,9 @@
     python -m tests.robustness.benches [NAME ...]
 
 Each runs in this process as its page prints it, with fewer rows, seeds and iterations; what it prints is thrown away,
-and the first that fails ends it. Left out, because their size is their subject: `speed.profile` (README's first command
-as it is), `speed.search` (enumerates all trees), `speed.streaming` of all depths and of LLaMA-7B (one visit runs here),
-`speed.extraction` and `speed.engine` (time starts of processes and a cluster). `science.cuts` runs in
+and the first that fails ends it. Left out, because their size is their subject: README's first command in
+`speed.profile`, `speed.search` (enumerates all trees), `speed.streaming` of all depths and of LLaMA-7B (one visit runs
+here), `speed.extraction` and `speed.engine` (time starts of processes and a cluster). `science.cuts` runs in
 tests/test_bench_cuts.py. `science.peers` ends with one line where its libraries are not installed.
 """
 
@@ -55,6 +55,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("science.signal", "--benchmark T.jsonl --permutations 20"),
     ("science.picture", "run/hall_of_fame.json picture.png"),
     ("science.families", "gpt2 llama"),
+    ("speed.profile", "--only rank networks --candidates 20 --networks 1 --large gpt2-mini"),
     ("speed.scaling", "--stream 10 --plot scaling.png"),
     ("speed.streaming", "one --blocks 1"),
 )
