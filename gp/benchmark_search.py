@@ -16,9 +16,10 @@ import numpy as np
 
 from engine.threads import one_thread
 from fitness.evaluation import Evaluation
+from fitness.features.whole import PRICES
 from fitness.protocol import check_rankable
 from gp.case import Case, Nested, nested_of
-from gp.choice import chosen_kind, led_by_consensus
+from gp.choice import chosen_kind, faithful, led_by_consensus
 from gp.config import SearchConfig
 from gp.evolution.breeder import Sweep
 from gp.evolution.evolve import SearchResult, Step, Stop, check_registered, evolve
@@ -177,6 +178,9 @@ def search(
         if prepared.problem.distils and prepared.problem.lesson is not None:
             every = [prepared.problem.lesson]
         scores = np.hstack([each.exact_scores([f.proxy for f in found], reporter.networks) for each in every])
+    if any(case.workshop.price != PRICES[0] for case in cases):
+        kept = faithful(scores, prepared.problem.scores([f.proxy for f in found]))
+        found, scores = tuple(found[place] for place in kept), scores[kept]
     hall = prepared.judged(found, scores)
     return Found(config, hall, result, cases, compared, stages.seconds)
 

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 
 from fitness.evaluation import Evaluation
-from fitness.ranking import kendall, row_by_row
+from fitness.ranking import RankTarget, kendall, row_by_row
 from gp.config import SearchConfig
 from gp.evolution.evolve import Step, evolve
 from gp.evolution.variation import Exhausted
@@ -29,8 +29,9 @@ from gp.lesson import Lesson
 from gp.problem import SearchProblem
 from gp.sweeps import Interrupted, Sweeper
 
-__all__ = ["chosen_kind", "led_by_consensus"]
+__all__ = ["chosen_kind", "faithful", "fidelity", "led_by_consensus"]
 
+FAITHFUL = 0.9  # least fidelity of a formula that is to score further subnets by sketches
 BEST = 10  # formulas of a kind that are looked at; of the coarse ones the first, because there are few
 
 
@@ -145,3 +146,17 @@ def _agreement(scores: np.ndarray, quality: np.ndarray, left_out: np.ndarray) ->
         x, y = np.sign(scores[i] - scores[j]), np.sign(quality[i] - quality[j])
         untied = np.sqrt(np.abs(x).sum() * np.abs(y).sum())
     return float((x * y).sum() / untied) if np.isfinite(untied) and untied > 0 else 0.0
+
+
+def fidelity(exact: np.ndarray, sketch: np.ndarray) -> float | None:
+    """Spearman's rho between exact and sketch scores over the architectures where both exist."""
+    both = np.isfinite(exact) & np.isfinite(sketch)
+    if both.sum() < 3 or np.ptp(exact[both]) == 0 or np.ptp(sketch[both]) == 0:
+        return None
+    return round(float(RankTarget.create(exact[both]).spearman(sketch[None, both])[0]), 6)
+
+
+def faithful(exact: np.ndarray, sketch: np.ndarray) -> list[int]:
+    """The rows of exact scores (P, N) that rank as their sketch scores do; all rows where none does."""
+    found = [fidelity(*pair) or 0.0 for pair in zip(exact, sketch, strict=True)]
+    return [place for place, worth in enumerate(found) if worth >= FAITHFUL] or list(range(len(found)))

@@ -6,15 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from fitness.evaluation import Evaluation, Split
 from fitness.predictors.rivals import rivals
 from fitness.protocol import baselines, report
-from fitness.ranking import RankTarget
 from fitness.tables.table_file import branch_table
 from gp.benchmark_search import Found
 from gp.case import Case
+from gp.choice import fidelity
 from gp.evolution.evolve import Stop
 from gp.hall_cases import BenchmarkRef, HallCase, SplitIds
 from gp.hall_entries import Baseline, Ending, HallProxy, Measured
@@ -23,7 +21,7 @@ from gp.lineage import ancestry
 from gp.reporter import Reporter
 from models.benchmarks.benchmark import Benchmark
 
-__all__ = ["fidelity", "hall_case", "measure"]
+__all__ = ["hall_case", "measure"]
 
 EARLY = (Stop.TIME, Stop.PATIENCE, Stop.TARGET, Stop.CALLBACK)
 
@@ -89,11 +87,3 @@ def hall_case(
 
 def _ids(benchmark: Benchmark, split: Split) -> SplitIds:
     return SplitIds(*(tuple(benchmark.architectures[i].id for i in part) for part in (split.search, split.holdout)))
-
-
-def fidelity(exact: np.ndarray, sketch: np.ndarray) -> float | None:
-    """Spearman's rho between exact and sketch scores over the architectures where both exist."""
-    both = np.isfinite(exact) & np.isfinite(sketch)
-    if both.sum() < 3 or np.ptp(exact[both]) == 0 or np.ptp(sketch[both]) == 0:
-        return None
-    return round(float(RankTarget.create(exact[both]).spearman(sketch[None, both])[0]), 6)

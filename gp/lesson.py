@@ -17,6 +17,7 @@ from fitness.ranking import RankTarget
 from fitness.tables.branches import BranchTable
 from fitness.tables.table_file import branch_table
 from gp.case import Case
+from gp.cut_lesson import cut_numbers, cut_pool, teaches_cuts
 from gp.pool import drawn_pool
 from models.architecture import Architecture
 from primitives.proxy import Proxy
@@ -40,15 +41,22 @@ class Lesson:
 
     @classmethod
     def of(cls, case: Case, count: int) -> Lesson | None:
-        """The lesson of a case, before any feature of its pool; None where its space gives no pool, or where the
-        weights are those of a checkpoint, which other networks than its own do not fit."""
-        pool = drawn_pool(case.seen, count) if case.workshop.weights is None else []
+        """The lesson of a case, before any feature of its pool; None where its space gives no pool, or where each
+        further subnet of a checkpoint would have to be visited."""
+        pool: list[Architecture] = []
+        if teaches_cuts(case.workshop):
+            pool = cut_pool(case.seen, case.workshop, count)
+        elif case.workshop.weights is None:
+            pool = drawn_pool(case.seen, count)
         return cls.on(case, pool) if pool else None
 
     @classmethod
     def on(cls, case: Case, pool: Sequence[Architecture]) -> Lesson:
         """The lesson on this pool."""
-        numbers = number_table([*case.seen, *pool], case.workshop.bank.key.build)
+        every, workshop = [*case.seen, *pool], case.workshop
+        numbers = (
+            cut_numbers(every, workshop) if teaches_cuts(workshop) else number_table(every, workshop.bank.key.build)
+        )
         return cls(case.workshop, case.seen, pool, numbers, case.quality, case.noise)
 
     def sound(self, progress: Progress | None = None) -> Lesson | None:

@@ -83,7 +83,11 @@ def test_the_table_has_every_row_with_its_price(
     assert (labels, each, int(passes)) == ("0", "1", len(benchmark)) and float(median) == pytest.approx(tau, abs=6e-4)
     assert rows["ridge on 2 numbers per block"][0] == "50" and rows["block influence"][2] == "1"
     of_whole, of_own = (rows[f"evolved, features of the {name}"] for name in ("whole network", "subnet itself"))
-    assert of_whole[:3] == ["50", "0", "1"] and of_own[:3] == ["50", "1", str(len(benchmark))]
+    assert (
+        rows["the search's teacher"][:3] == ["50", "0", "4"]
+        and of_whole[:3] == ["50", "0", "5"]
+        and of_own[:3] == ["50", "1", str(len(benchmark))]
+    )
     assert all(abs(float(row[3])) <= 1 for row in (of_whole, of_own)) and lines[1].startswith("seed 100: ")
     for line, tokens in zip(lines[-2:], (12, 36), strict=True):
         gain, low, high = map(float, re.findall(r"[+-]\d\.\d+", line))

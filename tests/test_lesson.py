@@ -38,7 +38,7 @@ def test_a_lesson_is_on_the_networks_seen_and_then_on_the_pool(workshop: Any) ->
     assert found is not None and (found.seen, found.pool, found.numbers) == (seen, pool[:2], (EVERY, "b"))
     assert found.table() == EVERY and found.exact_scores(["p"], None) == (["p"], EVERY, None)  # type: ignore[comparison-overlap, list-item]
     assert Lesson.of(case, 0) is None
-    workshop.weights = "a checkpoint"
+    workshop.weights, workshop.price = "a checkpoint", "own"
     assert Lesson.of(case, 2) is None
 
 

@@ -27,11 +27,14 @@ from fitness.features.cuts import cut_block, needed_parts, parts_of
 from fitness.features.visit import Visited
 from fitness.features.whole import parts_for
 from fitness.features.workshop import Workshop
+from fitness.predictors.members import rank_targets
+from fitness.predictors.teacher import taught
 from fitness.ranking import kendall
 from fitness.tables.cuts import CutTable
 from gp.benchmark_search import search
 from gp.case import Case
 from gp.config import SearchConfig
+from gp.cut_lesson import cut_numbers, teaches_cuts
 from gp.cut_rivals import block_influence
 from gp.cut_selection import CutLooks
 from gp.hall_file import load_hall
@@ -188,9 +191,17 @@ def ridge(inputs: np.ndarray, quality: np.ndarray, seen: np.ndarray) -> np.ndarr
     return x @ weights
 
 
-def regressions(benchmark: Benchmark, depth: int) -> list[Row]:
+def regressions(benchmark: Benchmark, depth: int, workshop: Workshop, losses: bool) -> list[Row]:
     shares, quality = kept_shares(benchmark, depth), benchmark.quality
-    return [Row("ridge on 2 numbers per block", lambda seen: ridge(shares, quality, seen), LABELS, 0, 0)]
+    rows = [Row("ridge on 2 numbers per block", lambda seen: ridge(shares, quality, seen), LABELS, 0, 0)]
+    if losses and teaches_cuts(workshop):
+        numbers = cut_numbers(benchmark.architectures, workshop)
+
+        def teacher(seen: np.ndarray) -> np.ndarray:
+            return taught(numbers, seen, rank_targets(quality[seen]))
+
+        rows.append(Row("the search's teacher", teacher, LABELS, 0, depth))
+    return rows
 
 
 def transferred(benchmark: Benchmark, halls: Sequence[Path], workshop: Workshop) -> list[Row]:
@@ -211,19 +222,14 @@ def transferred(benchmark: Benchmark, halls: Sequence[Path], workshop: Workshop)
 def evolved(benchmark: Benchmark, workshop: Workshop, seeds: Sequence[int]) -> Row:
     """The champion of a search for each split, on the features of the whole network, or of each subnet."""
     own, whole = dict[tuple[int, ...], np.ndarray](), workshop.price == "whole"
-    table = table_of(benchmark, workshop) if whole else None
     for seed in seeds:
         split = split_groups(benchmark.groups, LABELS, seed)
-        config = SearchConfig(seed=seed, hall_size=1)  # three finalists: a part is as dear as a network elsewhere
+        config = SearchConfig(seed=seed)
         champion = search([Case(benchmark, workshop, split)], config).hall.champions[0]
-        scores = (
-            table.score(champion.proxy)
-            if table
-            else workshop.exact_scores([champion.proxy], benchmark.architectures)[0]
-        )
-        own[split.search] = champion.sign * scores
+        own[split.search] = champion.sign * workshop.exact_scores([champion.proxy], benchmark.architectures)[0]
         print(f"seed {seed}: {champion.sign:+d} {champion.proxy}", flush=True)
-    name, passes = ("whole network", (0, 1)) if whole else ("subnet itself", (1, len(benchmark)))
+    depth = Whole.of(benchmark.architectures, workshop.weights).architecture.config["n_layer"]
+    name, passes = ("whole network", (0, 1 + depth)) if whole else ("subnet itself", (1, len(benchmark)))
     return Row(f"evolved, features of the {name}", lambda seen: own[tuple(seen.tolist())], LABELS, *passes)
 
 
@@ -275,7 +281,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = [*counts(benchmark), *by_blocks(benchmark, whole, workshop, not options.no_losses)]
     seeds = [int(seed) for seed in options.seeds.split(",")]
     rows += [*published(benchmark, whole, workshop), *transferred(benchmark, options.hall, workshop)]
-    rows += [*regressions(benchmark, depth), *looks(benchmark, find(options.benchmark))]
+    rows += regressions(benchmark, depth, workshop, not options.no_losses)
+    rows += looks(benchmark, find(options.benchmark))
     if options.evolve:
         if options.own:
             rows.append(evolved(benchmark, calibrated(opened(devices=options.devices), weights, benchmark), seeds))
