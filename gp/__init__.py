@@ -8,6 +8,7 @@ problem.py           what a search is about; case.py: a benchmark in it; constan
 sweeps.py            neighbourhoods of a formula; additions.py: by least squares; choice.py: the kind that pays
 regression.py        symbolic regression by Operon as a search
 lesson.py            what a teacher says of networks without labels; pool.py: how these are drawn
+cut_lesson.py        pool and numbers for subnets of a checkpoint
 runs/                a search in a directory that survives kills
 studies/             the same search under many settings
 hall_of_fame.py      the best formulas, in memory; hall_file.py: as a file, of hall_cases.py and hall_entries.py
