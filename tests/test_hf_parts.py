@@ -16,6 +16,7 @@ from models.architecture import BadArchitecture
 from models.spaces.hf import config as configs
 from models.spaces.hf import drawing, layout, library, network, saved, trace
 from models.spaces.hf.config import library_config
+from models.spaces.hf.drawing import without_initialiser
 from models.spaces.hf.rope import check_rope
 from models.spaces.hf.unknown import nearest
 from models.spaces.stored_tensors import BadWeights
@@ -120,7 +121,7 @@ def test_a_layout_asks_whether_blocks_run_once(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(layout, "_check_once", refused)
     with pytest.raises(BadArchitecture, match="^llama: asked$"):
-        layout.layout_of.__wrapped__(made(LLAMA))
+        layout.layout_of.__wrapped__(without_initialiser(made(LLAMA)))
 
 
 @pytest.mark.parametrize("fault", [RuntimeError, MemoryError])
