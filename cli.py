@@ -5,7 +5,6 @@ Data goes to stdout, talk and progress to stderr. Exit codes: 0 ok, 1 failed, 2 
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import shlex
@@ -37,7 +36,6 @@ def script() -> None:
     code = main()
     for number in (signal.SIGINT, signal.SIGTERM):  # all is said and saved: a late Ctrl-C must not end in a traceback
         signal.signal(number, signal.SIG_IGN)
-    gc.freeze()  # else the interpreter looks through a million objects before it ends
     sys.exit(code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from fitness.features.bank import MAX_TABLE
 from fitness.features.whole import PRICES
 from fitness.features.workshop import Workshop
 from fitness.predictors.numbers import NumberTable
-from gp.cut_selection import SPACE, CutLooks
+from gp.cut_selection import CutLooks
+from gp.pool import new_ones
 from models.architecture import Architecture
 from models.spaces.llama.subnets import Whole
 from models.training.cuts.measuring import Cut, cut_of
@@ -21,7 +23,6 @@ from storage.shelf import ArrayShelf
 
 __all__ = ["block_costs", "cut_numbers", "cut_pool", "teaches_cuts"]
 
-TRIES = 20  # crossovers for one new subnet
 LEAST = 1e-3  # nats: what a block costs at least, so that there is a logarithm
 
 
@@ -36,20 +37,14 @@ def cut_pool(seen: Sequence[Architecture], workshop: Workshop, count: int) -> li
     whole, rng = Whole.of(seen, workshop.weights), random.Random("pool:cuts")
     config, depth = whole.architecture.config, whole.architecture.config["n_layer"]
     cuts: list[Cut] = [cut_of(a.config, depth) for a in seen]
-    known, found = {a.digest for a in seen}, list[Architecture]()
-    for _ in range(count * TRIES if len(cuts) > 1 and depth > 1 else 0):
+
+    def crossover() -> dict[str, Any] | None:
         first, second = rng.sample(cuts, 2)
         border = rng.randrange(1, depth)
         child = first[:border] + second[border:]
-        if not any(child):
-            continue
-        new = SPACE.architecture(f"pool-{len(found)}", cut_config(config, child, whole.kind))
-        if new.digest not in known:
-            known.add(new.digest)
-            found.append(new)
-        if len(found) == count:
-            break
-    return found
+        return cut_config(config, child, whole.kind) if any(child) else None
+
+    return new_ones(seen, count, crossover) if len(cuts) > 1 and depth > 1 else []
 
 
 def block_costs(whole: Whole, workshop: Workshop) -> np.ndarray:

@@ -4,7 +4,7 @@ looked at."""
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from models.architecture import Architecture, BadArchitecture
 from models.spaces import SPACES
 from models.spaces.variation import Fields, Region, drawn, region_of, valid
 
-__all__ = ["drawn_pool"]
+__all__ = ["drawn_pool", "new_ones"]
 
 TRIES = 20  # draws for one new architecture
 FEWEST = 3  # architectures of one width, from whose values new ones are drawn; else from those of all
@@ -27,12 +27,25 @@ def drawn_pool(seen: Sequence[Architecture], count: int) -> list[Architecture]:
     if space.fields is None:
         return []
     rng, regions, even = random.Random(f"pool:{space.name}"), _regions(seen, space.fields), _even(seen, space.fields)
-    known, found = {a.digest for a in seen}, list[Architecture]()
-    for _ in range(count * TRIES):
+
+    def draw() -> dict[str, Any] | None:
         region = rng.choice(regions)
         try:
-            config = valid(partial(_drawn, region, rng, even), space.check)
+            return valid(partial(_drawn, region, rng, even), space.check)
         except BadArchitecture:
+            return None
+
+    return new_ones(seen, count, draw)
+
+
+def new_ones(
+    seen: Sequence[Architecture], count: int, draw: Callable[[], Mapping[str, Any] | None]
+) -> list[Architecture]:
+    """At most `count` different architectures of the configurations that `draw` gives, none of them among those
+    `seen`."""
+    space, known, found = SPACES[seen[0].space], {a.digest for a in seen}, list[Architecture]()
+    for _ in range(count * TRIES):
+        if (config := draw()) is None:
             continue
         new = space.architecture(f"pool-{len(found)}", config)
         if new.digest not in known:

@@ -26,6 +26,7 @@ from gp.cut_lesson import block_costs, cut_numbers, cut_pool
 from gp.lesson import Lesson
 from models.architecture import Architecture
 from models.benchmarks.benchmark import Benchmark
+from models.spaces import SPACES
 from models.spaces.checkpoint import Checkpoint
 from models.spaces.llama.subnets import Whole, whole_architecture
 from models.training.cuts.measuring import cut_of
@@ -46,7 +47,7 @@ def opened(folder: Path, price: str = "whole", bank: str = "bank") -> Workshop:
 
 def cuts(folder: Path, *chosen: Any) -> list[Architecture]:
     """Subnets, units kept by magnitude."""
-    space, whole = cut_lesson.SPACE, whole_architecture(Checkpoint.open(folder))
+    space, whole = SPACES["llama"], whole_architecture(Checkpoint.open(folder))
     return [space.architecture(f"c{i}", cut_config(whole.config, cut, "magnitude")) for i, cut in enumerate(chosen)]
 
 

@@ -34,9 +34,8 @@ from fitness.tables.cuts import CutTable
 from gp.benchmark_search import search
 from gp.case import Case
 from gp.config import SearchConfig
-from gp.cut_lesson import cut_numbers, teaches_cuts
+from gp.cut_lesson import block_costs, cut_numbers, teaches_cuts
 from gp.cut_rivals import block_influence
-from gp.cut_selection import CutLooks
 from gp.hall_file import load_hall
 from models.benchmarks.benchmark import Benchmark
 from models.benchmarks.origins import embedded_checkpoint, find, load_benchmark
@@ -141,8 +140,7 @@ def by_blocks(benchmark: Benchmark, whole: Whole, workshop: Workshop, losses: bo
     shares = kept_shares(benchmark, depth).reshape(-1, depth, 2).mean(2)
     rows = [Row("block influence", shares @ block_influence(whole, tokens), 0, 0, 1)]
     if losses:
-        cost = CutLooks(Whole(whole.architecture, "first", whole.weights)).block_costs(tokens)
-        rows.append(Row("sum of single-block losses", shares @ cost, 0, 0, depth))
+        rows.append(Row("sum of single-block losses", shares @ block_costs(whole, workshop), 0, 0, depth))
     return rows
 
 

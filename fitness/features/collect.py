@@ -77,8 +77,8 @@ def collect(model: nn.Module, batch: TokenBatch, gradients: bool = True) -> Feat
 
 
 def without_pass(model: nn.Module) -> Features:
-    """What a network shows before any pass: its weights, and a tensor of one entry for each A of a block, which says
-    that there is one."""
+    """Inputs that need no pass: the weights, and a tensor of one entry for each A of a block, which says that there is
+    one."""
     model.eval()
     taps: tuple[BlockTaps, ...] = model.taps()  # type: ignore[operator]
     blocks = [_by_role(tap, "W", [each.parameter.detach() for each in tap.weights]) for tap in taps]
